@@ -1,0 +1,75 @@
+// swift-tools-version: 6.2
+//
+// Voltlane: an edge relay. README.md says what it is; Sources/Relay/Relay.swift is the first file to read.
+
+import PackageDescription
+
+/// The protocol and control code is checked for unsafe constructs; the data plane fences its own (tools/check).
+let safe: [SwiftSetting] = [.strictMemorySafety()]
+
+let package = Package(
+  name: "voltlane",
+  products: [
+    .executable(name: "voltlane", targets: ["Voltlane"]),
+    .executable(name: "voltlane-connect", targets: ["VoltlaneConnect"]),
+    .executable(name: "voltlane-echo", targets: ["VoltlaneEcho"]),
+    .library(name: "VoltlaneWire", targets: ["VoltlaneWire"]),
+    .library(name: "VoltlaneClient", targets: ["VoltlaneClient"]),
+    .library(name: "VoltlaneBackend", targets: ["VoltlaneBackend"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
+  ],
+  targets: [
+    // The programs: thin, each reads like a table of contents.
+    .executableTarget(
+      name: "Voltlane",
+      dependencies: [
+        "Relay", "VoltlaneBackend", "VoltlaneWire",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+    .executableTarget(
+      name: "VoltlaneConnect",
+      dependencies: ["VoltlaneClient", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: safe),
+    .executableTarget(
+      name: "VoltlaneEcho",
+      dependencies: ["VoltlaneBackend", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: safe),
+
+    // What users build on.
+    .target(
+      name: "VoltlaneClient",
+      dependencies: [
+        "VoltlaneWire", "VoltlaneCrypto",
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: safe),
+    .target(
+      name: "VoltlaneBackend",
+      dependencies: [
+        "VoltlaneWire",
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: safe),
+
+    // The bytes and the keys. Pure: no I/O, no threads.
+    .target(name: "VoltlaneWire", swiftSettings: safe),
+    .target(name: "VoltlaneCrypto", dependencies: ["CSodium", "CSecp256k1"]),
+
+    // The data plane: one module, so that whole-module optimisation sees all of it.
+    .target(name: "Relay", dependencies: ["VoltlaneWire", "VoltlaneCrypto", "CLiburing", "CLinux"]),
+
+    // C, fenced.
+    .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    .systemLibrary(name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
+    .target(name: "CLinux"),
+
+    .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,31 @@
+/// Numbers that the protocol fixes. Sizes are bytes; every integer on the wire is little-endian.
+public enum Wire {
+  /// The `u32 size` before every packet on both links. It does not count itself.
+  public static let sizePrefix = 4
+
+  /// The `u64 client id | u8 flag` at the start of every packet on the firehose.
+  public static let tag = 9
+
+  /// What the relay accepts from a client unless told otherwise: with its tag exactly 8 MiB, which is the most that the
+  /// backends in the field accept.
+  public static let defaultMaxPacketSize = 8_388_599
+
+  /// The largest `size` a handshake packet may declare.
+  public static let maxHandshakePacket = 256
+
+  /// The version of the client handshake that this module speaks.
+  public static let protocolVersion: UInt32 = 2
+
+  /// A sealed challenge or response: 32 bytes, a 16-byte tag and a 24-byte nonce.
+  public static let sealedChallenge = 72
+
+  /// The size prefix of a packet whose data is `count` bytes long, as the four bytes that go before it.
+  @inlinable
+  public static func sizePrefixBytes(_ count: Int) -> [UInt8] {
+    let size = UInt32(count)
+    return [
+      UInt8(truncatingIfNeeded: size), UInt8(truncatingIfNeeded: size >> 8),
+      UInt8(truncatingIfNeeded: size >> 16), UInt8(truncatingIfNeeded: size >> 24),
+    ]
+  }
+}
