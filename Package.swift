@@ -67,7 +67,7 @@ let package = Package(
 
     // The bytes and the keys. Pure: no I/O, no threads.
     .target(name: "VoltlaneWire", swiftSettings: safe),
-    .target(name: "VoltlaneCrypto", dependencies: ["CSodium", "CSecp256k1"]),
+    .target(name: "VoltlaneCrypto", dependencies: ["CSodium", "CSecp256k1"], swiftSettings: safe),
 
     // The data plane: one module, so that whole-module optimisation sees all of it.
     .target(name: "Relay", dependencies: ["VoltlaneWire", "VoltlaneCrypto", "CLiburing", "CLinux"]),
@@ -78,7 +78,9 @@ let package = Package(
     .systemLibrary(name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
     .target(name: "CLinux"),
 
-    .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire"]),
+    .target(name: "Vectors", path: "Tests/Vectors", resources: [.embedInCode("vectors.json")]),
+    .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire", "Vectors"]),
+    .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,49 @@
+/// The secret half of a key pair of the curve secp256k1.
+///
+/// Its 32 bytes stand in guarded memory that is locked against swapping, left out of core dumps, and wiped when the last
+/// reference goes. A class, so that there is one copy of them.
+public final class SecretKey: Sendable {
+  /// Bytes of a secret key.
+  public static let byteCount = 32
+
+  private let memory: GuardedMemory
+  public let publicKey: PublicKey
+
+  /// Whether the system agreed to keep the key out of swap. False where RLIMIT_MEMLOCK (`ulimit -l`) is used up: the key
+  /// works and is wiped all the same, and the program should warn.
+  public var isLocked: Bool { memory.isLocked }
+
+  /// A new key from the system's random numbers. Throws ``KeyError/noMemory`` only.
+  public static func generate() throws(KeyError) -> SecretKey {
+    let memory = try GuardedMemory(byteCount: byteCount)
+    // A number that is not a scalar comes up once in 2^128 draws.
+    while true {
+      memory.fillRandomly()
+      if let key = Curve.publicKey(of: memory) { return SecretKey(memory: memory, publicKey: key) }
+    }
+  }
+
+  /// A key from its 32 bytes, big-endian. The caller's copy of them is the caller's to wipe.
+  public convenience init(bytes: RawSpan) throws(KeyError) {
+    guard bytes.byteCount == SecretKey.byteCount else { throw .invalidSecretLength(bytes.byteCount) }
+    let memory = try GuardedMemory(byteCount: SecretKey.byteCount)
+    memory.fill(from: bytes)
+    guard let key = Curve.publicKey(of: memory) else { throw .invalidScalar }
+    self.init(memory: memory, publicKey: key)
+  }
+
+  private init(memory: consuming GuardedMemory, publicKey: PublicKey) {
+    self.memory = memory
+    self.publicKey = publicKey
+  }
+
+  /// The key of the session with the owner of `other`: HKDF-SHA256 of the x coordinate of the shared point. Both sides
+  /// get the same. About 50 us.
+  public func sessionKey(with other: PublicKey) -> SessionKey {
+    let shared = HeapSecret(byteCount: 32)
+    Curve.sharedX(of: memory, with: other, into: shared)
+    let key = SessionKey()
+    HKDF.deriveSessionKey(from: shared, into: key.memory)
+    return key
+  }
+}

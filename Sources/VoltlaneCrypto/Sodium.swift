@@ -1,0 +1,104 @@
+import CSodium
+
+/// libsodium, behind functions that take and return values. One of the files with unsafe code: every pointer that is
+/// passed points at as many bytes as the function reads or writes (checked where the caller chooses the count), and none
+/// is kept beyond the call.
+enum Sodium {
+  /// libsodium wants one call before all others; the initialiser of a static runs once.
+  static let isReady: Bool = sodium_init() >= 0
+
+  @inline(__always)
+  static func prepare() {
+    precondition(isReady, "libsodium could not be initialised: no source of random numbers")
+  }
+}
+
+/// HKDF-SHA256 (RFC 5869) as the protocol uses it. libsodium 1.0.18 has HMAC-SHA256 and no HKDF.
+enum HKDF {
+  /// Salt and info are the same twelve bytes.
+  private static let label: StaticString = "VOLTLANE.NET"
+
+  /// Extract, then one round of expand, for a result of 32 bytes:
+  ///
+  ///     prk    = HMAC(key: salt, input)
+  ///     result = HMAC(key: prk, info || 0x01)
+  static func deriveSessionKey(from input: borrowing HeapSecret, into result: borrowing HeapSecret) {
+    precondition(result.byteCount == 32)
+    let prk = HeapSecret(byteCount: 32)
+    var state = crypto_auth_hmacsha256_state()
+    defer { unsafe sodium_memzero(&state, MemoryLayout.size(ofValue: state)) }
+    unsafe crypto_auth_hmacsha256_init(&state, label.utf8Start, label.utf8CodeUnitCount)
+    unsafe crypto_auth_hmacsha256_update(&state, input.constantBytes, UInt64(input.byteCount))
+    unsafe crypto_auth_hmacsha256_final(&state, prk.mutableBytes)
+
+    var round: UInt8 = 1
+    unsafe crypto_auth_hmacsha256_init(&state, prk.constantBytes, prk.byteCount)
+    unsafe crypto_auth_hmacsha256_update(&state, label.utf8Start, UInt64(label.utf8CodeUnitCount))
+    unsafe crypto_auth_hmacsha256_update(&state, &round, 1)
+    unsafe crypto_auth_hmacsha256_final(&state, result.mutableBytes)
+  }
+}
+
+/// The cipher of ``SealedBox``.
+enum XChaCha {
+  static func seal(_ plain: RawSpan, key: borrowing HeapSecret, nonce: SealedBox.Nonce) -> SealedBox.Bytes {
+    precondition(plain.byteCount == SealedBox.plainByteCount && key.byteCount == 32)
+    var box = SealedBox.Bytes { $0 < SealedBox.nonceOffset ? 0 : nonce[$0 - SealedBox.nonceOffset] }
+    var span = box.mutableSpan
+    unsafe span.withUnsafeMutableBufferPointer { box in
+      let base = box.baseAddress!
+      unsafe plain.withUnsafeBytes { plain in
+        // Writes ciphertext and tag, 48 bytes; it cannot fail.
+        _ = unsafe crypto_aead_xchacha20poly1305_ietf_encrypt(
+          base, nil, plain.baseAddress!.assumingMemoryBound(to: UInt8.self), UInt64(plain.count), nil, 0, nil,
+          base + SealedBox.nonceOffset, key.constantBytes)
+      }
+    }
+    return box
+  }
+
+  /// `sealed` is the 48 bytes of ciphertext and tag.
+  static func open(_ sealed: RawSpan, key: borrowing HeapSecret, nonce: SealedBox.Nonce) -> SealedBox.Plain? {
+    precondition(sealed.byteCount == SealedBox.nonceOffset && key.byteCount == 32)
+    var plain = SealedBox.Plain(repeating: 0)
+    var span = plain.mutableSpan
+    let opened = unsafe span.withUnsafeMutableBufferPointer { plain in
+      unsafe sealed.withUnsafeBytes { sealed in
+        unsafe nonce.span.withUnsafeBufferPointer { nonce in
+          unsafe crypto_aead_xchacha20poly1305_ietf_decrypt(
+            plain.baseAddress!, nil, nil, sealed.baseAddress!.assumingMemoryBound(to: UInt8.self),
+            UInt64(sealed.count), nil, 0, nonce.baseAddress!, key.constantBytes)
+        }
+      }
+    }
+    return opened == 0 ? plain : nil
+  }
+}
+
+/// Comparison of secrets.
+public enum ConstantTime {
+  /// Whether both have the same bytes, in a time that depends on their length alone.
+  public static func areEqual(_ one: RawSpan, _ other: RawSpan) -> Bool {
+    guard one.byteCount == other.byteCount else { return false }
+    guard one.byteCount > 0 else { return true }
+    Sodium.prepare()
+    return unsafe one.withUnsafeBytes { one in
+      unsafe other.withUnsafeBytes { other in
+        unsafe sodium_memcmp(one.baseAddress!, other.baseAddress!, one.count) == 0
+      }
+    }
+  }
+}
+
+/// The system's random numbers, good enough for keys, nonces and challenges. Any thread may ask.
+public enum SecureRandom {
+  /// `count` random bytes; at least one.
+  public static func bytes<let count: Int>() -> InlineArray<count, UInt8> {
+    precondition(count > 0)
+    Sodium.prepare()
+    var bytes = InlineArray<count, UInt8>(repeating: 0)
+    var span = bytes.mutableSpan
+    unsafe span.withUnsafeMutableBufferPointer { unsafe randombytes_buf($0.baseAddress!, $0.count) }
+    return bytes
+  }
+}
