@@ -101,7 +101,8 @@ final class FirehoseHandler: ChannelInboundHandler {
   private func end() {
     guard case .current(let firehose) = phase else { return }
     phase = .ended
-    intake.emit([.disconnected(firehose, ending ?? .closed)])
+    let lost = outbox.failure.map { FirehoseEnding.lost(describe($0)) }
+    intake.emit([.disconnected(firehose, ending ?? lost ?? .closed)])
     intake.ended(self)
   }
 

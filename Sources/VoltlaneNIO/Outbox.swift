@@ -26,6 +26,7 @@ package final class Outbox: Sendable {
     /// A write was asked of the event loop, or is with the channel.
     var isWriting = false
     var isClosed = false
+    var failure: IOError?
     var senders = Waiters<OutboxRefusal?>()
 
     /// The senders for whom there is room now.
@@ -47,6 +48,9 @@ package final class Outbox: Sendable {
     self.channel = channel
     self.limit = limit
   }
+
+  /// Why the first write failed, where one did: NIO tells nobody else before it closes the channel.
+  package var failure: IOError? { state.withLock { $0.failure } }
 
   /// Queues one packet: `header` writes what goes before `data`. Returns once it is queued, not once it is sent.
   package func send(header: (inout ByteBuffer) -> Void, data: ByteBuffer) async throws(OutboxRefusal) {
@@ -130,7 +134,14 @@ package final class Outbox: Sendable {
       return
     }
     for buffer in frames.buffers.dropLast() { channel.write(buffer, promise: nil) }
-    channel.writeAndFlush(last).whenComplete { _ in self.wrote(cost: frames.cost) }
+    channel.writeAndFlush(last).whenComplete { result in
+      if case .failure(let error as IOError) = result { self.failed(error) }
+      self.wrote(cost: frames.cost)
+    }
+  }
+
+  private func failed(_ error: IOError) {
+    state.withLock { $0.failure = $0.failure ?? error }
   }
 
   /// On the event loop: the channel is done with `cost` bytes; written or lost, they take no memory any more.
