@@ -44,12 +44,21 @@ let package = Package(
     .target(
       name: "VoltlaneClient",
       dependencies: [
-        "VoltlaneWire", "VoltlaneCrypto",
+        "VoltlaneWire", "VoltlaneCrypto", "VoltlaneNIO",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: safe),
     .target(
       name: "VoltlaneBackend",
+      dependencies: [
+        "VoltlaneWire", "VoltlaneNIO",
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: safe),
+
+    // What the two libraries share: endpoints, packets cut from a stream, queues bounded in bytes.
+    .target(
+      name: "VoltlaneNIO",
       dependencies: [
         "VoltlaneWire",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),

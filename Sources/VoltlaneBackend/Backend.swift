@@ -1,0 +1,114 @@
+import NIOCore
+import NIOPosix
+import Synchronization
+@_exported import VoltlaneNIO
+import VoltlaneWire
+
+/// The backend of a relay: it accepts the relay's firehose connections, one after the other, and speaks with all of the
+/// relay's clients over the one that is current.
+///
+///     let backend = try await Backend.listen(on: .tcp(host: "127.0.0.1", port: 42001))
+///     for await event in backend.events {
+///       switch event {
+///       case .data(let id, let packet): try? await backend.send(packet, to: id)
+///       case .failure(let id, let reason): print("client \(id) is gone: \(reason)")
+///       default: break
+///       }
+///     }
+///
+/// **Which connection.** A client id belongs to the connection that last named it. One connection is read at a time,
+/// the current one, and everything is sent on it. One that is accepted meanwhile waits; as soon as it has sent its first
+/// bytes the current one is finished: it is read to its end, or, where it does not end within a second, discarded. Only
+/// then the new one is read and becomes current. So packets of one client are never overtaken by later ones, and a
+/// connection that says nothing (a port scanner, a health check) takes nothing over.
+///
+/// **Bounds.** When events of 4 MiB wait to be taken, the connection is not read, and TCP slows the relay. When packets of
+/// 4 MiB wait to be sent, ``send(_:to:)-(ByteBuffer,_)`` waits. The two don't wait for each other here, and a relay never stops reading
+/// the firehose while it waits to write, so a consumer that answers each event before it takes the next cannot deadlock.
+/// (Once a relay has closed its side, what the kernel had already received is read at once, over the limit: at most the
+/// socket's receive buffer.)
+public final class Backend: Sendable {
+  /// What the relay says. Its iterators share one queue.
+  public let events: BackendEvents
+
+  private let listener: Listener
+  private let intake: Intake
+  private let maxPacketSize: Int
+
+  private init(listener: Listener, intake: Intake, maxPacketSize: Int) {
+    self.listener = listener
+    self.intake = intake
+    self.maxPacketSize = maxPacketSize
+    events = BackendEvents(inbox: intake.inbox)
+  }
+
+  /// Starts to listen. Returns once connections are accepted.
+  ///
+  /// - Parameters:
+  ///   - endpoint: Port 0 takes any free port; see ``address``. The file of a unix socket on which nobody listens any
+  ///     more is replaced.
+  ///   - maxPacketSize: The relay's `max-packet-size`, in bytes, without the tag.
+  ///   - group: The threads to run on; it uses one of them.
+  public static func listen(
+    on endpoint: Endpoint,
+    maxPacketSize: Int = Wire.defaultMaxPacketSize,
+    group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup
+  ) async throws(BackendError) -> Backend {
+    let loop = group.next()
+    let intake = Intake(loop: loop)
+    let listener = try await Listener.start(on: endpoint, loop: loop) { channel in
+      let handler = FirehoseHandler(channel: channel, intake: intake, maxPacketSize: maxPacketSize)
+      try channel.pipeline.syncOperations.addHandler(handler)
+    }
+    return Backend(listener: listener, intake: intake, maxPacketSize: maxPacketSize)
+  }
+
+  /// Where it listens, with the port that it got.
+  public var address: Endpoint { listener.address }
+
+  /// How many tagged packets were skipped; each is also an event.
+  public var refusedPacketCount: Int { intake.refused.value }
+
+  /// Queues a packet for a client, and returns once it is queued; waits where too much is queued already.
+  ///
+  /// The relay answers a packet for an id that is no session with a failure, `unknown client`.
+  public func send(_ data: ByteBuffer, to id: UInt64) async throws(BackendError) {
+    guard data.readableBytes <= maxPacketSize else {
+      throw .packetTooLarge(size: data.readableBytes, maximum: maxPacketSize)
+    }
+    try await send(Tag(clientID: id, flag: .data), data)
+  }
+
+  /// Queues a packet for a client, as ``send(_:to:)-(ByteBuffer,_)`` does.
+  public func send(_ bytes: some Collection<UInt8>, to id: UInt64) async throws(BackendError) {
+    try await send(ByteBuffer(bytes: bytes), to: id)
+  }
+
+  /// Ends a client's session for good. What was sent to it before is still delivered.
+  public func kick(_ id: UInt64) async throws(BackendError) {
+    try await send(Tag(clientID: id, flag: .kick), ByteBuffer())
+  }
+
+  /// Stops to listen and closes every connection; ``events`` ends after what it holds. Stopping twice does nothing more.
+  public func stop() async {
+    await intake.stop()
+    await listener.stop()
+  }
+
+  private func send(_ tag: Tag, _ data: ByteBuffer) async throws(BackendError) {
+    guard let outbox = intake.outbox else { throw .notConnected }
+    do {
+      try await outbox.send(
+        header: { header in
+          header.writeInteger(UInt32(Wire.tag + data.readableBytes), endianness: .little)
+          header.writeInteger(tag.clientID, endianness: .little)
+          header.writeInteger(tag.flag.rawValue)
+        }, data: data)
+    } catch {
+      switch error {
+      case .closed: throw .notConnected
+      case .cancelled: throw .cancelled
+      }
+    }
+  }
+}

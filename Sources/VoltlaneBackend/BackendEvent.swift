@@ -1,0 +1,53 @@
+import NIOCore
+import VoltlaneNIO
+import VoltlaneWire
+
+/// One connection of a relay.
+public struct Firehose: Hashable, Sendable {
+  /// 1 for the first that this backend read, 2 for the second, and so on.
+  public let number: Int
+  /// nil for a unix socket.
+  public let remoteAddress: Endpoint?
+}
+
+/// Why a firehose connection ended.
+public enum FirehoseEnding: Equatable, Sendable {
+  /// The relay closed it.
+  case closed
+  /// It was reset, or the network failed; the text says how.
+  case lost(String)
+  /// The relay sent a size above the limit, so that the stream could no longer be trusted. Bytes.
+  case oversizedPacket(size: Int, maximum: Int)
+  /// A newer connection was there to be read, and this one did not end by itself.
+  case replaced
+  /// ``Backend/stop()`` was called.
+  case stopped
+}
+
+/// What a relay tells its backend, in the order in which it said so.
+public enum BackendEvent: Equatable, Sendable {
+  /// A connection is read from now on. On every connection but its first, a relay begins with ``reconnection(clientID:)``
+  /// for each session that is alive, unless it was told not to.
+  case connected(Firehose)
+  /// Nothing more comes from this connection. What the relay had sent and nobody had read is lost; the protocol has no
+  /// acknowledgement.
+  case disconnected(Firehose, FirehoseEnding)
+  /// A client's packet; it may have no bytes. It shares memory with its neighbours: to keep a small one for long, copy it.
+  case data(clientID: UInt64, ByteBuffer)
+  /// The client's session is over; this is the last that is heard of it, save in an answer to a packet for it
+  /// (`unknown client`).
+  case failure(clientID: UInt64, reason: String)
+  /// The client came back after it had been away, or is announced on a new connection.
+  case reconnection(clientID: UInt64)
+  /// A tagged packet that was skipped: short, of an unknown flag or of the wrong direction.
+  case refusedPacket(TaggedPacketError)
+
+  /// What the event costs in the queue: its data and a fixed part.
+  var cost: Int {
+    switch self {
+    case .data(_, let data): data.readableBytes + VoltlaneNIO.Limits.packetOverhead
+    case .failure(_, let reason): reason.utf8.count + VoltlaneNIO.Limits.packetOverhead
+    default: VoltlaneNIO.Limits.packetOverhead
+    }
+  }
+}

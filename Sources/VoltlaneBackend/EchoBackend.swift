@@ -1,0 +1,56 @@
+import NIOCore
+import NIOPosix
+@_exported import VoltlaneNIO
+import VoltlaneWire
+
+/// A backend that sends every data packet back to the client it came from.
+///
+///     let echo = try await EchoBackend.listen(on: .tcp(host: "127.0.0.1", port: 0))
+///     print(echo.address)
+///     await echo.stop()
+///
+/// It serves any number of firehose connections, each by itself; an echo goes back on the connection that its packet
+/// came on. Failure and reconnection packets need no answer. A tagged packet that is short, of an unknown flag or of the
+/// wrong direction is counted and skipped; one above the size limit ends its connection.
+public final class EchoBackend: Sendable {
+  /// Where it listens, with the port that it got.
+  public let address: Endpoint
+
+  private let listener: Listener
+  private let refused: Counter
+
+  private init(listener: Listener, refused: Counter) {
+    address = listener.address
+    self.listener = listener
+    self.refused = refused
+  }
+
+  /// Starts to listen. Returns once connections are accepted.
+  ///
+  /// - Parameters:
+  ///   - endpoint: Port 0 takes any free port; see ``address``. The file of a unix socket on which nobody listens any
+  ///     more is replaced.
+  ///   - maxPacketSize: The relay's `max-packet-size`, in bytes, without the tag.
+  ///   - group: The threads to run on; it uses one of them.
+  public static func listen(
+    on endpoint: Endpoint,
+    maxPacketSize: Int = Wire.defaultMaxPacketSize,
+    group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup
+  ) async throws(BackendError) -> EchoBackend {
+    let refused = Counter()
+    let listener = try await Listener.start(on: endpoint, loop: group.next()) { channel in
+      try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+      try channel.syncOptions?.setOption(.writeBufferWaterMark, value: Limits.echoWaterMark)
+      try channel.pipeline.syncOperations.addHandler(EchoHandler(maxPacketSize: maxPacketSize, refused: refused))
+    }
+    return EchoBackend(listener: listener, refused: refused)
+  }
+
+  /// How many tagged packets were skipped because they were short, of an unknown flag or of the wrong direction.
+  public var refusedPacketCount: Int { refused.value }
+
+  /// Stops to listen and closes every connection. Stopping twice does nothing more.
+  public func stop() async {
+    await listener.stop()
+  }
+}

@@ -1,0 +1,75 @@
+import NIOCore
+import VoltlaneNIO
+import VoltlaneWire
+
+/// Echoes one firehose connection.
+///
+/// The echo of a data packet is the very same bytes, tag and size included. So whole runs of data packets go back as
+/// the slices of the read buffer that they are, with one flush a read: no packet is decoded, copied or allocated.
+///
+/// It does not read while the channel is not writable, so that it holds at most the channel's water mark, one read and
+/// one unfinished packet. That cannot deadlock: a relay never stops reading the firehose while it waits to write.
+final class EchoHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  private var splitter: PacketSplitter
+  private let refused: Counter
+  private var isReading = false
+
+  init(maxPacketSize: Int, refused: Counter) {
+    splitter = PacketSplitter(maximum: maxPacketSize + Wire.tag)
+    self.refused = refused
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    readIfWritable(context)
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    splitter.append(unwrapInboundIn(data))
+    do {
+      while let run = try splitter.nextRun(where: isData) { context.write(wrapOutboundOut(run), promise: nil) }
+    } catch {
+      // The stream can no longer be trusted: the connection is dropped.
+      context.flush()
+      context.close(promise: nil)
+    }
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    isReading = false
+    context.flush()
+    readIfWritable(context)
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    readIfWritable(context)
+  }
+
+  /// The relay has sent its last: what is still to be written goes out before the close.
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    guard case ChannelEvent.inputClosed = event else { return context.fireUserInboundEventTriggered(event) }
+    let channel = context.channel
+    context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in channel.close(promise: nil) }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    context.close(promise: nil)
+  }
+
+  private func readIfWritable(_ context: ChannelHandlerContext) {
+    guard !isReading, context.channel.isWritable else { return }
+    isReading = true
+    context.read()
+  }
+
+  private func isData(_ packet: RawSpan) -> Bool {
+    do {
+      return try Tag.decode(packet, from: .relay).flag == .data
+    } catch {
+      refused.increment()
+      return false
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import NIOCore
+import Synchronization
+import VoltlaneNIO
+
+/// What all connections of one backend share: the queue of events, and which connection is current.
+final class Intake: Sendable {
+  let inbox: Inbox<BackendEvent, Never>
+  let refused = Counter()
+  private let loop: any EventLoop
+  private let succession: NIOLoopBoundBox<Succession>
+  private let current = Mutex<Outbox?>(nil)
+
+  init(loop: any EventLoop) {
+    self.loop = loop
+    let succession = NIOLoopBoundBox.makeBoxSendingValue(Succession(), eventLoop: loop)
+    self.succession = succession
+    inbox = Inbox(limit: Limits.queue) {
+      loop.execute { succession.value.current?.read() }
+    }
+  }
+
+  /// What is sent goes here; nil while no connection is current.
+  var outbox: Outbox? { current.withLock { $0 } }
+
+  // MARK: On the event loop
+
+  func accepted(_ firehose: FirehoseHandler) {
+    if let oldest = succession.value.append(firehose) { oldest.close(.replaced) }
+    firehose.read()
+    advance()
+  }
+
+  /// A connection that waits has sent its first bytes.
+  func spoke() {
+    finishCurrent()
+  }
+
+  func ended(_ firehose: FirehoseHandler) {
+    if succession.value.current === firehose { current.withLock { $0 = nil } }
+    succession.value.remove(firehose)
+    advance()
+  }
+
+  func emit(_ events: [BackendEvent]) {
+    inbox.append(events.map { ($0, $0.cost) })
+  }
+
+  /// Makes the next connection current, where there is none.
+  private func advance() {
+    guard let next = succession.value.advance() else { return }
+    current.withLock { $0 = next.outbox }
+    next.begin(number: succession.value.begun)
+    finishCurrent()
+  }
+
+  /// Discards the current connection, where it does not end by itself while another one wants to be read.
+  private func finishCurrent() {
+    guard let finishing = succession.value.current, succession.value.isAwaited else { return }
+    loop.assumeIsolated().scheduleTask(in: Limits.finishing) { [weak finishing] in
+      guard let finishing, self.succession.value.current === finishing else { return }
+      // While the consumer lags nothing could be read of it, nor could anything be read of the next one.
+      if self.inbox.hasRoom() { finishing.close(.replaced) } else { self.finishCurrent() }
+    }
+  }
+
+  // MARK: From anywhere
+
+  func stop() async {
+    let closed = loop.flatSubmit {
+      self.succession.value.isStopped = true
+      let firehoses = self.succession.value.all
+      for firehose in firehoses { firehose.close(.stopped) }
+      return EventLoopFuture.andAllComplete(firehoses.map(\.channel.closeFuture), on: self.loop)
+    }
+    try? await closed.get()
+    inbox.finish()
+  }
+}

@@ -1,0 +1,37 @@
+/// The open connections of a backend, and whose turn it is. Only one is current, and at most ``Limits/waitingConnections``
+/// wait.
+struct Succession {
+  private(set) var current: FirehoseHandler?
+  /// How many connections have been current.
+  private(set) var begun = 0
+  /// In the order in which they were accepted.
+  private var waiting: [FirehoseHandler] = []
+  /// Nobody becomes current any more.
+  var isStopped = false
+
+  var all: [FirehoseHandler] { waiting + (current.map { [$0] } ?? []) }
+
+  /// A connection that waits has something to say.
+  var isAwaited: Bool { waiting.contains(where: \.hasSpoken) }
+
+  /// Adds a connection; returns one that has to go instead.
+  mutating func append(_ firehose: FirehoseHandler) -> FirehoseHandler? {
+    waiting.append(firehose)
+    return waiting.count > Limits.waitingConnections ? waiting.first : nil
+  }
+
+  mutating func remove(_ firehose: FirehoseHandler) {
+    if current === firehose { current = nil }
+    waiting.removeAll { $0 === firehose }
+  }
+
+  /// Makes the next connection current where there is none, and returns it: those who have spoken in their order, else
+  /// the newest, as the older ones are more likely to be left over.
+  mutating func advance() -> FirehoseHandler? {
+    guard !isStopped, current == nil, let next = waiting.first(where: \.hasSpoken) ?? waiting.last else { return nil }
+    waiting.removeAll { $0 === next }
+    current = next
+    begun += 1
+    return next
+  }
+}

@@ -1,0 +1,58 @@
+import VoltlaneCrypto
+import VoltlaneNIO
+import VoltlaneWire
+
+/// What can go wrong for a client.
+public enum ClientError: Error, Equatable, Sendable {
+  // Connecting.
+
+  /// Nothing listens there, no way leads there, or the name does not resolve; the reason is the system's word for it.
+  case unreachable(Endpoint, reason: String)
+  /// The relay was not reached, or the handshake not done, within the connect timeout.
+  case timeout(Duration)
+  /// The relay took the connection and ended it before it gave out a client id: a relay that is full, or does not like
+  /// this address. There is no error packet that would say so.
+  case closedDuringHandshake
+  /// A handshake packet that cannot be read: what answers there is hardly a relay.
+  case malformedHandshake(HandshakePacketError)
+  /// A handshake packet that can be read and has no business here; the text names it.
+  case unexpectedHandshakePacket(String)
+  /// The relay's public key is not a point of the curve.
+  case invalidRelayKey(KeyError)
+  /// No key could be made for this client: the system has no memory for it.
+  case noKey(KeyError)
+
+  // Connected.
+
+  /// The connection ended otherwise than by the relay closing it between two packets. Packets may be missing.
+  case connectionLost(reason: String)
+  /// The relay sent a packet of `size` bytes where `maximum` are allowed. The connection is closed.
+  case oversizedPacket(size: Int, maximum: Int)
+  /// A packet to send of `size` bytes where `maximum` are allowed. It was not sent, and the connection goes on.
+  case packetTooLarge(size: Int, maximum: Int)
+  /// The connection is closed, or its sending side finished: the packet was not sent.
+  case closed
+  /// The task was cancelled: the connection was not made, or the packet not sent.
+  case cancelled
+}
+
+extension ClientError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .unreachable(let endpoint, let reason): "cannot reach \(endpoint): \(reason)"
+    case .timeout(let timeout): "no answer from the relay within \(timeout)"
+    case .closedDuringHandshake: "the relay closed the connection during the handshake"
+    case .malformedHandshake(let error): "no relay answers there: \(error)"
+    case .unexpectedHandshakePacket(let name): "no relay answers there: a \(name) came out of turn in the handshake"
+    case .invalidRelayKey(let error): "the relay's key is invalid: \(error)"
+    case .noKey(let error): "cannot make a key: \(error)"
+    case .connectionLost(let reason): "the connection to the relay was lost: \(reason)"
+    case .oversizedPacket(let size, let maximum):
+      "the relay sent a packet of \(size) bytes; at most \(maximum) are allowed"
+    case .packetTooLarge(let size, let maximum):
+      "a packet of \(size) bytes is too large; at most \(maximum) are allowed"
+    case .closed: "the connection is closed"
+    case .cancelled: "the task was cancelled"
+    }
+  }
+}
