@@ -81,6 +81,7 @@ let package = Package(
     .target(name: "Vectors", path: "Tests/Vectors", resources: [.embedInCode("vectors.json")]),
     .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire", "Vectors"]),
     .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
+    .testTarget(name: "RelayTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto"]),
   ],
   swiftLanguageModes: [.v6]
 )

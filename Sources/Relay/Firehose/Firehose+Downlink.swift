@@ -22,11 +22,11 @@ extension Firehose {
   }
 
   private mutating func receivedNothing<K: Kernel & ~Copyable>(_ result: Int, _ kernel: inout K) {
-    switch result {
-    case -Int(EINTR), -Int(ENOBUFS), -Int(ENOMEM): break
-    case -Int(EAGAIN) where sendError == 0: readable = false
-    case -Int(EAGAIN): lose(sendError, &kernel)
-    default: lose(Int32(-result), &kernel)
+    switch result == 0 ? .broken : Refusal(result) {
+    case .later: break
+    case .wouldBlock where sendError == 0: readable = false
+    case .wouldBlock: lose(sendError, &kernel)
+    case .broken: lose(Int32(-result), &kernel)
     }
   }
 

@@ -188,9 +188,9 @@ struct UplinkConsumer: ~Copyable, @unchecked Sendable {
       guard handed >= packet.wireBytes else { break }
       handed &-= packet.wireBytes
       head &+= UInt64(packet.laneBytes)
+      giveBackReferences(budget)
     }
     gatheredBytes = 0
-    giveBackReferences(budget)
     return 0
   }
 

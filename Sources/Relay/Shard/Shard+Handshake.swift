@@ -22,11 +22,13 @@ extension Shard {
     }
     let received = kernel.receive(connection.pointee.socket, start + count, Limits.handshakeRead)
     guard received > 0 else {
-      if received == -Int(EAGAIN) {
+      switch received == 0 ? .broken : Refusal(received) {
+      case .wouldBlock: keepHandshakeBytes(index, start, count)
+      case .later:
         keepHandshakeBytes(index, start, count)
-      } else {
-        // Gone before it was a client.
-        drop(index, &kernel)
+        ready.append(index, connections)
+      // Gone before it was a client.
+      case .broken: drop(index, &kernel)
       }
       return
     }

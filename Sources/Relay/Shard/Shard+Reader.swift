@@ -225,15 +225,11 @@ extension Shard {
   /// A receive of an attached client brought no bytes: there are none, the client's FIN, or an error.
   @inline(never)
   private mutating func receivedNothing<K: Kernel & ~Copyable>(_ index: UInt32, _ result: Int, _ kernel: inout K) {
-    switch result {
-    case -Int(EAGAIN), -Int(EINTR), -Int(ENOBUFS), -Int(ENOMEM):
-      // Edges come again; where the kernel is short of memory, the turn comes again.
-      if result != -Int(EAGAIN) { ready.append(index, connections) }
-      connections[index].pointee.flags.remove(.hungUp)
-    case 0:
-      halfClose(index, &kernel)
-    default:
-      lose(index, &kernel)
+    guard result != 0 else { return halfClose(index, &kernel) }
+    switch Refusal(result) {
+    case .wouldBlock: connections[index].pointee.flags.remove(.hungUp)
+    case .later: ready.append(index, connections)
+    case .broken: lose(index, &kernel)
     }
   }
 
