@@ -27,10 +27,11 @@ let package = Package(
     .executableTarget(
       name: "Voltlane",
       dependencies: [
-        "Relay", "VoltlaneBackend", "VoltlaneWire",
+        "Relay", "VoltlaneBackend", "VoltlaneWire", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
-      ]),
+      ],
+      swiftSettings: safe),
     .executableTarget(
       name: "VoltlaneConnect",
       dependencies: ["VoltlaneClient", .product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -80,6 +81,14 @@ let package = Package(
 
     .target(name: "Vectors", path: "Tests/Vectors", resources: [.embedInCode("vectors.json")]),
     .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire", "Vectors"]),
+    .testTarget(
+      name: "VoltlaneTests",
+      dependencies: [
+        "Voltlane", "Relay",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+    .testTarget(name: "RelayTests", dependencies: ["Relay"]),
     .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
   ],
   swiftLanguageModes: [.v6]
