@@ -33,11 +33,11 @@ let package = Package(
       ]),
     .executableTarget(
       name: "VoltlaneConnect",
-      dependencies: ["VoltlaneClient", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["VoltlaneClient", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: safe),
     .executableTarget(
       name: "VoltlaneEcho",
-      dependencies: ["VoltlaneBackend", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["VoltlaneBackend", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: safe),
 
     // What users build on.

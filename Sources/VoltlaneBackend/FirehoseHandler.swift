@@ -28,7 +28,7 @@ final class FirehoseHandler: ChannelInboundHandler {
   init(channel: any Channel, intake: Intake, maxPacketSize: Int) {
     self.channel = channel
     self.intake = intake
-    outbox = Outbox(channel: channel, limit: Limits.queue)
+    outbox = Outbox(channel: channel, limit: BackendLimits.queue)
     splitter = PacketSplitter(maximum: maxPacketSize + Wire.tag)
   }
 

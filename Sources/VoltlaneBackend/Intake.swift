@@ -14,7 +14,7 @@ final class Intake: Sendable {
     self.loop = loop
     let succession = NIOLoopBoundBox.makeBoxSendingValue(Succession(), eventLoop: loop)
     self.succession = succession
-    inbox = Inbox(limit: Limits.queue) {
+    inbox = Inbox(limit: BackendLimits.queue) {
       loop.execute { succession.value.current?.read() }
     }
   }
@@ -56,7 +56,7 @@ final class Intake: Sendable {
   /// Discards the current connection, where it does not end by itself while another one wants to be read.
   private func finishCurrent() {
     guard let finishing = succession.value.current, succession.value.isAwaited else { return }
-    loop.assumeIsolated().scheduleTask(in: Limits.finishing) { [weak finishing] in
+    loop.assumeIsolated().scheduleTask(in: BackendLimits.finishing) { [weak finishing] in
       guard let finishing, self.succession.value.current === finishing else { return }
       // While the consumer lags nothing could be read of it, nor could anything be read of the next one.
       if self.inbox.hasRoom() { finishing.close(.replaced) } else { self.finishCurrent() }

@@ -42,6 +42,7 @@ public final class Client: Sendable {
   public static func connect(
     to endpoint: Endpoint, options: ClientOptions = ClientOptions()
   ) async throws(ClientError) -> Client {
+    precondition(Limits.packetSizes.contains(options.maxPacketSize), "no size for packets")
     let key = try makeKey()
     let connection = try await Connection.open(to: endpoint, key: key.publicKey, options: options)
     return Client(connection, maxPacketSize: options.maxPacketSize)

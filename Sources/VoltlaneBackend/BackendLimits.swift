@@ -3,7 +3,7 @@ import VoltlaneNIO
 import VoltlaneWire
 
 /// The backend's sizes and times, each with its reason. Bytes.
-enum Limits {
+enum BackendLimits {
   /// An echo whose relay does not read stops to read above the higher mark. From 128 KiB on, larger writes gain nothing.
   static let echoWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
 
