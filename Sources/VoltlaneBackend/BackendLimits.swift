@@ -11,7 +11,7 @@ enum BackendLimits {
   /// largest size fits besides.
   static let queue = 4 << 20
 
-  /// How long an old connection is still read once a newer one has sent something. What the kernel holds of it is read
+  /// How long an old connection may bring nothing once a newer one has sent something. What the kernel holds of it comes
   /// in milliseconds; a half-open one would never end by itself.
   static let finishing = TimeAmount.seconds(1)
 

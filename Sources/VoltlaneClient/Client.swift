@@ -20,7 +20,7 @@ public final class Client: Sendable {
   /// Where the relay was reached; nil for a unix socket without a name.
   public let remoteAddress: Endpoint?
 
-  private let connection: Connection
+  let connection: Connection
   private let maxPacketSize: Int
 
   private init(_ connection: Connection, maxPacketSize: Int) {
