@@ -34,11 +34,15 @@ let package = Package(
       swiftSettings: safe),
     .executableTarget(
       name: "VoltlaneConnect",
-      dependencies: ["VoltlaneClient", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "VoltlaneClient", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: safe),
     .executableTarget(
       name: "VoltlaneEcho",
-      dependencies: ["VoltlaneBackend", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "VoltlaneBackend", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: safe),
 
     // What users build on.
@@ -89,6 +93,14 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "RelayTests", dependencies: ["Relay"]),
+    .testTarget(
+      name: "LibraryTests",
+      dependencies: [
+        "VoltlaneClient", "VoltlaneBackend", "VoltlaneConnect", "VoltlaneEcho", "VoltlaneNIO", "VoltlaneWire",
+        "VoltlaneCrypto",
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+      ]),
     .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
   ],
   swiftLanguageModes: [.v6]

@@ -54,6 +54,7 @@ public final class Backend: Sendable {
     maxPacketSize: Int = Wire.defaultMaxPacketSize,
     group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup
   ) async throws(BackendError) -> Backend {
+    precondition(Limits.packetSizes.contains(maxPacketSize), "no size for packets")
     let loop = group.next()
     let intake = Intake(loop: loop)
     let listener = try await Listener.start(on: endpoint, loop: loop) { channel in

@@ -45,9 +45,9 @@ public enum BackendEvent: Equatable, Sendable {
   /// What the event costs in the queue: its data and a fixed part.
   var cost: Int {
     switch self {
-    case .data(_, let data): data.readableBytes + VoltlaneNIO.Limits.packetOverhead
-    case .failure(_, let reason): reason.utf8.count + VoltlaneNIO.Limits.packetOverhead
-    default: VoltlaneNIO.Limits.packetOverhead
+    case .data(_, let data): data.readableBytes + Limits.packetOverhead
+    case .failure(_, let reason): reason.utf8.count + Limits.packetOverhead
+    default: Limits.packetOverhead
     }
   }
 }

@@ -20,7 +20,7 @@ public final class Client: Sendable {
   /// Where the relay was reached; nil for a unix socket without a name.
   public let remoteAddress: Endpoint?
 
-  private let connection: Connection
+  let connection: Connection
   private let maxPacketSize: Int
 
   private init(_ connection: Connection, maxPacketSize: Int) {
@@ -42,6 +42,7 @@ public final class Client: Sendable {
   public static func connect(
     to endpoint: Endpoint, options: ClientOptions = ClientOptions()
   ) async throws(ClientError) -> Client {
+    precondition(Limits.packetSizes.contains(options.maxPacketSize), "no size for packets")
     let key = try makeKey()
     let connection = try await Connection.open(to: endpoint, key: key.publicKey, options: options)
     return Client(connection, maxPacketSize: options.maxPacketSize)

@@ -3,7 +3,7 @@ import VoltlaneNIO
 import VoltlaneWire
 
 /// The backend's sizes and times, each with its reason. Bytes.
-enum Limits {
+enum BackendLimits {
   /// An echo whose relay does not read stops to read above the higher mark. From 128 KiB on, larger writes gain nothing.
   static let echoWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
 
@@ -11,7 +11,7 @@ enum Limits {
   /// largest size fits besides.
   static let queue = 4 << 20
 
-  /// How long an old connection is still read once a newer one has sent something. What the kernel holds of it is read
+  /// How long an old connection may bring nothing once a newer one has sent something. What the kernel holds of it comes
   /// in milliseconds; a half-open one would never end by itself.
   static let finishing = TimeAmount.seconds(1)
 
