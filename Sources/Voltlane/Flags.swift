@@ -1,6 +1,7 @@
 import ArgumentParser
 
-/// The settings as flags. ArgumentParser wants a property for each; all that is to be known of one is in Settings.swift.
+/// The settings as flags. ArgumentParser wants a property for each; all that is to be known of one is in
+/// Settings.swift.
 struct Flags: ParsableArguments {
   @OptionGroup(title: "Addresses") var addresses: Addresses
   @OptionGroup(title: "Threads") var threads: Threads

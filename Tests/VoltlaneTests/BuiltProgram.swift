@@ -8,7 +8,8 @@ struct BuiltProgram {
     var errors: String
   }
 
-  /// Beside the test bundle, which is the first argument of the test process that SwiftPM starts, or beside the process.
+  /// Beside the test bundle, which is the first argument of the test process that SwiftPM starts, or beside the
+  /// process.
   static let path: URL? = {
     let beside = [Bundle.main.executableURL] + CommandLine.arguments.map { URL(fileURLWithPath: $0) }
     return beside.compactMap { $0?.deletingLastPathComponent().appendingPathComponent("voltlane") }
