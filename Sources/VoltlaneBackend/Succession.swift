@@ -1,5 +1,5 @@
-/// The open connections of a backend, and whose turn it is. Only one is current, and at most ``BackendLimits/waitingConnections``
-/// wait.
+/// The open connections of a backend, and whose turn it is. Only one is current, and at most
+/// ``BackendLimits/waitingConnections`` wait.
 struct Succession {
   private(set) var current: FirehoseHandler?
   /// How many connections have been current.
