@@ -26,13 +26,14 @@ public enum FirehoseEnding: Equatable, Sendable {
 
 /// What a relay tells its backend, in the order in which it said so.
 public enum BackendEvent: Equatable, Sendable {
-  /// A connection is read from now on. On every connection but its first, a relay begins with ``reconnection(clientID:)``
-  /// for each session that is alive, unless it was told not to.
+  /// A connection is read from now on. On every connection but its first, a relay begins with
+  /// ``reconnection(clientID:)`` for each session that is alive, unless it was told not to.
   case connected(Firehose)
   /// Nothing more comes from this connection. What the relay had sent and nobody had read is lost; the protocol has no
   /// acknowledgement.
   case disconnected(Firehose, FirehoseEnding)
-  /// A client's packet; it may have no bytes. It shares memory with its neighbours: to keep a small one for long, copy it.
+  /// A client's packet; it may have no bytes. It shares memory with its neighbours: to keep a small one for long, copy
+  /// it.
   case data(clientID: UInt64, ByteBuffer)
   /// The client's session is over; this is the last that is heard of it, save in an answer to a packet for it
   /// (`unknown client`).
@@ -45,9 +46,9 @@ public enum BackendEvent: Equatable, Sendable {
   /// What the event costs in the queue: its data and a fixed part.
   var cost: Int {
     switch self {
-    case .data(_, let data): data.readableBytes + VoltlaneNIO.Limits.packetOverhead
-    case .failure(_, let reason): reason.utf8.count + VoltlaneNIO.Limits.packetOverhead
-    default: VoltlaneNIO.Limits.packetOverhead
+    case .data(_, let data): data.readableBytes + Limits.packetOverhead
+    case .failure(_, let reason): reason.utf8.count + Limits.packetOverhead
+    default: Limits.packetOverhead
     }
   }
 }

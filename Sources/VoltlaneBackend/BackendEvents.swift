@@ -10,11 +10,11 @@ public struct BackendEvents: AsyncSequence, Sendable {
   public struct Iterator: AsyncIteratorProtocol {
     let inbox: Inbox<BackendEvent, Never>
 
-    public func next() async -> BackendEvent? {
+    public mutating func next() async -> BackendEvent? {
       await inbox.next()
     }
 
-    public func next(isolation actor: isolated (any Actor)?) async -> BackendEvent? {
+    public mutating func next(isolation actor: isolated (any Actor)?) async -> BackendEvent? {
       await inbox.next()
     }
   }

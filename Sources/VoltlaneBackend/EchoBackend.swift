@@ -10,8 +10,8 @@ import VoltlaneWire
 ///     await echo.stop()
 ///
 /// It serves any number of firehose connections, each by itself; an echo goes back on the connection that its packet
-/// came on. Failure and reconnection packets need no answer. A tagged packet that is short, of an unknown flag or of the
-/// wrong direction is counted and skipped; one above the size limit ends its connection.
+/// came on. Failure and reconnection packets need no answer. A tagged packet that is short, of an unknown flag or of
+/// the wrong direction is counted and skipped; one above the size limit ends its connection.
 public final class EchoBackend: Sendable {
   /// Where it listens, with the port that it got.
   public let address: Endpoint
@@ -37,10 +37,11 @@ public final class EchoBackend: Sendable {
     maxPacketSize: Int = Wire.defaultMaxPacketSize,
     group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup
   ) async throws(BackendError) -> EchoBackend {
+    precondition(Limits.packetSizes.contains(maxPacketSize), "no size for packets")
     let refused = Counter()
     let listener = try await Listener.start(on: endpoint, loop: group.next()) { channel in
       try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
-      try channel.syncOptions?.setOption(.writeBufferWaterMark, value: Limits.echoWaterMark)
+      try channel.syncOptions?.setOption(.writeBufferWaterMark, value: BackendLimits.echoWaterMark)
       try channel.pipeline.syncOperations.addHandler(EchoHandler(maxPacketSize: maxPacketSize, refused: refused))
     }
     return EchoBackend(listener: listener, refused: refused)
@@ -48,6 +49,11 @@ public final class EchoBackend: Sendable {
 
   /// How many tagged packets were skipped because they were short, of an unknown flag or of the wrong direction.
   public var refusedPacketCount: Int { refused.value }
+
+  /// Returns once it was stopped, or its listening socket failed.
+  public func waitUntilStopped() async {
+    await listener.waitUntilStopped()
+  }
 
   /// Stops to listen and closes every connection. Stopping twice does nothing more.
   public func stop() async {

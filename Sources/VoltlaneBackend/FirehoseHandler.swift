@@ -15,8 +15,9 @@ final class FirehoseHandler: ChannelInboundHandler {
 
   let outbox: Outbox
   let channel: any Channel
-  /// Bytes have come from the relay.
-  private(set) var hasSpoken = false
+  /// Bytes that have come from the relay.
+  private(set) var byteCount = 0
+  var hasSpoken: Bool { byteCount > 0 }
 
   private let intake: Intake
   private var splitter: PacketSplitter
@@ -28,7 +29,7 @@ final class FirehoseHandler: ChannelInboundHandler {
   init(channel: any Channel, intake: Intake, maxPacketSize: Int) {
     self.channel = channel
     self.intake = intake
-    outbox = Outbox(channel: channel, limit: Limits.queue)
+    outbox = Outbox(channel: channel, limit: BackendLimits.queue)
     splitter = PacketSplitter(maximum: maxPacketSize + Wire.tag)
   }
 
@@ -62,14 +63,15 @@ final class FirehoseHandler: ChannelInboundHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    splitter.append(unwrapInboundIn(data))
+    let read = unwrapInboundIn(data)
+    let isFirst = !hasSpoken
+    byteCount += read.readableBytes
+    splitter.append(read)
     switch phase {
     case .current:
       deliver()
     case .waiting:
-      guard !hasSpoken else { return }
-      hasSpoken = true
-      intake.spoke()
+      if isFirst { intake.spoke() }
     case .ended:
       break
     }

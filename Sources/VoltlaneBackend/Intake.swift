@@ -14,7 +14,7 @@ final class Intake: Sendable {
     self.loop = loop
     let succession = NIOLoopBoundBox.makeBoxSendingValue(Succession(), eventLoop: loop)
     self.succession = succession
-    inbox = Inbox(limit: Limits.queue) {
+    inbox = Inbox(limit: BackendLimits.queue) {
       loop.execute { succession.value.current?.read() }
     }
   }
@@ -53,13 +53,19 @@ final class Intake: Sendable {
     finishCurrent()
   }
 
-  /// Discards the current connection, where it does not end by itself while another one wants to be read.
+  /// Discards the current connection where it does not end by itself while another one wants to be read: when nothing
+  /// has come of it for a while, although it was read.
   private func finishCurrent() {
     guard let finishing = succession.value.current, succession.value.isAwaited else { return }
-    loop.assumeIsolated().scheduleTask(in: Limits.finishing) { [weak finishing] in
+    let readBefore = finishing.byteCount
+    loop.assumeIsolated().scheduleTask(in: BackendLimits.finishing) { [weak finishing] in
       guard let finishing, self.succession.value.current === finishing else { return }
       // While the consumer lags nothing could be read of it, nor could anything be read of the next one.
-      if self.inbox.hasRoom() { finishing.close(.replaced) } else { self.finishCurrent() }
+      if finishing.byteCount == readBefore && !self.inbox.isPaused {
+        finishing.close(.replaced)
+      } else {
+        self.finishCurrent()
+      }
     }
   }
 

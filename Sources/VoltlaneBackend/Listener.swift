@@ -42,6 +42,10 @@ final class Listener: Sendable {
     }
   }
 
+  func waitUntilStopped() async {
+    try? await channel.closeFuture.get()
+  }
+
   /// Stops to listen and closes every connection; removes the file of a unix socket.
   func stop() async {
     guard (try? await channel.close()) != nil else { return }

@@ -1,5 +1,5 @@
-/// The open connections of a backend, and whose turn it is. Only one is current, and at most ``Limits/waitingConnections``
-/// wait.
+/// The open connections of a backend, and whose turn it is. Only one is current, and at most
+/// ``BackendLimits/waitingConnections`` wait.
 struct Succession {
   private(set) var current: FirehoseHandler?
   /// How many connections have been current.
@@ -17,7 +17,7 @@ struct Succession {
   /// Adds a connection; returns one that has to go instead.
   mutating func append(_ firehose: FirehoseHandler) -> FirehoseHandler? {
     waiting.append(firehose)
-    return waiting.count > Limits.waitingConnections ? waiting.first : nil
+    return waiting.count > BackendLimits.waitingConnections ? waiting.first : nil
   }
 
   mutating func remove(_ firehose: FirehoseHandler) {

@@ -16,11 +16,11 @@ public struct Packets: AsyncSequence, Sendable {
   public struct Iterator: AsyncIteratorProtocol {
     let packets: Packets
 
-    public func next() async throws(ClientError) -> ByteBuffer? {
+    public mutating func next() async throws(ClientError) -> ByteBuffer? {
       try await packets.inbox.next()
     }
 
-    public func next(isolation actor: isolated (any Actor)?) async throws(ClientError) -> ByteBuffer? {
+    public mutating func next(isolation actor: isolated (any Actor)?) async throws(ClientError) -> ByteBuffer? {
       try await packets.inbox.next()
     }
   }

@@ -16,6 +16,8 @@ package func describe(_ error: any Error) -> String {
     return "the name '\(host)' does not resolve"
   case SocketAddressError.unixDomainSocketPathTooLong:
     return "the path is too long for a unix socket"
+  case is UnixDomainSocketPathWrongType:
+    return "the path is taken by something that is no socket"
   default:
     return "\(error)"
   }

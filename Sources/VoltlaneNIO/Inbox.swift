@@ -31,6 +31,12 @@ package final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     self.onRoom = onRoom
   }
 
+  /// What the elements that wait cost together.
+  package var bytes: Int { state.withLock { $0.bytes } }
+
+  /// The producer was told to stop reading, and not yet to go on.
+  package var isPaused: Bool { state.withLock { $0.isPaused } }
+
   /// Queues `elements` with their costs in bytes. After ``finish(_:)`` they are dropped.
   package func append(_ elements: [(element: Element, cost: Int)]) {
     let served = state.withLock { state -> [(taker: CheckedContinuation<Ending, Never>, element: Element)] in

@@ -49,6 +49,9 @@ package final class Outbox: Sendable {
     self.limit = limit
   }
 
+  /// What is queued, with the channel or promised costs together.
+  package var bytes: Int { state.withLock { $0.bytes } }
+
   /// Why the first write failed, where one did: NIO tells nobody else before it closes the channel.
   package var failure: IOError? { state.withLock { $0.failure } }
 

@@ -5,6 +5,11 @@ import VoltlaneWire
 package struct OversizedPacket: Error, Equatable, Sendable {
   package var size: Int
   package var maximum: Int
+
+  package init(size: Int, maximum: Int) {
+    self.size = size
+    self.maximum = maximum
+  }
 }
 
 /// Cuts a byte stream into its size-prefixed packets:
@@ -25,6 +30,9 @@ package struct PacketSplitter {
 
   /// Bytes that were read and not handed out: more than none after the last ``next()`` is a packet without its end.
   package var unreadCount: Int { unread.readableBytes }
+
+  /// The memory that holds what was read and not handed out, in bytes.
+  package var unreadCapacity: Int { unread.storageCapacity }
 
   package mutating func append(_ read: ByteBuffer) {
     guard unread.readableBytes > 0 else {

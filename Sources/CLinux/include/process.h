@@ -3,8 +3,8 @@
 
 // The process as a whole: signals, CPUs, memory. Functions that can fail return -errno.
 
-// Blocks SIGTERM and SIGINT in the calling thread, and so in all that it starts from now on, ignores SIGPIPE, and returns
-// a descriptor on which the two can be read.
+// Blocks SIGTERM and SIGINT in the calling thread, and so in all that it starts from now on, ignores SIGPIPE, and
+// returns a descriptor on which the two can be read.
 int voltlane_block_signals(void);
 
 // An event that one thread posts and another waits for: an eventfd.

@@ -1,5 +1,5 @@
-/// Everything that decides how a relay behaves, with nothing left to be found out: what was `auto` for the operator is a
-/// number here. Sizes and budgets are bytes, and the relay's as a whole unless they say "a client".
+/// Everything that decides how a relay behaves, with nothing left to be found out: what was `auto` for the operator is
+/// a number here. Sizes and budgets are bytes, and the relay's as a whole unless they say "a client".
 public struct RelayConfiguration: Sendable {
   /// Where clients connect; at least one. Every shard accepts on each.
   public var listeners: [Endpoint]
@@ -57,8 +57,8 @@ extension RelayConfiguration {
   public static let shardRange = 1...256
   public static let handshakeWorkerRange = 1...64
 
-  /// A packet's memory comes in one piece, and with its tag its size is a u32 on the firehose: a GiB stays far from both
-  /// ends of what can be done.
+  /// A packet's memory comes in one piece, and with its tag its size is a u32 on the firehose: a GiB stays far from
+  /// both ends of what can be done.
   public static let maxPacketSizeRange = 1...(1 << 30)
   /// A terabyte is more than any machine of today has for one client; it keeps sums of sizes within an Int.
   public static let budgetRange = 1...(1 << 40)

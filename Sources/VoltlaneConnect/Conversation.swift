@@ -1,0 +1,101 @@
+import NIOCore
+import NIOPosix
+import Synchronization
+import VoltlaneClient
+
+/// stdin to the relay and the relay to stdout, until one side has had enough.
+final class Conversation: Sendable {
+  /// How it ends after the end of stdin.
+  struct Ending: Sendable {
+    /// It ends when no packet has come for this long; nil: only when the relay ends it.
+    var quiet: Duration?
+    var halfCloses: Bool
+  }
+
+  /// How much of stdin is read at a time, in bytes: what a pipe of Linux holds.
+  private static let readSize = 64 << 10
+
+  private let client: Client
+  private let cutsLines: Bool
+  private let maxPacketSize: Int
+  private let lastPacket = Mutex(ContinuousClock.now)
+
+  init(client: Client, cutsLines: Bool, maxPacketSize: Int) {
+    self.client = client
+    self.cutsLines = cutsLines
+    self.maxPacketSize = maxPacketSize
+  }
+
+  /// Returns when it is over, and throws the error that ended it. What still waits for stdin is left behind: nothing
+  /// can interrupt a read, save the end of the process.
+  func run(ending: Ending) async throws {
+    let (results, over) = AsyncStream.makeStream(of: Result<Void, any Error>.self)
+    start(over) {
+      try await self.printPackets()
+    }
+    start(over) {
+      try await self.sendInput()
+      if ending.halfCloses { try await self.client.finish() }
+      guard let quiet = ending.quiet else { return try await Task.sleep(for: .seconds(Int64.max)) }
+      try await self.waitForQuiet(quiet)
+      try await self.client.finish()
+    }
+    for await result in results {
+      await client.close()
+      return try result.get()
+    }
+  }
+
+  private func start(
+    _ over: AsyncStream<Result<Void, any Error>>.Continuation, _ work: @escaping @Sendable () async throws -> Void
+  ) {
+    Task {
+      do {
+        over.yield(.success(try await work()))
+      } catch ClientError.closed {
+        // Whoever takes the packets knows why.
+      } catch {
+        over.yield(.failure(error))
+      }
+    }
+  }
+
+  private func printPackets() async throws {
+    for try await packet in client.packets {
+      lastPacket.withLock { $0 = .now }
+      var output = packet
+      if cutsLines { output.writeInteger(UInt8(ascii: "\n")) }
+      try StandardStreams.write(output)
+    }
+  }
+
+  private func sendInput() async throws {
+    var cutter = LineCutter(maximum: maxPacketSize)
+    while let chunk = try await readInput() {
+      guard cutsLines else {
+        try await client.send(chunk)
+        continue
+      }
+      cutter.append(chunk)
+      while let line = try cutter.next() { try await client.send(line) }
+    }
+    if let rest = cutter.rest() { try await client.send(rest) }
+  }
+
+  /// nil at the end. A thread of its own waits for it.
+  private func readInput() async throws -> ByteBuffer? {
+    let count = cutsLines ? Self.readSize : min(Self.readSize, max(1, maxPacketSize))
+    let chunk = try await NIOThreadPool.singleton.runIfActive { try StandardStreams.read(upTo: count) }
+    return chunk.readableBytes > 0 ? chunk : nil
+  }
+
+  /// Waits until no packet has come for `quiet`, counted from the end of stdin at the earliest.
+  private func waitForQuiet(_ quiet: Duration) async throws {
+    lastPacket.withLock { $0 = .now }
+    while true {
+      let until = lastPacket.withLock { $0 } + quiet
+      guard until > .now else { return }
+      try await Task.sleep(until: until)
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import Glibc
+import NIOCore
+
+/// The process's own streams, for the small programs: byte for byte, and blocking.
+///
+/// The one file of these modules with unsafe calls. NIO's way to read a file waits until its buffer is full, which
+/// suits no terminal; reading it as a channel would make it non-blocking for the shell too; and Foundation is several
+/// times the size of these programs. Each pointer is that of a buffer and its length, for the time of one call.
+package enum StandardStreams {
+  /// Waits for input and returns what there is, at most `count` bytes; none at the end.
+  package static func read(upTo count: Int) throws(IOError) -> ByteBuffer {
+    var bytes = [UInt8](repeating: 0, count: count)
+    let got = try retrying("read") {
+      unsafe bytes.withUnsafeMutableBytes { unsafe Glibc.read(STDIN_FILENO, $0.baseAddress, $0.count) }
+    }
+    return ByteBuffer(bytes: bytes.prefix(got))
+  }
+
+  /// Writes all of `buffer` to the standard output.
+  package static func write(_ buffer: ByteBuffer) throws(IOError) {
+    try write(Array(buffer: buffer), to: STDOUT_FILENO)
+  }
+
+  /// Writes a line for the person who started the program. Where nobody hears it, nothing more can be done.
+  package static func tell(_ line: String) {
+    try? write(Array("\(line)\n".utf8), to: STDERR_FILENO)
+  }
+
+  private static func write(_ bytes: [UInt8], to descriptor: CInt) throws(IOError) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = try retrying("write") {
+        unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+      }
+      rest = rest.dropFirst(count)
+    }
+  }
+
+  private static func retrying(_ name: String, _ call: () -> Int) throws(IOError) -> Int {
+    while true {
+      let count = call()
+      if count >= 0 { return count }
+      guard errno == EINTR else { throw IOError(errnoCode: errno, reason: name) }
+    }
+  }
+}
