@@ -44,8 +44,7 @@ extension Firehose {
       }
       let wireBytes = UInt64(Wire.sizePrefix &+ size)
       guard read &- parsed >= wireBytes else { break }
-      let data = RawSpan(_unsafeStart: packet + Wire.sizePrefix, byteCount: size)
-      switch Firehose.decode(data) {
+      switch Firehose.decode(memory.span(at: parsed &+ UInt64(Wire.sizePrefix), size)) {
       case .packet(let tag):
         let lane = ids.place(of: tag.clientID).shard
         // An id that no shard has is no session's: any shard says so.
