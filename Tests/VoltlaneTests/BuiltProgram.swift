@@ -13,8 +13,8 @@ struct BuiltProgram {
     var errors: String
   }
 
-  /// Where SwiftPM puts programs: beside the test bundle, which is the first argument of the test process that it starts,
-  /// or beside the process.
+  /// Where SwiftPM puts programs: beside the test bundle, which is the first argument of the test process that it
+  /// starts, or beside the process.
   static let folder: URL? = {
     let beside = [Bundle.main.executableURL] + CommandLine.arguments.map { URL(fileURLWithPath: $0) }
     return beside.compactMap { $0?.deletingLastPathComponent() }
@@ -61,7 +61,8 @@ struct BuiltProgram {
       kill(process.processIdentifier, signal)
     }
 
-    /// Ends its input and waits for its end. What it writes is little, so that reading one pipe after the other cannot block it.
+    /// Ends its input and waits for its end. What it writes is little, so that reading one pipe after the other cannot
+    /// block it.
     func finish() -> Outcome {
       try? input.fileHandleForWriting.close()
       let output = self.output.fileHandleForReading.readDataToEndOfFile()

@@ -7,8 +7,8 @@
 // returns a descriptor on which the two can be read.
 int voltlane_block_signals(void);
 
-// Waits for a blocked signal, for `descriptor` to become readable, or for `milliseconds` to pass (-1: for ever). Returns
-// the signal's number, VOLTLANE_READABLE or VOLTLANE_TIMEOUT.
+// Waits for a blocked signal, for `descriptor` to become readable, or for `milliseconds` to pass (-1: for ever).
+// Returns the signal's number, VOLTLANE_READABLE or VOLTLANE_TIMEOUT.
 enum { VOLTLANE_READABLE = 0, VOLTLANE_TIMEOUT = -1 };
 int voltlane_wait(int signals, int descriptor, int milliseconds);
 
