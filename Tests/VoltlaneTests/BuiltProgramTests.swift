@@ -86,6 +86,21 @@ struct BuiltProgramTests {
     _ = client.finish()
   }
 
+  /// Every thread, the echo backend's too, stays on the CPUs given.
+  @Test func cpusHoldEveryThread() throws {
+    let cpu = try #require(Machine.current().allowedCPUs.last)
+    let (relay, _) = try startRelay(["--backend", "echo", "--cpus", "\(cpu)", "--shards", "2"])
+    let tasks = "/proc/\(relay.process.processIdentifier)/task"
+    let threads = try FileManager.default.contentsOfDirectory(atPath: tasks)
+    #expect(threads.count > 2)
+    for thread in threads {
+      let status = System.contents(of: "\(tasks)/\(thread)/status") ?? ""
+      #expect(status.contains("Cpus_allowed_list:\t\(cpu)\n"))
+    }
+    relay.send(SIGTERM)
+    #expect(relay.finish().code == 0)
+  }
+
   /// A relay on a free port, and where clients reach it.
   private func startRelay(_ arguments: [String]) throws -> (BuiltProgram.Running, address: String) {
     let relay = try BuiltProgram.relay.start(["--listen", "127.0.0.1:0"] + arguments)
