@@ -26,13 +26,14 @@ public enum FirehoseEnding: Equatable, Sendable {
 
 /// What a relay tells its backend, in the order in which it said so.
 public enum BackendEvent: Equatable, Sendable {
-  /// A connection is read from now on. On every connection but its first, a relay begins with ``reconnection(clientID:)``
-  /// for each session that is alive, unless it was told not to.
+  /// A connection is read from now on. On every connection but its first, a relay begins with
+  /// ``reconnection(clientID:)`` for each session that is alive, unless it was told not to.
   case connected(Firehose)
   /// Nothing more comes from this connection. What the relay had sent and nobody had read is lost; the protocol has no
   /// acknowledgement.
   case disconnected(Firehose, FirehoseEnding)
-  /// A client's packet; it may have no bytes. It shares memory with its neighbours: to keep a small one for long, copy it.
+  /// A client's packet; it may have no bytes. It shares memory with its neighbours: to keep a small one for long, copy
+  /// it, as with `Array(buffer: packet)`.
   case data(clientID: UInt64, ByteBuffer)
   /// The client's session is over; this is the last that is heard of it, save in an answer to a packet for it
   /// (`unknown client`).

@@ -4,15 +4,16 @@ import VoltlaneWire
 
 /// The backend's sizes and times, each with its reason. Bytes.
 enum BackendLimits {
-  /// An echo whose relay does not read stops to read above the higher mark. From 128 KiB on, larger writes gain nothing.
+  /// An echo whose relay does not read stops to read above the higher mark. From 128 KiB on, larger writes gain
+  /// nothing.
   static let echoWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
 
   /// Events that wait for a slow consumer, and what waits to be sent: enough for a lively relay, and one packet of the
   /// largest size fits besides.
   static let queue = 4 << 20
 
-  /// How long an old connection may bring nothing once a newer one has sent something. What the kernel holds of it comes
-  /// in milliseconds; a half-open one would never end by itself.
+  /// How long an old connection may bring nothing once a newer one has sent something. What the kernel holds of it
+  /// comes in milliseconds; a half-open one would never end by itself.
   static let finishing = TimeAmount.seconds(1)
 
   /// Connections that wait for their turn. A relay dials one at a time; over this the oldest is dropped.

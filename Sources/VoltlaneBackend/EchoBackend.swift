@@ -10,8 +10,8 @@ import VoltlaneWire
 ///     await echo.stop()
 ///
 /// It serves any number of firehose connections, each by itself; an echo goes back on the connection that its packet
-/// came on. Failure and reconnection packets need no answer. A tagged packet that is short, of an unknown flag or of the
-/// wrong direction is counted and skipped; one above the size limit ends its connection.
+/// came on. Failure and reconnection packets need no answer. A tagged packet that is short, of an unknown flag or of
+/// the wrong direction is counted and skipped; one above the size limit ends its connection.
 public final class EchoBackend: Sendable {
   /// Where it listens, with the port that it got.
   public let address: Endpoint

@@ -13,7 +13,8 @@ import VoltlaneWire
 ///
 /// Any number of tasks may send at a time, and any number may take packets. Data is not encrypted.
 ///
-/// A client that is no longer referenced closes its connection at once, as ``close()`` does; ``packets`` and their iterators refer to it.
+/// A client that is no longer referenced closes its connection at once, as ``close()`` does; ``packets`` and their
+/// iterators refer to it.
 public final class Client: Sendable {
   /// The name that the relay gave to this client: unique for the life of the relay.
   public let clientID: UInt64
@@ -54,9 +55,9 @@ public final class Client: Sendable {
 
   /// What the relay sends, until the connection ends: normally, or with a ``ClientError``, after all that had come.
   ///
-  /// While packets of more than ``ClientOptions/receiveLimit`` wait to be taken, the connection is not read, and TCP slows the relay, which
-  /// in the end gives up a client that is too slow. (Once the relay has closed its side, what the kernel had already
-  /// received is read at once, over the limit: at most the socket's receive buffer.)
+  /// While packets of ``ClientOptions/receiveLimit`` or more wait to be taken, the connection is not read, and TCP
+  /// slows the relay, which in the end gives up a client that is too slow. (Once the relay has closed its side, what
+  /// the kernel had already received is read at once, over the limit: at most the socket's receive buffer.)
   public var packets: Packets { Packets(client: self, inbox: connection.inbox) }
 
   /// Queues one packet, which may be empty, and returns once it is queued, not once it is sent. Waits while packets of
@@ -74,13 +75,13 @@ public final class Client: Sendable {
     }
   }
 
-  /// Queues one packet, as ``send(_:)-(ByteBuffer)`` does.
+  /// Queues one packet, as the function above does.
   public func send(_ bytes: some Collection<UInt8>) async throws(ClientError) {
     try await send(ByteBuffer(bytes: bytes))
   }
 
-  /// Says that nothing more will be sent: sends what is queued, then shuts the sending side down (a half close). Returns once
-  /// the kernel has it all. ``packets`` go on.
+  /// Says that nothing more will be sent: sends what is queued, then shuts the sending side down (a half close).
+  /// Returns once the kernel has it all. ``packets`` go on.
   ///
   /// TCP does not tell a relay whether its client still reads: it delivers what comes within 5 s (its
   /// `half-close-timeout`), and then ends the connection, which ends ``packets`` normally.
@@ -94,9 +95,10 @@ public final class Client: Sendable {
     }
   }
 
-  /// Closes the connection at once. What is queued to be sent is dropped, and, where packets from the relay are still
-  /// unread, so may be what the kernel has yet to send: ``finish()`` first, and take ``packets`` to their end, where that matters. Packets that had come can still be
-  /// taken, then ``packets`` end normally. Closing twice does nothing more.
+  /// Closes the connection at once. What is queued to be sent is dropped and, where bytes from the relay are still
+  /// unread, so may be what the kernel has yet to send: where that matters, ``finish()`` first and take ``packets``
+  /// to their end. Packets that had come can still be taken, then ``packets`` end normally. Closing twice does
+  /// nothing more.
   public func close() async {
     connection.inbox.finish()
     connection.outbox.close()

@@ -10,14 +10,18 @@ struct VoltlaneConnect: AsyncParsableCommand {
     commandName: "voltlane-connect",
     abstract: "Connects to a Voltlane relay: lines from stdin go out as packets, and packets come out on stdout.",
     discussion: """
-      Each line of stdin is sent as one packet, without its newline; each packet received is printed with a newline after \
-      it. The client id and the relay's public key are told on stderr.
+      Each line of stdin is sent as one packet, without its newline; each packet received is printed with a newline \
+      after it. The client id and the relay's public key are told on stderr.
 
       At the end of stdin it stays while packets come, and leaves once none has come for --wait seconds: so \
       `echo hi | voltlane-connect host:port` prints the echo and ends. It ends too when the relay ends the connection.
 
-      Exit codes: 0 done, 64 wrong usage, 65 the relay broke the protocol or a line is too long, 69 the relay cannot be \
-      reached, does not answer or refuses, 74 the connection was lost or stdin or stdout failed.
+      Exit codes:
+        0   done
+        64  wrong usage
+        65  what answers breaks the protocol, or a line is too long for a packet
+        69  the relay cannot be reached, does not answer or refuses the connection
+        74  the connection was lost, or stdin or stdout failed
       """)
 
   @Argument(
@@ -37,8 +41,8 @@ struct VoltlaneConnect: AsyncParsableCommand {
   @Flag(
     name: [.customShort("N"), .long],
     help: """
-      At the end of stdin, shut the sending side down as well. The relay then delivers what still comes, for 5 s unless \
-      it is configured otherwise, and ends the session's connection.
+      At the end of stdin, shut the sending side down as well. The relay then delivers what still comes, for 5 s \
+      unless it is configured otherwise, and ends the connection.
       """)
   var halfClose = false
 
