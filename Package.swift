@@ -27,17 +27,22 @@ let package = Package(
     .executableTarget(
       name: "Voltlane",
       dependencies: [
-        "Relay", "VoltlaneBackend", "VoltlaneWire",
+        "Relay", "VoltlaneBackend", "VoltlaneWire", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
-      ]),
+      ],
+      swiftSettings: safe),
     .executableTarget(
       name: "VoltlaneConnect",
-      dependencies: ["VoltlaneClient", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "VoltlaneClient", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: safe),
     .executableTarget(
       name: "VoltlaneEcho",
-      dependencies: ["VoltlaneBackend", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "VoltlaneBackend", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: safe),
 
     // What users build on.
@@ -80,6 +85,14 @@ let package = Package(
 
     .target(name: "Vectors", path: "Tests/Vectors", resources: [.embedInCode("vectors.json")]),
     .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire", "Vectors"]),
+    .testTarget(
+      name: "VoltlaneTests",
+      dependencies: [
+        "Voltlane", "Relay",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+    .testTarget(name: "RelayTests", dependencies: ["Relay"]),
     .testTarget(
       name: "LibraryTests",
       dependencies: [

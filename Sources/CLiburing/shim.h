@@ -7,3 +7,14 @@
 #include <sys/select.h>
 #undef fds_bits
 #include <liburing.h>
+
+// True when the kernel holds completions that only an enter hands over (DEFER_TASKRUN with TASKRUN_FLAG), or that did
+// not fit into the completion queue. Not importable as written in liburing: the flags are read through a macro.
+static inline int voltlane_ring_wants_enter(const struct io_uring *ring) {
+  unsigned flags = __atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED);
+  return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+// Constants whose macros Swift does not import.
+static const unsigned voltlane_skip_success = IOSQE_CQE_SKIP_SUCCESS;
+static const unsigned voltlane_more = IORING_CQE_F_MORE;

@@ -1,1 +1,178 @@
-// to come
+import CLinux
+import Glibc
+import Synchronization
+import VoltlaneCrypto
+import VoltlaneWire
+
+/// The relay: its parts and how they are joined.
+///
+///     clients --> shard 0..N   == uplink lane ==>    firehose core --> backend
+///             <--              <== downlink lane ==                <--
+///                  |  ^
+///                  v  | job lanes
+///           handshake workers
+///
+/// A packet's way up: ``Host/turn()`` -> ``Shard/readClients(_:)`` -> ``UplinkProducer`` -> ``Firehose/transmit(_:)``. And
+/// down: ``Firehose/receive(_:)`` -> ``Descriptor`` -> ``Shard/deliver(_:)``.
+///
+/// The caller is the control thread: it waits on ``signal``, takes events, and decides when the relay ends. Not
+/// thread-safe: one thread calls.
+public final class Relay {
+  public let configuration: RelayConfiguration
+  /// Where clients connect, with the ports that were chosen where 0 was asked for.
+  public let endpoints: [Endpoint]
+  /// The kernel that the probe found, for the log.
+  public let kernelRelease: String
+
+  private let arena = Arena()
+  private let control: ControlBlock
+  private let placement: Placement
+  private var sockets: ListeningSockets
+  private var threads: [OSThread] = []
+  private var eventLanes: [RecordConsumerBox] = []
+  private var counters: [Counters] = []
+  /// An eventfd a host, to wake it from this thread.
+  private var wakeSignals: [Int32] = []
+  private var hostsWithData = 0
+
+  /// Opens the listening sockets; nothing runs until ``start(identity:)``. Throws ``RelayError``.
+  public init(configuration: RelayConfiguration) throws(RelayError) {
+    self.configuration = configuration
+    kernelRelease = try RingFeatures().kernelRelease
+    voltlane_raise_descriptor_limit()
+    let signal = voltlane_eventfd()
+    guard signal >= 0 else { throw .system(call: "eventfd", errno: -signal) }
+    control = ControlBlock(arena, signal: signal)
+    placement = Placement(configuration)
+    sockets = try ListeningSockets(
+      configuration.listeners, shards: configuration.shards, congestionControl: configuration.congestionControl)
+    endpoints = sockets.endpoints
+  }
+
+  deinit {
+    stop()
+    for signal in wakeSignals { close(signal) }
+    close(control.signal)
+  }
+
+  // MARK: Starting
+
+  /// Starts every thread and returns when each has its ring. `identity` is the relay's key. Throws ``RelayError``.
+  public func start(identity: SecretKey) throws(RelayError) {
+    let parts = try RelayParts(configuration, identity.publicKey, sockets, placement, arena, control)
+    counters = parts.counters
+    eventLanes = parts.events.map(RecordConsumerBox.init)
+    hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
+    let resolver = try Resolver(backend: configuration.backend)
+    let outcome = Mutex<(started: Int, error: RelayError?)>((0, nil))
+    let gate = StartGate(outcome)
+    for (index, thread) in placement.threads.enumerated() {
+      let wake = voltlane_eventfd()
+      guard wake >= 0 else { throw .system(call: "eventfd", errno: -wake) }
+      wakeSignals.append(wake)
+      let roles = parts.takeRoles(index)
+      let control = control
+      let congestionControl = configuration.congestionControl
+      threads.append(
+        OSThread(name: thread.name) {
+          do throws(RelayError) {
+            if let cpu = thread.cpu {
+              let result = voltlane_pin_thread(Int32(cpu))
+              guard result == 0 else { throw .cpu(cpu, errno: -result) }
+            }
+            let kernel = try RingKernel(resolver: resolver, congestionControl: congestionControl, control: control)
+            roles.bell.ringDescriptor = kernel.descriptor
+            var host = Host(kernel: kernel, roles: roles, wakeSignal: wake, control: control)
+            gate.report(nil, control)
+            host.run()
+          } catch {
+            gate.report(error, control)
+          }
+        })
+    }
+    if let error = gate.wait(for: threads.count, control) {
+      stop()
+      throw error
+    }
+  }
+
+  // MARK: While it runs
+
+  /// A descriptor that becomes readable when there are events, or when ``isFinished`` may have changed.
+  public var signal: Int32 { control.signal }
+
+  /// Gives each event since the last call to `body`, and makes ``signal`` quiet.
+  public func takeEvents(_ body: (Event) -> Void) {
+    var count: UInt64 = 0
+    _ = Glibc.read(control.signal, &count, 8)
+    for lane in eventLanes { lane.drain(body) }
+  }
+
+  /// What all threads together have counted.
+  public subscript(metric: Metric) -> UInt64 {
+    counters.reduce(0) { $0 &+ $1[metric] }
+  }
+
+  // MARK: Ending
+
+  /// Begins the orderly end: accepting stops, what clients sent is read, every session ends, everything queued is handed
+  /// over. ``isFinished`` tells when.
+  public func drain() {
+    guard control.phase == .running else { return }
+    control.phase = .draining
+    wakeHosts()
+  }
+
+  /// Whether everything has been handed over.
+  public var isFinished: Bool { control.hostsDone >= hostsWithData }
+
+  /// Ends all threads, at once where they are not done, and returns when they have ended.
+  public func stop() {
+    control.phase = .stopping
+    wakeHosts()
+    for thread in threads { thread.join() }
+    threads = []
+    sockets.closeShared()
+  }
+
+  private func wakeHosts() {
+    for signal in wakeSignals { voltlane_eventfd_signal(signal) }
+  }
+}
+
+/// Waits until every thread has said that it runs, or why not.
+private final class StartGate: Sendable {
+  private let outcome: Mutex<(started: Int, error: RelayError?)>
+
+  init(_ outcome: consuming Mutex<(started: Int, error: RelayError?)>) { self.outcome = outcome }
+
+  func report(_ error: RelayError?, _ control: ControlBlock) {
+    outcome.withLock {
+      $0.started += 1
+      $0.error = $0.error ?? error
+    }
+    control.wake()
+  }
+
+  func wait(for count: Int, _ control: ControlBlock) -> RelayError? {
+    while true {
+      let (started, error) = outcome.withLock { $0 }
+      if started == count { return error }
+      var descriptor = pollfd(fd: control.signal, events: Int16(POLLIN), revents: 0)
+      Glibc.poll(&descriptor, 1, 100)
+      var value: UInt64 = 0
+      _ = Glibc.read(control.signal, &value, 8)
+    }
+  }
+}
+
+/// A host's event lane as the control thread reads it.
+private final class RecordConsumerBox {
+  private var lane: RecordConsumer<Event>
+
+  init(_ lane: RecordLane<Event>) { self.lane = RecordConsumer(lane) }
+
+  func drain(_ body: (Event) -> Void) {
+    while let event = lane.pop() { body(event) }
+  }
+}

@@ -5,8 +5,8 @@ import CSecp256k1
 /// kept beyond the call, save the context, which lives as long as the process.
 enum Curve {
   /// One context for the process. It is created and randomised before anyone sees it (the initialiser of a static runs
-  /// once, others wait for it) and never changed after: libsecp256k1 allows any number of threads to use such a context.
-  /// Randomising blinds the computation of public keys against side channels.
+  /// once, others wait for it) and never changed after: libsecp256k1 allows any number of threads to use such a
+  /// context. Randomising blinds the computation of public keys against side channels.
   private nonisolated(unsafe) static let context: OpaquePointer = {
     guard let context = unsafe secp256k1_context_create(UInt32(SECP256K1_CONTEXT_NONE)) else {
       preconditionFailure("libsecp256k1: no memory for a context")

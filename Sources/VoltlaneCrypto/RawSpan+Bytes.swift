@@ -1,5 +1,5 @@
-/// Two reads of bytes that the standard library calls unsafe for types in general: the one because not every bit pattern
-/// is a value, the other because a value may have padding. Neither is so for UInt8.
+/// Two reads of bytes that the standard library calls unsafe for types in general: the one because not every bit
+/// pattern is a value, the other because a value may have padding. Neither is so for UInt8.
 extension RawSpan {
   /// The byte at `offset`, bounds checked.
   func byte(at offset: Int) -> UInt8 {

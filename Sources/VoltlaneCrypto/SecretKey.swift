@@ -1,7 +1,7 @@
 /// The secret half of a key pair of the curve secp256k1.
 ///
-/// Its 32 bytes stand in guarded memory that is locked against swapping, left out of core dumps, and wiped when the last
-/// reference goes. A class, so that there is one copy of them.
+/// Its 32 bytes stand in guarded memory that is locked against swapping, left out of core dumps, and wiped when the
+/// last reference goes. A class, so that there is one copy of them.
 public final class SecretKey: Sendable {
   /// Bytes of a secret key.
   public static let byteCount = 32
@@ -9,8 +9,8 @@ public final class SecretKey: Sendable {
   private let memory: GuardedMemory
   public let publicKey: PublicKey
 
-  /// Whether the system agreed to keep the key out of swap. False where RLIMIT_MEMLOCK (`ulimit -l`) is used up: the key
-  /// works and is wiped all the same, and the program should warn.
+  /// Whether the system agreed to keep the key out of swap. False where RLIMIT_MEMLOCK (`ulimit -l`) is used up: the
+  /// key works and is wiped all the same, and the program should warn.
   public var isLocked: Bool { memory.isLocked }
 
   /// A new key from the system's random numbers. Throws ``KeyError/noMemory`` only.

@@ -1,8 +1,8 @@
 import CSodium
 
 /// libsodium, behind functions that take and return values. One of the files with unsafe code: every pointer that is
-/// passed points at as many bytes as the function reads or writes (checked where the caller chooses the count), and none
-/// is kept beyond the call.
+/// passed points at as many bytes as the function reads or writes (checked where the caller chooses the count), and
+/// none is kept beyond the call.
 enum Sodium {
   /// libsodium wants one call before all others; the initialiser of a static runs once.
   static let isReady: Bool = sodium_init() >= 0

@@ -1,7 +1,7 @@
 import Foundation
 
-/// The worked bytes of the protocol: what vectors.json has, by section and name. They are embedded in the code, so that a
-/// test finds them from any directory.
+/// The worked bytes of the protocol: what vectors.json has, by section and name. They are embedded in the code, so that
+/// a test finds them from any directory.
 public struct Vectors: Sendable {
   private let sections: [String: [String: [UInt8]]]
 

@@ -1,0 +1,33 @@
+#pragma once
+#include <stddef.h>
+
+// The process as a whole: signals, CPUs, memory. Functions that can fail return -errno.
+
+// Blocks SIGTERM and SIGINT in the calling thread, and so in all that it starts from now on, ignores SIGPIPE, and
+// returns a descriptor on which the two can be read.
+int voltlane_block_signals(void);
+
+// An event that one thread posts and another waits for: an eventfd.
+int voltlane_event_open(void);
+void voltlane_event_post(int event);
+
+// Waits for a blocked signal or for the event. Returns the signal's number, or 0 for the event.
+int voltlane_wait(int signals, int event);
+
+// The first CPU above `cpu` on which this process may run, or -1 where there is none. Begin with -1.
+int voltlane_next_allowed_cpu(int cpu);
+
+// Bytes of the machine's memory.
+unsigned long long voltlane_memory_bytes(void);
+
+// Reads the start of a file, at most `capacity` bytes. Returns how many.
+long voltlane_read_file(const char *path, void *buffer, size_t capacity);
+
+// Writes all of it, whatever happens to the reader.
+void voltlane_write_all(int fd, const void *bytes, size_t count);
+
+// The wall clock's time of day in UTC, to the millisecond.
+struct voltlane_time {
+  int year, month, day, hour, minute, second, millisecond;
+};
+struct voltlane_time voltlane_utc_now(void);

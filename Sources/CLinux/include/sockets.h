@@ -1,0 +1,53 @@
+#pragma once
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+static const int voltlane_stream = SOCK_STREAM;
+
+// Accepted sockets do not block and are not inherited.
+static const int voltlane_accept_flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+// How the data plane sends: without waiting, and without SIGPIPE.
+static const int voltlane_send_flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+
+// Calls that never block and return a count or -errno.
+
+static inline long voltlane_receive(int socket, void *bytes, unsigned long count) {
+  long n = recv(socket, bytes, count, MSG_DONTWAIT);
+  return n < 0 ? -(long)errno : n;
+}
+
+static inline long voltlane_receive_vectors(int socket, struct iovec *vectors, int count) {
+  struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (unsigned long)count};
+  long n = recvmsg(socket, &message, MSG_DONTWAIT);
+  return n < 0 ? -(long)errno : n;
+}
+
+static inline long voltlane_send(int socket, const void *bytes, unsigned long count) {
+  long n = send(socket, bytes, count, voltlane_send_flags);
+  return n < 0 ? -(long)errno : n;
+}
+
+static inline long voltlane_send_vectors(int socket, struct iovec *vectors, int count) {
+  struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (unsigned long)count};
+  long n = sendmsg(socket, &message, voltlane_send_flags);
+  return n < 0 ? -(long)errno : n;
+}
+
+// A listening socket, or -errno. TCP options set here are inherited by every accepted socket, which saves those calls
+// for each client. `congestion_control` may be NULL; `receive_buffer` 0 leaves the system's.
+int voltlane_listen(const struct sockaddr *address, socklen_t length, int backlog, int receive_buffer,
+                    const char *congestion_control);
+
+// A socket whose connection to `address` is under way, or -errno.
+int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control);
+
+// 0 once a dialled socket is connected, else -errno.
+int voltlane_dial_result(int socket);
+
+// Makes the close of this socket a reset.
+void voltlane_reset_on_close(int socket);
+
+// 0 where nobody listens on `address`, else -errno. Looks without SO_REUSEPORT, which would hide a listener that has it.
+int voltlane_check_free(const struct sockaddr *address, socklen_t length);

@@ -1,0 +1,15 @@
+#pragma once
+
+// Pins the calling thread to one CPU and names it (15 characters). 0, or -errno.
+int voltlane_pin_thread(int cpu);
+void voltlane_name_thread(const char *name);
+
+// A non-blocking eventfd, or -errno; and a signal on it.
+int voltlane_eventfd(void);
+void voltlane_eventfd_signal(int fd);
+
+// Fills `bytes` from the system's random numbers; waits only where the system has just booted.
+void voltlane_random(void *bytes, unsigned long count);
+
+// Raises the soft limit of open descriptors to the hard one; returns the limit in force.
+unsigned long voltlane_raise_descriptor_limit(void);

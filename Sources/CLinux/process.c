@@ -1,0 +1,114 @@
+#define _GNU_SOURCE
+#include "process.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+int voltlane_block_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  int error = pthread_sigmask(SIG_BLOCK, &set, NULL);
+  if (error) return -error;
+  // A reader of the log that went away must not end the relay.
+  signal(SIGPIPE, SIG_IGN);
+  int fd = signalfd(-1, &set, SFD_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+int voltlane_event_open(void) {
+  int fd = eventfd(0, EFD_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+void voltlane_event_post(int event) {
+  uint64_t one = 1;
+  (void)!write(event, &one, sizeof one);
+}
+
+int voltlane_wait(int signals, int event) {
+  struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = event, .events = POLLIN}};
+  for (;;) {
+    if (poll(fds, 2, -1) < 0) {
+      if (errno == EINTR) continue;
+      return -errno;
+    }
+    if (fds[1].revents) return 0;
+    struct signalfd_siginfo info;
+    ssize_t count = read(signals, &info, sizeof info);
+    if (count == sizeof info) return (int)info.ssi_signo;
+    if (count < 0 && errno != EINTR) return -errno;
+  }
+}
+
+int voltlane_next_allowed_cpu(int cpu) {
+  // The kernel refuses a set that is smaller than its own, which may be larger than cpu_set_t.
+  enum { most = 8192 };
+  cpu_set_t sets[most / CPU_SETSIZE];
+  CPU_ZERO_S(sizeof sets, sets);
+  if (sched_getaffinity(0, sizeof sets, sets) < 0) return -1;
+  for (cpu++; cpu < most; cpu++)
+    if (CPU_ISSET_S((size_t)cpu, sizeof sets, sets)) return cpu;
+  return -1;
+}
+
+unsigned long long voltlane_memory_bytes(void) {
+  struct sysinfo info;
+  if (sysinfo(&info) < 0) return 0;
+  return (unsigned long long)info.totalram * info.mem_unit;
+}
+
+long voltlane_read_file(const char *path, void *buffer, size_t capacity) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  size_t total = 0;
+  while (total < capacity) {
+    ssize_t count = read(fd, (char *)buffer + total, capacity - total);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      int error = errno;
+      close(fd);
+      return -error;
+    }
+    if (count == 0) break;
+    total += (size_t)count;
+  }
+  close(fd);
+  return (long)total;
+}
+
+void voltlane_write_all(int fd, const void *bytes, size_t count) {
+  while (count > 0) {
+    ssize_t written = write(fd, bytes, count);
+    if (written < 0 && errno == EINTR) continue;
+    // A log that cannot be written must not stop the relay.
+    if (written <= 0) return;
+    bytes = (const char *)bytes + written;
+    count -= (size_t)written;
+  }
+}
+
+struct voltlane_time voltlane_utc_now(void) {
+  struct timespec now;
+  struct tm utc;
+  clock_gettime(CLOCK_REALTIME, &now);
+  gmtime_r(&now.tv_sec, &utc);
+  return (struct voltlane_time){
+      .year = utc.tm_year + 1900,
+      .month = utc.tm_mon + 1,
+      .day = utc.tm_mday,
+      .hour = utc.tm_hour,
+      .minute = utc.tm_min,
+      .second = utc.tm_sec,
+      .millisecond = (int)(now.tv_nsec / 1000000),
+  };
+}

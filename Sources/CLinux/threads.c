@@ -1,0 +1,45 @@
+#define _GNU_SOURCE
+#include "threads.h"
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+int voltlane_pin_thread(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  return -pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+void voltlane_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int voltlane_eventfd(void) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
+}
+
+void voltlane_eventfd_signal(int fd) {
+  uint64_t one = 1;
+  // A full counter means that the signal is already there.
+  (void)!write(fd, &one, sizeof one);
+}
+
+void voltlane_random(void *bytes, unsigned long count) {
+  for (unsigned long done = 0; done < count;) {
+    ssize_t n = getrandom((char *)bytes + done, count - done, 0);
+    if (n > 0) done += (unsigned long)n;
+  }
+}
+
+unsigned long voltlane_raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : limit.rlim_cur;
+}

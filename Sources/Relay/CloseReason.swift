@@ -1,0 +1,21 @@
+/// Why a session ended, as the backend is told in the session's one 0x01. A new reason is one line here and one in
+/// `text`, word for word what the protocol lists.
+public enum CloseReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+  case staleTimeout, bufferOverflow, kicked, packetTooLarge, packetTimeout, memory, relayDraining
+
+  /// The reason on the wire.
+  public var text: StaticString {
+    switch self {
+    case .staleTimeout: "stale timeout"
+    case .bufferOverflow: "buffer overflow"
+    case .kicked: "kicked"
+    case .packetTooLarge: "packet too large"
+    case .packetTimeout: "packet timeout"
+    case .memory: "memory"
+    case .relayDraining: "relay draining"
+    }
+  }
+
+  /// The answer to a packet for an id that is not a session; used for nothing else.
+  static let unknownClient: StaticString = "unknown client"
+}

@@ -1,0 +1,85 @@
+import Synchronization
+
+/// Something that the log tells. Hosts post events into a bounded lane; the control thread writes them out, so that no
+/// host ever waits for a log.
+public enum Event: Sendable, BitwiseCopyable {
+  case backendConnected
+  /// The connection to the backend ended; the error number, 0 for its FIN.
+  case backendLost(errno: Int32)
+  case backendDialFailed(errno: Int32)
+  case backendUnresolved
+  /// A size prefix above the maximum: the connection is dropped.
+  case backendOversized(size: UInt32)
+  /// Tagged packets that were skipped; how many since the last of these events.
+  case backendMalformed(MalformedPacket, count: UInt64)
+  case sessionStarted(id: UInt64)
+  case sessionEnded(id: UInt64, CloseReason)
+  case handshakesRefused(count: UInt64)
+  case acceptPaused(errno: Int32)
+  case budgetExceeded(id: UInt64)
+  case eventsDropped(count: UInt64)
+
+  public enum MalformedPacket: Sendable, BitwiseCopyable { case tooShort, unknownFlag, wrongDirection }
+
+  /// How important an event is.
+  public enum Level: UInt8, Sendable, Comparable, BitwiseCopyable {
+    case debug, info, warning, error
+    public static func < (a: Level, b: Level) -> Bool { a.rawValue < b.rawValue }
+  }
+
+  public var level: Level {
+    switch self {
+    case .sessionStarted, .sessionEnded, .handshakesRefused: .debug
+    case .backendConnected: .info
+    case .backendLost, .backendDialFailed, .backendUnresolved, .backendOversized, .backendMalformed, .acceptPaused,
+      .budgetExceeded, .eventsDropped:
+      .warning
+    }
+  }
+}
+
+/// A host's end of its event lane.
+struct EventLog: ~Copyable, @unchecked Sendable {
+  private var lane: RecordProducer<Event>
+  private let minimum: Event.Level
+  private let control: ControlBlock
+  private var dropped: UInt64 = 0
+
+  init(_ lane: RecordLane<Event>, minimum: Event.Level, control: ControlBlock) {
+    self.lane = RecordProducer(lane)
+    self.minimum = minimum
+    self.control = control
+  }
+
+  @inline(__always)
+  func wants(_ level: Event.Level) -> Bool { level >= minimum }
+
+  mutating func post<K: Kernel & ~Copyable>(_ event: Event, _ kernel: inout K) {
+    guard wants(event.level) else { return }
+    if dropped > 0, lane.room() > 0 {
+      lane.push(.eventsDropped(count: dropped))
+      dropped = 0
+    }
+    if lane.room() > 0 {
+      lane.push(event)
+    } else {
+      dropped += 1
+    }
+    if lane.publish() { kernel.wakeControl() }
+  }
+}
+
+/// Lets an event through once a second and counts those it held back.
+struct RateLimit {
+  private var next: UInt64 = 0
+  private var held: UInt64 = 0
+
+  /// How many there have been since the last one let through, this one included; nil where this one is held back.
+  mutating func admit(now: UInt64) -> UInt64? {
+    held += 1
+    guard now >= next else { return nil }
+    next = now + Limits.second
+    defer { held = 0 }
+    return held
+  }
+}

@@ -1,0 +1,123 @@
+import Glibc
+
+/// Dialling the backend, and dialling it again. The name is looked up each time; delays grow from 50 ms to 2 s, with
+/// jitter so that many relays don't come back in step, and are small again only after a connection that lived 10 s.
+extension Firehose {
+  mutating func beginDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    state = .resolving
+    kernel.resolve(Token(.resolved))
+  }
+
+  /// The look-up has ended.
+  mutating func dial<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard let address = kernel.resolvedAddress(dialCount) else {
+      events.post(.backendUnresolved, &kernel)
+      return waitToDial(&kernel)
+    }
+    dialCount += 1
+    let result = kernel.dial(address)
+    guard result >= 0 else { return dialFailed(-result, &kernel) }
+    socket = result
+    generation &+= 1
+    state = .dialing
+    deadline = kernel.now + Limits.dialTimeout
+    waitsForRoom = true
+    kernel.submit(.pollWritable(socket), Token(.firehoseWritable, generation: generation))
+  }
+
+  /// The dialled socket has become writable: connected, or failed.
+  mutating func dialled<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    let result = kernel.dialResult(socket)
+    guard result == 0 else { return dialFailed(-result, &kernel) }
+    state = .connected
+    deadline = .max
+    connectedAt = kernel.now
+    lastDialError = 0
+    nextDialEvent = 0
+    readable = true
+    kernel.submit(.pollReadable(socket), Token(.firehoseReadable, generation: generation))
+    counters.add(.backendConnections)
+    events.post(.backendConnected, &kernel)
+  }
+
+  mutating func dialFailed<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
+    counters.add(.backendDialsFailed)
+    closeSocket(&kernel)
+    // The same failure again and again is told once in a while.
+    if error != lastDialError || kernel.now >= nextDialEvent {
+      events.post(.backendDialFailed(errno: error), &kernel)
+      lastDialError = error
+      nextDialEvent = kernel.now + Limits.dialEventEvery
+    }
+    waitToDial(&kernel)
+  }
+
+  private mutating func waitToDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    state = .waiting
+    let jitter = kernel.random() % (dialDelay / 2)
+    deadline = kernel.now + dialDelay / 2 + jitter
+    dialDelay = min(2 * dialDelay, Limits.dialDelayLast)
+  }
+
+  /// The connection is lost: an unfinished packet of the backend's is dropped, and the packet that was handed over in
+  /// part will be sent whole on the next connection. Clients notice nothing.
+  mutating func lose<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
+    events.post(.backendLost(errno: error), &kernel)
+    closeSocket(&kernel)
+    read = parsed
+    for lane in 0..<lanes.count { lanes[lane].uplink.connectionLost() }
+    if kernel.now - connectedAt >= Limits.dialStable { dialDelay = Limits.dialDelayFirst }
+    waitToDial(&kernel)
+  }
+
+  mutating func closeSocket<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard socket >= 0 else { return }
+    kernel.submit(.cancel(Token(.firehoseReadable, generation: generation)), Token(.none))
+    if waitsForRoom {
+      kernel.submit(.cancel(Token(.firehoseWritable, generation: generation)), Token(.none))
+    }
+    kernel.submit(.close(socket), Token(.none))
+    socket = -1
+    readable = false
+    waitsForRoom = false
+    sendError = 0
+    stalledLane = nil
+  }
+
+  // MARK: The relay's end
+
+  /// Whether the relay is ending and every shard's packets have been handed over.
+  var isDrainedUp: Bool {
+    guard control.phase == .draining, control.shardsDrained == lanes.count else { return false }
+    for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return false }
+    return true
+  }
+
+  /// Sends the FIN. What the backend still sends is read and thrown away until its own FIN: a close with unread input
+  /// would reset the connection and lose what was queued.
+  mutating func finish<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    switch state {
+    case .connected:
+      state = .finishing
+      readable = true
+      kernel.shutdownSending(socket)
+    case .finishing, .done: break
+    case .idle, .resolving, .dialing, .waiting:
+      closeSocket(&kernel)
+      state = .done
+    }
+  }
+
+  mutating func discardInput<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    while readable {
+      let received = kernel.receive(socket, memory[0], Limits.downlinkRead)
+      if received > 0 { continue }
+      if received == -Int(EAGAIN) {
+        readable = false
+      } else {
+        closeSocket(&kernel)
+        state = .done
+      }
+    }
+  }
+}

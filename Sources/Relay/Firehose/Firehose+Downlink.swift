@@ -1,0 +1,147 @@
+import Glibc
+import VoltlaneWire
+
+/// The way down: large reads of the backend's socket, cut into packets where they lie; what crosses to the shards is a
+/// descriptor. A client that does not read never holds this up: the shards take everything.
+extension Firehose {
+  /// Reads the backend once and hands what came to the shards.
+  mutating func receive<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    if state == .finishing { return discardInput(&kernel) }
+    guard state == .connected, readable || stalledLane != nil || sendError != 0 else { return }
+    if stalledLane != nil {
+      guard cutPackets(&kernel) else { return }
+    }
+    guard canReceive() else { return }
+    rewind()
+    let count = min(Limits.downlinkRead, memory.capacity &- Int(read &- oldestHeld()))
+    let received = kernel.receive(socket, memory[read], count)
+    guard received > 0 else { return receivedNothing(received, &kernel) }
+    if received < count, sendError == 0 { readable = false }
+    read &+= UInt64(received)
+    _ = cutPackets(&kernel)
+  }
+
+  private mutating func receivedNothing<K: Kernel & ~Copyable>(_ result: Int, _ kernel: inout K) {
+    switch result {
+    case -Int(EINTR), -Int(ENOBUFS), -Int(ENOMEM): break
+    case -Int(EAGAIN) where sendError == 0: readable = false
+    case -Int(EAGAIN): lose(sendError, &kernel)
+    default: lose(Int32(-result), &kernel)
+    }
+  }
+
+  /// Cuts what was read into packets and puts each into its shard's lane. False when a lane has no room: the rest waits.
+  private mutating func cutPackets<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+    stalledLane = nil
+    while read &- parsed >= UInt64(Wire.sizePrefix) {
+      let packet = memory[parsed]
+      let size = Int(UInt32(littleEndian: packet.loadUnaligned(as: UInt32.self)))
+      if size > maxTaggedPacket {
+        events.post(.backendOversized(size: UInt32(size)), &kernel)
+        publish(&kernel)
+        lose(EPROTO, &kernel)
+        return false
+      }
+      let wireBytes = UInt64(Wire.sizePrefix &+ size)
+      guard read &- parsed >= wireBytes else { break }
+      let data = RawSpan(_unsafeStart: packet + Wire.sizePrefix, byteCount: size)
+      switch Firehose.decode(data) {
+      case .packet(let tag):
+        let lane = ids.place(of: tag.clientID).shard
+        // An id that no shard has is no session's: any shard says so.
+        let owner = lane < lanes.count ? lane : 0
+        guard lanes[owner].downlink.room() > 0 else {
+          stalledLane = owner
+          publish(&kernel)
+          return false
+        }
+        pass(tag, size, to: owner)
+      case .malformed(let what):
+        skip(what, &kernel)
+      }
+      parsed &+= wireBytes
+    }
+    publish(&kernel)
+    return true
+  }
+
+  private enum Decoded {
+    case packet(Tag)
+    case malformed(Event.MalformedPacket)
+  }
+
+  @inline(__always)
+  private static func decode(_ data: RawSpan) -> Decoded {
+    do {
+      return .packet(try Tag.decode(data, from: .backend))
+    } catch {
+      switch error {
+      case .tooShort: return .malformed(.tooShort)
+      case .unknownFlag: return .malformed(.unknownFlag)
+      case .wrongDirection: return .malformed(.wrongDirection)
+      }
+    }
+  }
+
+  /// Puts the packet at `parsed` into a lane, with the client's size prefix written over the end of its tag.
+  @inline(__always)
+  private mutating func pass(_ tag: Tag, _ size: Int, to lane: Int) {
+    let position = parsed &+ UInt64(Wire.tag)
+    if tag.flag == .kick {
+      lanes[lane].downlink.push(Descriptor(kick: tag.clientID, position: position))
+    } else {
+      let dataCount = size &- Wire.tag
+      memory[position].storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
+      lanes[lane].downlink.push(Descriptor(position: position, clientID: tag.clientID, dataCount: dataCount))
+    }
+  }
+
+  @inline(never)
+  private mutating func skip<K: Kernel & ~Copyable>(_ what: Event.MalformedPacket, _ kernel: inout K) {
+    counters.add(.packetsMalformed)
+    if let count = malformed.admit(now: kernel.now) { events.post(.backendMalformed(what, count: count), &kernel) }
+  }
+
+  /// Shows the shards what this read brought, and wakes those that sleep.
+  private mutating func publish<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    for lane in 0..<lanes.count {
+      if lanes[lane].downlink.publish(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+    }
+  }
+
+  // MARK: The memory
+
+  /// Where the oldest packet begins that a shard has not given back; `parsed` where there is none.
+  private mutating func oldestHeld() -> UInt64 {
+    var oldest = parsed
+    for lane in 0..<lanes.count {
+      guard let held = lanes[lane].downlink.oldestHeld() else { continue }
+      oldest = min(oldest, held.position &- UInt64(Wire.tag))
+    }
+    return oldest
+  }
+
+  /// Whether shards have taken enough that the backend may be read. Where not, asks to be woken by those that hold
+  /// packets.
+  mutating func canReceive() -> Bool {
+    if let stalledLane, lanes[stalledLane].downlink.room() == 0 {
+      lanes[stalledLane].downlink.announceWaits()
+      return lanes[stalledLane].downlink.room() > 0
+    }
+    if parsed &- oldestHeld() < UInt64(Limits.downlinkWindow) { return true }
+    for lane in 0..<lanes.count { lanes[lane].downlink.announceWaits() }
+    return parsed &- oldestHeld() < UInt64(Limits.downlinkWindow)
+  }
+
+  /// Begins the memory anew where nothing in it is in use but, at most, a little of an unfinished packet: what is used
+  /// over and over stays in the cache.
+  private mutating func rewind() {
+    let rest = Int(read &- parsed)
+    guard parsed >= UInt64(Limits.downlinkRead) || rest == 0, parsed > 0, rest <= Limits.downlinkRewind,
+      oldestHeld() == parsed
+    else { return }
+    if rest > 0 { memmove(memory[0], memory[parsed], rest) }
+    read = UInt64(rest)
+    parsed = 0
+  }
+}

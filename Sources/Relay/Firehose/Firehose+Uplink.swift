@@ -1,0 +1,57 @@
+import Glibc
+
+/// The way up: many lanes, one send. The bytes leave straight out of the lanes' memory.
+extension Firehose {
+  /// Sends what the shards have published, in one call, until the socket takes no more.
+  mutating func transmit<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard state == .connected, !waitsForRoom, sendError == 0 else { return }
+    let lanesGathered = gatherLanes()
+    guard lanesGathered.vectors > 0 else { return }
+    let sent =
+      lanesGathered.vectors == 1
+      ? kernel.send(socket, vectors[0].iov_base, vectors[0].iov_len)
+      : kernel.send(socket, vectors, vectorCount: lanesGathered.vectors)
+    if sent < 0, sent != -Int(EAGAIN), sent != -Int(ENOBUFS), sent != -Int(ENOMEM) {
+      sendError = Int32(-sent)
+      readable = true
+      return
+    }
+    takeNote(max(0, sent), lanes: lanesGathered.lanes, &kernel)
+    if sent < lanesGathered.bytes {
+      waitsForRoom = true
+      kernel.submit(.pollWritable(socket), Token(.firehoseWritable, generation: generation))
+    }
+  }
+
+  /// Fills the vectors from the lanes, `firstLane` first: a packet that was begun goes on before any other.
+  private mutating func gatherLanes() -> (vectors: Int, lanes: Int, bytes: Int) {
+    var used = 0
+    var bytes = 0
+    for step in 0..<lanes.count {
+      let room = Limits.uplinkVectors &- used
+      guard room >= 2 else { return (used, step, bytes) }
+      used &+= lanes[laneIndex(step)].uplink.gather(vectors + used, room: room)
+      bytes &+= lanes[laneIndex(step)].uplink.gatheredBytes
+    }
+    return (used, lanes.count, bytes)
+  }
+
+  /// Gives the lanes back what was handed to the socket, and rings shards that waited for the room.
+  private mutating func takeNote<K: Kernel & ~Copyable>(_ sent: Int, lanes gathered: Int, _ kernel: inout K) {
+    var left = sent
+    var begun: Int?
+    for step in 0..<gathered {
+      let lane = laneIndex(step)
+      left = lanes[lane].uplink.advance(left, budget)
+      if lanes[lane].uplink.handed > 0 { begun = lane }
+      if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+    }
+    firstLane = begun ?? laneIndex(1)
+  }
+
+  @inline(__always)
+  private func laneIndex(_ step: Int) -> Int {
+    let index = firstLane &+ step
+    return index >= lanes.count ? index &- lanes.count : index
+  }
+}

@@ -1,0 +1,118 @@
+import Glibc
+import VoltlaneWire
+
+/// The firehose core: the only owner of the backend's socket. A role that a host drives, on a thread of its own or on
+/// the thread of a shard. This file is what it holds and what it is asked; dialling, the way up and the way down stand in
+/// the files beside it.
+struct Firehose: ~Copyable, @unchecked Sendable {
+  /// The firehose's ends of its lanes with one shard.
+  struct Lane: ~Copyable {
+    var uplink: UplinkConsumer
+    var downlink: RecordProducer<Descriptor>
+    let bell: Bell
+  }
+
+  enum State {
+    case idle
+    /// The name is being looked up.
+    case resolving
+    /// The connection is under way, until `deadline`.
+    case dialing
+    case connected
+    /// The next dial comes at `deadline`.
+    case waiting
+    /// At the relay's end: everything was sent, and the FIN; input is discarded until the backend's.
+    case finishing
+    case done
+  }
+
+  let counters: Counters
+  let control: ControlBlock
+  let budget: AssemblyBudget
+  let ids: ClientIDs
+  let maxTaggedPacket: Int
+  var events: EventLog
+  var malformed = RateLimit()
+
+  var lanes: FixedArray<Lane>
+  /// The lane from which the next send begins: the one whose packet was handed over in part, else each in turn.
+  var firstLane = 0
+  let vectors: UnsafeMutablePointer<iovec>
+
+  /// What was read from the backend: received up to `read`, cut into packets up to `parsed`.
+  let memory: DownlinkMemory
+  var read: UInt64 = 0
+  var parsed: UInt64 = 0
+  /// The lane that has no room for the next packet; `parsed` stands before it.
+  var stalledLane: Int?
+
+  var state = State.idle
+  var socket: Int32 = -1
+  /// Counts sockets, so that a late completion of the last one is told from this one's.
+  var generation: UInt32 = 0
+  var readable = false
+  var waitsForRoom = false
+  /// A send failed: what can still be read is delivered, then the connection is given up.
+  var sendError: Int32 = 0
+
+  var deadline: UInt64 = .max
+  var dialDelay = Limits.dialDelayFirst
+  var dialCount = 0
+  var connectedAt: UInt64 = 0
+  var lastDialError: Int32 = 0
+  var nextDialEvent: UInt64 = 0
+
+  // MARK: What a host asks
+
+  mutating func start<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    beginDial(&kernel)
+  }
+
+  mutating func handle<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+    if completion.token.purpose == .resolved {
+      if state == .resolving { dial(&kernel) }
+      return
+    }
+    guard completion.token.generation == generation, socket >= 0 else { return }
+    switch completion.token.purpose {
+    case .firehoseReadable:
+      readable = true
+      if !completion.more { kernel.submit(.pollReadable(socket), completion.token) }
+    case .firehoseWritable:
+      waitsForRoom = false
+      if state == .dialing { dialled(&kernel) }
+    default: break
+    }
+  }
+
+  /// Whether the backend has been told the end, or is not there to be told.
+  mutating func isDone() -> Bool { state == .done }
+
+  /// When the firehose has to be called again at the latest.
+  mutating func nextDeadline() -> UInt64 { deadline }
+
+  /// Whether there is something to do that no completion will announce. Called before a sleep, after the bell has been
+  /// told; a firehose that waits for room in a lane says so here.
+  mutating func hasWork() -> Bool {
+    if state == .connected, !waitsForRoom, sendError == 0 {
+      for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return true }
+    }
+    if state == .finishing, readable { return true }
+    if isDrainedUp, state != .done, state != .finishing { return true }
+    guard state == .connected, readable || stalledLane != nil || sendError != 0 else { return false }
+    return canReceive()
+  }
+
+  /// What is due by the clock, and the end.
+  mutating func expire<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    if kernel.now >= deadline {
+      deadline = .max
+      switch state {
+      case .dialing: dialFailed(ETIMEDOUT, &kernel)
+      case .waiting: beginDial(&kernel)
+      default: break
+      }
+    }
+    if isDrainedUp { finish(&kernel) }
+  }
+}

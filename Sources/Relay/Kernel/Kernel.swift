@@ -1,0 +1,89 @@
+import CLinux
+import Glibc
+
+/// The data plane's only door to the kernel, the clock and chance. Roles take it as `inout K` and never keep it: the
+/// relay runs them over ``RingKernel``, tests over a scripted one, where the same seed gives the same run. In release
+/// every call is specialised and inlined; the seam costs nothing.
+///
+/// Counts are bytes; a negative result is `-errno`. No call blocks but ``wait(until:)``.
+protocol Kernel: ~Copyable {
+  /// Nanoseconds of a clock that never goes back, read once a turn.
+  var now: UInt64 { get }
+
+  /// Queues `operation`; it starts at the next ``wait(until:)`` or ``poll()``, in order.
+  mutating func submit(_ operation: Operation, _ token: Token)
+
+  /// The next of the completions that the last `wait` or `poll` brought.
+  mutating func next() -> Completion?
+
+  /// Starts what is queued and sleeps until a completion comes besides those of queued sends, or the clock reaches
+  /// `deadline`.
+  mutating func wait(until deadline: UInt64)
+
+  /// Starts what is queued and collects what has completed, without sleeping.
+  mutating func poll()
+
+  mutating func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int
+  mutating func receive(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int
+  mutating func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int
+  mutating func send(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int
+
+  /// Sends a FIN after what is queued in the socket.
+  mutating func shutdownSending(_ socket: Int32)
+
+  /// Makes the socket's close a reset.
+  mutating func resetOnClose(_ socket: Int32)
+
+  /// Begins a connection; the socket, which becomes writable when the outcome is known.
+  mutating func dial(_ address: SocketAddress) -> Int32
+
+  /// 0 when the dialled socket is connected.
+  mutating func dialResult(_ socket: Int32) -> Int32
+
+  /// Looks the backend's name up without blocking; completes with `token`, after which ``resolvedAddress(_:)`` answers.
+  mutating func resolve(_ token: Token)
+
+  /// The address at `index` modulo their count, or nil where the name has none.
+  mutating func resolvedAddress(_ index: Int) -> SocketAddress?
+
+  mutating func random() -> UInt64
+
+  /// Wakes the host behind `bell` out of its sleep.
+  mutating func ring(_ bell: Bell)
+
+  /// Tells the control thread that there are events.
+  mutating func wakeControl()
+}
+
+/// What can be queued in the kernel.
+enum Operation {
+  /// Accepts clients again and again; each completion's result is a socket.
+  case accept(listener: Int32)
+  /// Completes each time the socket becomes readable (edge by edge) or its peer hangs up; the result has the poll bits.
+  case pollReadable(Int32)
+  /// Completes once, when the socket is writable.
+  case pollWritable(Int32)
+  /// A send that never waits; the memory must stay as it is until it completes, which is before the next sleep ends.
+  case send(Int32, UnsafeRawPointer, count: Int)
+  /// Ends the poll or accept with this token. Its own completion is not reported.
+  case cancel(Token)
+  /// Closes the socket after the operations queued before. Not reported.
+  case close(Int32)
+}
+
+struct Completion {
+  let token: Token
+  /// A count, a socket or poll bits; negative: `-errno`.
+  let result: Int32
+  /// Whether the operation goes on and will complete again.
+  let more: Bool
+}
+
+/// The bits of a poll's result that the relay looks at.
+enum PollBits {
+  /// POLLRDHUP, the peer's FIN; glibc shows the name with _GNU_SOURCE only.
+  static let readHangup: Int32 = 0x2000
+  /// A reset, or both FINs.
+  static let reset = POLLHUP | POLLERR
+  static let hangup = readHangup | reset
+}

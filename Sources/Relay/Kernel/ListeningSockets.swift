@@ -1,0 +1,91 @@
+import CLinux
+import Glibc
+
+/// The sockets that clients connect to: one a shard for each TCP address, all on one port by SO_REUSEPORT, so that the
+/// kernel spreads clients over the shards; one for all shards for a unix path.
+struct ListeningSockets {
+  /// For each shard its sockets, and whether each is shared with other shards.
+  private(set) var perShard: [[(socket: Int32, isShared: Bool)]]
+  /// Where they listen, with the ports that were chosen where 0 was asked for.
+  private(set) var endpoints: [Endpoint] = []
+  private var unixPaths: [String] = []
+
+  init(_ endpoints: [Endpoint], shards: Int, congestionControl: String?) throws(RelayError) {
+    perShard = Array(repeating: [], count: shards)
+    do {
+      for endpoint in endpoints { try listen(endpoint, congestionControl) }
+    } catch {
+      closeAll()
+      throw error
+    }
+  }
+
+  private mutating func listen(_ endpoint: Endpoint, _ congestionControl: String?) throws(RelayError) {
+    switch endpoint {
+    case .unix(let path):
+      guard let address = SocketAddress(unixPath: path) else {
+        throw .address(endpoint, reason: "a unix path has at most 107 bytes")
+      }
+      try ListeningSockets.removeStale(path, address, endpoint)
+      let socket = try ListeningSockets.open(address, endpoint, nil)
+      unixPaths.append(path)
+      for shard in perShard.indices { perShard[shard].append((socket, true)) }
+      self.endpoints.append(endpoint)
+    case .tcp(let host, let port):
+      let addresses: [SocketAddress]
+      switch SocketAddress.lookUp(host, port: port, passive: true) {
+      case .success(let found): addresses = found
+      case .failure(let error): throw .address(endpoint, reason: error.message)
+      }
+      for address in addresses {
+        // SO_REUSEPORT would let a second relay share the port unnoticed: a socket without it finds out.
+        try ListeningSockets.checkFree(address, endpoint)
+        var bound = address
+        for shard in perShard.indices {
+          let socket = try ListeningSockets.open(bound, endpoint, congestionControl)
+          perShard[shard].append((socket, false))
+          if shard == 0 { bound = SocketAddress.bound(socket) ?? address }
+        }
+        self.endpoints.append(.tcp(host: bound.host ?? host, port: bound.port))
+      }
+    }
+  }
+
+  private static func open(
+    _ address: SocketAddress, _ endpoint: Endpoint, _ congestionControl: String?
+  ) throws(RelayError) -> Int32 {
+    let result = address.withSockaddr {
+      voltlane_listen($0, $1, Limits.listenBacklog, Int32(Limits.clientReceiveBuffer), congestionControl)
+    }
+    guard result >= 0 else { throw .listen(endpoint, errno: -result) }
+    return result
+  }
+
+  private static func checkFree(_ address: SocketAddress, _ endpoint: Endpoint) throws(RelayError) {
+    let result = address.withSockaddr { voltlane_check_free($0, $1) }
+    guard result == 0 else { throw .listen(endpoint, errno: -result) }
+  }
+
+  /// A socket file that nobody listens on was left by a process that died; one that somebody does is in use.
+  private static func removeStale(_ path: String, _ address: SocketAddress, _ endpoint: Endpoint) throws(RelayError) {
+    let socket = address.withSockaddr { voltlane_dial($0, $1, nil) }
+    guard socket < 0 else {
+      close(socket)
+      throw .listen(endpoint, errno: EADDRINUSE)
+    }
+    if socket == -ECONNREFUSED { unlink(path) }
+  }
+
+  /// Closes the sockets that no shard closes by itself, and removes socket files.
+  mutating func closeShared() {
+    for entry in perShard.first ?? [] where entry.isShared { close(entry.socket) }
+    for path in unixPaths { unlink(path) }
+    unixPaths = []
+    perShard = perShard.map { _ in [] }
+  }
+
+  private mutating func closeAll() {
+    for sockets in perShard { for entry in sockets where !entry.isShared { close(entry.socket) } }
+    closeShared()
+  }
+}

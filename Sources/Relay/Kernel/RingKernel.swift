@@ -1,0 +1,213 @@
+import CLiburing
+import CLinux
+import Glibc
+
+/// The kernel behind an io_uring. Made on the thread that uses it, which alone may: the ring has a single issuer.
+///
+/// Invariant: `taken <= reaped <= capacity of batch`; completions leave the ring's queue in one sweep into `batch`
+/// before any of them is handled.
+struct RingKernel: Kernel, ~Copyable {
+  private(set) var now: UInt64 = 0
+
+  private let uring: UnsafeMutablePointer<io_uring>
+  private let batch: UnsafeMutablePointer<Completion>
+  private var reaped = 0
+  private var taken = 0
+  /// Sends queued since the last enter. They complete at once, so a sleep has to wait for one completion more.
+  private var queuedSends: UInt32 = 0
+  private let resolver: Resolver
+  private var watchesResolver = false
+  private let congestionControl: String?
+  private let control: ControlBlock
+
+  /// Throws when the kernel refuses the ring; the error says how to allow it.
+  init(resolver: Resolver, congestionControl: String?, control: ControlBlock) throws(RelayError) {
+    uring = .allocate(capacity: 1)
+    uring.initialize(to: io_uring())
+    var parameters = io_uring_params()
+    // One thread submits; completions are made when it asks, not by interrupting it; and the flag tells when asking pays.
+    parameters.flags =
+      UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN) | UInt32(IORING_SETUP_TASKRUN_FLAG)
+      | UInt32(IORING_SETUP_CQSIZE) | UInt32(IORING_SETUP_CLAMP) | UInt32(IORING_SETUP_SUBMIT_ALL)
+    parameters.cq_entries = Limits.ringCompletions
+    let result = io_uring_queue_init_params(Limits.ringSubmissions, uring, &parameters)
+    guard result == 0 else {
+      uring.deallocate()
+      throw RelayError.ring(errno: -result)
+    }
+    // Saves the file look-up of every enter.
+    io_uring_register_ring_fd(uring)
+    batch = .allocate(capacity: Limits.completionsPerTurn)
+    self.resolver = resolver
+    self.congestionControl = congestionControl
+    self.control = control
+    readClock()
+  }
+
+  deinit {
+    io_uring_queue_exit(uring)
+    uring.deallocate()
+    batch.deallocate()
+  }
+
+  /// The ring's descriptor, for doorbells of other hosts.
+  var descriptor: Int32 { uring.pointee.ring_fd }
+
+  // MARK: Queued operations
+
+  @inline(__always)
+  mutating func submit(_ operation: Operation, _ token: Token) {
+    let entry = nextEntry()
+    switch operation {
+    case .accept(let listener):
+      io_uring_prep_multishot_accept(entry, listener, nil, nil, voltlane_accept_flags)
+    case .pollReadable(let socket):
+      io_uring_prep_poll_multishot(entry, socket, UInt32(POLLIN) | UInt32(PollBits.readHangup))
+    case .pollWritable(let socket):
+      io_uring_prep_poll_add(entry, socket, UInt32(POLLOUT))
+    case .send(let socket, let bytes, let count):
+      io_uring_prep_send(entry, socket, bytes, count, voltlane_send_flags)
+      queuedSends &+= 1
+    case .cancel(let token):
+      io_uring_prep_cancel64(entry, token.bits, 0)
+      entry.pointee.flags |= UInt8(voltlane_skip_success)
+    case .close(let socket):
+      io_uring_prep_close(entry, socket)
+      entry.pointee.flags |= UInt8(voltlane_skip_success)
+    }
+    io_uring_sqe_set_data64(entry, token.bits)
+  }
+
+  private mutating func nextEntry() -> UnsafeMutablePointer<io_uring_sqe> {
+    while true {
+      if let entry = io_uring_get_sqe(uring) { return entry }
+      // The queue is full: start what is in it. Never fails for long, the kernel takes entries at once.
+      io_uring_submit(uring)
+    }
+  }
+
+  // MARK: Completions
+
+  @inline(__always)
+  mutating func next() -> Completion? {
+    guard taken < reaped else { return nil }
+    taken &+= 1
+    return batch[taken &- 1]
+  }
+
+  mutating func wait(until deadline: UInt64) {
+    var entry: UnsafeMutablePointer<io_uring_cqe>?
+    let count = 1 &+ queuedSends
+    queuedSends = 0
+    if deadline == .max {
+      _ = io_uring_submit_and_wait_timeout(uring, &entry, count, nil, nil)
+    } else {
+      let left = deadline > now ? deadline &- now : 0
+      var timeout = __kernel_timespec(
+        tv_sec: Int64(left / Limits.second), tv_nsec: Int64(left % Limits.second))
+      _ = io_uring_submit_and_wait_timeout(uring, &entry, count, &timeout, nil)
+    }
+    reap()
+  }
+
+  mutating func poll() {
+    queuedSends = 0
+    if io_uring_sq_ready(uring) > 0 || voltlane_ring_wants_enter(uring) != 0 {
+      _ = io_uring_submit_and_get_events(uring)
+    }
+    reap()
+  }
+
+  private mutating func reap() {
+    taken = 0
+    reaped = 0
+    var entry: UnsafeMutablePointer<io_uring_cqe>?
+    while reaped < Limits.completionsPerTurn, io_uring_peek_cqe(uring, &entry) == 0, let found = entry {
+      batch[reaped] = Completion(
+        token: Token(bits: found.pointee.user_data), result: found.pointee.res,
+        more: found.pointee.flags & voltlane_more != 0)
+      reaped &+= 1
+      io_uring_cq_advance(uring, 1)
+    }
+    readClock()
+  }
+
+  private mutating func readClock() {
+    now = RingKernel.clock()
+  }
+
+  static func clock() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) &* Limits.second &+ UInt64(time.tv_nsec)
+  }
+
+  // MARK: Immediate calls
+
+  @inline(__always)
+  mutating func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    voltlane_receive(socket, bytes, UInt(count))
+  }
+
+  mutating func receive(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int {
+    voltlane_receive_vectors(socket, vectors, Int32(vectorCount))
+  }
+
+  @inline(__always)
+  mutating func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+    voltlane_send(socket, bytes, UInt(count))
+  }
+
+  mutating func send(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int {
+    voltlane_send_vectors(socket, vectors, Int32(vectorCount))
+  }
+
+  mutating func shutdownSending(_ socket: Int32) {
+    Glibc.shutdown(socket, Int32(SHUT_WR))
+  }
+
+  mutating func resetOnClose(_ socket: Int32) {
+    voltlane_reset_on_close(socket)
+  }
+
+  // MARK: Dialling
+
+  mutating func dial(_ address: SocketAddress) -> Int32 {
+    address.withSockaddr { voltlane_dial($0, $1, congestionControl) }
+  }
+
+  mutating func dialResult(_ socket: Int32) -> Int32 {
+    voltlane_dial_result(socket)
+  }
+
+  mutating func resolve(_ token: Token) {
+    if !watchesResolver {
+      watchesResolver = true
+      submit(.pollReadable(resolver.signal), token)
+    }
+    resolver.begin()
+  }
+
+  mutating func resolvedAddress(_ index: Int) -> SocketAddress? {
+    resolver.address(index)
+  }
+
+  // MARK: Chance and other threads
+
+  mutating func random() -> UInt64 {
+    var value: UInt64 = 0
+    voltlane_random(&value, 8)
+    return value
+  }
+
+  mutating func ring(_ bell: Bell) {
+    let entry = nextEntry()
+    io_uring_prep_msg_ring(entry, bell.ringDescriptor, 0, Token(.bell).bits, 0)
+    entry.pointee.flags |= UInt8(voltlane_skip_success)
+    io_uring_sqe_set_data64(entry, Token(.none).bits)
+  }
+
+  mutating func wakeControl() {
+    control.wake()
+  }
+}

@@ -1,0 +1,93 @@
+import CLinux
+import Glibc
+
+/// An address in the kernel's form.
+struct SocketAddress: Sendable {
+  private var storage = sockaddr_storage()
+  private var length: socklen_t = 0
+
+  /// Copies `length` bytes of a kernel address.
+  init(_ address: UnsafePointer<sockaddr>, length: socklen_t) {
+    precondition(Int(length) <= MemoryLayout<sockaddr_storage>.size)
+    self.length = length
+    withUnsafeMutableBytes(of: &storage) {
+      $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: Int(length)))
+    }
+  }
+
+  /// A unix socket's path, or nil where it is longer than the kernel's 107 bytes.
+  init?(unixPath path: String) {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    let bytes = Array(path.utf8)
+    guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+    storage = sockaddr_storage()
+    length = socklen_t(MemoryLayout<sockaddr_un>.size)
+    withUnsafeMutableBytes(of: &storage) { target in
+      withUnsafeBytes(of: &address) { target.copyMemory(from: $0) }
+    }
+  }
+
+  var isUnix: Bool { storage.ss_family == sa_family_t(AF_UNIX) }
+
+  func withSockaddr<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
+    withUnsafeBytes(of: storage) { bytes in
+      body(bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self), length)
+    }
+  }
+
+  /// The address that `socket` is bound to.
+  static func bound(_ socket: Int32) -> SocketAddress? {
+    var storage = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    return withUnsafeMutableBytes(of: &storage) { bytes in
+      let address = bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)
+      guard getsockname(socket, address, &length) == 0 else { return nil }
+      return SocketAddress(address, length: length)
+    }
+  }
+
+  /// The port of a TCP address, 0 for others. IPv4 and IPv6 keep it in the same place.
+  var port: UInt16 {
+    guard !isUnix else { return 0 }
+    return withSockaddr { address, _ in
+      UInt16(bigEndian: UnsafeRawPointer(address).loadUnaligned(fromByteOffset: 2, as: UInt16.self))
+    }
+  }
+
+  /// A TCP address in numbers, without its port.
+  var host: String? {
+    withSockaddr { address, length in
+      withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(NI_MAXHOST)) { name in
+        guard getnameinfo(address, length, name.baseAddress!, socklen_t(name.count), nil, 0, NI_NUMERICHOST) == 0 else {
+          return nil
+        }
+        return String(cString: name.baseAddress!)
+      }
+    }
+  }
+
+  /// Every address of `host`; `passive` for addresses to listen on. Blocks while the name is looked up.
+  static func lookUp(_ host: String, port: UInt16, passive: Bool) -> Result<[SocketAddress], LookUpError> {
+    var hints = addrinfo()
+    hints.ai_family = AF_UNSPEC
+    hints.ai_socktype = voltlane_stream
+    hints.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)
+    var first: UnsafeMutablePointer<addrinfo>?
+    let result = getaddrinfo(host, String(port), &hints, &first)
+    guard result == 0 else { return .failure(LookUpError(message: String(cString: gai_strerror(result)))) }
+    defer { freeaddrinfo(first) }
+    var addresses: [SocketAddress] = []
+    var entry = first
+    while let found = entry {
+      addresses.append(SocketAddress(found.pointee.ai_addr, length: found.pointee.ai_addrlen))
+      entry = found.pointee.ai_next
+    }
+    return .success(addresses)
+  }
+}
+
+struct LookUpError: Error {
+  let message: String
+}

@@ -1,0 +1,37 @@
+/// What a completion belongs to, in the 64 bits that the kernel hands back. The only place that packs and unpacks them:
+///
+///      63      56 55                32 31                              0
+///     +----------+--------------------+---------------------------------+
+///     | purpose  | index (24 bits)    | generation                      |
+///     +----------+--------------------+---------------------------------+
+///
+/// The generation is that of the slot at `index`: a late completion of a slot's last owner is told from its next one's.
+struct Token: Equatable {
+  enum Purpose: UInt8 {
+    /// Nobody waits for it: closes, cancels, doorbells.
+    case none
+    case accept
+    case clientReadable
+    case clientWritable
+    case clientSent
+    case firehoseReadable
+    case firehoseWritable
+    case resolved
+    /// A doorbell of another host.
+    case bell
+    /// The control thread wants attention.
+    case control
+  }
+
+  let bits: UInt64
+
+  init(bits: UInt64) { self.bits = bits }
+
+  init(_ purpose: Purpose, index: UInt32 = 0, generation: UInt32 = 0) {
+    bits = UInt64(purpose.rawValue) << 56 | UInt64(index & 0xff_ffff) << 32 | UInt64(generation)
+  }
+
+  var purpose: Purpose { Purpose(rawValue: UInt8(truncatingIfNeeded: bits >> 56)) ?? .none }
+  var index: UInt32 { UInt32(truncatingIfNeeded: bits >> 32) & 0xff_ffff }
+  var generation: UInt32 { UInt32(truncatingIfNeeded: bits) }
+}

@@ -1,0 +1,65 @@
+/// A packet from the backend for one of a shard's clients, where it lies in ``DownlinkMemory``.
+///
+/// The firehose has written the client's header in place, over the end of the tag, so that the shard sends the packet
+/// from where it was received:
+///
+///     received    | u32 size | u64 id           | flag | data
+///     for client             |   ...   | u32 size of data | data
+///                                      ^ position
+struct Descriptor: BitwiseCopyable {
+  let position: UInt64
+  let clientID: UInt64
+  private let lengthAndKick: UInt32
+  /// The next descriptor for the same client in the turn of the shard, which alone writes it.
+  var next: UInt32 = 0
+
+  private static let kickBit: UInt32 = 1 << 31
+
+  /// A packet of `dataCount` bytes whose client header is at `position`.
+  init(position: UInt64, clientID: UInt64, dataCount: Int) {
+    self.position = position
+    self.clientID = clientID
+    lengthAndKick = UInt32(truncatingIfNeeded: dataCount)
+  }
+
+  init(kick clientID: UInt64, position: UInt64) {
+    self.position = position
+    self.clientID = clientID
+    lengthAndKick = Descriptor.kickBit
+  }
+
+  @inline(__always) var isKick: Bool { lengthAndKick & Descriptor.kickBit != 0 }
+  /// Bytes of the packet with the client's header.
+  @inline(__always) var byteCount: Int { Int(lengthAndKick & ~Descriptor.kickBit) &+ 4 }
+}
+
+/// What was read from the backend: a ring that is mapped twice, so that every packet lies in one piece and an unfinished
+/// one simply goes on with the next read. Written by the firehose, read by all shards.
+///
+/// Positions count bytes and begin anew at 0 whenever nothing there is in use, which keeps the memory in use in cache.
+struct DownlinkMemory: @unchecked Sendable {
+  private let base: UnsafeMutableRawPointer
+  let capacity: Int
+
+  /// Room for a window of whole packets, one unfinished packet of the largest size, and a read.
+  init(_ arena: Arena, maxPacketSize: Int) throws(RelayError) {
+    var capacity = Limits.mebi
+    while capacity < Limits.downlinkWindow + maxPacketSize + 13 + 2 * Limits.downlinkRead { capacity *= 2 }
+    self.capacity = capacity
+    base = try arena.allocateRing(byteCount: capacity)
+  }
+
+  @inline(__always)
+  subscript(position: UInt64) -> UnsafeMutableRawPointer { base + Int(position & UInt64(capacity &- 1)) }
+}
+
+/// One shard's packets from the backend, and the memory in which they lie.
+struct DownlinkLane: @unchecked Sendable {
+  let descriptors: RecordLane<Descriptor>
+  let memory: DownlinkMemory
+
+  init(_ arena: Arena, memory: DownlinkMemory) {
+    descriptors = RecordLane(arena, capacity: Limits.downlinkLane)
+    self.memory = memory
+  }
+}

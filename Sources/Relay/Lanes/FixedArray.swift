@@ -1,0 +1,30 @@
+/// A few values that cannot be copied, side by side; as many as it was made with.
+struct FixedArray<Element: ~Copyable>: ~Copyable {
+  private let base: UnsafeMutablePointer<Element>
+  let count: Int
+
+  init(count: Int, _ element: (Int) throws -> Element) rethrows {
+    base = .allocate(capacity: max(count, 1))
+    self.count = count
+    for index in 0..<count { (base + index).initialize(to: try element(index)) }
+  }
+
+  deinit {
+    base.deinitialize(count: count)
+    base.deallocate()
+  }
+
+  @inline(__always)
+  subscript(index: Int) -> Element {
+    _read {
+      precondition(index >= 0 && index < count)
+      yield base[index]
+    }
+    _modify {
+      precondition(index >= 0 && index < count)
+      yield &base[index]
+    }
+  }
+}
+
+extension FixedArray: @unchecked Sendable where Element: Sendable & ~Copyable {}

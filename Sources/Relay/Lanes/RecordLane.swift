@@ -1,0 +1,144 @@
+/// A lane of small records of one type: a ring of `capacity` (a power of two) with one producer and one consumer.
+///
+/// Made once and given to both sides; the endpoints keep the other side's position cached, so that most pushes and pops
+/// touch no cache line of the other thread.
+struct RecordLane<Record: BitwiseCopyable>: @unchecked Sendable {
+  let indices: LaneIndices
+  let records: UnsafeMutablePointer<Record>
+  let capacity: Int
+
+  init(_ arena: Arena, capacity: Int) {
+    precondition(capacity.nonzeroBitCount == 1)
+    indices = LaneIndices(arena)
+    records = arena.allocate(byteCount: capacity * MemoryLayout<Record>.stride).bindMemory(
+      to: Record.self, capacity: capacity)
+    self.capacity = capacity
+  }
+}
+
+/// The writing end of a ``RecordLane``. Invariant: `tail - headSeen <= capacity`.
+struct RecordProducer<Record: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
+  private let indices: LaneIndices
+  private let records: UnsafeMutablePointer<Record>
+  private let mask: UInt64
+  private(set) var tail: UInt64
+  private var headSeen: UInt64
+  private var published: UInt64
+
+  init(_ lane: RecordLane<Record>) {
+    indices = lane.indices
+    records = lane.records
+    mask = UInt64(lane.capacity - 1)
+    tail = lane.indices.tail
+    headSeen = lane.indices.head
+    published = tail
+  }
+
+  /// Records that fit. Looks at the consumer's position only when fewer than `wanted` fit by what was last seen.
+  @inline(__always)
+  mutating func room(for wanted: Int = 1) -> Int {
+    if Int(mask &+ 1 &- (tail &- headSeen)) < wanted { headSeen = indices.head }
+    return Int(mask &+ 1 &- (tail &- headSeen))
+  }
+
+  /// The caller has made sure of room.
+  @inline(__always)
+  mutating func push(_ record: Record) {
+    records[Int(tail & mask)] = record
+    tail &+= 1
+  }
+
+  /// Shows the consumer what was pushed. True when there was something new.
+  @inline(__always)
+  mutating func publish() -> Bool {
+    guard tail != published else { return false }
+    indices.tail = tail
+    published = tail
+    return true
+  }
+
+  /// The oldest record that the consumer has not given back; nil where there is none.
+  @inline(__always)
+  mutating func oldestHeld() -> Record? {
+    headSeen = indices.head
+    return headSeen == tail ? nil : records[Int(headSeen & mask)]
+  }
+
+  func announceWaits() { indices.announceProducerWaits() }
+}
+
+/// The reading end of a ``RecordLane``. Invariant: `head <= cursor <= tailSeen`; records up to `cursor` were taken, and
+/// stay as they are until ``release()`` gives them back.
+struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
+  private let indices: LaneIndices
+  private let records: UnsafeMutablePointer<Record>
+  private let mask: UInt64
+  private var head: UInt64
+  private(set) var cursor: UInt64
+  private var tailSeen: UInt64
+
+  init(_ lane: RecordLane<Record>) {
+    indices = lane.indices
+    records = lane.records
+    mask = UInt64(lane.capacity - 1)
+    head = lane.indices.head
+    cursor = head
+    tailSeen = head
+  }
+
+  /// Records that can be taken.
+  @inline(__always)
+  mutating func available() -> Int {
+    if cursor == tailSeen { tailSeen = indices.tail }
+    return Int(tailSeen &- cursor)
+  }
+
+  /// Records that can be taken, looking at the producer's position even where some were seen before.
+  @inline(__always)
+  mutating func availableNow() -> Int {
+    tailSeen = indices.tail
+    return Int(tailSeen &- cursor)
+  }
+
+  /// Whether a record can be taken by what ``available()`` last saw.
+  @inline(__always)
+  var cursorHolds: Bool { cursor != tailSeen }
+
+  /// The record that ``take()`` would give; the caller has made sure that there is one.
+  @inline(__always)
+  var first: Record { records[Int(cursor & mask)] }
+
+  @inline(__always)
+  mutating func take() -> Record {
+    let record = records[Int(cursor & mask)]
+    cursor &+= 1
+    return record
+  }
+
+  /// A taken record that was not given back, by the value of `cursor` before it was taken.
+  @inline(__always)
+  func taken(_ position: UInt32) -> UnsafeMutablePointer<Record> {
+    records + Int(UInt64(position) & mask)
+  }
+
+  /// Whether taken records wait to be given back.
+  @inline(__always)
+  var holds: Bool { head != cursor }
+
+  /// Gives back what was taken. True when a producer waited for that.
+  @inline(__always)
+  mutating func release() -> Bool {
+    guard head != cursor else { return false }
+    head = cursor
+    indices.head = head
+    return indices.takeProducerWaits()
+  }
+
+  /// Takes and gives back one record.
+  mutating func pop() -> Record? {
+    guard available() > 0 else { return nil }
+    let record = take()
+    _ = release()
+    return record
+  }
+}

@@ -1,0 +1,115 @@
+/// A thread's part of the relay: a kernel and the roles that it hosts. The one loop is here.
+///
+/// A shard and the firehose may share a host (one or two CPUs) or have one each (more CPUs); a test drives any number of
+/// hosts in one thread, turn by turn.
+struct Host<K: Kernel & ~Copyable>: ~Copyable {
+  var kernel: K
+  var shard: Shard?
+  var firehose: Firehose?
+  var worker: HandshakeWorker?
+  let bell: Bell
+  let control: ControlBlock
+  private let wakeSignal: Int32
+  private var draining = false
+
+  /// Takes the roles out of `roles`. `wakeSignal` is an eventfd on which the control thread wakes the host.
+  init(kernel: consuming K, roles: Roles, wakeSignal: Int32, control: ControlBlock) {
+    self.kernel = kernel
+    shard = roles.shard.take()
+    firehose = roles.firehose.take()
+    worker = roles.worker.take()
+    bell = roles.bell
+    self.wakeSignal = wakeSignal
+    self.control = control
+  }
+
+  /// The loop: until the relay stops or everything has been handed over.
+  mutating func run() {
+    start()
+    while !isDone() {
+      turn()
+      sleep()
+    }
+    finish()
+  }
+
+  mutating func start() {
+    kernel.submit(.pollReadable(wakeSignal), Token(.control))
+    firehose?.start(&kernel)
+    shard?.start(&kernel)
+  }
+
+  /// One turn. The order is a packet's: what the kernel has to say is taken note of; the backend is read, so that
+  /// clients get it in the same turn; clients are written, then read; and what they sent leaves for the backend in one
+  /// send at the end.
+  mutating func turn() {
+    while let completion = kernel.next() { dispatch(completion) }
+    firehose?.receive(&kernel)
+    shard?.deliver(&kernel)
+    shard?.readClients(&kernel)
+    shard?.publish(&kernel)
+    firehose?.transmit(&kernel)
+    worker?.work(&kernel)
+    expire()
+  }
+
+  /// Starts what the turn queued; sleeps if no role has anything to do.
+  mutating func sleep() {
+    bell.announceSleep()
+    if hasWork() {
+      bell.announceAwake()
+      kernel.poll()
+    } else {
+      kernel.wait(until: nextDeadline())
+      bell.announceAwake()
+    }
+  }
+
+  @inline(__always)
+  private mutating func dispatch(_ completion: Completion) {
+    switch completion.token.purpose {
+    case .clientReadable, .clientWritable, .clientSent, .accept:
+      shard?.handle(completion, &kernel)
+    case .firehoseReadable, .firehoseWritable, .resolved:
+      firehose?.handle(completion, &kernel)
+    case .bell, .control, .none:
+      // What it is about stands in the lanes and in the control block, which every turn looks at.
+      break
+    }
+  }
+
+  private mutating func expire() {
+    if control.phase != .running, !draining {
+      draining = true
+      shard?.beginDrain(&kernel)
+    }
+    shard?.expire(&kernel)
+    shard?.publish(&kernel)
+    firehose?.expire(&kernel)
+  }
+
+  private mutating func hasWork() -> Bool {
+    if control.phase != .running, !draining { return true }
+    return (shard?.hasWork() ?? false) || (firehose?.hasWork() ?? false) || (worker?.hasWork() ?? false) || isDone()
+  }
+
+  private mutating func nextDeadline() -> UInt64 {
+    min(shard?.nextDeadline() ?? .max, firehose?.nextDeadline() ?? .max)
+  }
+
+  /// Whether the host may leave its loop. A host of a worker alone stays until the relay stops: others may still ask it.
+  mutating func isDone() -> Bool {
+    switch control.phase {
+    case .running: false
+    case .stopping: true
+    case .draining:
+      (shard != nil || firehose != nil) && (shard?.isDrained() ?? true) && (firehose?.isDone() ?? true)
+    }
+  }
+
+  /// The last queued closes leave.
+  private mutating func finish() {
+    kernel.poll()
+    if shard != nil || firehose != nil { control.addDoneHost() }
+  }
+}

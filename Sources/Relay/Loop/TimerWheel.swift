@@ -1,0 +1,101 @@
+/// A connection's place in the wheel.
+struct TimerLink: BitwiseCopyable {
+  var next: UInt32 = .none
+  var previous: UInt32 = .none
+  /// The tick of the slot it is in; 0 where it is in none.
+  var tick: UInt64 = 0
+}
+
+/// Deadlines of a shard's connections, coarse and cheap: a ring of slots, each a list through the connections themselves.
+/// Nothing is allocated for a timer, and a deadline that moves away costs nothing until its old slot comes up.
+///
+/// Invariant: a linked connection is in slot `tick % slots` with `now's tick <= tick < now's tick + slots`, and its
+/// deadline is not before that tick; the bitmap has a bit for each slot that is not empty.
+struct TimerWheel: ~Copyable {
+  private let heads: UnsafeMutablePointer<UInt32>
+  private var occupied = InlineArray<4, UInt64>(repeating: 0)
+  /// The first tick whose slot has not been emptied.
+  private var cursor: UInt64
+
+  init(now: UInt64) {
+    precondition(Limits.wheelSlots == 256)
+    heads = .allocate(capacity: Limits.wheelSlots)
+    heads.initialize(repeating: .none, count: Limits.wheelSlots)
+    cursor = TimerWheel.tick(now)
+  }
+
+  deinit { heads.deallocate() }
+
+  private static func tick(_ time: UInt64) -> UInt64 { time >> Limits.wheelTickShift }
+
+  /// Makes the connection come up within a tick after `time`. Cheap where it comes up earlier anyway.
+  mutating func arm(_ index: UInt32, at time: UInt64, _ connections: borrowing ConnectionTable) {
+    let connection = connections[index]
+    // Rounded up, and never into a slot that has been emptied already.
+    let due = max(TimerWheel.tick(time) &+ 1, cursor)
+    let tick = min(due, cursor &+ UInt64(Limits.wheelSlots - 1))
+    let linked = connection.pointee.timer.tick
+    if linked != 0 {
+      guard tick < linked else { return }
+      unlink(index, connections)
+    }
+    let slot = Int(tick % UInt64(Limits.wheelSlots))
+    connection.pointee.timer = TimerLink(next: heads[slot], previous: .none, tick: tick)
+    if heads[slot] != .none { connections[heads[slot]].pointee.timer.previous = index }
+    heads[slot] = index
+    occupied[slot / 64] |= 1 << UInt64(slot % 64)
+  }
+
+  mutating func unlink(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    let link = connections[index].pointee.timer
+    guard link.tick != 0 else { return }
+    let slot = Int(link.tick % UInt64(Limits.wheelSlots))
+    if link.previous != .none {
+      connections[link.previous].pointee.timer.next = link.next
+    } else {
+      heads[slot] = link.next
+      if link.next == .none { occupied[slot / 64] &= ~(1 << UInt64(slot % 64)) }
+    }
+    if link.next != .none { connections[link.next].pointee.timer.previous = link.previous }
+    connections[index].pointee.timer = TimerLink()
+  }
+
+  /// The next connection whose slot has come up, taken out of the wheel; its deadline may have moved away meanwhile.
+  mutating func nextDue(now: UInt64, _ connections: borrowing ConnectionTable) -> UInt32? {
+    let current = TimerWheel.tick(now)
+    while cursor <= current {
+      let head = heads[Int(cursor % UInt64(Limits.wheelSlots))]
+      if head != .none {
+        unlink(head, connections)
+        return head
+      }
+      guard let next = nextOccupied() else {
+        cursor = current &+ 1
+        return nil
+      }
+      cursor = min(next, current &+ 1)
+    }
+    return nil
+  }
+
+  /// When the next slot comes up; `.max` where nothing is linked.
+  var nextDeadline: UInt64 {
+    guard let tick = nextOccupied() else { return .max }
+    return tick << Limits.wheelTickShift
+  }
+
+  /// The first tick from `cursor` on whose slot is not empty.
+  private func nextOccupied() -> UInt64? {
+    let start = Int(cursor % UInt64(Limits.wheelSlots))
+    for step in 0...4 {
+      let word = (start / 64 + step) % 4
+      var bits = occupied[word]
+      if step == 0 { bits &= ~0 << UInt64(start % 64) }
+      if step == 4 { bits &= (1 << UInt64(start % 64)) - 1 }
+      guard bits != 0 else { continue }
+      let slot = word * 64 + bits.trailingZeroBitCount
+      return cursor &+ UInt64((slot - start + Limits.wheelSlots) % Limits.wheelSlots)
+    }
+    return nil
+  }
+}

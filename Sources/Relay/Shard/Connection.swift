@@ -1,0 +1,142 @@
+/// One client's socket. Trivial memory: nothing of it is counted, so that the loop touches no reference count.
+struct Connection {
+  enum Phase: UInt8 {
+    case free
+    /// Expects the protocol version. The relay has sent nothing yet.
+    case version
+    /// Has the relay's key; expects the client's, or a client id.
+    case key
+    /// A worker checks the client's key; what comes meanwhile stays in the socket.
+    case verifying
+    /// Packets go both ways.
+    case attached
+    /// The client sent its FIN and is still written to.
+    case halfClosed
+    /// What is queued is sent, then a FIN, then input is discarded until the client's FIN.
+    case closing
+    /// The socket is gone; the slot is still in a list of this turn, and free when it has left it.
+    case released
+
+    @inline(__always) var hasSocket: Bool { self != .free && self != .released }
+  }
+
+  struct Flags: OptionSet {
+    let rawValue: UInt16
+    /// In the list of connections to read.
+    static let ready = Flags(rawValue: 1)
+    /// The poll said that the peer hung up: reads go on until they find it.
+    static let hungUp = Flags(rawValue: 2)
+    /// In the turn's list of connections to send to.
+    static let dirty = Flags(rawValue: 4)
+    /// A poll waits for room in the socket.
+    static let waitsForRoom = Flags(rawValue: 8)
+    /// A queued send has not completed.
+    static let sending = Flags(rawValue: 16)
+    /// The FIN has been sent.
+    static let finSent = Flags(rawValue: 32)
+    /// The client's FIN has been read.
+    static let finRead = Flags(rawValue: 64)
+    /// `unfinished` is what came after the client's key, size prefixes and all.
+    static let stashed = Flags(rawValue: 128)
+    /// What keeps the slot of a released connection.
+    static let listed: Flags = [.ready, .dirty, .sending]
+  }
+
+  var phase: Phase = .free
+  var flags: Flags = []
+  /// Bytes of a size prefix that came in part, and how many: 0 to 3.
+  var prefixCount: UInt8 = 0
+  var prefix: UInt32 = 0
+
+  var socket: Int32 = -1
+  /// Connections that this slot has held. Stays when the slot is free.
+  var generation: UInt32 = 0
+  var session: UInt32 = .none
+
+  /// The unfinished packet's data so far, without its size prefix. In the handshake, bytes as they came.
+  var unfinished: PacketBuffer?
+  /// The size that the unfinished packet declared.
+  var declared: UInt32 = 0
+
+  /// What the socket did not take.
+  var pending = PendingBytes()
+
+  /// The packets of this turn: a list of descriptors in the downlink lane.
+  var inboxFirst: UInt32 = 0
+  var inboxLast: UInt32 = 0
+  var inboxCount: UInt32 = 0
+  var inboxBytes: UInt32 = 0
+
+  /// When the connection's phase runs out; `.max` where it does not. While attached, in the shard's reading time.
+  var deadline: UInt64 = .max
+  var timer = TimerLink()
+
+  var nextReady: UInt32 = .none
+  var unfinishedNext: UInt32 = .none
+  var unfinishedPrevious: UInt32 = .none
+}
+
+/// A shard's connections. Invariant: a slot is in the list of free ones or in use.
+struct ConnectionTable: ~Copyable {
+  private var slots: SlotMemory<Connection>
+  private var free: UInt32 = .none
+  private(set) var used: UInt32 = 0
+  private(set) var count = 0
+
+  init() throws(RelayError) {
+    slots = try SlotMemory(capacity: Limits.connectionsPerShard)
+  }
+
+  @inline(__always)
+  subscript(index: UInt32) -> UnsafeMutablePointer<Connection> { slots[index] }
+
+  /// A connection for `socket`, or nil where the table is full.
+  mutating func add(_ socket: Int32) -> UInt32? {
+    let index: UInt32
+    if free != .none {
+      index = free
+      free = slots[index].pointee.nextReady
+    } else {
+      guard used < slots.capacity else { return nil }
+      index = used
+      used += 1
+    }
+    let connection = slots[index]
+    let generation = connection.pointee.generation &+ 1
+    connection.initialize(to: Connection())
+    connection.pointee.generation = generation
+    connection.pointee.socket = socket
+    connection.pointee.phase = .version
+    count += 1
+    return index
+  }
+
+  /// Frees the slot of a released connection unless a list of this turn still holds it.
+  mutating func settle(_ index: UInt32) {
+    let connection = slots[index]
+    if connection.pointee.phase == .released, connection.pointee.flags.isDisjoint(with: .listed) { remove(index) }
+  }
+
+  private mutating func remove(_ index: UInt32) {
+    let connection = slots[index]
+    connection.pointee.phase = .free
+    connection.pointee.socket = -1
+    connection.pointee.nextReady = free
+    free = index
+    count -= 1
+  }
+
+  /// The connection that a completion is for, or nil where that one is gone.
+  @inline(__always)
+  func find(_ token: Token) -> UInt32? {
+    let index = token.index
+    guard index < used else { return nil }
+    let connection = slots[index]
+    return connection.pointee.generation == token.generation && connection.pointee.phase.hasSocket ? index : nil
+  }
+
+  @inline(__always)
+  func token(_ purpose: Token.Purpose, _ index: UInt32) -> Token {
+    Token(purpose, index: index, generation: slots[index].pointee.generation)
+  }
+}

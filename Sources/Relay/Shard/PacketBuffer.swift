@@ -1,0 +1,34 @@
+import Glibc
+import Synchronization
+
+/// The memory of one unfinished packet, and of a large finished one until the backend's socket has it.
+///
+/// Invariant: `count <= capacity`; `bytes` holds `capacity` bytes that are charged to the assembly budget. Whoever has
+/// the value last frees it: the connection while it fills, the uplink lane afterwards.
+struct PacketBuffer: BitwiseCopyable {
+  private(set) var bytes: UnsafeMutableRawPointer
+  var count: UInt32
+  private(set) var capacity: UInt32
+
+  /// An empty buffer. The budget is charged whether or not it has room: the caller ends the largest if it has not.
+  init(capacity: Int, _ budget: AssemblyBudget) {
+    guard let bytes = malloc(capacity) else { fatalError("out of memory for \(capacity) bytes") }
+    self.bytes = bytes
+    self.capacity = UInt32(capacity)
+    count = 0
+    budget.charge(capacity)
+  }
+
+  /// Makes it hold `capacity` bytes.
+  mutating func grow(to capacity: Int, _ budget: AssemblyBudget) {
+    guard let bytes = realloc(bytes, capacity) else { fatalError("out of memory for \(capacity) bytes") }
+    budget.charge(capacity - Int(self.capacity))
+    self.bytes = bytes
+    self.capacity = UInt32(capacity)
+  }
+
+  func free(_ budget: AssemblyBudget) {
+    Glibc.free(bytes)
+    budget.giveBack(Int(capacity))
+  }
+}

@@ -1,0 +1,142 @@
+import Glibc
+
+/// How connections end.
+///
+/// **Closing** a client means: what is queued is sent, then a FIN, then input is discarded until the client's FIN, then a
+/// plain close; a reset only after 5 s. A plain close with unread input would make the kernel reset the connection and
+/// lose what was queued.
+extension Shard {
+  /// Sets when the connection's phase runs out.
+  mutating func setDeadline(_ index: UInt32, _ deadline: UInt64) {
+    connections[index].pointee.deadline = deadline
+    wheel.arm(index, at: realDeadline(index), connections)
+  }
+
+  /// The clock of packets' deadlines: it stands still while the shard cannot read.
+  func now<K: Kernel & ~Copyable>(_ kernel: borrowing K) -> UInt64 {
+    (pausedSince == .max ? kernel.now : pausedSince) &- pausedTotal
+  }
+
+  private func realDeadline(_ index: UInt32) -> UInt64 {
+    let connection = connections[index]
+    guard connection.pointee.phase == .attached, connection.pointee.deadline != .max else {
+      return connection.pointee.deadline
+    }
+    return connection.pointee.deadline &+ pausedTotal
+  }
+
+  /// A connection has come up in the wheel: its deadline has passed, or has moved away meanwhile.
+  mutating func expired<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    guard connection.pointee.deadline != .max else { return }
+    let clock = connection.pointee.phase == .attached ? now(kernel) : kernel.now
+    guard connection.pointee.deadline <= clock else {
+      // While reading pauses the packet's clock stands still: look again in a second.
+      let again = pausedSince == .max ? realDeadline(index) : max(realDeadline(index), kernel.now &+ Limits.second)
+      return wheel.arm(index, at: again, connections)
+    }
+    switch connection.pointee.phase {
+    case .version, .key:
+      refuseHandshake(index, &kernel)
+    case .attached:
+      fail(index, .packetTimeout, &kernel)
+    case .halfClosed:
+      kernel.resetOnClose(connection.pointee.socket)
+      lose(index, &kernel)
+    case .closing:
+      kernel.resetOnClose(connection.pointee.socket)
+      drop(index, &kernel)
+    case .verifying, .free, .released:
+      break
+    }
+  }
+
+  /// The client's FIN: it may be a half-close, so it is still written to for a while.
+  mutating func halfClose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    discardUnfinished(index)
+    connection.pointee.phase = .halfClosed
+    connection.pointee.flags.insert(.finRead)
+    setDeadline(index, kernel.now &+ Limits.halfCloseTimeout)
+  }
+
+  /// The socket is gone, and with it the session.
+  mutating func lose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    endSession(of: index, .staleTimeout, &kernel)
+    drop(index, &kernel)
+  }
+
+  /// Ends a client for a reason of the relay's or the backend's.
+  mutating func fail<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+    endSession(of: index, reason, &kernel)
+    closeGracefully(index, &kernel)
+  }
+
+  /// Begins to close a connection as described above. Nothing is taken from the client any more.
+  mutating func closeGracefully<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    guard connection.pointee.phase.hasSocket, connection.pointee.phase != .closing else { return }
+    discardUnfinished(index)
+    connection.pointee.phase = .closing
+    setDeadline(index, kernel.now &+ Limits.closeTimeout)
+    // What came before the decision is still unread: discard it, or the close would reset.
+    ready.append(index, connections)
+    finishIfFlushed(index, &kernel)
+  }
+
+  /// Sends the FIN of a closing connection once nothing is left to send, and closes it once both FINs have passed.
+  @inline(__always)
+  mutating func finishIfFlushed<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    if connections[index].pointee.phase == .closing { finishClosing(index, &kernel) }
+  }
+
+  @inline(never)
+  private mutating func finishClosing<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    guard connection.pointee.pending.isEmpty, connection.pointee.inboxCount == 0,
+      connection.pointee.flags.isDisjoint(with: [.sending, .dirty])
+    else { return }
+    if !connection.pointee.flags.contains(.finSent) {
+      connection.pointee.flags.insert(.finSent)
+      kernel.shutdownSending(connection.pointee.socket)
+    }
+    if connection.pointee.flags.contains(.finRead) { drop(index, &kernel) }
+  }
+
+  /// Reads a closing connection to nowhere. Returns the bytes.
+  mutating func discardInput<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
+    let connection = connections[index]
+    let received = kernel.receive(connection.pointee.socket, readBuffer.start, readBuffer.capacity)
+    switch received {
+    case 1...:
+      ready.append(index, connections)
+      return received
+    case 0:
+      connection.pointee.flags.insert(.finRead)
+      finishIfFlushed(index, &kernel)
+    case -Int(EAGAIN), -Int(EINTR), -Int(ENOBUFS), -Int(ENOMEM):
+      break
+    default:
+      drop(index, &kernel)
+    }
+    return 0
+  }
+
+  /// Closes the socket at once and frees what the connection holds. Its session must have been ended.
+  mutating func drop<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    guard connection.pointee.phase.hasSocket else { return }
+    // The poll holds the socket open: it has to go first.
+    kernel.submit(.cancel(connections.token(.clientReadable, index)), Token(.none))
+    if connection.pointee.flags.contains(.waitsForRoom) {
+      kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
+    }
+    kernel.submit(.close(connection.pointee.socket), Token(.none))
+    discardUnfinished(index)
+    connection.pointee.pending.clear()
+    connection.pointee.inboxCount = 0
+    wheel.unlink(index, connections)
+    connection.pointee.phase = .released
+    connections.settle(index)
+  }
+}

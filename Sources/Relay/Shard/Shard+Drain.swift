@@ -1,0 +1,50 @@
+/// The orderly end of the relay: accepting stops, what clients had sent is read, every session ends with
+/// `relay draining`, and what is queued either way is handed over.
+extension Shard {
+  mutating func beginDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard case .no = drain else { return }
+    stopAccepting(&kernel)
+    drain = .reading(until: kernel.now &+ Limits.drainReading)
+    for index in 0..<connections.used {
+      switch connections[index].pointee.phase {
+      case .version: drop(index, &kernel)
+      case .key, .verifying: closeGracefully(index, &kernel)
+      case .attached:
+        // Read to the end: the flag keeps it on the list until a receive finds nothing.
+        connections[index].pointee.flags.insert(.hungUp)
+        ready.append(index, connections)
+      case .halfClosed, .closing, .free, .released: break
+      }
+    }
+  }
+
+  /// Whether the drain can go a step further now.
+  var drainCanAdvance: Bool {
+    switch drain {
+    case .no, .handedOver: false
+    case .reading: ready.isEmpty
+    case .ending: sessions.firstOwed == nil
+    }
+  }
+
+  /// Whether nothing is left: all is in the lane, and all sockets are closed.
+  mutating func isDrained() -> Bool {
+    if case .handedOver = drain { connections.count == 0 } else { false }
+  }
+
+  mutating func advanceDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    if case .reading(let until) = drain, ready.isEmpty || kernel.now >= until {
+      for index in 0..<connections.used where connections[index].pointee.session != .none {
+        fail(index, .relayDraining, &kernel)
+      }
+      drain = .ending
+    }
+    if case .ending = drain, sessions.firstOwed == nil {
+      _ = uplink.publish()
+      drain = .handedOver
+      control.addDrainedShard()
+      // Also where nothing was published: the firehose waits for the count.
+      if firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
+    }
+  }
+}

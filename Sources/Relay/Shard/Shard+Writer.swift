@@ -1,0 +1,270 @@
+import Glibc
+
+/// The way down: from the downlink lane into clients' sockets.
+///
+/// A turn's packets are first sorted by client: each connection gets a list through the descriptors. Then every client
+/// with something to send gets one send: a lone packet from where the backend's bytes were received, several small ones
+/// put together. What a socket does not take moves into the client's own bounded memory, so that a client that does not
+/// read holds up neither the lane nor anybody else.
+extension Shard {
+  /// Takes a turn's packets from the firehose and sends them. Waits, without blocking, for the last turn's queued sends:
+  /// they point into the memory that the lane gives back afterwards.
+  mutating func deliver<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard sendsOutstanding == 0 else { return }
+    var share = Limits.gather
+    while share > 0, downlink.available() > 0 {
+      let position = UInt32(truncatingIfNeeded: downlink.cursor)
+      let descriptor = downlink.take()
+      share &-= descriptor.byteCount
+      guard let slot = sessions.find(descriptor.clientID) else {
+        answerUnknown(descriptor.clientID)
+        continue
+      }
+      let index = sessions[slot].pointee.connection
+      if descriptor.isKick {
+        fail(index, .kicked, &kernel)
+      } else {
+        enqueue(index, position, descriptor, &kernel)
+      }
+    }
+    if dirty.count > 0 { sendDirty(&kernel) }
+    if sendsOutstanding == 0 { releaseDownlink(&kernel) }
+  }
+
+  /// Adds a packet to its connection's list, or, behind what the socket has not taken yet, to its pending bytes.
+  @inline(__always)
+  private mutating func enqueue<K: Kernel & ~Copyable>(
+    _ index: UInt32, _ position: UInt32, _ descriptor: Descriptor, _ kernel: inout K
+  ) {
+    let connection = connections[index]
+    counters.add(.packetsDown)
+    counters.add(.bytesDown, descriptor.byteCount &- 4)
+    if !connection.pointee.pending.isEmpty {
+      keepPending(index, downlinkMemory[descriptor.position], descriptor.byteCount, &kernel)
+      return
+    }
+    if connection.pointee.inboxCount == 0 {
+      connection.pointee.inboxFirst = position
+      connection.pointee.inboxBytes = 0
+      connection.pointee.flags.insert(.dirty)
+      dirty.append(index)
+    } else {
+      downlink.taken(connection.pointee.inboxLast).pointee.next = position
+    }
+    connection.pointee.inboxLast = position
+    connection.pointee.inboxCount &+= 1
+    connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
+  }
+
+  /// Keeps one whole packet that the socket has no room for; over the limit its client ends. Counts the packet's data
+  /// and 4, which is what stands in the memory; a packet is kept while what is there is below the limit, so that one of
+  /// legal size always fits. False when the client has ended.
+  @discardableResult
+  private mutating func keepPending<K: Kernel & ~Copyable>(
+    _ index: UInt32, _ bytes: UnsafeRawPointer, _ count: Int, _ kernel: inout K
+  ) -> Bool {
+    let connection = connections[index]
+    guard connection.pointee.pending.count < settings.clientSendBuffer else {
+      fail(index, .bufferOverflow, &kernel)
+      return false
+    }
+    connection.pointee.pending.append(bytes, count)
+    return true
+  }
+
+  // MARK: Sending
+
+  /// Sends to each client of the turn. With few clients a direct call each is cheapest; with many the sends are queued,
+  /// enter the kernel together and complete before the next sleep ends.
+  private mutating func sendDirty<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    let queues = dirty.count >= Limits.queuedSendsFrom
+    var gathered = 0
+    for entry in 0..<dirty.count {
+      let index = dirty[entry]
+      let connection = connections[index]
+      connection.pointee.flags.remove(.dirty)
+      guard connection.pointee.phase != .released else {
+        connections.settle(index)
+        continue
+      }
+      let count = Int(connection.pointee.inboxBytes)
+      if queues, connection.pointee.inboxCount == 1 {
+        let descriptor = downlink.taken(connection.pointee.inboxFirst)
+        queueSend(index, downlinkMemory[descriptor.pointee.position], count, &kernel)
+      } else if queues, count <= gather.capacity &- gathered, averagesSmall(connection.pointee) {
+        let bytes = gather.start + gathered
+        copyInbox(connection.pointee, to: bytes)
+        gathered &+= count
+        queueSend(index, bytes, count, &kernel)
+      } else {
+        sendInbox(index, behind: gathered, &kernel)
+      }
+    }
+    dirty.removeAll()
+  }
+
+  @inline(__always)
+  private func averagesSmall(_ connection: Connection) -> Bool {
+    connection.inboxBytes <= connection.inboxCount &* UInt32(Limits.largestGathered)
+  }
+
+  @inline(__always)
+  private mutating func queueSend<K: Kernel & ~Copyable>(
+    _ index: UInt32, _ bytes: UnsafeRawPointer, _ count: Int, _ kernel: inout K
+  ) {
+    connections[index].pointee.flags.insert(.sending)
+    sendsOutstanding &+= 1
+    kernel.submit(
+      .send(connections[index].pointee.socket, bytes, count: count), connections.token(.clientSent, index))
+  }
+
+  /// Copies all packets of a connection's list, one behind the other.
+  @inline(__always)
+  private func copyInbox(_ connection: Connection, to target: UnsafeMutableRawPointer) {
+    var position = connection.inboxFirst
+    var end = target
+    for _ in 0..<connection.inboxCount {
+      let descriptor = downlink.taken(position)
+      memcpy(end, downlinkMemory[descriptor.pointee.position], descriptor.pointee.byteCount)
+      end += descriptor.pointee.byteCount
+      position = descriptor.pointee.next
+    }
+  }
+
+  /// Sends a connection's list directly: runs of small packets put together, large ones from where they are. `used`
+  /// bytes of the gather buffer belong to queued sends.
+  private mutating func sendInbox<K: Kernel & ~Copyable>(_ index: UInt32, behind used: Int, _ kernel: inout K) {
+    let connection = connections[index]
+    let socket = connection.pointee.socket
+    let room = gather.capacity &- used
+    var position = connection.pointee.inboxFirst
+    var left = connection.pointee.inboxCount
+    while left > 0 {
+      let runStart = position
+      let runLeft = left
+      let first = downlink.taken(position).pointee
+      var bytes = downlinkMemory[first.position]
+      var count = first.byteCount
+      position = first.next
+      left &-= 1
+      if left > 0, count <= Limits.largestGathered, count <= room {
+        bytes = gather.start + used
+        memcpy(bytes, downlinkMemory[first.position], count)
+        while left > 0 {
+          let next = downlink.taken(position).pointee
+          guard next.byteCount <= Limits.largestGathered, count &+ next.byteCount <= room else { break }
+          memcpy(bytes + count, downlinkMemory[next.position], next.byteCount)
+          count &+= next.byteCount
+          position = next.next
+          left &-= 1
+        }
+      }
+      let sent = kernel.send(socket, bytes, count)
+      if sent != count {
+        return keepUnsent(index, from: runStart, left: runLeft, result: sent, &kernel)
+      }
+    }
+    connection.pointee.inboxCount = 0
+    finishIfFlushed(index, &kernel)
+  }
+
+  @inline(__always)
+  mutating func clientSent<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+    sendsOutstanding &-= 1
+    // The slot is held while a send is under way, even when the connection is gone.
+    let index = completion.token.index
+    let connection = connections[index]
+    connection.pointee.flags.remove(.sending)
+    if connection.pointee.phase == .released {
+      connections.settle(index)
+    } else if Int(completion.result) == Int(connection.pointee.inboxBytes) {
+      connection.pointee.inboxCount = 0
+      finishIfFlushed(index, &kernel)
+    } else {
+      keepUnsent(
+        index, from: connection.pointee.inboxFirst, left: connection.pointee.inboxCount,
+        result: Int(completion.result), &kernel)
+    }
+    if sendsOutstanding == 0 { releaseDownlink(&kernel) }
+  }
+
+  /// The socket took `result` bytes of the `left` packets from `start` on, or failed.
+  @inline(never)
+  private mutating func keepUnsent<K: Kernel & ~Copyable>(
+    _ index: UInt32, from start: UInt32, left: UInt32, result: Int, _ kernel: inout K
+  ) {
+    let connection = connections[index]
+    connection.pointee.inboxCount = 0
+    guard result >= 0 || result == -Int(EAGAIN) || result == -Int(ENOBUFS) || result == -Int(ENOMEM) else {
+      return lose(index, &kernel)
+    }
+    var taken = max(0, result)
+    var position = start
+    for _ in 0..<left {
+      let packet = downlink.taken(position).pointee
+      position = packet.next
+      if taken >= packet.byteCount {
+        taken &-= packet.byteCount
+      } else if taken > 0 {
+        // Begun: the rest of it is sent whatever the limit.
+        connection.pointee.pending.append(downlinkMemory[packet.position] + taken, packet.byteCount &- taken)
+        taken = 0
+      } else {
+        guard keepPending(index, downlinkMemory[packet.position], packet.byteCount, &kernel) else { break }
+      }
+    }
+    awaitRoom(index, &kernel)
+  }
+
+  /// Sends a few bytes directly, behind nothing but pending bytes. False when the connection turned out to be gone.
+  mutating func sendNow<K: Kernel & ~Copyable>(
+    _ index: UInt32, _ bytes: UnsafeRawPointer, _ count: Int, _ kernel: inout K
+  ) -> Bool {
+    let connection = connections[index]
+    var sent = 0
+    if connection.pointee.pending.isEmpty {
+      sent = kernel.send(connection.pointee.socket, bytes, count)
+      if sent == count { return true }
+      if sent < 0 {
+        guard sent == -Int(EAGAIN) || sent == -Int(ENOBUFS) || sent == -Int(ENOMEM) else {
+          lose(index, &kernel)
+          return false
+        }
+        sent = 0
+      }
+    }
+    connection.pointee.pending.append(bytes + sent, count &- sent)
+    awaitRoom(index, &kernel)
+    return true
+  }
+
+  // MARK: Pending bytes
+
+  private mutating func awaitRoom<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    guard connection.pointee.phase.hasSocket, !connection.pointee.flags.contains(.waitsForRoom) else { return }
+    connection.pointee.flags.insert(.waitsForRoom)
+    kernel.submit(.pollWritable(connection.pointee.socket), connections.token(.clientWritable, index))
+  }
+
+  mutating func clientWritable<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+    guard let index = connections.find(completion.token) else { return }
+    let connection = connections[index]
+    connection.pointee.flags.remove(.waitsForRoom)
+    while !connection.pointee.pending.isEmpty {
+      let count = connection.pointee.pending.count
+      let sent = kernel.send(connection.pointee.socket, connection.pointee.pending.first, count)
+      guard sent >= 0 || sent == -Int(EAGAIN) || sent == -Int(ENOBUFS) || sent == -Int(ENOMEM) else {
+        return lose(index, &kernel)
+      }
+      if sent > 0 { connection.pointee.pending.consume(sent) }
+      if sent < count { return awaitRoom(index, &kernel) }
+    }
+    finishIfFlushed(index, &kernel)
+  }
+
+  /// Gives the lane back what has been sent or kept.
+  private mutating func releaseDownlink<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    if downlink.release(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
+  }
+}

@@ -1,0 +1,60 @@
+/// What the control groups of this process allow it. Both versions are read, because a container may have either.
+struct CgroupLimits: Equatable, Sendable {
+  /// Bytes; nil without a limit.
+  var memory: Int?
+  /// CPUs' worth of time, rounded up; nil without a limit.
+  var cpus: Int?
+
+  /// Reads the limits through `file`, which gives the contents of a file or nil.
+  static func read(_ file: (String) -> String?) -> CgroupLimits {
+    var limits = CgroupLimits()
+    // Each line: number ":" controllers ":" path; no controllers in version 2.
+    for line in (file("/proc/self/cgroup") ?? "").split(separator: "\n") {
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { continue }
+      let controllers = fields[1].split(separator: ",")
+      for path in ancestors(String(fields[2])) {
+        if fields[1].isEmpty {
+          let base = "/sys/fs/cgroup" + path
+          limits.lower(memory: file(base + "/memory.max"))
+          limits.lower(cpus: file(base + "/cpu.max"))
+        }
+        if controllers.contains("memory") {
+          limits.lower(memory: file("/sys/fs/cgroup/memory\(path)/memory.limit_in_bytes"))
+        }
+        if controllers.contains("cpu") {
+          let base = "/sys/fs/cgroup/\(fields[1])\(path)"
+          if let quota = file(base + "/cpu.cfs_quota_us"), let period = file(base + "/cpu.cfs_period_us") {
+            limits.lower(cpus: quota + " " + period)
+          }
+        }
+      }
+    }
+    return limits
+  }
+
+  /// `path` and every group that it is in. The least limit holds; and in a container the path is often the host's, with
+  /// the container's own group mounted as the root.
+  private static func ancestors(_ path: String) -> [String] {
+    var parts = path.split(separator: "/")
+    var paths: [String] = []
+    while !parts.isEmpty {
+      paths.append("/" + parts.joined(separator: "/"))
+      parts.removeLast()
+    }
+    return paths + [""]
+  }
+
+  private mutating func lower(memory text: String?) {
+    // "max" is no number; version 1 writes an enormous one instead, which is never the least.
+    guard let text, let bytes = Int(text.filter { !$0.isWhitespace }), bytes > 0 else { return }
+    memory = min(memory ?? .max, bytes)
+  }
+
+  private mutating func lower(cpus text: String?) {
+    // Microseconds of CPU time in each period of so many; "max" or -1 without a limit.
+    let numbers = (text ?? "").split(whereSeparator: \.isWhitespace).map { Int($0) }
+    guard numbers.count == 2, let quota = numbers[0], let period = numbers[1], quota > 0, period > 0 else { return }
+    cpus = min(cpus ?? .max, (quota - 1) / period + 1)
+  }
+}

@@ -1,0 +1,28 @@
+/// What the program needs to know of the machine, and of its share of it.
+struct Machine: Equatable, Sendable {
+  /// The CPUs on which this process may run (its affinity mask), ascending. Never empty.
+  var allowedCPUs: [Int]
+  /// CPUs' worth of time that a cgroup allows, rounded up; nil without a limit.
+  var cpuQuota: Int?
+  /// Bytes of memory, or of the cgroup's limit where that is less.
+  var memory: Int
+  /// What the kernel has of congestion controls; nil where it does not tell.
+  var congestionControls: [String]?
+
+  /// How many threads can run at a time.
+  var cpuCount: Int { max(1, min(allowedCPUs.count, cpuQuota ?? .max)) }
+
+  static let congestionControlFile = "/proc/sys/net/ipv4/tcp_available_congestion_control"
+
+  /// This machine, as it is now.
+  static func current() -> Machine {
+    let cgroup = CgroupLimits.read(System.contents)
+    let cpus = System.allowedCPUs()
+    return Machine(
+      allowedCPUs: cpus.isEmpty ? [0] : cpus,
+      cpuQuota: cgroup.cpus,
+      memory: min(System.memory(), cgroup.memory ?? .max),
+      congestionControls: System.contents(of: congestionControlFile)?.split(whereSeparator: \.isWhitespace)
+        .map(String.init))
+  }
+}

@@ -1,0 +1,34 @@
+import CLinux
+
+/// The system calls of the program, with unsafe code: the pointers that are passed are to local arrays, of the count
+/// passed with them, and are not kept by the callee.
+enum System {
+  /// The CPUs on which this process may run, ascending.
+  static func allowedCPUs() -> [Int] {
+    var cpus: [Int] = []
+    var cpu = voltlane_next_allowed_cpu(-1)
+    while cpu >= 0 {
+      cpus.append(Int(cpu))
+      cpu = voltlane_next_allowed_cpu(cpu)
+    }
+    return cpus
+  }
+
+  /// Bytes of the machine's memory.
+  static func memory() -> Int {
+    Int(clamping: voltlane_memory_bytes())
+  }
+
+  /// The first 64 KiB of a file, as the kernel's small files need; nil where it cannot be read.
+  static func contents(of path: String) -> String? {
+    var bytes = [UInt8](repeating: 0, count: 64 * 1024)
+    let count = unsafe voltlane_read_file(path, &bytes, bytes.count)
+    return count < 0 ? nil : String(decoding: bytes.prefix(count), as: UTF8.self)
+  }
+
+  /// Writes a line of the log in one piece.
+  @Sendable static func writeToStandardError(_ text: String) {
+    let bytes = Array(text.utf8)
+    unsafe voltlane_write_all(2, bytes, bytes.count)
+  }
+}

@@ -1,0 +1,160 @@
+import Logging
+import Relay
+import VoltlaneWire
+
+/// Every setting of the program. A new one is a definition here, a line in Flags.swift and a line in
+/// ProgramConfiguration.swift; the compiler asks for the second when it sees the third.
+enum Settings {
+  static let listen = Setting(
+    name: "listen", placeholder: "ADDRESS", standard: "127.0.0.1:42000", allowed: addresses,
+    summary: "Where clients connect. May be given several times.", isRepeatable: true,
+    read: endpoint)
+
+  static let backend = Setting(
+    name: "backend", alias: "master", placeholder: "ADDRESS", standard: "127.0.0.1:42001",
+    allowed: "\(addresses), or echo",
+    summary: "The backend that is dialled. 'echo' embeds one that sends every packet back.",
+    read: { text throws(Refusal) in try BackendChoice(text) })
+
+  static let shards = Setting(
+    name: "shards", placeholder: "N|auto", standard: "auto",
+    allowed: "auto or \(numbers(RelayConfiguration.shardRange))",
+    summary: "Threads that serve clients. 'auto': the CPUs allowed, less one where the firehose has its own.",
+    read: automatic(number(in: RelayConfiguration.shardRange)))
+
+  static let firehoseCore = Setting(
+    name: "firehose-core", placeholder: "auto|own|shared", standard: "auto", allowed: "auto, own or shared",
+    summary: """
+      Whether the connection to the backend has a thread of its own or shares the first shard's. 'auto': shared with \
+      one or two CPUs, own from three.
+      """,
+    read: automatic(oneOf { FirehoseCore(rawValue: $0) }))
+
+  static let cpus = Setting(
+    name: "cpus", placeholder: "LIST|auto", standard: "auto",
+    allowed: "auto, or numbers and ranges such as 0,2-5 of CPUs on which this process may run",
+    summary: "CPUs that threads are pinned to, in this order. 'auto': no thread is pinned.",
+    read: automatic { text throws(Refusal) in try CPUList(text) })
+
+  static let handshakeWorkers = Setting(
+    name: "handshake-workers", placeholder: "N|auto", standard: "auto",
+    allowed: "auto or \(numbers(RelayConfiguration.handshakeWorkerRange))",
+    summary: "Threads that do the cryptography of handshakes. 'auto': one for every four CPUs allowed.",
+    read: automatic(number(in: RelayConfiguration.handshakeWorkerRange)))
+
+  static let maxPacketSize = Setting(
+    name: "max-packet-size", placeholder: "SIZE", standard: "\(Wire.defaultMaxPacketSize)",
+    allowed: sizes(RelayConfiguration.maxPacketSizeRange),
+    summary: """
+      The largest packet of a client, without the 9 bytes that the firehose adds. The default is exactly 8MiB with them.
+      """,
+    read: size(in: RelayConfiguration.maxPacketSizeRange))
+
+  static let clientSendBuffer = Setting(
+    name: "client-send-buffer", placeholder: "SIZE", standard: "1MiB",
+    allowed: sizes(RelayConfiguration.budgetRange),
+    summary: "What may wait for a client that reads too slowly; over it, that client ends. One packet always fits.",
+    read: size(in: RelayConfiguration.budgetRange))
+
+  static let packetTimeout = Setting(
+    name: "packet-timeout", placeholder: "TIME", standard: "30s",
+    allowed: durations(RelayConfiguration.packetTimeoutRange),
+    summary: "How long a client may take from the first byte of a packet to its last.",
+    read: duration(in: RelayConfiguration.packetTimeoutRange))
+
+  static let assemblyBudget = Setting(
+    name: "assembly-budget", placeholder: "SIZE|auto", standard: "auto",
+    allowed: "auto, or \(sizes(RelayConfiguration.budgetRange)), and at least --max-packet-size",
+    summary: """
+      What unfinished packets of all clients may hold together; over it, the client with the largest ends. 'auto': an \
+      eighth of memory or of the cgroup's limit.
+      """,
+    read: automatic(size(in: RelayConfiguration.budgetRange)))
+
+  static let congestionControl = Setting(
+    name: "congestion-control", placeholder: "NAME|system", standard: "system",
+    allowed: "system, or a name in \(Machine.congestionControlFile)",
+    summary: "The congestion control of every TCP connection. 'system': the machine's.",
+    read: automatic(oneOf { $0.isEmpty ? nil : $0 }, word: "system"))
+
+  static let logLevel = Setting(
+    name: "log-level", placeholder: "LEVEL", standard: "info",
+    allowed: Logger.Level.allCases.map(\.rawValue).joined(separator: ", "),
+    summary: "The least important messages that are logged, to standard error.",
+    read: oneOf { Logger.Level(rawValue: $0) })
+
+  static let shutdownTimeout = Setting(
+    name: "shutdown-timeout", placeholder: "TIME", standard: "5s",
+    allowed: durations(RelayConfiguration.shutdownTimeoutRange),
+    summary: "How long a shutdown may take to hand over what is queued.",
+    read: duration(in: RelayConfiguration.shutdownTimeoutRange))
+
+  /// All of them, in the order of the documentation.
+  static let entries: [SettingEntry] = [
+    listen.entry, backend.entry, shards.entry, firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
+    maxPacketSize.entry, clientSendBuffer.entry, packetTimeout.entry, assemblyBudget.entry, congestionControl.entry,
+    shutdownTimeout.entry, logLevel.entry,
+  ]
+}
+
+/// The kinds of values that several settings have.
+extension Settings {
+  typealias Reader<Value> = Setting<Value>.Reader
+
+  private static let addresses = "host:port, [v6 address]:port or unix:/path"
+
+  @Sendable static func endpoint(_ text: String) throws(Refusal) -> Endpoint {
+    do {
+      return try Endpoint(text)
+    } catch {
+      throw .because(error.description)
+    }
+  }
+
+  /// What `read` reads, or the word that leaves it to the program.
+  private static func automatic<Value>(
+    _ read: @escaping Reader<Value>, word: String = "auto"
+  ) -> Reader<Automatic<Value>> {
+    { text throws(Refusal) in text == word ? .auto : .value(try read(text)) }
+  }
+
+  private static func oneOf<Value>(_ find: @escaping @Sendable (String) -> Value?) -> Reader<Value> {
+    { text throws(Refusal) in
+      guard let value = find(text) else { throw .plain }
+      return value
+    }
+  }
+
+  private static func number(in range: ClosedRange<Int>) -> Reader<Int> {
+    oneOf { text in wholeNumber(text).flatMap { range.contains($0) ? $0 : nil } }
+  }
+
+  private static func size(in range: ClosedRange<Int>) -> Reader<ByteSize> {
+    { text throws(Refusal) in
+      let size = try ByteSize(text)
+      guard range.contains(size.bytes) else { throw .plain }
+      return size
+    }
+  }
+
+  private static func duration(in range: ClosedRange<Duration>) -> Reader<Duration> {
+    { text throws(Refusal) in
+      let duration = try Duration(setting: text)
+      guard range.contains(duration) else { throw .plain }
+      return duration
+    }
+  }
+
+  private static func numbers(_ range: ClosedRange<Int>) -> String {
+    "a number from \(range.lowerBound) to \(range.upperBound)"
+  }
+
+  private static func sizes(_ range: ClosedRange<Int>) -> String {
+    let ends = (ByteSize(bytes: range.lowerBound), ByteSize(bytes: range.upperBound))
+    return "\(ends.0) to \(ends.1), in bytes or with KiB, MiB, GiB, KB, MB or GB"
+  }
+
+  private static func durations(_ range: ClosedRange<Duration>) -> String {
+    "\(range.lowerBound.setting) to \(range.upperBound.setting), with ms, s, m or h"
+  }
+}

@@ -1,0 +1,77 @@
+import CLinux
+import Logging
+
+/// A line a message on standard error:
+///
+///     2026-11-24T18:29:23.042Z warning  backend lost  errno=104
+struct StandardErrorLog: LogHandler {
+  var logLevel: Logger.Level
+  var metadata: Logger.Metadata = [:]
+
+  private let write: @Sendable (String) -> Void
+
+  /// `write` takes a line with its newline; it is called from any thread.
+  init(level: Logger.Level, write: @escaping @Sendable (String) -> Void = System.writeToStandardError) {
+    logLevel = level
+    self.write = write
+  }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    let all = metadata.merging(event.metadata ?? [:]) { $1 }
+    write(Self.line(time: UTCTime.now(), level: event.level, message: "\(event.message)", metadata: all))
+  }
+
+  static func line(time: UTCTime, level: Logger.Level, message: String, metadata: Logger.Metadata) -> String {
+    let name = level.rawValue.padded(to: Logger.Level.allCases.map(\.rawValue.count).max()!)
+    let pairs = metadata.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+    return "\(time) \(name) \(oneLine(message + (pairs.isEmpty ? "" : " " + pairs)))\n"
+  }
+
+  /// A message is a line, whatever a stranger managed to put into it.
+  private static func oneLine(_ text: String) -> String {
+    var line = ""
+    for scalar in text.unicodeScalars {
+      if scalar.properties.generalCategory == .control {
+        line += scalar.escaped(asASCII: true)
+      } else {
+        line.unicodeScalars.append(scalar)
+      }
+    }
+    return line
+  }
+}
+
+/// A time of day in UTC, to the millisecond.
+struct UTCTime: Equatable, CustomStringConvertible {
+  var year, month, day, hour, minute, second, millisecond: Int
+
+  static func now() -> UTCTime {
+    let now = voltlane_utc_now()
+    return UTCTime(
+      year: Int(now.year), month: Int(now.month), day: Int(now.day), hour: Int(now.hour), minute: Int(now.minute),
+      second: Int(now.second), millisecond: Int(now.millisecond))
+  }
+
+  var description: String {
+    let date = "\(year)-\(month.digits(2))-\(day.digits(2))"
+    return "\(date)T\(hour.digits(2)):\(minute.digits(2)):\(second.digits(2)).\(millisecond.digits(3))Z"
+  }
+}
+
+extension Int {
+  fileprivate func digits(_ count: Int) -> String {
+    let digits = String(self)
+    return String(repeating: "0", count: Swift.max(0, count - digits.count)) + digits
+  }
+}
+
+extension String {
+  fileprivate func padded(to count: Int) -> String {
+    self + String(repeating: " ", count: Swift.max(0, count - self.count))
+  }
+}

@@ -1,0 +1,230 @@
+import ArgumentParser
+import Logging
+import Relay
+import Testing
+
+@testable import Voltlane
+
+/// Each flag: its default, what it accepts, what it refuses and in which words.
+@Suite struct SettingsTests {
+  // MARK: Accepted
+
+  @Test func defaults() throws {
+    let program = try configure([])
+    #expect(program.relay.listeners == [.tcp(host: "127.0.0.1", port: 42000)])
+    #expect(program.relay.backend == .tcp(host: "127.0.0.1", port: 42001))
+    #expect(!program.embedsEcho)
+    #expect(program.relay.firehoseCore == .own)
+    #expect(program.relay.shards == 3)
+    #expect(program.relay.cpus == [])
+    #expect(program.relay.handshakeWorkers == 1)
+    #expect(program.relay.maxPacketSize == 8_388_599)
+    #expect(program.relay.clientSendBuffer == 1 << 20)
+    #expect(program.relay.packetTimeout == .seconds(30))
+    #expect(program.relay.assemblyBudget == 1 << 30)
+    #expect(program.relay.congestionControl == nil)
+    #expect(program.relay.shutdownTimeout == .seconds(5))
+    #expect(program.relay.eventLevel == .info)
+    #expect(program.logLevel == .info)
+  }
+
+  @Test func listen() throws {
+    let arguments = [
+      "--listen", "[::]:1", "--listen=unix:/run/v.sock", "--listen", "0.0.0.0:0", "--listen", "0.0.0.0:0",
+    ]
+    #expect(
+      try configure(arguments).relay.listeners == [
+        .tcp(host: "::", port: 1), .unix(path: "/run/v.sock"), .tcp(host: "0.0.0.0", port: 0),
+        .tcp(host: "0.0.0.0", port: 0),
+      ])
+  }
+
+  @Test(arguments: ["--backend", "--master"]) func backend(flag: String) throws {
+    #expect(try configure([flag, "10.0.0.5:7"]).relay.backend == .tcp(host: "10.0.0.5", port: 7))
+    #expect(try configure([flag, "unix:/b.sock"]).relay.backend == .unix(path: "/b.sock"))
+    #expect(try configure([flag, "10.0.0.5:7"]).embedsEcho == false)
+    #expect(try configure([flag, "echo"]).embedsEcho)
+  }
+
+  @Test(arguments: [
+    (1, FirehoseCore.shared, 1), (2, .shared, 2), (3, .own, 2), (4, .own, 3), (64, .own, 63), (300, .own, 256),
+  ])
+  func automaticThreads(cpuCount: Int, core: FirehoseCore, shards: Int) throws {
+    let relay = try configure([], on: .test(cpuCount: cpuCount)).relay
+    #expect(relay.firehoseCore == core)
+    #expect(relay.shards == shards)
+    #expect(
+      try configure(["--shards", "auto", "--firehose-core", "auto"], on: .test(cpuCount: cpuCount)).relay.shards
+        == shards)
+  }
+
+  @Test(arguments: [(1, "own", 1), (2, "own", 1), (2, "shared", 2), (8, "shared", 8), (8, "own", 7)])
+  func shardsFollowTheFirehose(cpuCount: Int, core: String, shards: Int) throws {
+    let relay = try configure(["--firehose-core", core], on: .test(cpuCount: cpuCount)).relay
+    #expect(relay.firehoseCore.rawValue == core)
+    #expect(relay.shards == shards)
+  }
+
+  @Test func cpuQuotaCountsAsFewerCPUs() throws {
+    var machine = Machine.test(cpuCount: 64)
+    machine.cpuQuota = 2
+    let relay = try configure([], on: machine).relay
+    #expect(relay.firehoseCore == .shared && relay.shards == 2)
+  }
+
+  @Test(arguments: [("1", 1), ("4", 4), ("256", 256)]) func shards(text: String, count: Int) throws {
+    #expect(try configure(["--shards", text]).relay.shards == count)
+  }
+
+  @Test func cpus() throws {
+    #expect(try configure(["--cpus", "4,0-1"]).relay.cpus == [4, 0, 1])
+    #expect(try configure(["--cpus", "auto"]).relay.cpus == [])
+    // What is auto counts the CPUs given.
+    let relay = try configure(["--cpus", "4,5"]).relay
+    #expect(relay.firehoseCore == .shared && relay.shards == 2)
+  }
+
+  @Test(arguments: [(1, 1), (4, 1), (5, 2), (64, 16), (1000, 64)])
+  func automaticHandshakeWorkers(cpuCount: Int, workers: Int) throws {
+    #expect(try configure([], on: .test(cpuCount: cpuCount)).relay.handshakeWorkers == workers)
+  }
+
+  @Test func handshakeWorkers() throws {
+    #expect(try configure(["--handshake-workers", "64"]).relay.handshakeWorkers == 64)
+    #expect(try configure(["--handshake-workers", "auto"]).relay.handshakeWorkers == 1)
+  }
+
+  @Test(arguments: [
+    ("1", 1), ("8388599", 8_388_599), ("64KiB", 65536), ("2mib", 2 << 20), ("1GiB", 1 << 30), ("3KB", 3000),
+    ("1MB", 1_000_000), ("1GB", 1_000_000_000),
+  ])
+  func maxPacketSize(text: String, bytes: Int) throws {
+    #expect(try configure(["--max-packet-size", text]).relay.maxPacketSize == bytes)
+  }
+
+  @Test func clientSendBuffer() throws {
+    #expect(try configure(["--client-send-buffer", "64KiB"]).relay.clientSendBuffer == 65536)
+  }
+
+  @Test(arguments: [
+    ("1ms", Duration.milliseconds(1)), ("90s", .seconds(90)), ("5m", .seconds(300)), ("24h", .seconds(86400)),
+  ])
+  func packetTimeout(text: String, duration: Duration) throws {
+    #expect(try configure(["--packet-timeout", text]).relay.packetTimeout == duration)
+  }
+
+  @Test func shutdownTimeout() throws {
+    #expect(try configure(["--shutdown-timeout", "0s"]).relay.shutdownTimeout == .zero)
+    #expect(try configure(["--shutdown-timeout", "1h"]).relay.shutdownTimeout == .seconds(3600))
+  }
+
+  @Test func assemblyBudget() throws {
+    #expect(try configure(["--assembly-budget", "8388599"]).relay.assemblyBudget == 8_388_599)
+    #expect(try configure(["--assembly-budget", "auto"]).relay.assemblyBudget == 1 << 30)
+  }
+
+  /// On a small machine the eighth is less than a packet, which must fit all the same.
+  @Test func automaticAssemblyBudgetHoldsOnePacket() throws {
+    var machine = Machine.test
+    machine.memory = 32 << 20
+    #expect(try configure([], on: machine).relay.assemblyBudget == 8_388_599)
+    machine.memory = 1 << 30
+    #expect(try configure(["--max-packet-size", "1GiB"], on: machine).relay.assemblyBudget == 1 << 30)
+  }
+
+  @Test func congestionControl() throws {
+    #expect(try configure(["--congestion-control", "cubic"]).relay.congestionControl == "cubic")
+    #expect(try configure(["--congestion-control", "system"]).relay.congestionControl == nil)
+    var silent = Machine.test
+    silent.congestionControls = nil
+    #expect(try configure(["--congestion-control", "dctcp"], on: silent).relay.congestionControl == "dctcp")
+  }
+
+  @Test(
+    arguments: [
+      ("trace", .debug), ("debug", .debug), ("info", .info), ("notice", .info), ("warning", .warning),
+      ("error", .error),
+      ("critical", .error),
+    ] as [(String, Event.Level)])
+  func logLevel(text: String, events: Event.Level) throws {
+    let program = try configure(["--log-level", text])
+    #expect(program.logLevel.rawValue == text)
+    #expect(program.relay.eventLevel == events)
+  }
+
+  // MARK: Refused
+
+  /// The flag, the value, and a part of the reason where there is one.
+  static let refused: [(flag: String, value: String, reason: String?)] = [
+    ("listen", "42000", "it has no port"),
+    ("listen", "::1:42000", "an IPv6 address stands in brackets, as in [::1]:42000"),
+    ("listen", "host:99999", "'99999' is not a port"), ("listen", "unix:x", "absolute"),
+    ("listen", "", "it has no port"),
+    ("backend", "Echo", "it has no port"), ("backend", "10.0.0.5:0", "port 0"), ("backend", "unix:", "absolute"),
+    ("shards", "0", nil), ("shards", "257", nil), ("shards", "-1", nil), ("shards", "+1", nil), ("shards", "2.5", nil),
+    ("shards", "all", nil), ("shards", "", nil), ("shards", "99999999999999999999", nil),
+    ("firehose-core", "both", nil), ("firehose-core", "Own", nil),
+    ("cpus", "", "'' is neither a number nor a range"), ("cpus", "0,", "'' is neither"),
+    ("cpus", "3-1", "'3-1' is neither"),
+    ("cpus", "0-", "'0-' is neither"), ("cpus", "0,0-1", "CPU 0 comes twice"), ("cpus", "x", "'x' is neither"),
+    ("cpus", "0-99999999999", "there is no CPU 99999999999"), ("cpus", "0,2", "may not run on CPU 2, only on 0-1,4-5"),
+    ("handshake-workers", "0", nil), ("handshake-workers", "65", nil),
+    ("max-packet-size", "0", nil), ("max-packet-size", "0KiB", nil), ("max-packet-size", "1073741825", nil),
+    ("max-packet-size", "2GiB", nil), ("max-packet-size", "KiB", "not a whole number"),
+    ("max-packet-size", "1.5MiB", "not a whole number"), ("max-packet-size", "1 MiB", "not a whole number"),
+    ("max-packet-size", "-1", "not a whole number"), ("max-packet-size", "1TiB", "not a whole number"),
+    ("max-packet-size", "9223372036854775807GiB", "too large"),
+    ("client-send-buffer", "0", nil), ("client-send-buffer", "big", "not a whole number"),
+    ("client-send-buffer", "1025GiB", nil),
+    ("packet-timeout", "30", "it has no unit; write 30s for seconds or 30ms for milliseconds"),
+    ("packet-timeout", "0s", nil), ("packet-timeout", "25h", nil), ("packet-timeout", "-1s", "not a whole number"),
+    ("packet-timeout", "1.5s", "not a whole number"), ("packet-timeout", "s", "not a whole number"),
+    ("packet-timeout", "9223372036854775807h", "too long"), ("packet-timeout", "soon", "not a whole number"),
+    ("assembly-budget", "0", nil), ("assembly-budget", "8388598", "less than --max-packet-size, which is 8388599"),
+    ("congestion-control", "vegas", "this kernel has reno, cubic"), ("congestion-control", "", nil),
+    ("shutdown-timeout", "5", "write 5s"), ("shutdown-timeout", "61m", nil),
+    ("log-level", "verbose", nil), ("log-level", "INFO", nil),
+  ]
+
+  @Test func everySettingHasARefusedValue() {
+    #expect(Set(Self.refused.map(\.flag)) == Set(Settings.entries.map(\.name)))
+  }
+
+  @Test(arguments: refused) func refusedValue(flag: String, value: String, reason: String?) throws {
+    let error = try #require(try refusal(["--\(flag)", value]))
+    let message = error.description
+    let entry = try #require(Settings.entries.first { $0.name == flag })
+    #expect(message.hasPrefix("--\(flag): '\(value)' is not allowed"))
+    #expect(message.hasSuffix("Allowed: \(entry.allowed)."))
+    if let reason {
+      #expect(error.reason?.contains(reason) == true, "\(message)")
+    } else {
+      #expect(error.reason == nil, "\(message)")
+    }
+  }
+
+  @Test func sameListenerTwice() throws {
+    let error = try refusal(["--listen", "a:1", "--listen", "b:1", "--listen", "a:1"])
+    #expect(error?.description.hasPrefix("--listen: 'a:1' is not allowed: it was given before.") == true)
+  }
+
+  /// Every setting with one value; --master is --backend.
+  @Test(arguments: Settings.entries.filter { !$0.isRepeatable })
+  func givenTwice(entry: SettingEntry) throws {
+    let error = try #require(
+      try refusal(["--\(entry.name)", entry.standard, "--\(entry.alias ?? entry.name)", entry.standard]))
+    #expect(
+      error.description.hasPrefix(
+        "--\(entry.name): '\(entry.standard)' is not allowed: it was given before, as '\(entry.standard)'."))
+  }
+
+  /// What the help shows as the default is what not giving the flag does.
+  @Test(arguments: Settings.entries) func defaultCanBeWritten(entry: SettingEntry) throws {
+    let written = try configure(["--\(entry.name)", entry.standard])
+    #expect("\(written)" == "\(try configure([]))")
+  }
+}
+
+extension SettingEntry: CustomTestStringConvertible {
+  public var testDescription: String { name }
+}

@@ -1,0 +1,49 @@
+import Logging
+import Synchronization
+import Testing
+
+@testable import Voltlane
+
+@Suite struct StandardErrorLogTests {
+  let time = UTCTime(year: 2026, month: 1, day: 2, hour: 3, minute: 4, second: 5, millisecond: 6)
+
+  @Test func line() {
+    #expect(
+      StandardErrorLog.line(time: time, level: .info, message: "listening", metadata: [:])
+        == "2026-01-02T03:04:05.006Z info     listening\n")
+    #expect(
+      StandardErrorLog.line(time: time, level: .critical, message: "lost", metadata: ["b": "2", "a": "1"])
+        == "2026-01-02T03:04:05.006Z critical lost  a=1 b=2\n")
+  }
+
+  @Test func messageStaysOneLine() {
+    #expect(
+      StandardErrorLog.line(time: time, level: .error, message: "a\nb\u{1b}[2J ä", metadata: [:])
+        == "2026-01-02T03:04:05.006Z error    a\\nb\\u{1B}[2J ä\n")
+  }
+
+  @Test(arguments: Logger.Level.allCases) func everyLevelLetsThroughWhatIsAsImportant(level: Logger.Level) {
+    let lines = Mutex<[String]>([])
+    let log = Logger(label: "test") { _ in
+      StandardErrorLog(level: level) { line in lines.withLock { $0.append(line) } }
+    }
+    for other in Logger.Level.allCases { log.log(level: other, "a message") }
+    let expected = Logger.Level.allCases.filter { $0 >= level }.map(\.rawValue)
+    #expect(lines.withLock { $0 }.map { String($0.split(separator: " ")[1]) } == expected)
+  }
+
+  @Test func metadataOfLoggerAndMessageAreBothShown() {
+    let lines = Mutex<[String]>([])
+    var log = Logger(label: "test") { _ in
+      StandardErrorLog(level: .info) { line in lines.withLock { $0.append(line) } }
+    }
+    log[metadataKey: "shard"] = "1"
+    log.info("ended", metadata: ["id": "7"])
+    #expect(lines.withLock { $0 }.first?.hasSuffix(" ended  id=7 shard=1\n") == true)
+  }
+
+  @Test func timeIsNow() {
+    let now = UTCTime.now()
+    #expect(now.year >= 2025 && (1...12).contains(now.month) && (0...999).contains(now.millisecond))
+  }
+}
