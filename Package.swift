@@ -27,7 +27,7 @@ let package = Package(
     .executableTarget(
       name: "Voltlane",
       dependencies: [
-        "Relay", "VoltlaneBackend", "VoltlaneWire", "CLinux",
+        "Relay", "VoltlaneBackend", "VoltlaneCrypto", "VoltlaneWire", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -75,7 +75,10 @@ let package = Package(
     .target(name: "VoltlaneCrypto", dependencies: ["CSodium", "CSecp256k1"], swiftSettings: safe),
 
     // The data plane: one module, so that whole-module optimisation sees all of it.
-    .target(name: "Relay", dependencies: ["VoltlaneWire", "VoltlaneCrypto", "CLiburing", "CLinux"]),
+    .target(
+      name: "Relay", dependencies: ["VoltlaneWire", "VoltlaneCrypto", "CLiburing", "CLinux"],
+      // For spans of memory that a method returns.
+      swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
     // C, fenced.
     .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
@@ -88,11 +91,10 @@ let package = Package(
     .testTarget(
       name: "VoltlaneTests",
       dependencies: [
-        "Voltlane", "Relay",
+        "Voltlane", "VoltlaneConnect", "Relay",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
-    .testTarget(name: "RelayTests", dependencies: ["Relay"]),
     .testTarget(
       name: "LibraryTests",
       dependencies: [
@@ -102,6 +104,7 @@ let package = Package(
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ]),
     .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
+    .testTarget(name: "RelayTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,9 +1,7 @@
 import CLinux
-import Glibc
-import Synchronization
 
 /// What the control thread and the hosts tell each other.
-struct ControlBlock: @unchecked Sendable {
+struct ControlBlock: Sendable {
   /// Where the relay is in its life. Only grows.
   enum Phase: UInt64, Comparable {
     case running
@@ -14,36 +12,34 @@ struct ControlBlock: @unchecked Sendable {
     static func < (a: Phase, b: Phase) -> Bool { a.rawValue < b.rawValue }
   }
 
-  /// offset 0: phase; 128: shards that have nothing more for the backend; 256: hosts that have left their loop
-  private let base: UnsafeMutableRawPointer
+  private let phaseWord: SharedWord
+  private let drainedShards: SharedWord
+  private let doneHosts: SharedWord
   /// An eventfd on which hosts wake the control thread.
   let signal: Int32
 
   init(_ arena: Arena, signal: Int32) {
-    base = arena.allocate(byteCount: 384)
+    phaseWord = SharedWord(arena)
+    drainedShards = SharedWord(arena)
+    doneHosts = SharedWord(arena)
     self.signal = signal
   }
 
-  var phase: Phase {
-    @inline(__always) get { Phase(rawValue: atomic(0).pointee.load(ordering: .acquiring)) ?? .stopping }
-    nonmutating set { atomic(0).pointee.store(newValue.rawValue, ordering: .releasing) }
+  @inline(__always) var phase: Phase {
+    get { Phase(rawValue: phaseWord.published) ?? .stopping }
+    nonmutating set { phaseWord.published = newValue.rawValue }
   }
 
   /// Shards that will put nothing more into their uplink lanes.
-  var shardsDrained: Int { Int(atomic(128).pointee.load(ordering: .acquiring)) }
-  func addDrainedShard() { atomic(128).pointee.add(1, ordering: .acquiringAndReleasing) }
+  var shardsDrained: Int { Int(drainedShards.published) }
+  func addDrainedShard() { drainedShards.add(1) }
 
   /// Hosts that have left their loop.
-  var hostsDone: Int { Int(atomic(256).pointee.load(ordering: .acquiring)) }
+  var hostsDone: Int { Int(doneHosts.published) }
   func addDoneHost() {
-    atomic(256).pointee.add(1, ordering: .acquiringAndReleasing)
+    doneHosts.add(1)
     wake()
   }
 
   func wake() { voltlane_eventfd_signal(signal) }
-
-  @inline(__always)
-  private func atomic(_ offset: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
-    (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self)
-  }
 }

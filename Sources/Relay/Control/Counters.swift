@@ -1,5 +1,3 @@
-import Synchronization
-
 /// What a host counts. A new metric is one line here.
 public enum Metric: Int, CaseIterable, Sendable {
   case clientsAccepted, clientsRefused, handshakesMalformed
@@ -10,21 +8,20 @@ public enum Metric: Int, CaseIterable, Sendable {
   case acceptPauses, eventsDropped
 }
 
-/// One host's counters: written by its thread alone, read by any. Padded to 128 bytes at both ends.
-struct Counters: @unchecked Sendable {
-  private let base: UnsafeMutablePointer<Atomic<UInt64>>
+/// One host's counters: written by its thread alone, read by any.
+struct Counters: Sendable {
+  private let words: CounterWords
 
   init(_ arena: Arena) {
-    base = arena.allocate(byteCount: Metric.allCases.count * 8 + 128).assumingMemoryBound(to: Atomic<UInt64>.self)
+    words = CounterWords(arena, count: Metric.allCases.count)
   }
 
   /// A load and a store, no read-modify-write: there is one writer.
   @inline(__always)
   func add(_ metric: Metric, _ count: Int = 1) {
-    let counter = base + metric.rawValue
-    counter.pointee.store(
-      counter.pointee.load(ordering: .relaxed) &+ UInt64(truncatingIfNeeded: count), ordering: .relaxed)
+    let word = words[metric.rawValue]
+    word.relaxed = word.relaxed &+ UInt64(truncatingIfNeeded: count)
   }
 
-  subscript(metric: Metric) -> UInt64 { (base + metric.rawValue).pointee.load(ordering: .relaxed) }
+  subscript(metric: Metric) -> UInt64 { words[metric.rawValue].relaxed }
 }

@@ -39,7 +39,7 @@ public enum Event: Sendable, BitwiseCopyable {
 }
 
 /// A host's end of its event lane.
-struct EventLog: ~Copyable, @unchecked Sendable {
+struct EventLog: ~Copyable {
   private var lane: RecordProducer<Event>
   private let minimum: Event.Level
   private let control: ControlBlock

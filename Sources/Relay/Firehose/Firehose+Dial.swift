@@ -112,9 +112,10 @@ extension Firehose {
     while readable {
       let received = kernel.receive(socket, memory[0], Limits.downlinkRead)
       if received > 0 { continue }
-      if received == -Int(EAGAIN) {
-        readable = false
-      } else {
+      switch received == 0 ? .broken : Refusal(received) {
+      case .wouldBlock: readable = false
+      case .later: return
+      case .broken:
         closeSocket(&kernel)
         state = .done
       }

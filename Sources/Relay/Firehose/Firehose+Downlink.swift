@@ -22,11 +22,11 @@ extension Firehose {
   }
 
   private mutating func receivedNothing<K: Kernel & ~Copyable>(_ result: Int, _ kernel: inout K) {
-    switch result {
-    case -Int(EINTR), -Int(ENOBUFS), -Int(ENOMEM): break
-    case -Int(EAGAIN) where sendError == 0: readable = false
-    case -Int(EAGAIN): lose(sendError, &kernel)
-    default: lose(Int32(-result), &kernel)
+    switch result == 0 ? .broken : Refusal(result) {
+    case .later: break
+    case .wouldBlock where sendError == 0: readable = false
+    case .wouldBlock: lose(sendError, &kernel)
+    case .broken: lose(Int32(-result), &kernel)
     }
   }
 
@@ -44,8 +44,7 @@ extension Firehose {
       }
       let wireBytes = UInt64(Wire.sizePrefix &+ size)
       guard read &- parsed >= wireBytes else { break }
-      let data = RawSpan(_unsafeStart: packet + Wire.sizePrefix, byteCount: size)
-      switch Firehose.decode(data) {
+      switch Firehose.decode(memory.span(at: parsed &+ UInt64(Wire.sizePrefix), size)) {
       case .packet(let tag):
         let lane = ids.place(of: tag.clientID).shard
         // An id that no shard has is no session's: any shard says so.

@@ -11,7 +11,7 @@ extension Firehose {
       lanesGathered.vectors == 1
       ? kernel.send(socket, vectors[0].iov_base, vectors[0].iov_len)
       : kernel.send(socket, vectors, vectorCount: lanesGathered.vectors)
-    if sent < 0, sent != -Int(EAGAIN), sent != -Int(ENOBUFS), sent != -Int(ENOMEM) {
+    if sent < 0, Refusal(sent) == .broken {
       sendError = Int32(-sent)
       readable = true
       return

@@ -4,7 +4,7 @@ import VoltlaneWire
 /// The firehose core: the only owner of the backend's socket. A role that a host drives, on a thread of its own or on
 /// the thread of a shard. This file is what it holds and what it is asked; dialling, the way up and the way down stand in
 /// the files beside it.
-struct Firehose: ~Copyable, @unchecked Sendable {
+struct Firehose: ~Copyable {
   /// The firehose's ends of its lanes with one shard.
   struct Lane: ~Copyable {
     var uplink: UplinkConsumer

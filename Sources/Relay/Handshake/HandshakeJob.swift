@@ -16,7 +16,7 @@ struct HandshakeResult: BitwiseCopyable {
 }
 
 /// The two lanes between one shard and one worker.
-struct HandshakeLanes: @unchecked Sendable {
+struct HandshakeLanes: Sendable {
   let jobs: RecordLane<HandshakeJob>
   /// As long as `jobs`: who takes a job has room for its answer.
   let results: RecordLane<HandshakeResult>

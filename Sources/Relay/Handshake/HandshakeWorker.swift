@@ -1,7 +1,7 @@
 import VoltlaneCrypto
 
 /// Checks clients' keys away from the shards, because a point check takes as long as dozens of packets.
-struct HandshakeWorker: ~Copyable, @unchecked Sendable {
+struct HandshakeWorker: ~Copyable {
   /// The worker's ends of its lanes with one shard.
   struct Client: ~Copyable {
     var jobs: RecordConsumer<HandshakeJob>

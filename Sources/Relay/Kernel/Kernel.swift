@@ -11,7 +11,7 @@ protocol Kernel: ~Copyable {
   var now: UInt64 { get }
 
   /// Queues `operation`; it starts at the next ``wait(until:)`` or ``poll()``, in order.
-  mutating func submit(_ operation: Operation, _ token: Token)
+  mutating func submit(_ operation: KernelOperation, _ token: Token)
 
   /// The next of the completions that the last `wait` or `poll` brought.
   mutating func next() -> Completion?
@@ -55,8 +55,27 @@ protocol Kernel: ~Copyable {
   mutating func wakeControl()
 }
 
+/// How a receive or send that moved no bytes has to be taken.
+enum Refusal {
+  /// No bytes or no room; an edge will tell.
+  case wouldBlock
+  /// The kernel is short of memory for the moment: the same call may go through later, and no edge will tell.
+  case later
+  /// The connection is gone.
+  case broken
+
+  @inline(__always)
+  init(_ result: Int) {
+    switch Int32(truncatingIfNeeded: -result) {
+    case EAGAIN: self = .wouldBlock
+    case EINTR, ENOBUFS, ENOMEM: self = .later
+    default: self = .broken
+    }
+  }
+}
+
 /// What can be queued in the kernel.
-enum Operation {
+enum KernelOperation {
   /// Accepts clients again and again; each completion's result is a socket.
   case accept(listener: Int32)
   /// Completes each time the socket becomes readable (edge by edge) or its peer hangs up; the result has the poll bits.

@@ -56,7 +56,7 @@ struct RingKernel: Kernel, ~Copyable {
   // MARK: Queued operations
 
   @inline(__always)
-  mutating func submit(_ operation: Operation, _ token: Token) {
+  mutating func submit(_ operation: KernelOperation, _ token: Token) {
     let entry = nextEntry()
     switch operation {
     case .accept(let listener):

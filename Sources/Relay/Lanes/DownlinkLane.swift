@@ -49,6 +49,12 @@ struct DownlinkMemory: @unchecked Sendable {
     base = try arena.allocateRing(byteCount: capacity)
   }
 
+  /// `count` bytes that were read and not given back.
+  @inline(__always) @_lifetime(borrow self)
+  func span(at position: UInt64, _ count: Int) -> RawSpan {
+    _overrideLifetime(RawSpan(_unsafeStart: self[position], byteCount: count), borrowing: self)
+  }
+
   @inline(__always)
   subscript(position: UInt64) -> UnsafeMutableRawPointer { base + Int(position & UInt64(capacity &- 1)) }
 }

@@ -26,5 +26,3 @@ struct FixedArray<Element: ~Copyable>: ~Copyable {
     }
   }
 }
-
-extension FixedArray: @unchecked Sendable where Element: Sendable & ~Copyable {}

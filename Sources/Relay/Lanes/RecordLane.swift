@@ -17,7 +17,7 @@ struct RecordLane<Record: BitwiseCopyable>: @unchecked Sendable {
 }
 
 /// The writing end of a ``RecordLane``. Invariant: `tail - headSeen <= capacity`.
-struct RecordProducer<Record: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
+struct RecordProducer<Record: BitwiseCopyable>: ~Copyable {
   private let indices: LaneIndices
   private let records: UnsafeMutablePointer<Record>
   private let mask: UInt64
@@ -69,7 +69,7 @@ struct RecordProducer<Record: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
 
 /// The reading end of a ``RecordLane``. Invariant: `head <= cursor <= tailSeen`; records up to `cursor` were taken, and
 /// stay as they are until ``release()`` gives them back.
-struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
+struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
   private let indices: LaneIndices
   private let records: UnsafeMutablePointer<Record>
   private let mask: UInt64

@@ -32,7 +32,7 @@ struct PacketReference: BitwiseCopyable {
 }
 
 /// The shard's end. Invariant: `tail - headSeen <= capacity`; the caller makes sure of room before it appends.
-struct UplinkProducer: ~Copyable, @unchecked Sendable {
+struct UplinkProducer: ~Copyable {
   private let indices: LaneIndices
   private let base: UnsafeMutableRawPointer
   private let capacity: UInt64
@@ -110,7 +110,7 @@ struct UplinkProducer: ~Copyable, @unchecked Sendable {
 /// The firehose's end. Invariant: `head` is where the first packet begins that was not handed to the backend's socket
 /// whole; of that packet `handed` bytes were, on the connection that stands. `head` moves packet by packet, so that a
 /// new connection goes on with the right one.
-struct UplinkConsumer: ~Copyable, @unchecked Sendable {
+struct UplinkConsumer: ~Copyable {
   private let indices: LaneIndices
   private let base: UnsafeMutableRawPointer
   private let mask: UInt64
@@ -188,9 +188,9 @@ struct UplinkConsumer: ~Copyable, @unchecked Sendable {
       guard handed >= packet.wireBytes else { break }
       handed &-= packet.wireBytes
       head &+= UInt64(packet.laneBytes)
+      giveBackReferences(budget)
     }
     gatheredBytes = 0
-    giveBackReferences(budget)
     return 0
   }
 

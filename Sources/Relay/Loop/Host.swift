@@ -43,6 +43,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   /// clients get it in the same turn; clients are written, then read; and what they sent leaves for the backend in one
   /// send at the end.
   mutating func turn() {
+    bell.announceAwake()
     while let completion = kernel.next() { dispatch(completion) }
     firehose?.receive(&kernel)
     shard?.deliver(&kernel)
@@ -57,11 +58,9 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   mutating func sleep() {
     bell.announceSleep()
     if hasWork() {
-      bell.announceAwake()
       kernel.poll()
     } else {
       kernel.wait(until: nextDeadline())
-      bell.announceAwake()
     }
   }
 
@@ -103,13 +102,16 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     case .running: false
     case .stopping: true
     case .draining:
-      (shard != nil || firehose != nil) && (shard?.isDrained() ?? true) && (firehose?.isDone() ?? true)
+      !hostsWorkerOnly() && (shard?.isDrained() ?? true) && (firehose?.isDone() ?? true)
     }
   }
+
+  /// Whether the host runs nothing but a handshake worker: it stays until the relay stops.
+  func hostsWorkerOnly() -> Bool { shard == nil && firehose == nil }
 
   /// The last queued closes leave.
   private mutating func finish() {
     kernel.poll()
-    if shard != nil || firehose != nil { control.addDoneHost() }
+    if !hostsWorkerOnly() { control.addDoneHost() }
   }
 }

@@ -12,19 +12,15 @@ struct TimerLink: BitwiseCopyable {
 /// Invariant: a linked connection is in slot `tick % slots` with `now's tick <= tick < now's tick + slots`, and its
 /// deadline is not before that tick; the bitmap has a bit for each slot that is not empty.
 struct TimerWheel: ~Copyable {
-  private let heads: UnsafeMutablePointer<UInt32>
+  private var heads = InlineArray<256, UInt32>(repeating: .none)
   private var occupied = InlineArray<4, UInt64>(repeating: 0)
   /// The first tick whose slot has not been emptied.
   private var cursor: UInt64
 
   init(now: UInt64) {
     precondition(Limits.wheelSlots == 256)
-    heads = .allocate(capacity: Limits.wheelSlots)
-    heads.initialize(repeating: .none, count: Limits.wheelSlots)
     cursor = TimerWheel.tick(now)
   }
-
-  deinit { heads.deallocate() }
 
   private static func tick(_ time: UInt64) -> UInt64 { time >> Limits.wheelTickShift }
 

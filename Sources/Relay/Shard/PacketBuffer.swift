@@ -19,6 +19,13 @@ struct PacketBuffer: BitwiseCopyable {
     budget.charge(capacity)
   }
 
+  /// A buffer that begins with `byteCount` bytes of `source`.
+  init(copying source: UnsafeRawPointer, _ byteCount: Int, capacity: Int, _ budget: AssemblyBudget) {
+    self.init(capacity: capacity, budget)
+    memcpy(bytes, source, byteCount)
+    count = UInt32(byteCount)
+  }
+
   /// Makes it hold `capacity` bytes.
   mutating func grow(to capacity: Int, _ budget: AssemblyBudget) {
     guard let bytes = realloc(bytes, capacity) else { fatalError("out of memory for \(capacity) bytes") }

@@ -107,17 +107,19 @@ extension Shard {
   mutating func discardInput<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
     let connection = connections[index]
     let received = kernel.receive(connection.pointee.socket, readBuffer.start, readBuffer.capacity)
-    switch received {
-    case 1...:
+    if received > 0 {
       ready.append(index, connections)
       return received
-    case 0:
+    }
+    if received == 0 {
       connection.pointee.flags.insert(.finRead)
       finishIfFlushed(index, &kernel)
-    case -Int(EAGAIN), -Int(EINTR), -Int(ENOBUFS), -Int(ENOMEM):
-      break
-    default:
-      drop(index, &kernel)
+      return 0
+    }
+    switch Refusal(received) {
+    case .wouldBlock: break
+    case .later: ready.append(index, connections)
+    case .broken: drop(index, &kernel)
     }
     return 0
   }

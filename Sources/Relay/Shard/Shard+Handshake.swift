@@ -14,33 +14,30 @@ extension Shard {
   mutating func readHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     let start = readBuffer.start
-    var count = 0
-    if let earlier = connection.pointee.unfinished {
-      count = Int(earlier.count)
-      (start).copyMemory(from: earlier.bytes, byteCount: count)
-      discardUnfinished(index)
-    }
+    let count = recallUnfinished(index)
     let received = kernel.receive(connection.pointee.socket, start + count, Limits.handshakeRead)
     guard received > 0 else {
-      if received == -Int(EAGAIN) {
-        keepHandshakeBytes(index, start, count)
-      } else {
-        // Gone before it was a client.
-        drop(index, &kernel)
+      switch received == 0 ? .broken : Refusal(received) {
+      case .wouldBlock: keepHandshakeBytes(index, 0..<count)
+      case .later:
+        keepHandshakeBytes(index, 0..<count)
+        ready.append(index, connections)
+      // Gone before it was a client.
+      case .broken: drop(index, &kernel)
       }
       return
     }
     if received == Limits.handshakeRead || connection.pointee.flags.contains(.hungUp) {
       ready.append(index, connections)
     }
-    takeHandshakePackets(index, start, count &+ received, &kernel)
+    takeHandshakePackets(index, count &+ received, &kernel)
   }
 
   private mutating func takeHandshakePackets<K: Kernel & ~Copyable>(
-    _ index: UInt32, _ start: UnsafeMutableRawPointer, _ count: Int, _ kernel: inout K
+    _ index: UInt32, _ count: Int, _ kernel: inout K
   ) {
     let connection = connections[index]
-    let bytes = RawSpan(_unsafeStart: start, byteCount: count)
+    let bytes = readBuffer.span(count)
     var offset = 0
     while count &- offset >= Wire.sizePrefix {
       let size = Int(bytes.littleEndianUInt32(at: offset))
@@ -61,7 +58,7 @@ extension Shard {
       case (.key, .publicKey(let field)):
         let point = (data &+ field.lowerBound)..<(data &+ field.upperBound)
         submitJob(index, bytes.extracting(point))
-        keepHandshakeBytes(index, start + offset, count &- offset)
+        keepHandshakeBytes(index, offset..<count)
         return
       case (.key, .clientID):
         // Every id is that of a session that is over: an orderly close says so.
@@ -71,15 +68,15 @@ extension Shard {
         return refuseHandshake(index, &kernel)
       }
     }
-    keepHandshakeBytes(index, start + offset, count &- offset)
+    keepHandshakeBytes(index, offset..<count)
   }
 
   /// Keeps what came in part, or behind the key: at most one packet and one read, whatever a packet declares.
-  private mutating func keepHandshakeBytes(_ index: UInt32, _ bytes: UnsafeRawPointer, _ count: Int) {
-    guard count > 0 else { return }
-    var buffer = PacketBuffer(capacity: max(count, Limits.firstUnfinishedCapacity), budget)
-    buffer.bytes.copyMemory(from: bytes, byteCount: count)
-    buffer.count = UInt32(count)
+  private mutating func keepHandshakeBytes(_ index: UInt32, _ range: Range<Int>) {
+    guard !range.isEmpty else { return }
+    let buffer = PacketBuffer(
+      copying: readBuffer.start + range.lowerBound, range.count,
+      capacity: max(range.count, Limits.firstUnfinishedCapacity), budget)
     connections[index].pointee.unfinished = buffer
     unfinished.add(index, connections)
   }
@@ -142,9 +139,7 @@ extension Shard {
   private mutating func sendHandshake<K: Kernel & ~Copyable>(
     _ index: UInt32, _ packet: FramedHandshakePacket, _ kernel: inout K
   ) -> Bool {
-    let bytes = gather.handshake
-    for offset in 0..<packet.byteCount { bytes.storeBytes(of: packet[offset], toByteOffset: offset, as: UInt8.self) }
-    return sendNow(index, bytes, packet.byteCount, &kernel)
+    sendNow(index, gather.place(packet), packet.byteCount, &kernel)
   }
 
   /// Closes a connection that is not a client's: at once where the relay has sent nothing yet.

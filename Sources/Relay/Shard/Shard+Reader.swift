@@ -71,8 +71,7 @@ extension Shard {
     let prefixCount = Int(connection.pointee.prefixCount)
     var start = readBuffer.start
     if prefixCount > 0 {
-      start -= prefixCount
-      withUnsafeBytes(of: connection.pointee.prefix) { start.copyMemory(from: $0.baseAddress!, byteCount: prefixCount) }
+      start = readBuffer.putInFront(connection.pointee.prefix, prefixCount)
       connection.pointee.prefixCount = 0
     }
     takePackets(index, start, received &+ prefixCount, goesOn: prefixCount > 0, &kernel)
@@ -124,18 +123,17 @@ extension Shard {
     if connection.pointee.deadline == .max { setDeadline(index, now(kernel) &+ settings.packetTimeout) }
     if count < Wire.sizePrefix {
       connection.pointee.prefixCount = UInt8(count)
-      withUnsafeMutableBytes(of: &connection.pointee.prefix) {
-        $0.copyMemory(from: UnsafeRawBufferPointer(start: rest, count: count))
+      connection.pointee.prefix = 0
+      for offset in 0..<count {
+        connection.pointee.prefix |= UInt32(rest.load(fromByteOffset: offset, as: UInt8.self)) << UInt32(8 * offset)
       }
       return
     }
     let size = Int(UInt32(littleEndian: rest.loadUnaligned(as: UInt32.self)))
     let had = count &- Wire.sizePrefix
-    var buffer = PacketBuffer(capacity: unfinishedCapacity(had: had, of: size), budget)
-    buffer.bytes.copyMemory(from: rest + Wire.sizePrefix, byteCount: had)
-    buffer.count = UInt32(had)
     connection.pointee.declared = UInt32(size)
-    connection.pointee.unfinished = buffer
+    connection.pointee.unfinished = PacketBuffer(
+      copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), budget)
     unfinished.add(index, connections)
     unfinishedGrew(&kernel)
   }
@@ -214,9 +212,7 @@ extension Shard {
   private mutating func takeStash<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     connection.pointee.flags.remove(.stashed)
-    let count = Int(connection.pointee.unfinished!.count)
-    readBuffer.start.copyMemory(from: connection.pointee.unfinished!.bytes, byteCount: count)
-    discardUnfinished(index)
+    let count = recallUnfinished(index)
     // What is in the socket comes after it.
     ready.append(index, connections)
     takePackets(index, readBuffer.start, count, goesOn: false, &kernel)
@@ -225,15 +221,11 @@ extension Shard {
   /// A receive of an attached client brought no bytes: there are none, the client's FIN, or an error.
   @inline(never)
   private mutating func receivedNothing<K: Kernel & ~Copyable>(_ index: UInt32, _ result: Int, _ kernel: inout K) {
-    switch result {
-    case -Int(EAGAIN), -Int(EINTR), -Int(ENOBUFS), -Int(ENOMEM):
-      // Edges come again; where the kernel is short of memory, the turn comes again.
-      if result != -Int(EAGAIN) { ready.append(index, connections) }
-      connections[index].pointee.flags.remove(.hungUp)
-    case 0:
-      halfClose(index, &kernel)
-    default:
-      lose(index, &kernel)
+    guard result != 0 else { return halfClose(index, &kernel) }
+    switch Refusal(result) {
+    case .wouldBlock: connections[index].pointee.flags.remove(.hungUp)
+    case .later: ready.append(index, connections)
+    case .broken: lose(index, &kernel)
     }
   }
 
@@ -259,6 +251,14 @@ extension Shard {
       events.post(.budgetExceeded(id: sessions[connections[largest].pointee.session].pointee.id), &kernel)
       fail(largest, .memory, &kernel)
     }
+  }
+
+  /// Moves what is kept of a connection to the start of the read buffer, and returns how many bytes that is.
+  mutating func recallUnfinished(_ index: UInt32) -> Int {
+    guard let buffer = connections[index].pointee.unfinished else { return 0 }
+    readBuffer.start.copyMemory(from: buffer.bytes, byteCount: Int(buffer.count))
+    discardUnfinished(index)
+    return Int(buffer.count)
   }
 
   /// Frees an unfinished packet's buffer.

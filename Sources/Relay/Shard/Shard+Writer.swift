@@ -195,9 +195,7 @@ extension Shard {
   ) {
     let connection = connections[index]
     connection.pointee.inboxCount = 0
-    guard result >= 0 || result == -Int(EAGAIN) || result == -Int(ENOBUFS) || result == -Int(ENOMEM) else {
-      return lose(index, &kernel)
-    }
+    if result < 0, Refusal(result) == .broken { return lose(index, &kernel) }
     var taken = max(0, result)
     var position = start
     for _ in 0..<left {
@@ -226,7 +224,7 @@ extension Shard {
       sent = kernel.send(connection.pointee.socket, bytes, count)
       if sent == count { return true }
       if sent < 0 {
-        guard sent == -Int(EAGAIN) || sent == -Int(ENOBUFS) || sent == -Int(ENOMEM) else {
+        if Refusal(sent) == .broken {
           lose(index, &kernel)
           return false
         }
@@ -254,9 +252,7 @@ extension Shard {
     while !connection.pointee.pending.isEmpty {
       let count = connection.pointee.pending.count
       let sent = kernel.send(connection.pointee.socket, connection.pointee.pending.first, count)
-      guard sent >= 0 || sent == -Int(EAGAIN) || sent == -Int(ENOBUFS) || sent == -Int(ENOMEM) else {
-        return lose(index, &kernel)
-      }
+      if sent < 0, Refusal(sent) == .broken { return lose(index, &kernel) }
       if sent > 0 { connection.pointee.pending.consume(sent) }
       if sent < count { return awaitRoom(index, &kernel) }
     }

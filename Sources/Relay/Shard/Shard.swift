@@ -11,7 +11,7 @@ struct ShardSettings: Sendable {
 /// One shard: its listeners, its clients, its sessions. A role that a host drives; nothing of it is touched by another
 /// thread. This file is what it holds and what it is asked; how clients get in, are read, written and closed stands in
 /// the files beside it.
-struct Shard: ~Copyable, @unchecked Sendable {
+struct Shard: ~Copyable {
   /// A shard's ends of its lanes with one handshake worker.
   struct Worker: ~Copyable {
     var jobs: RecordProducer<HandshakeJob>

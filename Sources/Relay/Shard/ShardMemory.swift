@@ -8,6 +8,21 @@ struct ReadBuffer {
   let capacity = Limits.readSize
   var start: UnsafeMutableRawPointer { base + ReadBuffer.front }
 
+  /// The first `count` bytes, which the caller has put there; good until the next receive.
+  @inline(__always) @_lifetime(borrow self)
+  func span(_ count: Int) -> RawSpan {
+    _overrideLifetime(RawSpan(_unsafeStart: start, byteCount: min(count, capacity)), borrowing: self)
+  }
+
+  /// Puts the first `count` bytes of `prefix` in front of ``start``, and returns where they begin.
+  func putInFront(_ prefix: UInt32, _ count: Int) -> UnsafeMutableRawPointer {
+    let target = start - count
+    for index in 0..<count {
+      target.storeBytes(of: UInt8(truncatingIfNeeded: prefix >> UInt32(8 * index)), toByteOffset: index, as: UInt8.self)
+    }
+    return target
+  }
+
   init(_ arena: Arena) {
     base = arena.allocate(byteCount: ReadBuffer.front + Limits.readSize)
   }
@@ -17,12 +32,21 @@ struct ReadBuffer {
 struct GatherBuffer {
   let start: UnsafeMutableRawPointer
   let capacity = Limits.gather
-  /// Where a handshake packet is put together.
-  let handshake: UnsafeMutableRawPointer
+  private let handshake: UnsafeMutableRawPointer
 
   init(_ arena: Arena) {
     start = arena.allocate(byteCount: Limits.gather)
     handshake = arena.allocate(byteCount: Wire.sizePrefix + Wire.maxHandshakePacket)
+  }
+}
+
+extension GatherBuffer {
+  /// Puts a handshake packet where it can be sent from, until the next one.
+  func place(_ packet: FramedHandshakePacket) -> UnsafeMutableRawPointer {
+    for offset in 0..<packet.byteCount {
+      handshake.storeBytes(of: packet[offset], toByteOffset: offset, as: UInt8.self)
+    }
+    return handshake
   }
 }
 

@@ -1,0 +1,60 @@
+import Synchronization
+
+/// A 64-bit word that several threads read and write. Invariant: `word` points into an ``Arena``, which outlives every
+/// thread that has the value.
+struct SharedWord: @unchecked Sendable {
+  private let word: UnsafeMutablePointer<Atomic<UInt64>>
+
+  /// A word alone on its cache lines, zero at first: what two threads write never shares a line, or a pair of lines,
+  /// which prefetchers fetch together.
+  init(_ arena: Arena) {
+    word = arena.allocate(byteCount: 128).assumingMemoryBound(to: Atomic<UInt64>.self)
+  }
+
+  fileprivate init(_ word: UnsafeMutablePointer<Atomic<UInt64>>) { self.word = word }
+
+  /// A plain read: of what only this thread writes, or where nothing hangs on the order.
+  @inline(__always) var relaxed: UInt64 {
+    get { word.pointee.load(ordering: .relaxed) }
+    nonmutating set { word.pointee.store(newValue, ordering: .relaxed) }
+  }
+
+  /// What the writer wrote before is seen by who reads this value.
+  @inline(__always) var published: UInt64 {
+    get { word.pointee.load(ordering: .acquiring) }
+    nonmutating set { word.pointee.store(newValue, ordering: .releasing) }
+  }
+
+  func add(_ value: Int) {
+    word.pointee.add(UInt64(bitPattern: Int64(value)), ordering: .acquiringAndReleasing)
+  }
+
+  // MARK: Flags between two threads
+
+  /// Raises the flag, before the caller looks once more at what the other side may have done meanwhile.
+  @inline(__always)
+  func raise() {
+    word.pointee.store(1, ordering: .relaxed)
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+  }
+
+  /// Lowers the flag, after the caller has done what the other side waits for. True when it was up: for one caller only.
+  @inline(__always)
+  func takeDown() -> Bool {
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    guard word.pointee.load(ordering: .relaxed) != 0 else { return false }
+    return word.pointee.exchange(0, ordering: .acquiringAndReleasing) != 0
+  }
+}
+
+/// Words side by side, for one thread that writes them.
+struct CounterWords: @unchecked Sendable {
+  private let base: UnsafeMutablePointer<Atomic<UInt64>>
+
+  init(_ arena: Arena, count: Int) {
+    base = arena.allocate(byteCount: 8 * count + 128).assumingMemoryBound(to: Atomic<UInt64>.self)
+  }
+
+  @inline(__always)
+  subscript(index: Int) -> SharedWord { SharedWord(base + index) }
+}

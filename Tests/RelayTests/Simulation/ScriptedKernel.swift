@@ -1,0 +1,87 @@
+import Glibc
+import VoltlaneCrypto
+
+@testable import Relay
+
+/// The kernel that a host sees in a simulation: every answer comes from the ``Simulation``.
+struct ScriptedKernel: Kernel, ~Copyable {
+  let simulation: Simulation
+  let host: Int
+  private(set) var now: UInt64
+  private var queued: [(KernelOperation, Token)] = []
+  private var batch: [Completion] = []
+
+  init(_ simulation: Simulation, host: Int) {
+    self.simulation = simulation
+    self.host = host
+    now = simulation.now
+  }
+
+  mutating func submit(_ operation: KernelOperation, _ token: Token) { queued.append((operation, token)) }
+
+  mutating func next() -> Completion? { batch.isEmpty ? nil : batch.removeFirst() }
+
+  mutating func wait(until deadline: UInt64) {
+    enter()
+    // A sleep with something to reap ends at once.
+    if batch.isEmpty { simulation.sleeps(host, until: deadline) } else { simulation.staysAwake(host) }
+  }
+
+  mutating func poll() {
+    enter()
+    simulation.staysAwake(host)
+  }
+
+  private mutating func enter() {
+    for (operation, token) in queued { simulation.start(operation, token, host) }
+    queued.removeAll(keepingCapacity: true)
+    batch += simulation.takeCompletions(host)
+    now = simulation.now
+  }
+
+  mutating func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    simulation.receive(socket, bytes, count)
+  }
+
+  mutating func receive(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int {
+    var total = 0
+    for index in 0..<vectorCount {
+      let vector = vectors[index]
+      let count = simulation.receive(socket, vector.iov_base, vector.iov_len)
+      guard count > 0 else {
+        guard total > 0 else { return count }
+        simulation.remind(socket)
+        break
+      }
+      total += count
+      if count < vector.iov_len { break }
+    }
+    return total
+  }
+
+  mutating func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+    simulation.send(socket, bytes, count)
+  }
+
+  mutating func send(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int {
+    var total = 0
+    for index in 0..<vectorCount {
+      let vector = vectors[index]
+      let count = simulation.send(socket, vector.iov_base, vector.iov_len)
+      guard count >= 0 else { return total > 0 ? total : count }
+      total += count
+      if count < vector.iov_len { break }
+    }
+    return total
+  }
+
+  mutating func shutdownSending(_ socket: Int32) { simulation.shutdownSending(socket) }
+  mutating func resetOnClose(_ socket: Int32) { simulation.socket(socket).resetOnClose = true }
+  mutating func dial(_ address: SocketAddress) -> Int32 { simulation.dial() }
+  mutating func dialResult(_ socket: Int32) -> Int32 { simulation.dialResult(socket) }
+  mutating func resolve(_ token: Token) { simulation.complete(host, token, 0, more: true) }
+  mutating func resolvedAddress(_ index: Int) -> SocketAddress? { SocketAddress(unixPath: "/simulated") }
+  mutating func random() -> UInt64 { simulation.randomForRelay() }
+  mutating func ring(_ bell: Bell) { simulation.ring(bell.ringDescriptor) }
+  mutating func wakeControl() {}
+}

@@ -1,0 +1,47 @@
+import Glibc
+
+/// One end of a simulated TCP connection, as the relay's kernel sees it; the other end is the test's.
+final class SimulatedSocket {
+  let descriptor: Int32
+  /// Bytes on their way to the relay.
+  var incoming: [UInt8] = []
+  private var incomingStart = 0
+  /// The other end has sent its FIN, or a reset.
+  var peerFinished = false
+  var peerReset = false
+
+  /// Bytes that the relay has sent.
+  var outgoing: [UInt8] = []
+  /// How many more the socket takes before the test makes room.
+  var room = Int.max
+  var relayFinished = false
+  var relayClosed = false
+  /// The relay's close was a reset.
+  var resetOnClose = false
+
+  /// Polls that wait, with the host that waits.
+  var readablePoll: (host: Int, token: UInt64)?
+  var writablePoll: (host: Int, token: UInt64)?
+
+  init(_ descriptor: Int32) { self.descriptor = descriptor }
+
+  var available: Int { incoming.count - incomingStart }
+
+  func take(_ count: Int, into target: UnsafeMutableRawPointer) {
+    incoming.withUnsafeBytes { target.copyMemory(from: $0.baseAddress! + incomingStart, byteCount: count) }
+    incomingStart += count
+    if incomingStart == incoming.count {
+      incoming.removeAll(keepingCapacity: true)
+      incomingStart = 0
+    }
+  }
+
+  var pollBits: Int32 {
+    var bits: Int32 = 0
+    if available > 0 || peerFinished || peerReset { bits |= Int32(POLLIN) }
+    if peerFinished { bits |= 0x2000 }
+    if peerReset { bits |= Int32(POLLERR | POLLHUP) }
+    if peerFinished && relayFinished { bits |= Int32(POLLHUP) }
+    return bits
+  }
+}

@@ -1,0 +1,334 @@
+import Glibc
+import VoltlaneCrypto
+
+@testable import Relay
+
+/// A whole relay in one thread: its hosts take turns over a scripted kernel, a scripted network and a scripted clock, all
+/// driven by one seed. How it works:
+///
+/// - Each host has a ``ScriptedKernel``. What it submits takes effect at its next enter; receives and sends take effect
+///   at once. Both are cut short at random places, and now and then answer ENOBUFS or "no room".
+/// - ``step()`` gives one turn to a host that is awake, has completions, or whose deadline has passed, chosen at random.
+///   When there is none, the clock jumps to the earliest deadline.
+/// - Everything the kernel is asked and answers goes into ``trace``: the same seed must give the same trace.
+final class Simulation {
+  private(set) var now: UInt64 = 1_000_000_000
+  private(set) var trace: [String] = []
+  var random: SeededRandom
+  /// How rough the kernel is: one call in so many is cut short or refused; 0 for never.
+  var roughness = 4
+
+  private var sockets: [SimulatedSocket] = []
+  private var completions: [[Completion]] = []
+  /// When each host wakes by itself; nil while it is awake.
+  private var sleepers: [UInt64?] = []
+  private var acceptors: [(listener: Int32, host: Int, token: Token)] = []
+  private var relayRandom: SeededRandom
+  /// The sockets that the firehose has dialled, newest last; and whether the backend takes connections.
+  private(set) var backends: [SimulatedSocket] = []
+  var backendListens = true
+
+  let arena = Arena()
+  let control: ControlBlock
+  let parts: RelayParts
+  private var hosts: [SimulatedHost] = []
+
+  static let listenerBase: Int32 = 10_000
+
+  init(
+    seed: UInt64, shards: Int = 2, firehoseCore: FirehoseCore = .own,
+    configure: (inout RelayConfiguration) -> Void = { _ in }
+  ) throws {
+    random = SeededRandom(seed: seed)
+    relayRandom = SeededRandom(seed: seed ^ 0x5eed)
+    var configuration = RelayConfiguration(listeners: [], backend: .unix(path: "/simulated"))
+    configuration.shards = shards
+    configuration.firehoseCore = firehoseCore
+    configuration.eventLevel = .error
+    configure(&configuration)
+    control = ControlBlock(arena, signal: -1)
+    let placement = Placement(configuration)
+    var secrets = SeededRandom(seed: seed ^ 0x1d5)
+    let secretKey = Array(1...32 as ClosedRange<UInt8>)
+    let identity = try SecretKey(bytes: secretKey.span.bytes)
+    parts = try RelayParts(
+      configuration, identity.publicKey,
+      listeners: (0..<shards).map { [(Simulation.listenerBase + Int32($0), false)] }, placement, arena, control,
+      random: { secrets.next() }, now: now)
+    for index in placement.threads.indices {
+      completions.append([])
+      sleepers.append(nil)
+      let roles = parts.takeRoles(index)
+      roles.bell.ringDescriptor = Int32(index)
+      hosts.append(
+        SimulatedHost(Host(kernel: ScriptedKernel(self, host: index), roles: roles, wakeSignal: -1, control: control)))
+    }
+    for host in hosts { host.start() }
+  }
+
+  // MARK: Running
+
+  /// One turn of one host, or a jump of the clock. False when nothing will ever happen by itself.
+  @discardableResult
+  func step(until limit: UInt64 = .max) -> Bool {
+    makeRoom()
+    let runnable = hosts.indices.filter {
+      !hosts[$0].isDone && (!completions[$0].isEmpty || (sleepers[$0].map { $0 <= now } ?? true))
+    }
+    guard !runnable.isEmpty else {
+      let deadlines = hosts.indices.filter { !hosts[$0].isDone }.compactMap { sleepers[$0] }
+      guard let next = deadlines.min(), next != .max, next <= limit else { return false }
+      now = next
+      note("clock \(now)")
+      return true
+    }
+    let chosen = runnable[random.below(runnable.count)]
+    note("turn \(chosen)")
+    hosts[chosen].turn()
+    return true
+  }
+
+  /// Runs until nothing happens by itself before the clock would pass `time` from now.
+  func settle(for time: UInt64 = 100_000_000) {
+    let limit = now + time
+    var steps = 0
+    while step(until: limit) {
+      steps += 1
+      precondition(steps < 2_000_000, "the relay never comes to rest: it spins")
+    }
+  }
+
+  /// Runs, and moves the clock on to `time` from now.
+  func pass(_ time: UInt64) {
+    settle(for: time)
+    let target = max(now, now + time)
+    while step(until: target) {}
+    now = target
+    settle(for: 0)
+  }
+
+  var isFinished: Bool {
+    hosts.allSatisfy(\.isDone) || control.hostsDone > 0 && hosts.filter { !$0.isDone }.count <= workerHosts
+  }
+  private var workerHosts: Int { hosts.count { $0.isWorkerOnly } }
+
+  func drain() {
+    control.phase = .draining
+    for host in hosts.indices { complete(host, Token(.control), 1, more: true) }
+  }
+
+  func note(_ line: @autoclosure () -> String) { trace.append(line()) }
+
+  subscript(metric: Metric) -> UInt64 { parts.counters.reduce(0) { $0 + $1[metric] } }
+
+  // MARK: The test's side of the network
+
+  /// A client connects; the listener's shard is chosen by `shard`.
+  func connect(shard: Int) -> SimulatedSocket {
+    let socket = makeSocket()
+    guard let acceptor = acceptors.first(where: { $0.listener == Simulation.listenerBase + Int32(shard) }) else {
+      fatalError("shard \(shard) does not accept")
+    }
+    complete(acceptor.host, acceptor.token, socket.descriptor, more: true)
+    return socket
+  }
+
+  func acceptFails(shard: Int, errno: Int32) {
+    let index = acceptors.firstIndex { $0.listener == Simulation.listenerBase + Int32(shard) }!
+    let acceptor = acceptors.remove(at: index)
+    complete(acceptor.host, acceptor.token, -errno, more: false)
+  }
+
+  func accepts(shard: Int) -> Bool { acceptors.contains { $0.listener == Simulation.listenerBase + Int32(shard) } }
+
+  /// Bytes of the other end arrive.
+  func write(_ bytes: [UInt8], to socket: SimulatedSocket) {
+    socket.incoming += bytes
+    wake(socket)
+  }
+
+  func finish(_ socket: SimulatedSocket) {
+    socket.peerFinished = true
+    wake(socket)
+  }
+
+  func reset(_ socket: SimulatedSocket) {
+    socket.peerReset = true
+    socket.incoming = []
+    wake(socket)
+    if let poll = socket.writablePoll {
+      socket.writablePoll = nil
+      complete(poll.host, Token(bits: poll.token), Int32(POLLERR | POLLHUP | POLLOUT), more: false)
+    }
+  }
+
+  /// The socket takes `count` more bytes.
+  func allow(_ count: Int, _ socket: SimulatedSocket) {
+    socket.room = socket.room == .max || count == .max ? count : socket.room + count
+    makeRoom()
+  }
+
+  private func wake(_ socket: SimulatedSocket) {
+    guard let poll = socket.readablePoll, !socket.relayClosed else { return }
+    complete(poll.host, Token(bits: poll.token), socket.pollBits, more: true)
+  }
+
+  /// Sockets with room tell who waits for it.
+  private func makeRoom() {
+    for socket in sockets where socket.room > 0 {
+      guard let poll = socket.writablePoll else { continue }
+      socket.writablePoll = nil
+      complete(poll.host, Token(bits: poll.token), Int32(POLLOUT), more: false)
+    }
+  }
+
+  private func makeSocket() -> SimulatedSocket {
+    let socket = SimulatedSocket(Int32(sockets.count))
+    sockets.append(socket)
+    return socket
+  }
+
+  // MARK: The relay's side
+
+  func socket(_ descriptor: Int32) -> SimulatedSocket {
+    let socket = sockets[Int(descriptor)]
+    precondition(!socket.relayClosed, "socket \(descriptor) is used after its close")
+    return socket
+  }
+
+  func complete(_ host: Int, _ token: Token, _ result: Int32, more: Bool) {
+    completions[host].append(Completion(token: token, result: result, more: more))
+  }
+
+  func takeCompletions(_ host: Int) -> [Completion] {
+    let count = min(completions[host].count, 1 + random.below(64))
+    let taken = Array(completions[host].prefix(count))
+    completions[host].removeFirst(count)
+    for completion in taken { note("  <- \(completion.token.purpose) \(completion.token.index) \(completion.result)") }
+    return taken
+  }
+
+  func sleeps(_ host: Int, until deadline: UInt64) { sleepers[host] = deadline }
+  func staysAwake(_ host: Int) { sleepers[host] = nil }
+
+  func ring(_ host: Int32) {
+    note("  bell \(host)")
+    complete(Int(host), Token(.bell), 0, more: true)
+  }
+
+  func start(_ operation: KernelOperation, _ token: Token, _ host: Int) {
+    switch operation {
+    case .accept(let listener):
+      note("  accept \(listener)")
+      acceptors.append((listener, host, token))
+    case .pollReadable(let descriptor) where descriptor < 0:
+      break
+    case .pollReadable(let descriptor):
+      note("  pollReadable \(descriptor)")
+      let socket = socket(descriptor)
+      socket.readablePoll = (host, token.bits)
+      if socket.pollBits != 0 { wake(socket) }
+    case .pollWritable(let descriptor):
+      note("  pollWritable \(descriptor)")
+      socket(descriptor).writablePoll = (host, token.bits)
+    case .send(let descriptor, let bytes, let count):
+      complete(host, token, Int32(send(descriptor, bytes, count)), more: false)
+    case .cancel(let target):
+      note("  cancel \(target.purpose) \(target.index)")
+      acceptors.removeAll { $0.token == target }
+      for socket in sockets where socket.readablePoll?.token == target.bits { socket.readablePoll = nil }
+      for socket in sockets where socket.writablePoll?.token == target.bits { socket.writablePoll = nil }
+    case .close(let descriptor):
+      note("  close \(descriptor)")
+      guard descriptor < Simulation.listenerBase else { return }
+      let socket = socket(descriptor)
+      precondition(socket.readablePoll == nil && socket.writablePoll == nil, "a poll keeps socket \(descriptor) open")
+      socket.relayClosed = true
+      // The kernel resets a connection that is closed with unread input.
+      if socket.available > 0 { socket.resetOnClose = true }
+    }
+  }
+
+  func receive(_ descriptor: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    let socket = socket(descriptor)
+    let result: Int
+    if count == 0 {
+      result = 0
+    } else if socket.peerReset {
+      result = -Int(ECONNRESET)
+    } else if socket.available == 0 {
+      result = socket.peerFinished ? 0 : -Int(EAGAIN)
+    } else if roughness > 0, random.oneIn(8 * roughness) {
+      result = -Int(ENOBUFS)
+    } else {
+      let most = min(count, socket.available)
+      result = roughness > 0 && random.oneIn(roughness) ? 1 + random.below(most) : most
+      socket.take(result, into: bytes)
+      if result < count { remind(descriptor) }
+    }
+    note("  receive \(descriptor) \(count) = \(result)")
+    return result
+  }
+
+  /// After a short read, which says that there was no more: as if the rest had come a moment later.
+  func remind(_ descriptor: Int32) {
+    let socket = socket(descriptor)
+    if socket.available > 0 || socket.peerFinished { wake(socket) }
+  }
+
+  func send(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+    let socket = socket(descriptor)
+    precondition(!socket.relayFinished, "a send after the FIN of socket \(descriptor)")
+    let result: Int
+    if socket.peerReset {
+      result = -Int(ECONNRESET)
+    } else if socket.room == 0 || roughness > 0 && random.oneIn(4 * roughness) {
+      result = -Int(EAGAIN)
+    } else {
+      let most = min(count, socket.room)
+      result = roughness > 0 && random.oneIn(roughness) ? 1 + random.below(most) : most
+      socket.outgoing += UnsafeRawBufferPointer(start: bytes, count: result)
+      if socket.room != .max { socket.room -= result }
+    }
+    note("  send \(descriptor) \(count) = \(result)")
+    return result
+  }
+
+  func shutdownSending(_ descriptor: Int32) {
+    note("  shutdown \(descriptor)")
+    let socket = socket(descriptor)
+    socket.relayFinished = true
+    if socket.peerFinished { wake(socket) }
+  }
+
+  func dial() -> Int32 {
+    let socket = makeSocket()
+    backends.append(socket)
+    note("  dial \(socket.descriptor)")
+    return socket.descriptor
+  }
+
+  func dialResult(_ descriptor: Int32) -> Int32 { backendListens ? 0 : -ECONNREFUSED }
+
+  func randomForRelay() -> UInt64 { relayRandom.next() }
+}
+
+/// A host behind a reference, because arrays hold none that cannot be copied.
+final class SimulatedHost {
+  private var host: Host<ScriptedKernel>
+  private(set) var isDone = false
+  let isWorkerOnly: Bool
+
+  init(_ host: consuming Host<ScriptedKernel>) {
+    isWorkerOnly = host.hostsWorkerOnly()
+    self.host = host
+  }
+
+  func start() { host.start() }
+
+  func turn() {
+    host.turn()
+    if host.isDone() { isDone = true }
+    host.sleep()
+  }
+}
