@@ -450,6 +450,58 @@ static void accept_clients(void) {
 
 // ---- downlink -------------------------------------------------------------------------------------------------------
 
+#ifdef FAULTS
+// Only in `faulty-relay`, which exists to show that the checks of voltlane-bench can fail: the `fault_at`-th data packet
+// for a client suffers the fault named by --fault.
+static const char *fault;
+static long fault_at = 1000, fault_count;
+
+static void append(struct client *c, const uint8_t *data, size_t count) {
+  uint8_t *out = buffer_append(&c->out, SIZE_PREFIX + count);
+  store32(out, count);
+  memcpy(out + SIZE_PREFIX, data, count);
+  mark_dirty(c);
+}
+
+// Whether the packet was dealt with here.
+static bool deliver_wrongly(struct client *c, const uint8_t *data, size_t count) {
+  static uint8_t held[MAX_PACKET];
+  static size_t held_count;
+  static uint64_t held_id;
+  if (held_id && held_id == c->id) {  // swapped: the packet held back comes after its successor
+    append(c, data, count);
+    append(c, held, held_count);
+    held_id = 0;
+    return true;
+  }
+  if (!fault || ++fault_count != fault_at) return false;
+  if (!strcmp(fault, "corrupt")) {
+    append(c, data, count);
+    if (count) c->out.bytes[c->out.end - 1] ^= 1;
+  } else if (!strcmp(fault, "duplicate")) {
+    append(c, data, count);
+    append(c, data, count);
+  } else if (!strcmp(fault, "swap")) {
+    memcpy(held, data, held_count = count);
+    held_id = c->id;
+  } else if (!strcmp(fault, "truncate")) {
+    append(c, data, count ? count - 1 : 0);
+  } else if (!strcmp(fault, "misroute")) {
+    for (uint64_t id = 1; id < next_id; id++)
+      if (by_id[id] && by_id[id] != c) {
+        append(by_id[id], data, count);
+        break;
+      }
+  } else if (!strcmp(fault, "close")) {
+    session_end(c, "kicked");
+    client_finish(c);
+  } else if (strcmp(fault, "drop")) {
+    die("unknown fault '%s'", fault);
+  }
+  return true;
+}
+#endif
+
 static inline void deliver(const uint8_t *packet, size_t size) {
   if (size < TAG) return;  // too short: skipped
   uint64_t id = load64(packet);
@@ -471,6 +523,9 @@ static inline void deliver(const uint8_t *packet, size_t size) {
     return;
   }
   size_t count = size - TAG;
+#ifdef FAULTS
+  if (deliver_wrongly(c, packet + TAG, count)) return;
+#endif
   uint8_t *out = buffer_append(&c->out, SIZE_PREFIX + count);
   store32(out, count);
   memcpy(out + SIZE_PREFIX, packet + TAG, count);
@@ -697,6 +752,10 @@ int main(int count, char **arguments) {
     else if (!strcmp(flag, "--backend")) backend_name = value;
     else if (!strcmp(flag, "--congestion-control")) congestion_control = value;
     else if (!strcmp(flag, "--client-receive-buffer")) client_receive_buffer = atoi(value);
+#ifdef FAULTS
+    else if (!strcmp(flag, "--fault")) fault = value;
+    else if (!strcmp(flag, "--fault-at")) fault_at = atol(value);
+#endif
     else die("unknown flag %s", flag);
   }
   if (!listen_name || !backend_name) die("--listen and --backend are needed");
