@@ -35,7 +35,8 @@ final class Peer {
   }
 
   deinit {
-    process.terminate()
+    // Not SIGTERM: the child inherits the signal mask of one of Dispatch's threads, which blocks it.
+    kill(process.processIdentifier, SIGKILL)
     process.waitUntilExit()
     try? FileManager.default.removeItem(at: directory)
   }
