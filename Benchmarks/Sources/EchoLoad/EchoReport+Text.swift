@@ -43,7 +43,7 @@ extension EchoReport {
     if let idle = relayIdleBytes, let connected = relayConnectedBytes, let loaded = relayLoadedBytes {
       line(
         "relay memory",
-        "\(mebibytes(idle)) idle, \(mebibytes(connected)) connected (\(fixed(bytesPerClient ?? 0, 0)) B a client), "
+        "\(mebibytes(idle)) idle, \(mebibytes(connected)) connected\(memoryPerClient), "
           + "\(mebibytes(loaded)) loaded")
     }
     line("pace set by", limitText)
@@ -72,6 +72,12 @@ extension EchoReport {
       ("corrupt", faults.corrupt), ("of wrong size", faults.wrongSize), ("out of order", faults.outOfOrder),
       ("duplicate", faults.duplicates), ("lost", faults.lost), ("clients closed", faults.closed),
     ].filter { $0.1 > 0 }.map { "\($0.1) \($0.0)" }.joined(separator: ", ")
+  }
+
+  /// With few clients a page more or less is all that would be seen.
+  private var memoryPerClient: String {
+    guard plan.clients >= 100, let bytes = bytesPerClient else { return "" }
+    return " (\(fixed(bytes, 0)) B a client)"
   }
 
   private var limitText: String {

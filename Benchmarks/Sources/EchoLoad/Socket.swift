@@ -18,7 +18,8 @@ enum Socket {
     setsockopt(fd, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
     guard let name = congestionControl else { return }
     guard setsockopt(fd, Int32(IPPROTO_TCP), TCP_CONGESTION, name, socklen_t(name.utf8.count)) == 0 else {
-      throw .system("congestion control '\(name)'")
+      throw errno == ENOENT
+        ? BenchError("this kernel has no congestion control '\(name)'") : .system("congestion control '\(name)'")
     }
   }
 
