@@ -41,6 +41,9 @@ final class Peer {
     try? FileManager.default.removeItem(at: directory)
   }
 
+  /// Measures this relay, which lives at least until the measurement is over.
+  func measure(_ plan: EchoPlan) throws -> EchoReport { try EchoRun.measure(plan) }
+
   /// A short plan for this relay.
   func plan(
     clients: Int, size: Int, window: Int, roundTrips: UInt64 = 3000, backendThread: Bool = false

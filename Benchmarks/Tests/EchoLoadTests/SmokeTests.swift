@@ -10,7 +10,7 @@ struct SmokeTests {
   func `the plain relay is found clean`(clients: Int, size: Int, window: Int) throws {
     let peer = try Peer("epoll-relay")
     let roundTrips: UInt64 = size > 10_000 ? 100 : 3000
-    let report = try EchoRun.measure(
+    let report = try peer.measure(
       peer.plan(clients: clients, size: size, window: window, roundTrips: roundTrips))
     #expect(report.isClean, "\(report.text)")
     #expect(report.roundTrips >= roundTrips)
@@ -19,14 +19,14 @@ struct SmokeTests {
 
   @Test func `a backend on its own thread does the same`() throws {
     let peer = try Peer("epoll-relay")
-    let report = try EchoRun.measure(peer.plan(clients: 10, size: 64, window: 8, backendThread: true))
+    let report = try peer.measure(peer.plan(clients: 10, size: 64, window: 8, backendThread: true))
     #expect(report.isClean, "\(report.text)")
   }
 
   @Test(arguments: ["corrupt", "drop", "duplicate", "swap", "truncate", "misroute", "close"], [4, 64])
   func `a faulty relay is found out`(fault: String, size: Int) throws {
     let peer = try Peer("faulty-relay", ["--fault", fault, "--fault-at", "1000"])
-    let report = try EchoRun.measure(peer.plan(clients: 3, size: size, window: 8))
+    let report = try peer.measure(peer.plan(clients: 3, size: size, window: 8))
     #expect(!report.isClean)
     #expect(!report.faults.isEmpty)
     guard size >= Pattern.label else { return }
@@ -50,12 +50,12 @@ struct SmokeTests {
     var plan = peer.plan(clients: 1, size: 64, window: 1)
     plan.relay = try Address("127.0.0.1:1")
     plan.startTimeout = 0.2
-    #expect(throws: BenchError.self) { try EchoRun.measure(plan) }
+    #expect(throws: BenchError.self) { try peer.measure(plan) }
   }
 
   @Test func `too many clients are an error that says how many fit`() throws {
     let peer = try Peer("epoll-relay")
     let plan = peer.plan(clients: 1_000_000_000, size: 64, window: 1)
-    #expect(throws: BenchError.self) { try EchoRun.measure(plan) }
+    #expect(throws: BenchError.self) { try peer.measure(plan) }
   }
 }
