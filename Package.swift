@@ -80,6 +80,9 @@ let package = Package(
       // For spans of memory that a method returns.
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
+    // Moves packets through the data plane without sockets, so that instructions can be counted. Not a product.
+    .executableTarget(name: "VoltlaneReplay", dependencies: ["Relay"], swiftSettings: safe),
+
     // C, fenced.
     .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
