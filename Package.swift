@@ -27,7 +27,7 @@ let package = Package(
     .executableTarget(
       name: "Voltlane",
       dependencies: [
-        "Relay", "VoltlaneBackend", "VoltlaneWire", "CLinux",
+        "Relay", "VoltlaneBackend", "VoltlaneCrypto", "VoltlaneWire", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -94,7 +94,7 @@ let package = Package(
     .testTarget(
       name: "VoltlaneTests",
       dependencies: [
-        "Voltlane", "Relay",
+        "Voltlane", "VoltlaneConnect", "Relay",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),

@@ -5,8 +5,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdint.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -25,38 +23,32 @@ int voltlane_block_signals(void) {
   return fd < 0 ? -errno : fd;
 }
 
-int voltlane_event_open(void) {
-  int fd = eventfd(0, EFD_CLOEXEC);
-  return fd < 0 ? -errno : fd;
+int voltlane_wait(int signals, int descriptor, int milliseconds) {
+  struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = descriptor, .events = POLLIN}};
+  int count = poll(fds, 2, milliseconds);
+  if (count == 0) return VOLTLANE_TIMEOUT;
+  // Signals first: they are what must not wait behind a busy descriptor.
+  struct signalfd_siginfo info;
+  if (count > 0 && fds[0].revents && read(signals, &info, sizeof info) == sizeof info) return (int)info.ssi_signo;
+  // Nothing but an interruption can go wrong with two open descriptors; the caller looks and waits again.
+  return VOLTLANE_READABLE;
 }
 
-void voltlane_event_post(int event) {
-  uint64_t one = 1;
-  (void)!write(event, &one, sizeof one);
-}
+// The kernel refuses a set that is smaller than its own, which may be larger than cpu_set_t.
+enum { MOST_CPUS = 8192 };
 
-int voltlane_wait(int signals, int event) {
-  struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = event, .events = POLLIN}};
-  for (;;) {
-    if (poll(fds, 2, -1) < 0) {
-      if (errno == EINTR) continue;
-      return -errno;
-    }
-    if (fds[1].revents) return 0;
-    struct signalfd_siginfo info;
-    ssize_t count = read(signals, &info, sizeof info);
-    if (count == sizeof info) return (int)info.ssi_signo;
-    if (count < 0 && errno != EINTR) return -errno;
-  }
+int voltlane_run_on(const int *cpus, int count) {
+  cpu_set_t sets[MOST_CPUS / CPU_SETSIZE];
+  CPU_ZERO_S(sizeof sets, sets);
+  for (int index = 0; index < count; index++) CPU_SET_S((size_t)cpus[index], sizeof sets, sets);
+  return sched_setaffinity(0, sizeof sets, sets) < 0 ? -errno : 0;
 }
 
 int voltlane_next_allowed_cpu(int cpu) {
-  // The kernel refuses a set that is smaller than its own, which may be larger than cpu_set_t.
-  enum { most = 8192 };
-  cpu_set_t sets[most / CPU_SETSIZE];
+  cpu_set_t sets[MOST_CPUS / CPU_SETSIZE];
   CPU_ZERO_S(sizeof sets, sets);
   if (sched_getaffinity(0, sizeof sets, sets) < 0) return -1;
-  for (cpu++; cpu < most; cpu++)
+  for (cpu++; cpu < MOST_CPUS; cpu++)
     if (CPU_ISSET_S((size_t)cpu, sizeof sets, sets)) return cpu;
   return -1;
 }

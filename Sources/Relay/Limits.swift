@@ -32,8 +32,9 @@ enum Limits {
   /// Bytes of one shard's uplink lane. Measured: 1 to 4 MiB is enough, larger lanes leave the cache.
   static let uplinkLane = mebi
 
-  /// Below this much room a shard stops reading clients. It also leaves room for the control packets of a turn.
-  static let uplinkMinimumRoom = 64 * kibi
+  /// Below this much room a shard stops reading clients. More than the reserve, and enough beyond it that a receive
+  /// still has room when an unfinished packet of `largestCopied` goes first: (128 - 32) / 13 * 4 > 16 KiB.
+  static let uplinkMinimumRoom = 128 * kibi
 
   /// Room that packets of clients never take: 0x01 and 0x03 of real sessions.
   static let uplinkReserve = 32 * kibi
@@ -66,6 +67,9 @@ enum Limits {
   /// Packets for one client are gathered into one send; this is the memory in which a shard gathers for all its clients
   /// in one turn.
   static let gather = 512 * kibi
+
+  /// Pieces of memory of one send to a client.
+  static let gatherVectors = 64
 
   /// Larger packets are sent from where they are. Measured: copying beats pieces by 4 to 10 times for small packets and
   /// is even with them at 4 KiB.

@@ -1,8 +1,7 @@
 import ArgumentParser
-import Dispatch
-import Glibc
 import Logging
 import Relay
+import VoltlaneCrypto
 
 /// From a configuration to the end of the process.
 enum Program {
@@ -11,10 +10,17 @@ enum Program {
     LoggingSystem.bootstrap { _ in StandardErrorLog(level: configuration.logLevel) }
     let log = Logger(label: "voltlane")
     do {
-      // Before anything that starts a thread.
+      // Both before anything that starts a thread, which inherits them.
       let signals = try Signals()
-      let (relay, echo) = try start(configuration, log)
-      wait(for: relay, signals, log)
+      if !configuration.relay.cpus.isEmpty { try System.run(on: configuration.relay.cpus) }
+
+      let echo = configuration.embedsEcho ? try EmbeddedBackend(maxPacketSize: configuration.relay.maxPacketSize) : nil
+      var settings = configuration.relay
+      if let echo { settings.backend = try Endpoint(echo.address) }
+      let relay = try start(settings, log)
+      log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
+
+      ControlLoop(relay: relay, signals: signals, log: log).run()
       echo?.stop()
       log.info("stopped")
     } catch {
@@ -23,41 +29,16 @@ enum Program {
     }
   }
 
-  private static func start(_ configuration: ProgramConfiguration, _ log: Logger) throws -> (Relay, EmbeddedBackend?) {
-    var settings = configuration.relay
-    let echo = configuration.embedsEcho ? try EmbeddedBackend(maxPacketSize: settings.maxPacketSize) : nil
-    if let echo { settings.backend = try Endpoint(echo.address) }
-    log.info("voltlane \(Version.current)", metadata: facts(settings))
-    // SEAM: the relay's events reach `log` here once it has them.
+  private static func start(_ settings: RelayConfiguration, _ log: Logger) throws -> Relay {
     let relay = try Relay(configuration: settings)
-    try relay.start()
-    for listener in settings.listeners { log.info("listening on \(listener)") }
-    log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
-    return (relay, echo)
-  }
-
-  /// The first signal drains, the second ends the process.
-  private static func wait(for relay: Relay, _ signals: Signals, _ log: Logger) {
-    let stopped = signals.event
-    DispatchQueue(label: "voltlane.stopped").async {
-      relay.waitUntilStopped()
-      stopped.post()
+    log.info("voltlane \(Version.current) on Linux \(relay.kernelRelease)", metadata: facts(settings))
+    let identity = try SecretKey.generate()
+    if !identity.isLocked {
+      log.warning("the relay's key may be swapped out: the limit of locked memory (ulimit -l) is used up")
     }
-    guard case .signal(let first) = signals.wait() else { return }
-    log.info("\(name(first)): draining, at most \(relay.configuration.shutdownTimeout.setting)")
-    relay.drain()
-    guard case .signal(let second) = signals.wait() else { return }
-    log.warning("\(name(second)) again: giving up what is queued")
-    // At once: no handlers, no waiting for threads. The code is what a shell reports of a signal.
-    _exit(128 + second)
-  }
-
-  private static func name(_ signal: Int32) -> String {
-    switch signal {
-    case SIGTERM: "SIGTERM"
-    case SIGINT: "SIGINT"
-    default: "signal \(signal)"
-    }
+    try relay.start(identity: identity)
+    for endpoint in relay.endpoints { log.info("listening on \(endpoint)") }
+    return relay
   }
 
   private static func facts(_ settings: RelayConfiguration) -> Logger.Metadata {

@@ -89,15 +89,3 @@ struct ProgramConfiguration: Sendable {
     min(max(number, range.lowerBound), range.upperBound)
   }
 }
-
-extension Event.Level {
-  /// The events that are wanted in a log of `level`.
-  init(_ level: Logger.Level) {
-    switch level {
-    case .trace, .debug: self = .debug
-    case .info, .notice: self = .info
-    case .warning: self = .warning
-    case .error, .critical: self = .error
-    }
-  }
-}

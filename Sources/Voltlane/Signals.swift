@@ -5,48 +5,33 @@ import CLinux
 /// Make it before the first thread: threads inherit what is blocked, and a signal that any thread does not block ends
 /// the process. There is one, and it lives as long as the process.
 struct Signals: Sendable {
-  /// What ended the wait.
+  /// What ended a wait.
   enum Wake: Equatable, Sendable {
     case signal(Int32)
-    case event
-  }
-
-  /// Something that another thread tells the one that waits.
-  struct Event: Sendable {
-    fileprivate let descriptor: Int32
-
-    func post() {
-      voltlane_event_post(descriptor)
-    }
+    case readable
+    case timeout
   }
 
   private let descriptor: Int32
-  let event: Event
 
   init() throws(StartError) {
-    let signals = voltlane_block_signals()
-    guard signals >= 0 else { throw .system("signalfd", errno: -signals) }
-    let event = voltlane_event_open()
-    guard event >= 0 else { throw .system("eventfd", errno: -event) }
-    descriptor = signals
-    self.event = Event(descriptor: event)
+    descriptor = voltlane_block_signals()
+    guard descriptor >= 0 else { throw StartError(doing: "signalfd", errno: -descriptor) }
   }
 
-  /// Waits for the next signal, or for the event.
-  func wait() -> Wake {
-    let signal = voltlane_wait(descriptor, event.descriptor)
-    precondition(signal >= 0, "poll: error \(-signal)")
-    return signal == 0 ? .event : .signal(signal)
-  }
-}
-
-/// Why the program cannot start.
-enum StartError: Error, CustomStringConvertible {
-  case system(String, errno: Int32)
-
-  var description: String {
-    switch self {
-    case .system(let call, let errno): "\(call): error \(errno)"
+  /// Waits for the next signal, for `other` to become readable, or for `limit` to pass; nil waits for ever.
+  func wait(or other: Int32, atMost limit: Duration?) -> Wake {
+    switch voltlane_wait(descriptor, other, limit.map(Self.milliseconds) ?? -1) {
+    case Int32(VOLTLANE_READABLE): .readable
+    case Int32(VOLTLANE_TIMEOUT): .timeout
+    case let signal: .signal(signal)
     }
+  }
+
+  /// Rounded up, so that a wait that is over is not begun again for nothing.
+  private static func milliseconds(_ duration: Duration) -> Int32 {
+    let (seconds, attoseconds) = duration.components
+    let milliseconds = seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
+    return Int32(clamping: max(0, milliseconds))
   }
 }

@@ -17,16 +17,17 @@ import VoltlaneWire
 ///     }
 ///
 /// **Which connection.** A client id belongs to the connection that last named it. One connection is read at a time,
-/// the current one, and everything is sent on it. One that is accepted meanwhile waits; as soon as it has sent its
-/// first bytes the current one is finished: it is read to its end, or, where it does not end within a second,
-/// discarded. Only then the new one is read and becomes current. So packets of one client are never overtaken by later
-/// ones, and a connection that says nothing (a port scanner, a health check) takes nothing over.
+/// the current one, and everything is sent on it. One that is accepted meanwhile waits; once it has sent its first
+/// bytes the current one is finished: it is read to its end, or discarded when it has brought nothing for a second.
+/// Only then the new one is read and becomes current. So packets of one client are never overtaken by later ones, and
+/// a connection that says nothing (a port scanner, a health check) takes nothing over. It follows that a backend
+/// serves one relay.
 ///
-/// **Bounds.** When events of 4 MiB wait to be taken, the connection is not read, and TCP slows the relay. When packets
-/// of 4 MiB wait to be sent, ``send(_:to:)-(ByteBuffer,_)`` waits. The two don't wait for each other here, and a relay
-/// never stops reading the firehose while it waits to write, so a consumer that answers each event before it takes the
-/// next cannot deadlock. (Once a relay has closed its side, what the kernel had already received is read at once, over
-/// the limit: at most the socket's receive buffer.)
+/// **Bounds.** While events of 4 MiB wait to be taken, the connection is not read, and TCP slows the relay. While
+/// packets of 4 MiB wait to be sent, ``send(_:to:)`` waits. Neither waits for the other, and a relay never stops
+/// reading the firehose in order to write: so a consumer that answers each event before it takes the next cannot
+/// deadlock. (Once a relay has closed its side, what the kernel had already received is read at once, over the limit:
+/// at most the socket's receive buffer.)
 public final class Backend: Sendable {
   /// What the relay says. Its iterators share one queue.
   public let events: BackendEvents
@@ -54,9 +55,16 @@ public final class Backend: Sendable {
     maxPacketSize: Int = Wire.defaultMaxPacketSize,
     group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup
   ) async throws(BackendError) -> Backend {
+    try await listen(on: endpoint, maxPacketSize: maxPacketSize, group: group, finishing: BackendLimits.finishing)
+  }
+
+  /// `finishing` is how long an old connection may bring nothing once a newer one has sent something.
+  static func listen(
+    on endpoint: Endpoint, maxPacketSize: Int, group: any EventLoopGroup, finishing: TimeAmount
+  ) async throws(BackendError) -> Backend {
     precondition(Limits.packetSizes.contains(maxPacketSize), "no size for packets")
     let loop = group.next()
-    let intake = Intake(loop: loop)
+    let intake = Intake(loop: loop, finishing: finishing)
     let listener = try await Listener.start(on: endpoint, loop: loop) { channel in
       let handler = FirehoseHandler(channel: channel, intake: intake, maxPacketSize: maxPacketSize)
       try channel.pipeline.syncOperations.addHandler(handler)
@@ -80,7 +88,7 @@ public final class Backend: Sendable {
     try await send(Tag(clientID: id, flag: .data), data)
   }
 
-  /// Queues a packet for a client, as ``send(_:to:)-(ByteBuffer,_)`` does.
+  /// Queues a packet for a client, as the function above does.
   public func send(_ bytes: some Collection<UInt8>, to id: UInt64) async throws(BackendError) {
     try await send(ByteBuffer(bytes: bytes), to: id)
   }

@@ -33,7 +33,7 @@ public enum BackendEvent: Equatable, Sendable {
   /// acknowledgement.
   case disconnected(Firehose, FirehoseEnding)
   /// A client's packet; it may have no bytes. It shares memory with its neighbours: to keep a small one for long, copy
-  /// it.
+  /// it, as with `Array(buffer: packet)`.
   case data(clientID: UInt64, ByteBuffer)
   /// The client's session is over; this is the last that is heard of it, save in an answer to a packet for it
   /// (`unknown client`).

@@ -7,11 +7,13 @@ final class Intake: Sendable {
   let inbox: Inbox<BackendEvent, Never>
   let refused = Counter()
   private let loop: any EventLoop
+  private let finishing: TimeAmount
   private let succession: NIOLoopBoundBox<Succession>
   private let current = Mutex<Outbox?>(nil)
 
-  init(loop: any EventLoop) {
+  init(loop: any EventLoop, finishing: TimeAmount) {
     self.loop = loop
+    self.finishing = finishing
     let succession = NIOLoopBoundBox.makeBoxSendingValue(Succession(), eventLoop: loop)
     self.succession = succession
     inbox = Inbox(limit: BackendLimits.queue) {
@@ -56,13 +58,13 @@ final class Intake: Sendable {
   /// Discards the current connection where it does not end by itself while another one wants to be read: when nothing
   /// has come of it for a while, although it was read.
   private func finishCurrent() {
-    guard let finishing = succession.value.current, succession.value.isAwaited else { return }
-    let readBefore = finishing.byteCount
-    loop.assumeIsolated().scheduleTask(in: BackendLimits.finishing) { [weak finishing] in
-      guard let finishing, self.succession.value.current === finishing else { return }
+    guard let current = succession.value.current, succession.value.isAwaited else { return }
+    let readBefore = current.byteCount
+    loop.assumeIsolated().scheduleTask(in: finishing) { [weak current] in
+      guard let current, self.succession.value.current === current else { return }
       // While the consumer lags nothing could be read of it, nor could anything be read of the next one.
-      if finishing.byteCount == readBefore && !self.inbox.isPaused {
-        finishing.close(.replaced)
+      if current.byteCount == readBefore && !self.inbox.isPaused {
+        current.close(.replaced)
       } else {
         self.finishCurrent()
       }

@@ -1,5 +1,4 @@
-/// The open connections of a backend, and whose turn it is. Only one is current, and at most
-/// ``BackendLimits/waitingConnections`` wait.
+/// The connections of a backend, and whose turn it is. One is current at most, and a bounded number waits.
 struct Succession {
   private(set) var current: FirehoseHandler?
   /// How many connections have been current.

@@ -55,7 +55,7 @@ public final class Client: Sendable {
 
   /// What the relay sends, until the connection ends: normally, or with a ``ClientError``, after all that had come.
   ///
-  /// While packets of more than ``ClientOptions/receiveLimit`` wait to be taken, the connection is not read, and TCP
+  /// While packets of ``ClientOptions/receiveLimit`` or more wait to be taken, the connection is not read, and TCP
   /// slows the relay, which in the end gives up a client that is too slow. (Once the relay has closed its side, what
   /// the kernel had already received is read at once, over the limit: at most the socket's receive buffer.)
   public var packets: Packets { Packets(client: self, inbox: connection.inbox) }
@@ -75,7 +75,7 @@ public final class Client: Sendable {
     }
   }
 
-  /// Queues one packet, as ``send(_:)-(ByteBuffer)`` does.
+  /// Queues one packet, as the function above does.
   public func send(_ bytes: some Collection<UInt8>) async throws(ClientError) {
     try await send(ByteBuffer(bytes: bytes))
   }
@@ -95,10 +95,10 @@ public final class Client: Sendable {
     }
   }
 
-  /// Closes the connection at once. What is queued to be sent is dropped, and, where packets from the relay are still
-  /// unread, so may be what the kernel has yet to send: ``finish()`` first, and take ``packets`` to their end, where
-  /// that matters. Packets that had come can still be taken, then ``packets`` end normally. Closing twice does nothing
-  /// more.
+  /// Closes the connection at once. What is queued to be sent is dropped and, where bytes from the relay are still
+  /// unread, so may be what the kernel has yet to send: where that matters, ``finish()`` first and take ``packets``
+  /// to their end. Packets that had come can still be taken, then ``packets`` end normally. Closing twice does
+  /// nothing more.
   public func close() async {
     connection.inbox.finish()
     connection.outbox.close()

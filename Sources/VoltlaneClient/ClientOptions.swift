@@ -10,8 +10,7 @@ public struct ClientOptions: Sendable {
   public var maxPacketSize: Int
   /// The connection is not read while packets of this many bytes wait to be taken; each counts its data and 64 bytes.
   public var receiveLimit: Int
-  /// ``Client/send(_:)-(ByteBuffer)`` waits while packets of this many bytes wait to be sent; each counts its data and
-  /// 64 bytes.
+  /// ``Client/send(_:)`` waits while packets of this many bytes wait to be sent; each counts its data and 64 bytes.
   public var sendLimit: Int
   /// The threads to run on; a client uses one of them.
   public var group: any EventLoopGroup

@@ -32,13 +32,15 @@ final class Conversation: Sendable {
     let (results, over) = AsyncStream.makeStream(of: Result<Void, any Error>.self)
     start(over) {
       try await self.printPackets()
+      return true
     }
     start(over) {
       try await self.sendInput()
       if ending.halfCloses { try await self.client.finish() }
-      guard let quiet = ending.quiet else { return try await Task.sleep(for: .seconds(Int64.max)) }
+      guard let quiet = ending.quiet else { return false }
       try await self.waitForQuiet(quiet)
       try await self.client.finish()
+      return true
     }
     for await result in results {
       await client.close()
@@ -46,14 +48,19 @@ final class Conversation: Sendable {
     }
   }
 
+  /// Does one direction's `work`, which says whether its end is the end of all.
   private func start(
-    _ over: AsyncStream<Result<Void, any Error>>.Continuation, _ work: @escaping @Sendable () async throws -> Void
+    _ over: AsyncStream<Result<Void, any Error>>.Continuation, _ work: @escaping @Sendable () async throws -> Bool
   ) {
     Task {
       do {
-        over.yield(.success(try await work()))
+        if try await work() { over.yield(.success(())) }
       } catch ClientError.closed {
         // Whoever takes the packets knows why.
+      } catch let error as LineTooLong {
+        // The lines before it are good.
+        try? await client.finish()
+        over.yield(.failure(error))
       } catch {
         over.yield(.failure(error))
       }

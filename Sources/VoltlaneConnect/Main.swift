@@ -16,8 +16,12 @@ struct VoltlaneConnect: AsyncParsableCommand {
       At the end of stdin it stays while packets come, and leaves once none has come for --wait seconds: so \
       `echo hi | voltlane-connect host:port` prints the echo and ends. It ends too when the relay ends the connection.
 
-      Exit codes: 0 done, 64 wrong usage, 65 the relay broke the protocol or a line is too long, 69 the relay cannot \
-      be reached, does not answer or refuses, 74 the connection was lost or stdin or stdout failed.
+      Exit codes:
+        0   done
+        64  wrong usage
+        65  what answers breaks the protocol, or a line is too long for a packet
+        69  the relay cannot be reached, does not answer or refuses the connection
+        74  the connection was lost, or stdin or stdout failed
       """)
 
   @Argument(
@@ -38,7 +42,7 @@ struct VoltlaneConnect: AsyncParsableCommand {
     name: [.customShort("N"), .long],
     help: """
       At the end of stdin, shut the sending side down as well. The relay then delivers what still comes, for 5 s \
-      unless it is configured otherwise, and ends the session's connection.
+      unless it is configured otherwise, and ends the connection.
       """)
   var halfClose = false
 

@@ -11,7 +11,9 @@ struct VoltlaneEcho: AsyncParsableCommand {
       It accepts the relay's connections, any number of them, until a signal stops it. Once it listens it says so on \
       stderr, with the port that it got where 0 was asked for.
 
-      Exit codes: 64 wrong usage, 69 the address cannot be listened on.
+      Exit codes:
+        64  wrong usage
+        69  the address cannot be listened on
       """)
 
   @Option(

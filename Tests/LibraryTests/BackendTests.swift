@@ -1,7 +1,9 @@
 import NIOCore
+import NIOPosix
 import Testing
-import VoltlaneBackend
 import VoltlaneWire
+
+@testable import VoltlaneBackend
 
 @Suite(.timeLimit(.minutes(1))) struct BackendTests {
   @Test func tellsWhatTheRelaySays() async throws {
@@ -133,10 +135,12 @@ import VoltlaneWire
 }
 
 /// A backend, its relay, and its events after the relay has connected.
-func start(maxPacketSize: Int = Wire.defaultMaxPacketSize) async throws -> (
-  backend: Backend, relay: BytePeer, events: BackendEvents.Iterator
-) {
-  let backend = try await Backend.listen(on: .tcp(host: "127.0.0.1", port: 0), maxPacketSize: maxPacketSize)
+func start(
+  maxPacketSize: Int = Wire.defaultMaxPacketSize, finishing: TimeAmount = BackendLimits.finishing
+) async throws -> (backend: Backend, relay: BytePeer, events: BackendEvents.Iterator) {
+  let backend = try await Backend.listen(
+    on: .tcp(host: "127.0.0.1", port: 0), maxPacketSize: maxPacketSize, group: MultiThreadedEventLoopGroup.singleton,
+    finishing: finishing)
   let relay = try await BytePeer.connect(to: backend.address)
   var iterator = backend.events.makeAsyncIterator()
   #expect(await connected(&iterator) == 1)

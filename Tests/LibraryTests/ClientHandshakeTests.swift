@@ -118,10 +118,13 @@ import VoltlaneWire
   }
 
   @Test func aSilentRelayTimesOut() async throws {
-    let relay = try await FakeRelay.start()
+    // The kernel takes the connection; on a busy machine even that may come too late, which is the same to the caller.
+    let listener = try await ByteListener.start()
     let timeout = Duration.milliseconds(30)
-    let half = Array(relay.greeting.dropLast(5))
-    #expect(try await relay.refusal(sending: half, timeout: timeout) == .timeout(timeout))
+    await #expect(throws: ClientError.timeout(timeout)) {
+      try await Client.connect(to: listener.endpoint, options: ClientOptions(connectTimeout: timeout))
+    }
+    await listener.stop()
   }
 
   @Test func nobodyListens() async throws {

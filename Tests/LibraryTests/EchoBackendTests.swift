@@ -86,6 +86,18 @@ import VoltlaneWire
     await echo.stop()
   }
 
+  @Test func aRelayThatFinishesFirstGetsEverything() async throws {
+    // A unix socket holds a few hundred KiB, so that most of this waits in the echo when the end comes.
+    let path = "/tmp/voltlane-echo-\(UInt64.random(in: 0 ... .max)).sock"
+    let echo = try await EchoBackend.listen(on: .unix(path: path))
+    let relay = try await BytePeer.connect(to: echo.address)
+    let packets = (0..<10).flatMap { tagged($0, .data, pattern(100_000)) }
+    try await relay.write(packets)
+    try await relay.finish()
+    #expect(await relay.readToEnd() == packets)
+    await echo.stop()
+  }
+
   @Test func doesNotReadWhileItCannotWrite() async throws {
     let channel = NIOAsyncTestingChannel()
     let reads = ReadCounter()

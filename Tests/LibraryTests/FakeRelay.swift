@@ -35,10 +35,9 @@ struct FakeRelay {
 
   /// The error with which connecting ends where the relay sends `bytes`, and then does `after`.
   func refusal(
-    sending bytes: [UInt8], timeout: Duration = .seconds(60), then after: (BytePeer) async throws -> Void = { _ in }
+    sending bytes: [UInt8], then after: (BytePeer) async throws -> Void = { _ in }
   ) async throws -> ClientError? {
-    async let connecting = Client.connect(
-      to: listener.endpoint, options: ClientOptions(connectTimeout: timeout))
+    async let connecting = Client.connect(to: listener.endpoint, options: patient)
     let peer = await listener.accept()
     try await peer.write(bytes)
     try await after(peer)

@@ -20,7 +20,7 @@ import VoltlaneNIO
   @Test func sendersShareTheBoundAndKeepTheirOrder() async throws {
     let (outbox, sender, receiver) = try await pair(limit: 100_000)
     let size = 3000
-    let count = 2000
+    let count = 500
     try await withThrowingTaskGroup(of: Void.self) { group in
       for task in 0..<4 {
         group.addTask {

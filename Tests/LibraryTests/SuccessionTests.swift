@@ -1,11 +1,12 @@
 import NIOCore
 import Testing
-import VoltlaneBackend
+
+@testable import VoltlaneBackend
 
 /// One connection after the other.
 @Suite(.timeLimit(.minutes(1))) struct SuccessionTests {
   @Test func theOldConnectionIsReadToItsEndFirst() async throws {
-    let (backend, old, events) = try await start()
+    let (backend, old, events) = try await start(finishing: .hours(1))
     var iterator = events
     let new = try await BytePeer.connect(to: backend.address)
     try await new.write(tagged(1, .data, [2]))
@@ -27,7 +28,7 @@ import VoltlaneBackend
   }
 
   @Test func anOldConnectionThatDoesNotEndIsDiscarded() async throws {
-    let (backend, old, events) = try await start()
+    let (backend, old, events) = try await start(finishing: .milliseconds(10))
     var iterator = events
     try await old.write(tagged(1, .data, [1]))
     #expect(await iterator.next() == .data(clientID: 1, ByteBuffer(bytes: [1])))
@@ -60,7 +61,7 @@ import VoltlaneBackend
   }
 
   @Test func whatAClosedConnectionHadSaidIsStillRead() async throws {
-    let (backend, old, events) = try await start()
+    let (backend, old, events) = try await start(finishing: .hours(1))
     var iterator = events
     for number in UInt8(2)...4 {
       let next = try await BytePeer.connect(to: backend.address)

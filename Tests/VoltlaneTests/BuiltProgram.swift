@@ -1,40 +1,48 @@
 import Foundation
 
-/// The built program, run as a process of its own.
+/// A built program of the package, run as a process of its own.
 struct BuiltProgram {
+  static let relay = BuiltProgram(name: "voltlane")
+  static let client = BuiltProgram(name: "voltlane-connect")
+
+  let name: String
+
   struct Outcome {
     var code: Int32
     var output: String
     var errors: String
   }
 
-  /// Beside the test bundle, which is the first argument of the test process that SwiftPM starts, or beside the
-  /// process.
-  static let path: URL? = {
+  /// Where SwiftPM puts programs: beside the test bundle, which is the first argument of the test process that it
+  /// starts, or beside the process.
+  static let folder: URL? = {
     let beside = [Bundle.main.executableURL] + CommandLine.arguments.map { URL(fileURLWithPath: $0) }
-    return beside.compactMap { $0?.deletingLastPathComponent().appendingPathComponent("voltlane") }
-      .first { FileManager.default.isExecutableFile(atPath: $0.path) }
+    return beside.compactMap { $0?.deletingLastPathComponent() }
+      .first { FileManager.default.isExecutableFile(atPath: $0.appendingPathComponent("voltlane").path) }
   }()
 
-  /// Runs it to its end.
-  static func run(_ arguments: [String]) throws -> Outcome {
-    try start(arguments).finish()
+  /// Runs it to its end, with `input` on its standard input.
+  func run(_ arguments: [String], input: String = "") throws -> Outcome {
+    let running = try start(arguments)
+    running.input.fileHandleForWriting.write(Data(input.utf8))
+    return running.finish()
   }
 
-  static func start(_ arguments: [String]) throws -> Running {
+  func start(_ arguments: [String]) throws -> Running {
     let process = Process()
-    process.executableURL = path
+    process.executableURL = Self.folder?.appendingPathComponent(name)
     process.arguments = arguments
-    let output = Pipe()
-    let errors = Pipe()
-    process.standardOutput = output
-    process.standardError = errors
+    let running = Running(process: process, input: Pipe(), output: Pipe(), errors: Pipe())
+    process.standardInput = running.input
+    process.standardOutput = running.output
+    process.standardError = running.errors
     try process.run()
-    return Running(process: process, output: output, errors: errors)
+    return running
   }
 
   struct Running {
     let process: Process
+    let input: Pipe
     let output: Pipe
     let errors: Pipe
 
@@ -53,8 +61,10 @@ struct BuiltProgram {
       kill(process.processIdentifier, signal)
     }
 
-    /// Waits for its end. What it writes is little, so that reading one pipe after the other cannot block it.
+    /// Ends its input and waits for its end. What it writes is little, so that reading one pipe after the other cannot
+    /// block it.
     func finish() -> Outcome {
+      try? input.fileHandleForWriting.close()
       let output = self.output.fileHandleForReading.readDataToEndOfFile()
       let errors = self.errors.fileHandleForReading.readDataToEndOfFile()
       process.waitUntilExit()

@@ -3,10 +3,10 @@ import Testing
 
 @testable import Voltlane
 
-@Suite(.enabled(if: BuiltProgram.path != nil, "the program stands beside the tests"))
+@Suite(.enabled(if: BuiltProgram.folder != nil, "the programs stand beside the tests"))
 struct BuiltProgramTests {
   @Test func help() throws {
-    let outcome = try BuiltProgram.run(["--help"])
+    let outcome = try BuiltProgram.relay.run(["--help"])
     #expect(outcome.code == 0)
     #expect(outcome.output.contains("USAGE: voltlane"))
     #expect(outcome.output.contains("--max-packet-size"))
@@ -14,7 +14,7 @@ struct BuiltProgramTests {
   }
 
   @Test func version() throws {
-    let outcome = try BuiltProgram.run(["--version"])
+    let outcome = try BuiltProgram.relay.run(["--version"])
     #expect(outcome.code == 0)
     #expect(outcome.output == "\(Version.current)\n")
   }
@@ -29,19 +29,83 @@ struct BuiltProgramTests {
     (["--bogus"], "Error: Unknown option '--bogus'"),
   ])
   func wrongValue(arguments: [String], message: String) throws {
-    let outcome = try BuiltProgram.run(arguments)
+    let outcome = try BuiltProgram.relay.run(arguments)
     #expect(outcome.code == 64)
     #expect(outcome.errors.contains(message), "\(outcome.errors)")
     #expect(outcome.output.isEmpty)
   }
 
+  @Test func unusableListenerIsSaid() throws {
+    let outcome = try BuiltProgram.relay.run(["--listen", "unix:/no/such/folder/socket"])
+    #expect(outcome.code == 1)
+    #expect(
+      outcome.errors.contains("critical cannot start: cannot listen on unix:/no/such/folder/socket: No such file"))
+  }
+
   @Test(arguments: [SIGTERM, SIGINT]) func signalEndsItInAnOrderlyWay(signal: Int32) throws {
-    let running = try BuiltProgram.start(["--listen", "127.0.0.1:0", "--backend", "echo"])
-    let started = running.log(until: "embedded echo")
-    #expect(started.contains("listening on "))
-    running.send(signal)
-    let outcome = running.finish()
+    let (relay, _) = try startRelay(["--backend", "echo"])
+    relay.send(signal)
+    let outcome = relay.finish()
     #expect(outcome.code == 0)
     #expect(outcome.errors.contains("draining"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("stopped"), "\(outcome.errors)")
+  }
+
+  @Test(arguments: [["--firehose-core", "shared"], ["--firehose-core", "own", "--shards", "2"]])
+  func packetsAreEchoed(arguments: [String]) throws {
+    let (relay, address) = try startRelay(["--backend", "echo"] + arguments)
+    let client = try BuiltProgram.client.run([address], input: "hello\nworld\n")
+    #expect(client.code == 0)
+    #expect(client.output == "hello\nworld\n", "\(client.errors)")
+    relay.send(SIGTERM)
+    #expect(relay.finish().code == 0)
+  }
+
+  /// The end of a session is owed to a backend that is not there, so the drain cannot finish.
+  @Test func secondSignalEndsItAtOnce() throws {
+    let (relay, address) = try startRelay(["--backend", "unix:/no/such/backend", "--shutdown-timeout", "1h"])
+    let client = try BuiltProgram.client.start([address])
+    #expect(client.log(until: "client id").contains("client id"))
+    relay.send(SIGTERM)
+    #expect(relay.log(until: "draining").contains("draining"))
+    relay.send(SIGINT)
+    let outcome = relay.finish()
+    #expect(outcome.code == 128 + SIGINT)
+    #expect(outcome.errors.contains("giving up"), "\(outcome.errors)")
+    _ = client.finish()
+  }
+
+  @Test func shutdownTimeoutEndsIt() throws {
+    let (relay, address) = try startRelay(["--backend", "unix:/no/such/backend", "--shutdown-timeout", "100ms"])
+    let client = try BuiltProgram.client.start([address])
+    #expect(client.log(until: "client id").contains("client id"))
+    relay.send(SIGTERM)
+    let outcome = relay.finish()
+    #expect(outcome.code == 0)
+    #expect(outcome.errors.contains("the time for the shutdown is over"), "\(outcome.errors)")
+    _ = client.finish()
+  }
+
+  /// Every thread, the echo backend's too, stays on the CPUs given.
+  @Test func cpusHoldEveryThread() throws {
+    let cpu = try #require(Machine.current().allowedCPUs.last)
+    let (relay, _) = try startRelay(["--backend", "echo", "--cpus", "\(cpu)", "--shards", "2"])
+    let tasks = "/proc/\(relay.process.processIdentifier)/task"
+    let threads = try FileManager.default.contentsOfDirectory(atPath: tasks)
+    #expect(threads.count > 2)
+    for thread in threads {
+      let status = System.contents(of: "\(tasks)/\(thread)/status") ?? ""
+      #expect(status.contains("Cpus_allowed_list:\t\(cpu)\n"))
+    }
+    relay.send(SIGTERM)
+    #expect(relay.finish().code == 0)
+  }
+
+  /// A relay on a free port, and where clients reach it.
+  private func startRelay(_ arguments: [String]) throws -> (BuiltProgram.Running, address: String) {
+    let relay = try BuiltProgram.relay.start(["--listen", "127.0.0.1:0"] + arguments)
+    let log = relay.log(until: "backend is ")
+    let line = try #require(log.split(separator: "\n").first { $0.contains("listening on ") }, "\(log)")
+    return (relay, String(try #require(line.split(separator: " ").last)))
   }
 }

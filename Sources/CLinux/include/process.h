@@ -7,12 +7,13 @@
 // returns a descriptor on which the two can be read.
 int voltlane_block_signals(void);
 
-// An event that one thread posts and another waits for: an eventfd.
-int voltlane_event_open(void);
-void voltlane_event_post(int event);
+// Waits for a blocked signal, for `descriptor` to become readable, or for `milliseconds` to pass (-1: for ever).
+// Returns the signal's number, VOLTLANE_READABLE or VOLTLANE_TIMEOUT.
+enum { VOLTLANE_READABLE = 0, VOLTLANE_TIMEOUT = -1 };
+int voltlane_wait(int signals, int descriptor, int milliseconds);
 
-// Waits for a blocked signal or for the event. Returns the signal's number, or 0 for the event.
-int voltlane_wait(int signals, int event);
+// Lets the calling thread, and those that it starts from now on, run on these CPUs alone.
+int voltlane_run_on(const int *cpus, int count);
 
 // The first CPU above `cpu` on which this process may run, or -1 where there is none. Begin with -1.
 int voltlane_next_allowed_cpu(int cpu);

@@ -18,8 +18,10 @@ static inline long voltlane_receive(int socket, void *bytes, unsigned long count
   return n < 0 ? -(long)errno : n;
 }
 
-static inline long voltlane_receive_vectors(int socket, struct iovec *vectors, int count) {
-  struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (unsigned long)count};
+static inline long voltlane_receive_two(int socket, void *first, unsigned long first_count, void *second,
+                                        unsigned long second_count) {
+  struct iovec vectors[2] = {{.iov_base = first, .iov_len = first_count}, {.iov_base = second, .iov_len = second_count}};
+  struct msghdr message = {.msg_iov = vectors, .msg_iovlen = 2};
   long n = recvmsg(socket, &message, MSG_DONTWAIT);
   return n < 0 ? -(long)errno : n;
 }

@@ -13,8 +13,8 @@ public struct RelayConfiguration: Sendable {
   /// Which thread hosts the firehose.
   public var firehoseCore = FirehoseCore.shared
 
-  /// Where threads are pinned, in this order: the shards, then the firehose where it has its own thread, starting anew
-  /// where there are more threads than CPUs. Empty: nothing is pinned, the kernel places the threads.
+  /// With a CPU for each, the shards are pinned to these in this order, then the firehose where it has its own thread.
+  /// With fewer, nothing is pinned: two threads that share a CPU would wait for each other. Empty: nothing is pinned.
   public var cpus: [Int] = []
 
   /// Threads that check keys, derive session keys and seal and open challenges.

@@ -24,7 +24,11 @@ protocol Kernel: ~Copyable {
   mutating func poll()
 
   mutating func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int
-  mutating func receive(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int
+  /// One receive into two places, the first of which may have no room.
+  mutating func receive(
+    _ socket: Int32, _ first: UnsafeMutableRawPointer, _ firstCount: Int, _ second: UnsafeMutableRawPointer,
+    _ secondCount: Int
+  ) -> Int
   mutating func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int
   mutating func send(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int
 

@@ -149,8 +149,11 @@ struct RingKernel: Kernel, ~Copyable {
     voltlane_receive(socket, bytes, UInt(count))
   }
 
-  mutating func receive(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int {
-    voltlane_receive_vectors(socket, vectors, Int32(vectorCount))
+  mutating func receive(
+    _ socket: Int32, _ first: UnsafeMutableRawPointer, _ firstCount: Int, _ second: UnsafeMutableRawPointer,
+    _ secondCount: Int
+  ) -> Int {
+    voltlane_receive_two(socket, first, UInt(firstCount), second, UInt(secondCount))
   }
 
   @inline(__always)

@@ -26,7 +26,7 @@ struct SharedWord: @unchecked Sendable {
   }
 
   func add(_ value: Int) {
-    word.pointee.add(UInt64(bitPattern: Int64(value)), ordering: .acquiringAndReleasing)
+    word.pointee.wrappingAdd(UInt64(bitPattern: Int64(value)), ordering: .acquiringAndReleasing)
   }
 
   // MARK: Flags between two threads

@@ -76,9 +76,19 @@ struct UplinkProducer: ~Copyable {
     tail &+= UInt64(UplinkProducer.headerSize &+ count)
   }
 
-  /// Writes one tagged packet whose data stays in `buffer`, which now belongs to the lane.
-  mutating func append(id: UInt64, flag: PacketFlag, reference buffer: PacketBuffer) {
-    _ = writeHeader(id: id, flag: flag, Int(buffer.count))
+  /// Writes one data packet whose data stands in two pieces.
+  mutating func append(
+    id: UInt64, _ first: UnsafeRawPointer, _ firstCount: Int, _ second: UnsafeRawPointer, _ secondCount: Int
+  ) {
+    let data = writeHeader(id: id, flag: .data, firstCount &+ secondCount) + UplinkProducer.headerSize
+    memcpy(data, first, firstCount)
+    memcpy(data + firstCount, second, secondCount)
+    tail &+= UInt64(UplinkProducer.headerSize &+ firstCount &+ secondCount)
+  }
+
+  /// Writes one data packet whose data stays in `buffer`, which now belongs to the lane.
+  mutating func append(id: UInt64, reference buffer: PacketBuffer) {
+    _ = writeHeader(id: id, flag: .data, Int(buffer.count))
     tail &+= UInt64(UplinkProducer.headerSize)
     references.push(PacketReference(position: tail, buffer: buffer))
   }

@@ -10,6 +10,9 @@ struct PacketBuffer: BitwiseCopyable {
   var count: UInt32
   private(set) var capacity: UInt32
 
+  /// Where the next byte goes.
+  var end: UnsafeMutableRawPointer { bytes + Int(count) }
+
   /// An empty buffer. The budget is charged whether or not it has room: the caller ends the largest if it has not.
   init(capacity: Int, _ budget: AssemblyBudget) {
     guard let bytes = malloc(capacity) else { fatalError("out of memory for \(capacity) bytes") }
@@ -24,6 +27,13 @@ struct PacketBuffer: BitwiseCopyable {
     self.init(capacity: capacity, budget)
     memcpy(bytes, source, byteCount)
     count = UInt32(byteCount)
+  }
+
+  /// Appends bytes that fit.
+  mutating func append(_ source: UnsafeRawPointer, _ byteCount: Int) {
+    precondition(Int(capacity - count) >= byteCount)
+    memcpy(end, source, byteCount)
+    count += UInt32(byteCount)
   }
 
   /// Makes it hold `capacity` bytes.

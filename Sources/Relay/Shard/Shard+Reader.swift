@@ -143,7 +143,8 @@ extension Shard {
     max(1, min(size, max(2 &* had, Limits.firstUnfinishedCapacity)))
   }
 
-  /// Goes on with an unfinished packet: into its own buffer, and behind its end into the shared one.
+  /// Goes on with an unfinished packet, in one receive: what fits goes into its own buffer, and what does not, or comes
+  /// behind it, into the shared one.
   @inline(never)
   private mutating func readOn<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
     let connection = connections[index]
@@ -151,59 +152,61 @@ extension Shard {
       takeStash(index, &kernel)
       return 0
     }
-    growUnfinished(index, &kernel)
-    // Growing can have ended this very client, as the largest.
-    guard connection.pointee.phase == .attached, let buffer = connection.pointee.unfinished else { return 0 }
-    let declared = Int(connection.pointee.declared)
-    let missing = declared &- Int(buffer.count)
-    let space = min(Int(buffer.capacity) &- Int(buffer.count), missing)
-    var vectors = InlineArray<2, iovec>(repeating: iovec())
-    vectors[0] = iovec(iov_base: buffer.bytes + Int(buffer.count), iov_len: space)
-    let behind = space == missing ? max(0, readLimit() &- Limits.largestCopied) : 0
-    vectors[1] = iovec(iov_base: readBuffer.start, iov_len: behind)
-    var span = vectors.mutableSpan
-    let received = span.withUnsafeMutableBufferPointer {
-      kernel.receive(connection.pointee.socket, $0.baseAddress!, vectorCount: behind > 0 ? 2 : 1)
-    }
+    let buffer = connection.pointee.unfinished!
+    let missing = Int(connection.pointee.declared) &- Int(buffer.count)
+    let own = min(Int(buffer.capacity) &- Int(buffer.count), missing)
+    let shared = readLimit() &- Limits.largestCopied
+    let received = kernel.receive(
+      connection.pointee.socket, buffer.end, own, readBuffer.start, shared)
     guard received > 0 else {
       receivedNothing(index, received, &kernel)
       return 0
     }
-    if received == space &+ behind || connection.pointee.flags.contains(.hungUp) { ready.append(index, connections) }
-    connection.pointee.unfinished!.count &+= UInt32(min(received, space))
+    if received == own &+ shared || connection.pointee.flags.contains(.hungUp) { ready.append(index, connections) }
+    let inOwn = min(received, own)
+    connection.pointee.unfinished!.count &+= UInt32(inOwn)
+    // How much of what came into the shared buffer still belongs to the packet.
+    let rest = min(received, missing) &- inOwn
     if received >= missing {
-      finishPacket(index)
-      if received > missing { takePackets(index, readBuffer.start, received &- missing, goesOn: false, &kernel) }
+      finishPacket(index, rest)
+      takePackets(
+        index, readBuffer.start + rest, received &- inOwn &- rest, goesOn: false, &kernel)
+    } else if rest > 0 {
+      extendUnfinished(index, rest)
+      unfinishedGrew(&kernel)
     }
     return received
   }
 
-  private mutating func growUnfinished<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+  /// Appends the first `count` bytes of the shared buffer to the unfinished packet, whose buffer grows for them.
+  private mutating func extendUnfinished(_ index: UInt32, _ count: Int) {
     let connection = connections[index]
-    let buffer = connection.pointee.unfinished!
-    guard buffer.count == buffer.capacity else { return }
     unfinished.remove(index, connections)
+    let had = Int(connection.pointee.unfinished!.count) &+ count
     connection.pointee.unfinished!.grow(
-      to: unfinishedCapacity(had: Int(buffer.count), of: Int(connection.pointee.declared)), budget)
+      to: unfinishedCapacity(had: had, of: Int(connection.pointee.declared)), budget)
+    connection.pointee.unfinished!.append(readBuffer.start, count)
     unfinished.add(index, connections)
-    unfinishedGrew(&kernel)
   }
 
-  /// The unfinished packet is whole: it crosses the lane, copied where it is small.
-  private mutating func finishPacket(_ index: UInt32) {
+  /// The unfinished packet is whole with the first `rest` bytes of the shared buffer: it crosses the lane, copied where
+  /// it is small.
+  private mutating func finishPacket(_ index: UInt32, _ rest: Int) {
     let connection = connections[index]
-    let buffer = connection.pointee.unfinished!
     let id = sessions[connection.pointee.session].pointee.id
+    let size = Int(connection.pointee.declared)
+    if size > Limits.largestCopied, rest > 0 { extendUnfinished(index, rest) }
+    let buffer = connection.pointee.unfinished!
     unfinished.remove(index, connections)
     connection.pointee.unfinished = nil
     connection.pointee.deadline = .max
     counters.add(.packetsUp)
-    counters.add(.bytesUp, Int(buffer.count))
-    if Int(buffer.count) <= Limits.largestCopied {
-      uplink.append(id: id, flag: .data, buffer.bytes, Int(buffer.count))
+    counters.add(.bytesUp, size)
+    if size <= Limits.largestCopied {
+      uplink.append(id: id, buffer.bytes, Int(buffer.count), readBuffer.start, rest)
       buffer.free(budget)
     } else {
-      uplink.append(id: id, flag: .data, reference: buffer)
+      uplink.append(id: id, reference: buffer)
     }
     budget.publishLargest(unfinished.largestClass, of: self.index)
   }

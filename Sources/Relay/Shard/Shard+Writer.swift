@@ -93,7 +93,7 @@ extension Shard {
         queueSend(index, downlinkMemory[descriptor.pointee.position], count, &kernel)
       } else if queues, count <= gather.capacity &- gathered, averagesSmall(connection.pointee) {
         let bytes = gather.start + gathered
-        copyInbox(connection.pointee, to: bytes)
+        gather.copy(downlink, downlinkMemory, connection.pointee.inboxFirst, connection.pointee.inboxCount, to: bytes)
         gathered &+= count
         queueSend(index, bytes, count, &kernel)
       } else {
@@ -118,50 +118,23 @@ extension Shard {
       .send(connections[index].pointee.socket, bytes, count: count), connections.token(.clientSent, index))
   }
 
-  /// Copies all packets of a connection's list, one behind the other.
-  @inline(__always)
-  private func copyInbox(_ connection: Connection, to target: UnsafeMutableRawPointer) {
-    var position = connection.inboxFirst
-    var end = target
-    for _ in 0..<connection.inboxCount {
-      let descriptor = downlink.taken(position)
-      memcpy(end, downlinkMemory[descriptor.pointee.position], descriptor.pointee.byteCount)
-      end += descriptor.pointee.byteCount
-      position = descriptor.pointee.next
-    }
-  }
-
-  /// Sends a connection's list directly: runs of small packets put together, large ones from where they are. `used`
-  /// bytes of the gather buffer belong to queued sends.
+  /// Sends a connection's list directly, in as few calls as may be: runs of small packets put together, large ones from
+  /// where they are. `used` bytes of the gather buffer belong to queued sends.
   private mutating func sendInbox<K: Kernel & ~Copyable>(_ index: UInt32, behind used: Int, _ kernel: inout K) {
     let connection = connections[index]
     let socket = connection.pointee.socket
-    let room = gather.capacity &- used
     var position = connection.pointee.inboxFirst
     var left = connection.pointee.inboxCount
     while left > 0 {
-      let runStart = position
-      let runLeft = left
-      let first = downlink.taken(position).pointee
-      var bytes = downlinkMemory[first.position]
-      var count = first.byteCount
-      position = first.next
-      left &-= 1
-      if left > 0, count <= Limits.largestGathered, count <= room {
-        bytes = gather.start + used
-        memcpy(bytes, downlinkMemory[first.position], count)
-        while left > 0 {
-          let next = downlink.taken(position).pointee
-          guard next.byteCount <= Limits.largestGathered, count &+ next.byteCount <= room else { break }
-          memcpy(bytes + count, downlinkMemory[next.position], next.byteCount)
-          count &+= next.byteCount
-          position = next.next
-          left &-= 1
-        }
-      }
-      let sent = kernel.send(socket, bytes, count)
+      let start = position
+      let startLeft = left
+      let count = gather.collect(downlink, downlinkMemory, &position, &left, behind: used)
+      let sent =
+        gather.vectorCount == 1
+        ? kernel.send(socket, gather.vectors[0].iov_base, count)
+        : kernel.send(socket, gather.vectors, vectorCount: gather.vectorCount)
       if sent != count {
-        return keepUnsent(index, from: runStart, left: runLeft, result: sent, &kernel)
+        return keepUnsent(index, from: start, left: startLeft, result: sent, &kernel)
       }
     }
     connection.pointee.inboxCount = 0

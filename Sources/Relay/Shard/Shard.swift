@@ -71,7 +71,7 @@ struct Shard: ~Copyable {
   /// Where clients are read into, behind room for the start of a packet that came before.
   let readBuffer: ReadBuffer
   /// Where packets for one client are put together.
-  let gather: GatherBuffer
+  var gather: GatherBuffer
   /// Connections with something to send in this turn.
   let dirty: SlotList
   var sendsOutstanding = 0

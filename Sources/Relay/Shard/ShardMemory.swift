@@ -1,5 +1,3 @@
-import VoltlaneWire
-
 /// Where a shard reads clients into. `start` has room before it, for the start of a packet that came with an earlier
 /// read, so that a packet is parsed in one piece.
 struct ReadBuffer {
@@ -25,28 +23,6 @@ struct ReadBuffer {
 
   init(_ arena: Arena) {
     base = arena.allocate(byteCount: ReadBuffer.front + Limits.readSize)
-  }
-}
-
-/// Where a shard puts packets for one client together. Sends from here have completed before it is used again.
-struct GatherBuffer {
-  let start: UnsafeMutableRawPointer
-  let capacity = Limits.gather
-  private let handshake: UnsafeMutableRawPointer
-
-  init(_ arena: Arena) {
-    start = arena.allocate(byteCount: Limits.gather)
-    handshake = arena.allocate(byteCount: Wire.sizePrefix + Wire.maxHandshakePacket)
-  }
-}
-
-extension GatherBuffer {
-  /// Puts a handshake packet where it can be sent from, until the next one.
-  func place(_ packet: FramedHandshakePacket) -> UnsafeMutableRawPointer {
-    for offset in 0..<packet.byteCount {
-      handshake.storeBytes(of: packet[offset], toByteOffset: offset, as: UInt8.self)
-    }
-    return handshake
   }
 }
 

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 
 /// The system calls of the program, with unsafe code: the pointers that are passed are to local arrays, of the count
 /// passed with them, and are not kept by the callee.
@@ -12,6 +13,18 @@ enum System {
       cpu = voltlane_next_allowed_cpu(cpu)
     }
     return cpus
+  }
+
+  /// Keeps this thread, and those that it starts from now on, on `cpus`. Throws where the kernel refuses.
+  static func run(on cpus: [Int]) throws(StartError) {
+    let numbers = cpus.map { Int32($0) }
+    let result = unsafe voltlane_run_on(numbers, Int32(numbers.count))
+    guard result == 0 else { throw StartError(doing: "running on CPUs \(CPUList(cpus: cpus))", errno: -result) }
+  }
+
+  /// What an error number of the system means.
+  static func message(_ errno: Int32) -> String {
+    unsafe String(cString: strerror(errno))
   }
 
   /// Bytes of the machine's memory.

@@ -33,7 +33,10 @@ enum Settings {
   static let cpus = Setting(
     name: "cpus", placeholder: "LIST|auto", standard: "auto",
     allowed: "auto, or numbers and ranges such as 0,2-5 of CPUs on which this process may run",
-    summary: "CPUs that threads are pinned to, in this order. 'auto': no thread is pinned.",
+    summary: """
+      CPUs that the relay runs on. With one for each shard and the firehose, each is pinned to its own, in this order. \
+      'auto': all that are allowed, and nothing is pinned.
+      """,
     read: automatic { text throws(Refusal) in try CPUList(text) })
 
   static let handshakeWorkers = Setting(

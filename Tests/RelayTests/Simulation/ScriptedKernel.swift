@@ -43,20 +43,16 @@ struct ScriptedKernel: Kernel, ~Copyable {
     simulation.receive(socket, bytes, count)
   }
 
-  mutating func receive(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int {
-    var total = 0
-    for index in 0..<vectorCount {
-      let vector = vectors[index]
-      let count = simulation.receive(socket, vector.iov_base, vector.iov_len)
-      guard count > 0 else {
-        guard total > 0 else { return count }
-        simulation.remind(socket)
-        break
-      }
-      total += count
-      if count < vector.iov_len { break }
-    }
-    return total
+  mutating func receive(
+    _ socket: Int32, _ first: UnsafeMutableRawPointer, _ firstCount: Int, _ second: UnsafeMutableRawPointer,
+    _ secondCount: Int
+  ) -> Int {
+    guard firstCount > 0 else { return simulation.receive(socket, second, secondCount) }
+    let count = simulation.receive(socket, first, firstCount)
+    guard count == firstCount, secondCount > 0, simulation.socket(socket).available > 0 else { return count }
+    let more = simulation.receive(socket, second, secondCount)
+    if more <= 0 { simulation.remind(socket) }
+    return count + max(0, more)
   }
 
   mutating func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {

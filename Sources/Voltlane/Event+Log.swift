@@ -1,0 +1,62 @@
+import Logging
+import Relay
+
+/// How the relay's events read in the log.
+extension Event {
+  var logged: (message: Logger.Message, metadata: Logger.Metadata?) {
+    switch self {
+    case .backendConnected: ("backend connected", nil)
+    case .backendLost(errno: 0): ("backend lost: it closed the connection; dialling again", nil)
+    case .backendLost(let errno): ("backend lost: \(System.message(errno)); dialling again", nil)
+    case .backendDialFailed(let errno): ("backend not reached: \(System.message(errno)); dialling again", nil)
+    case .backendUnresolved: ("backend not reached: its name has no address; looking it up again", nil)
+    case .backendOversized(let size):
+      ("backend lost: it sent a packet above the maximum; dialling again", ["size": "\(size)"])
+    case .backendMalformed(let what, let count):
+      ("packets of the backend skipped: \(what.logged)", ["count": "\(count)"])
+    case .sessionStarted(let id): ("session started", ["id": "\(hexadecimal(id))"])
+    case .sessionEnded(let id, let reason): ("session ended: \(reason.text)", ["id": "\(hexadecimal(id))"])
+    case .handshakesRefused(let count): ("handshakes refused", ["count": "\(count)"])
+    case .acceptPaused(let errno): ("accepting paused: \(System.message(errno))", nil)
+    case .budgetExceeded(let id):
+      ("unfinished packets exceed the assembly budget: the client with the largest ends", ["id": "\(hexadecimal(id))"])
+    case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": "\(count)"])
+    }
+  }
+
+  private func hexadecimal(_ id: UInt64) -> String {
+    let digits = String(id, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+}
+
+extension Event.MalformedPacket {
+  fileprivate var logged: String {
+    switch self {
+    case .tooShort: "shorter than a tag"
+    case .unknownFlag: "unknown flag"
+    case .wrongDirection: "a flag for the other direction"
+    }
+  }
+}
+
+extension Event.Level {
+  var logged: Logger.Level {
+    switch self {
+    case .debug: .debug
+    case .info: .info
+    case .warning: .warning
+    case .error: .error
+    }
+  }
+
+  /// The events that are wanted in a log of `level`.
+  init(_ level: Logger.Level) {
+    switch level {
+    case .trace, .debug: self = .debug
+    case .info, .notice: self = .info
+    case .warning: self = .warning
+    case .error, .critical: self = .error
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import Logging
+import Relay
+import Testing
+
+@testable import Voltlane
+
+@Suite struct EventLogTests {
+  @Test(
+    arguments: [
+      (.backendConnected, "backend connected", nil),
+      (.backendLost(errno: 0), "backend lost: it closed the connection; dialling again", nil),
+      (.backendLost(errno: 104), "backend lost: Connection reset by peer; dialling again", nil),
+      (.backendOversized(size: 9), "backend lost: it sent a packet above the maximum; dialling again", ["size": "9"]),
+      (.sessionStarted(id: 7), "session started", ["id": "0000000000000007"]),
+      (.sessionEnded(id: .max, .bufferOverflow), "session ended: buffer overflow", ["id": "ffffffffffffffff"]),
+      (
+        .backendMalformed(.unknownFlag, count: 3), "packets of the backend skipped: unknown flag", ["count": "3"]
+      ),
+    ] as [(Event, String, Logger.Metadata?)])
+  func text(event: Event, message: String, metadata: Logger.Metadata?) {
+    let logged = event.logged
+    #expect("\(logged.message)" == message)
+    #expect(logged.metadata == metadata)
+  }
+}
