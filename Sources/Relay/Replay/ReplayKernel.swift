@@ -53,7 +53,10 @@ struct ReplayKernel: Kernel, ~Copyable {
   }
 
   @inline(never)
-  mutating func receive(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int {
+  mutating func receive(
+    _ socket: Int32, _ first: UnsafeMutableRawPointer, _ firstCount: Int, _ second: UnsafeMutableRawPointer,
+    _ secondCount: Int
+  ) -> Int {
     fatalError("the replay sends whole packets")
   }
 
