@@ -20,7 +20,7 @@ struct ReplayKernel: Kernel, ~Copyable {
 
   deinit { batch.deallocate() }
 
-  @inline(never) func isDone() -> Bool { script.isDone }
+  @inline(never) mutating func isDone() -> Bool { script.isDone }
   @inline(never) func bytesOut() -> Int { script.bytesOut }
 
   @inline(never)

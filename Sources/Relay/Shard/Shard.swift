@@ -115,7 +115,7 @@ struct Shard: ~Copyable {
 
   /// When the shard has to be called again at the latest.
   mutating func nextDeadline() -> UInt64 {
-    var deadline = min(wheel.nextDeadline, acceptResumes)
+    var deadline = min(wheel.nextDeadline(), acceptResumes)
     if case .reading(let until) = drain { deadline = min(deadline, until) }
     return deadline
   }
