@@ -46,15 +46,15 @@ extension Firehose {
       guard read &- parsed >= wireBytes else { break }
       switch Firehose.decode(memory.span(at: parsed &+ UInt64(Wire.sizePrefix), size)) {
       case .packet(let tag):
-        let lane = ids.place(of: tag.clientID).shard
+        let place = ids.place(of: tag.clientID)
         // An id that no shard has is no session's: any shard says so.
-        let owner = lane < lanes.count ? lane : 0
-        guard lanes[owner].downlink.room() > 0 else {
+        let owner = place.shard < lanes.count ? place.shard : 0
+        guard lanes[owner].downlink.hasRoom() else {
           stalledLane = owner
           publish(&kernel)
           return false
         }
-        pass(tag, size, to: owner)
+        pass(tag, size, to: owner, place.slot)
       case .malformed(let what):
         skip(what, &kernel)
       }
@@ -84,14 +84,15 @@ extension Firehose {
 
   /// Puts the packet at `parsed` into a lane, with the client's size prefix written over the end of its tag.
   @inline(__always)
-  private mutating func pass(_ tag: Tag, _ size: Int, to lane: Int) {
+  private mutating func pass(_ tag: Tag, _ size: Int, to lane: Int, _ slot: UInt32) {
     let position = parsed &+ UInt64(Wire.tag)
     if tag.flag == .kick {
-      lanes[lane].downlink.push(Descriptor(kick: tag.clientID, position: position))
+      lanes[lane].downlink.push(Descriptor(kick: tag.clientID, slot: slot, position: position))
     } else {
       let dataCount = size &- Wire.tag
       memory[position].storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
-      lanes[lane].downlink.push(Descriptor(position: position, clientID: tag.clientID, dataCount: dataCount))
+      lanes[lane].downlink.push(
+        Descriptor(position: position, clientID: tag.clientID, slot: slot, dataCount: dataCount))
     }
   }
 
@@ -123,9 +124,9 @@ extension Firehose {
   /// Whether shards have taken enough that the backend may be read. Where not, asks to be woken by those that hold
   /// packets.
   mutating func canReceive() -> Bool {
-    if let stalledLane, lanes[stalledLane].downlink.room() == 0 {
+    if let stalledLane, !lanes[stalledLane].downlink.hasRoom() {
       lanes[stalledLane].downlink.announceWaits()
-      return lanes[stalledLane].downlink.room() > 0
+      return lanes[stalledLane].downlink.hasRoom()
     }
     if parsed &- oldestHeld() < UInt64(Limits.downlinkWindow) { return true }
     for lane in 0..<lanes.count { lanes[lane].downlink.announceWaits() }

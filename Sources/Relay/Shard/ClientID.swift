@@ -50,7 +50,7 @@ struct ClientIDs: Sendable {
   @inline(__always)
   func place(of id: UInt64) -> (shard: Int, slot: UInt32) {
     let cell = (id ^ mask(id >> Limits.cellBits)) & ClientIDs.cellMask
-    return (Int(cell >> slotBits), UInt32(truncatingIfNeeded: cell & (1 << slotBits &- 1)))
+    return (Int(truncatingIfNeeded: cell &>> slotBits), UInt32(truncatingIfNeeded: cell & (1 &<< slotBits &- 1)))
   }
 
   @inline(__always)

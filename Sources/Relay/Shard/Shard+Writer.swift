@@ -16,7 +16,7 @@ extension Shard {
       let position = UInt32(truncatingIfNeeded: downlink.cursor)
       let descriptor = downlink.take()
       share &-= descriptor.byteCount
-      guard let slot = sessions.find(descriptor.clientID) else {
+      guard let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else {
         answerUnknown(descriptor.clientID)
         continue
       }
