@@ -171,6 +171,7 @@ struct Shard: ~Copyable {
   }
 
   /// The answer to a packet for an id that is not a session. Takes only room that nothing else is kept for.
+  @inline(never)
   mutating func answerUnknown(_ id: UInt64) {
     counters.add(.packetsUnknownClient)
     guard uplink.room(for: Limits.uplinkReserve) >= Limits.uplinkReserve, sessions.firstOwed == nil else {
