@@ -68,6 +68,13 @@ struct Rig {
     firehose = try backend.accept()
   }
 
+  /// The same rig with the relay's next connection.
+  init(_ rig: Rig, firehose: Firehose) {
+    backend = rig.backend
+    test = rig.test
+    self.firehose = firehose
+  }
+
   /// Checks that `client` still has its packets carried both ways.
   func roundTrip(_ client: RawClient, _ data: [UInt8] = [1, 2, 3]) throws -> Bool {
     try client.send(data)
