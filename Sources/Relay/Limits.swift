@@ -80,6 +80,9 @@ enum Limits {
   /// 1,000 clients of 64 B cost 6.6 us a round trip with direct sends, 5.1 us so.
   static let queuedSendsFrom = 10
 
+  /// Sockets on their way between two shards, at most: clients that come back to another shard than their session's.
+  static let shardLane = 256
+
   // MARK: Handshakes
 
   /// Jobs of one shard that wait at one worker.
@@ -95,9 +98,6 @@ enum Limits {
 
   /// How long a socket that is being closed waits for the client's FIN. The protocol's number.
   static let closeTimeout = 5 * second
-
-  /// How long a client that shut its sending side is still written to. The protocol's number.
-  static let halfCloseTimeout = 5 * second
 
   /// At the relay's end, how long clients are read that never stop sending; others are read to the last byte.
   static let drainReading = second

@@ -18,7 +18,7 @@ struct RelayParts {
   let counters: [Counters]
   let events: [RecordLane<Event>]
   let ids: ClientIDs
-  let budget: AssemblyBudget
+  let budget: SharedBudget
   private let roles: [Roles]
 
   /// `random` gives the secrets of the client ids.
@@ -45,7 +45,7 @@ struct RelayParts {
     counters = threads.map { _ in Counters(arena) }
     events = threads.map { _ in RecordLane<Event>(arena, capacity: Limits.eventLane) }
     ids = ClientIDs(shards: shards, random: random)
-    budget = AssemblyBudget(arena, limit: configuration.assemblyBudget, shards: shards)
+    budget = SharedBudget(arena, limit: configuration.assemblyBudget, shards: shards)
     roles = bells.map(Roles.init)
 
     let shardBells = (0..<shards).map { shard in bells[threads.firstIndex { $0.shard == shard }!] }

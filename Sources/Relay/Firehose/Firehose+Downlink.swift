@@ -68,7 +68,7 @@ extension Firehose {
   private mutating func passPackets() -> Obstacle {
     while read &- parsed >= UInt64(Wire.sizePrefix) {
       let size = Int(UInt32(littleEndian: memory[parsed].loadUnaligned(as: UInt32.self)))
-      guard size <= maxTaggedPacket else { return .oversized(size: size) }
+      guard size <= settings.maxTaggedPacket else { return .oversized(size: size) }
       let wireBytes = UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
       guard read &- parsed >= wireBytes else { break }
       guard let tag = try? Tag.decode(memory.span(at: parsed &+ UInt64(Wire.sizePrefix), size), from: .backend) else {
@@ -89,7 +89,7 @@ extension Firehose {
   private mutating func pass(_ tag: Tag, _ size: Int, to lane: Int, _ slot: UInt32) {
     let position = parsed &+ UInt64(Wire.tag)
     if tag.flag == .kick {
-      lanes[lane].downlink.push(Descriptor(kick: tag.clientID, slot: slot, position: position))
+      lanes[lane].downlink.push(Descriptor(.kick, tag.clientID, slot: slot, position: position))
     } else {
       let dataCount = size &- Wire.tag
       memory[position].storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)

@@ -9,24 +9,35 @@
 struct Descriptor: BitwiseCopyable {
   let position: UInt64
   let clientID: UInt64
-  private let lengthAndKick: UInt32
+  private let lengthAndKind: UInt32
   private var slotOrNext: UInt32
 
-  private static let kickBit: UInt32 = 1 << 31
+  /// What the shard is told. The packet's length is below 2^30.
+  enum Kind: UInt32 {
+    case data = 0
+    case kick = 0x4000_0000
+    /// The backend's connection died twice within a packet of this client's: the packet is gone, and its client ends.
+    case refused = 0x8000_0000
+  }
+
+  /// Bytes from a packet's start in the memory to its `position`.
+  static let tagBefore = 9
+
+  private static let kindBits: UInt32 = 0xc000_0000
 
   /// A packet of `dataCount` bytes whose client header is at `position`.
   init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int) {
     self.position = position
     self.clientID = clientID
     slotOrNext = slot
-    lengthAndKick = UInt32(truncatingIfNeeded: dataCount)
+    lengthAndKind = UInt32(truncatingIfNeeded: dataCount)
   }
 
-  init(kick clientID: UInt64, slot: UInt32, position: UInt64) {
+  init(_ kind: Kind, _ clientID: UInt64, slot: UInt32, position: UInt64) {
     self.position = position
     self.clientID = clientID
     slotOrNext = slot
-    lengthAndKick = Descriptor.kickBit
+    lengthAndKind = kind.rawValue
   }
 
   /// The slot that the id names in its shard: the firehose had to work it out to find the shard.
@@ -38,9 +49,10 @@ struct Descriptor: BitwiseCopyable {
     set { slotOrNext = newValue }
   }
 
-  @inline(__always) var isKick: Bool { lengthAndKick & Descriptor.kickBit != 0 }
+  @inline(__always) var isData: Bool { lengthAndKind & Descriptor.kindBits == 0 }
+  var kind: Kind { Kind(rawValue: lengthAndKind & Descriptor.kindBits) ?? .data }
   /// Bytes of the packet with the client's header.
-  @inline(__always) var byteCount: Int { Int(lengthAndKick & ~Descriptor.kickBit) &+ 4 }
+  @inline(__always) var byteCount: Int { Int(lengthAndKind & ~Descriptor.kindBits) &+ 4 }
 }
 
 /// What was read from the backend: a ring that is mapped twice, so that every packet lies in one piece and an

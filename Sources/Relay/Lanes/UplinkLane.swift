@@ -76,6 +76,12 @@ struct UplinkProducer: ~Copyable {
     tail &+= UInt64(UplinkProducer.headerSize &+ count)
   }
 
+  /// Writes one tagged packet without data.
+  mutating func append(id: UInt64, flag: PacketFlag) {
+    _ = writeHeader(id: id, flag: flag, 0)
+    tail &+= UInt64(UplinkProducer.headerSize)
+  }
+
   /// Writes one data packet whose data stands in two pieces.
   mutating func append(
     id: UInt64, _ first: UnsafeRawPointer, _ firstCount: Int, _ second: UnsafeRawPointer, _ secondCount: Int
@@ -96,10 +102,16 @@ struct UplinkProducer: ~Copyable {
   @inline(__always)
   private func writeHeader(id: UInt64, flag: PacketFlag, _ count: Int) -> UnsafeMutableRawPointer {
     let header = base + Int(truncatingIfNeeded: tail & (capacity &- 1))
+    UplinkProducer.writeHeader(at: header, id: id, flag: flag, count)
+    return header
+  }
+
+  /// Writes the size prefix and the tag of a packet with `count` bytes of data.
+  @inline(__always)
+  static func writeHeader(at header: UnsafeMutableRawPointer, id: UInt64, flag: PacketFlag, _ count: Int) {
     header.storeBytes(of: UInt32(truncatingIfNeeded: count &+ Wire.tag).littleEndian, as: UInt32.self)
     header.storeBytes(of: id.littleEndian, toByteOffset: 4, as: UInt64.self)
     header.storeBytes(of: flag.rawValue, toByteOffset: 12, as: UInt8.self)
-    return header
   }
 
   /// Shows the firehose what was appended, once for many packets: publishing each costs 60-85 ns between cores, once
@@ -180,7 +192,7 @@ struct UplinkConsumer: ~Copyable {
   /// Takes note that `sent` more bytes, of this lane's or later ones', were handed to the socket. Returns what is left
   /// of them for the lanes gathered after this one.
   @inline(__always)
-  mutating func advance(_ sent: Int, _ budget: AssemblyBudget) -> Int {
+  mutating func advance(_ sent: Int, _ budget: SharedBudget) -> Int {
     if sent >= gatheredBytes {
       let left = sent &- gatheredBytes
       if gatheredEnd != head {
@@ -202,6 +214,22 @@ struct UplinkConsumer: ~Copyable {
     }
     gatheredBytes = 0
     return 0
+  }
+
+  /// Where the first packet begins that was not handed over whole.
+  var headPosition: UInt64 { head }
+
+  /// Gives up the packet at `head`, and returns its tag.
+  mutating func dropPacketAtHead(_ budget: SharedBudget) -> Tag {
+    let packet = packetAtHead()
+    let header = base + Int(head & mask)
+    let tag = Tag(
+      clientID: UInt64(littleEndian: header.loadUnaligned(fromByteOffset: 4, as: UInt64.self)),
+      flag: PacketFlag(rawValue: header.load(fromByteOffset: 12, as: UInt8.self)) ?? .failure)
+    head &+= UInt64(packet.laneBytes)
+    handed = 0
+    giveBackReferences(budget)
+    return tag
   }
 
   /// The connection is gone: the packet that it had in part is sent whole on the next one.
@@ -227,7 +255,7 @@ struct UplinkConsumer: ~Copyable {
     return (wireBytes, isReference ? Int(header) : wireBytes)
   }
 
-  private mutating func giveBackReferences(_ budget: AssemblyBudget) {
+  private mutating func giveBackReferences(_ budget: SharedBudget) {
     while references.cursorHolds, references.first.position <= head {
       references.take().buffer.free(budget)
     }

@@ -14,7 +14,7 @@ struct PacketBuffer: BitwiseCopyable {
   var end: UnsafeMutableRawPointer { bytes + Int(count) }
 
   /// An empty buffer. The budget is charged whether or not it has room: the caller ends the largest if it has not.
-  init(capacity: Int, _ budget: AssemblyBudget) {
+  init(capacity: Int, _ budget: SharedBudget) {
     guard let bytes = malloc(capacity) else { fatalError("out of memory for \(capacity) bytes") }
     self.bytes = bytes
     self.capacity = UInt32(capacity)
@@ -23,7 +23,7 @@ struct PacketBuffer: BitwiseCopyable {
   }
 
   /// A buffer that begins with `byteCount` bytes of `source`.
-  init(copying source: UnsafeRawPointer, _ byteCount: Int, capacity: Int, _ budget: AssemblyBudget) {
+  init(copying source: UnsafeRawPointer, _ byteCount: Int, capacity: Int, _ budget: SharedBudget) {
     self.init(capacity: capacity, budget)
     memcpy(bytes, source, byteCount)
     count = UInt32(byteCount)
@@ -37,14 +37,14 @@ struct PacketBuffer: BitwiseCopyable {
   }
 
   /// Makes it hold `capacity` bytes.
-  mutating func grow(to capacity: Int, _ budget: AssemblyBudget) {
+  mutating func grow(to capacity: Int, _ budget: SharedBudget) {
     guard let bytes = realloc(bytes, capacity) else { fatalError("out of memory for \(capacity) bytes") }
     budget.charge(capacity - Int(self.capacity))
     self.bytes = bytes
     self.capacity = UInt32(capacity)
   }
 
-  func free(_ budget: AssemblyBudget) {
+  func free(_ budget: SharedBudget) {
     Glibc.free(bytes)
     budget.giveBack(Int(capacity))
   }

@@ -8,7 +8,7 @@ extension Shard {
     for index in 0..<connections.used {
       switch connections[index].pointee.phase {
       case .version: drop(index, &kernel)
-      case .key, .verifying: closeGracefully(index, &kernel)
+      case .key, .verifying, .sealing, .response, .opening, .ping, .returning: closeGracefully(index, &kernel)
       case .attached:
         // Read to the end: the flag keeps it on the list until a receive finds nothing.
         connections[index].pointee.flags.insert(.hungUp)
@@ -34,9 +34,7 @@ extension Shard {
 
   mutating func advanceDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if case .reading(let until) = drain, ready.isEmpty || kernel.now >= until {
-      for index in 0..<connections.used where connections[index].pointee.session != .none {
-        fail(index, .relayDraining, &kernel)
-      }
+      endAllSessions(.relayDraining, &kernel)
       drain = .ending
     }
     if case .ending = drain, sessions.firstOwed == nil {

@@ -25,7 +25,6 @@ extension Shard {
   /// Reads ready clients in the order in which they became ready, one receive each, until the turn's share is used up
   /// or the uplink has no room. Returns with the rest still on the list.
   mutating func readClients<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    takeHandshakeResults(&kernel)
     settleOwed()
     var share = Limits.readsPerTurn
     var turns = ready.count
@@ -43,13 +42,13 @@ extension Shard {
       switch connections[index].pointee.phase {
       case .attached:
         share &-= readPackets(index, &kernel)
-      case .version, .key:
+      case .version, .key, .response, .ping:
         if hasWorkerRoom() { readHandshake(index, &kernel) } else { waitingForWorker.append(index, connections) }
       case .closing:
         share &-= discardInput(index, &kernel)
       case .released:
         connections.settle(index)
-      case .verifying, .halfClosed, .free:
+      case .verifying, .sealing, .opening, .returning, .halfClosed, .free:
         break
       }
     }
@@ -92,7 +91,9 @@ extension Shard {
     _ index: UInt32, _ start: UnsafeMutableRawPointer, _ count: Int, goesOn: Bool, _ kernel: inout K
   ) {
     let connection = connections[index]
-    let id = sessions[connection.pointee.session].pointee.id
+    let session = sessions[connection.pointee.session]
+    session.pointee.isHeardOf = true
+    let id = session.pointee.id
     let end = start + count
     var next = start
     var packets = 0
@@ -134,7 +135,7 @@ extension Shard {
     connection.pointee.declared = UInt32(size)
     connection.pointee.unfinished = PacketBuffer(
       copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), budget)
-    unfinished.add(index, connections)
+    unfinished.update(index, connections.slots)
     unfinishedGrew(&kernel)
   }
 
@@ -181,12 +182,11 @@ extension Shard {
   /// Appends the first `count` bytes of the shared buffer to the unfinished packet, whose buffer grows for them.
   private mutating func extendUnfinished(_ index: UInt32, _ count: Int) {
     let connection = connections[index]
-    unfinished.remove(index, connections)
     let had = Int(connection.pointee.unfinished!.count) &+ count
     connection.pointee.unfinished!.grow(
       to: unfinishedCapacity(had: had, of: Int(connection.pointee.declared)), budget)
     connection.pointee.unfinished!.append(readBuffer.start, count)
-    unfinished.add(index, connections)
+    unfinished.update(index, connections.slots)
   }
 
   /// The unfinished packet is whole with the first `rest` bytes of the shared buffer: it crosses the lane, copied where
@@ -197,8 +197,8 @@ extension Shard {
     let size = Int(connection.pointee.declared)
     if size > Limits.largestCopied, rest > 0 { extendUnfinished(index, rest) }
     let buffer = connection.pointee.unfinished!
-    unfinished.remove(index, connections)
     connection.pointee.unfinished = nil
+    unfinished.update(index, connections.slots)
     connection.pointee.deadline = .max
     counters.add(.packetsUp)
     counters.add(.bytesUp, size)
@@ -243,11 +243,12 @@ extension Shard {
       endLargestUnfinished(&kernel)
     } else {
       budget.requestEnd(of: holder)
+      wake(holder, &kernel)
     }
   }
 
   mutating func endLargestUnfinished<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    guard budget.isExceeded, let largest = unfinished.largest(connections) else { return }
+    guard budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
     if connections[largest].pointee.session == .none {
       refuseHandshake(largest, &kernel)
     } else {
@@ -269,8 +270,8 @@ extension Shard {
     let connection = connections[index]
     connection.pointee.prefixCount = 0
     guard let buffer = connection.pointee.unfinished else { return }
-    unfinished.remove(index, connections)
     connection.pointee.unfinished = nil
+    unfinished.update(index, connections.slots)
     buffer.free(budget)
     budget.publishLargest(unfinished.largestClass, of: self.index)
   }

@@ -1,6 +1,6 @@
-/// What the unfinished packets of all shards together may hold (`--assembly-budget`), and which shard holds the
-/// largest: over the budget, the largest ends its client, wherever it is.
-struct AssemblyBudget: Sendable {
+/// Memory that all shards together may hold of one kind (unfinished packets: `--assembly-budget`; missed packets:
+/// `--missed-packets-total`), and which shard has the largest holder: over the budget, the largest ends, wherever it is.
+struct SharedBudget: Sendable {
   private let chargedBytes: SharedWord
   /// For each shard the size of its largest, and whether it is asked to end that.
   private let largestOf: CounterWords
