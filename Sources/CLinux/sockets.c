@@ -61,7 +61,7 @@ int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *
   return fd;
 }
 
-unsigned long voltlane_peer_address(int socket) {
+unsigned long long voltlane_peer_address(int socket) {
   struct sockaddr_storage peer;
   socklen_t length = sizeof peer;
   if (getpeername(socket, (struct sockaddr *)&peer, &length) < 0) return 0;
@@ -80,7 +80,7 @@ int voltlane_unacknowledged(int socket) {
   return ioctl(socket, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
 }
 
-unsigned long voltlane_milliseconds_since_ack(int socket) {
+unsigned long long voltlane_milliseconds_since_ack(int socket) {
   if (voltlane_unacknowledged(socket) == 0) return 0;
   struct tcp_info info;
   socklen_t length = sizeof info;

@@ -58,13 +58,13 @@ int voltlane_listen(const struct sockaddr *address, socklen_t length, struct vol
 int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive);
 
 // An IPv4 address (under 32 one bits, so that no IPv6 prefix is equal), the first 64 bits of an IPv6 address, or 0.
-unsigned long voltlane_peer_address(int socket);
+unsigned long long voltlane_peer_address(int socket);
 
 // Bytes in the send queue that the peer has not acknowledged.
 int voltlane_unacknowledged(int socket);
 
 // Milliseconds since the last acknowledgement, 0 where nothing is outstanding.
-unsigned long voltlane_milliseconds_since_ack(int socket);
+unsigned long long voltlane_milliseconds_since_ack(int socket);
 
 // 0 once a dialled socket is connected, else -errno.
 int voltlane_dial_result(int socket);

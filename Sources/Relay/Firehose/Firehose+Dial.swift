@@ -57,7 +57,7 @@ extension Firehose {
     waitToDial(&kernel)
   }
 
-  private mutating func waitToDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func waitToDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
     state = .waiting
     let jitter = kernel.random() % (dialDelay / 2)
     deadline = kernel.now + dialDelay / 2 + jitter

@@ -67,7 +67,7 @@ extension Firehose {
 
   mutating func canTellRefusal() -> Bool {
     guard let refusedClient else { return false }
-    return lanes[refusalLane(refusedClient)].downlink.room() > 0
+    return lanes[refusalLane(refusedClient)].downlink.hasRoom()
   }
 
   /// Tells the shard to end the client, as soon as there is room.

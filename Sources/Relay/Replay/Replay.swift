@@ -37,7 +37,7 @@ package struct Replay {
     var secret: UInt64 = 0
     do {
       let parts = try RelayParts(
-        configuration, try PublicKey(sec1: ReplayScript.clientKey.span.bytes),
+        configuration, try SecretKey.generate(),
         listeners: [[(socket: ReplayScript.listener, isShared: true)]], placement, arena, control,
         random: {
           secret &+= 0x9e37_79b9_7f4a_7c15

@@ -78,6 +78,9 @@ struct ReplayKernel: Kernel, ~Copyable {
 
   @inline(never) mutating func shutdownSending(_ socket: Int32) {}
   @inline(never) mutating func resetOnClose(_ socket: Int32) {}
+  @inline(never) mutating func peerAddress(_ socket: Int32) -> UInt64 { 0 }
+  @inline(never) mutating func unacknowledged(_ socket: Int32) -> Int { 0 }
+  @inline(never) mutating func silence(_ socket: Int32) -> UInt64 { 0 }
   @inline(never) mutating func dial(_ address: SocketAddress) -> Int32 { ReplayScript.backend }
   @inline(never) mutating func dialResult(_ socket: Int32) -> Int32 { 0 }
   @inline(never) mutating func resolve(_ token: Token) { script.add(token, 0) }

@@ -5,7 +5,7 @@ extension Shard {
     _ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K
   ) {
     let connection = connections[index]
-    guard peers[shard].outgoing.room() > 0, connection.pointee.pending.isEmpty, case .no = drain else {
+    guard peers[shard].outgoing.hasRoom(), connection.pointee.pending.isEmpty, case .no = drain else {
       // Not an orderly close: that would say that the session is over.
       kernel.resetOnClose(connection.pointee.socket)
       return drop(index, &kernel)

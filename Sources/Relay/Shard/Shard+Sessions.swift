@@ -78,7 +78,7 @@ extension Shard {
   mutating func answerSweep<K: Kernel & ~Copyable>(_ kernel: inout K) {
     let request = sweep.requests.published
     // Room is certain: the firehose asks again only after a connection that lived, and takes all answers.
-    guard request != sweepsAnswered, sweepAnswers.room() > 0 else { return }
+    guard request != sweepsAnswered, sweepAnswers.hasRoom() else { return }
     sweepsAnswered = request
     var answer = SweepAnswer(request: request, sessions: sessions.live)
     for slot in 0..<sessions.used {

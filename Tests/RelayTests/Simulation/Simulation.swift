@@ -30,6 +30,7 @@ final class Simulation {
   var backendListens = true
 
   let arena = Arena()
+  let identity: SecretKey
   let control: ControlBlock
   let parts: RelayParts
   private var hosts: [SimulatedHost] = []
@@ -51,9 +52,9 @@ final class Simulation {
     let placement = Placement(configuration)
     var secrets = SeededRandom(seed: seed ^ 0x1d5)
     let secretKey = Array(1...32 as ClosedRange<UInt8>)
-    let identity = try SecretKey(bytes: secretKey.span.bytes)
+    identity = try SecretKey(bytes: secretKey.span.bytes)
     parts = try RelayParts(
-      configuration, identity.publicKey,
+      configuration, identity,
       listeners: (0..<shards).map { [(Simulation.listenerBase + Int32($0), false)] }, placement, arena, control,
       random: { secrets.next() }, now: now)
     for index in placement.threads.indices {
