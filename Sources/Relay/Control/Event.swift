@@ -56,11 +56,11 @@ struct EventLog: ~Copyable {
 
   mutating func post<K: Kernel & ~Copyable>(_ event: Event, _ kernel: inout K) {
     guard wants(event.level) else { return }
-    if dropped > 0, lane.room() > 0 {
+    if dropped > 0, lane.hasRoom() {
       lane.push(.eventsDropped(count: dropped))
       dropped = 0
     }
-    if lane.room() > 0 {
+    if lane.hasRoom() {
       lane.push(event)
     } else {
       dropped += 1

@@ -86,8 +86,9 @@ extension Firehose {
 
   // MARK: The relay's end
 
-  /// Whether the relay is ending and every shard's packets have been handed over.
-  var isDrainedUp: Bool {
+  /// Whether the relay is ending and every shard's packets have been handed over. Mutating only because the compiler
+  /// copies a struct of this size for a call that borrows it.
+  mutating func isDrainedUp() -> Bool {
     guard control.phase == .draining, control.shardsDrained == lanes.count else { return false }
     for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return false }
     return true

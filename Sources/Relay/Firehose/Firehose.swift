@@ -98,7 +98,7 @@ struct Firehose: ~Copyable {
       for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return true }
     }
     if state == .finishing, readable { return true }
-    if isDrainedUp, state != .done, state != .finishing { return true }
+    if isDrainedUp(), state != .done, state != .finishing { return true }
     guard state == .connected, readable || stalledLane != nil || sendError != 0 else { return false }
     return canReceive()
   }
@@ -113,6 +113,6 @@ struct Firehose: ~Copyable {
       default: break
       }
     }
-    if isDrainedUp { finish(&kernel) }
+    if isDrainedUp() { finish(&kernel) }
   }
 }

@@ -10,22 +10,32 @@ struct Descriptor: BitwiseCopyable {
   let position: UInt64
   let clientID: UInt64
   private let lengthAndKick: UInt32
-  /// The next descriptor for the same client in the turn of the shard, which alone writes it.
-  var next: UInt32 = 0
+  private var slotOrNext: UInt32
 
   private static let kickBit: UInt32 = 1 << 31
 
   /// A packet of `dataCount` bytes whose client header is at `position`.
-  init(position: UInt64, clientID: UInt64, dataCount: Int) {
+  init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int) {
     self.position = position
     self.clientID = clientID
+    slotOrNext = slot
     lengthAndKick = UInt32(truncatingIfNeeded: dataCount)
   }
 
-  init(kick clientID: UInt64, position: UInt64) {
+  init(kick clientID: UInt64, slot: UInt32, position: UInt64) {
     self.position = position
     self.clientID = clientID
+    slotOrNext = slot
     lengthAndKick = Descriptor.kickBit
+  }
+
+  /// The slot that the id names in its shard: the firehose had to work it out to find the shard.
+  @inline(__always) var slot: UInt32 { slotOrNext }
+
+  /// The next descriptor for the same client in the turn of the shard, which writes it over the slot.
+  @inline(__always) var next: UInt32 {
+    get { slotOrNext }
+    set { slotOrNext = newValue }
   }
 
   @inline(__always) var isKick: Bool { lengthAndKick & Descriptor.kickBit != 0 }
@@ -39,13 +49,14 @@ struct Descriptor: BitwiseCopyable {
 /// Positions count bytes and begin anew at 0 whenever nothing there is in use, which keeps the memory in use in cache.
 struct DownlinkMemory: @unchecked Sendable {
   private let base: UnsafeMutableRawPointer
-  let capacity: Int
+  private let mask: UInt64
+  var capacity: Int { Int(mask) + 1 }
 
   /// Room for a window of whole packets, one unfinished packet of the largest size, and a read.
   init(_ arena: Arena, maxPacketSize: Int) throws(RelayError) {
     var capacity = Limits.mebi
     while capacity < Limits.downlinkWindow + maxPacketSize + 13 + 2 * Limits.downlinkRead { capacity *= 2 }
-    self.capacity = capacity
+    mask = UInt64(capacity - 1)
     base = try arena.allocateRing(byteCount: capacity)
   }
 
@@ -56,7 +67,7 @@ struct DownlinkMemory: @unchecked Sendable {
   }
 
   @inline(__always)
-  subscript(position: UInt64) -> UnsafeMutableRawPointer { base + Int(position & UInt64(capacity &- 1)) }
+  subscript(position: UInt64) -> UnsafeMutableRawPointer { base + Int(truncatingIfNeeded: position & mask) }
 }
 
 /// One shard's packets from the backend, and the memory in which they lie.

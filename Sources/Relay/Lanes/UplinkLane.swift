@@ -60,7 +60,7 @@ struct UplinkProducer: ~Copyable {
     return Int(capacity &- (tail &- headSeen))
   }
 
-  mutating func hasReferenceRoom() -> Bool { references.room() > 0 }
+  mutating func hasReferenceRoom() -> Bool { references.hasRoom() }
 
   /// Whether everything that was appended has been handed over.
   mutating func isEmpty() -> Bool {
@@ -95,7 +95,7 @@ struct UplinkProducer: ~Copyable {
 
   @inline(__always)
   private func writeHeader(id: UInt64, flag: PacketFlag, _ count: Int) -> UnsafeMutableRawPointer {
-    let header = base + Int(tail & (capacity &- 1))
+    let header = base + Int(truncatingIfNeeded: tail & (capacity &- 1))
     header.storeBytes(of: UInt32(truncatingIfNeeded: count &+ Wire.tag).littleEndian, as: UInt32.self)
     header.storeBytes(of: id.littleEndian, toByteOffset: 4, as: UInt64.self)
     header.storeBytes(of: flag.rawValue, toByteOffset: 12, as: UInt8.self)

@@ -46,13 +46,13 @@ struct SessionTable: ~Copyable {
     @inline(__always) get { slots[slot] }
   }
 
-  /// The session with this id, or nil where there is none that is attached.
+  /// The session with this id, or nil where there is none that is attached. `slot` is where the id says that it is: no
+  /// other slot ever has that id.
   @inline(__always)
-  func find(_ id: UInt64) -> UInt32? {
-    let place = ids.place(of: id)
-    guard place.shard == shard, place.slot < used else { return nil }
-    let session = slots[place.slot]
-    return session.pointee.id == id && session.pointee.state == .attached ? place.slot : nil
+  func find(_ id: UInt64, at slot: UInt32) -> UInt32? {
+    guard slot < used else { return nil }
+    let session = slots[slot]
+    return session.pointee.id == id && session.pointee.state == .attached ? slot : nil
   }
 
   /// A new session for a client with this key; nil where all slots are in use.

@@ -13,47 +13,59 @@ extension Shard {
     guard sendsOutstanding == 0 else { return }
     var share = Limits.gather
     while share > 0, downlink.available() > 0 {
-      let position = UInt32(truncatingIfNeeded: downlink.cursor)
-      let descriptor = downlink.take()
-      share &-= descriptor.byteCount
-      guard let slot = sessions.find(descriptor.clientID) else {
-        answerUnknown(descriptor.clientID)
-        continue
-      }
-      let index = sessions[slot].pointee.connection
-      if descriptor.isKick {
-        fail(index, .kicked, &kernel)
-      } else {
-        enqueue(index, position, descriptor, &kernel)
-      }
+      sortPackets(&share)
+      if share > 0, downlink.cursorHolds { takeUnusual(&share, &kernel) }
     }
     if dirty.count > 0 { sendDirty(&kernel) }
     if sendsOutstanding == 0 { releaseDownlink(&kernel) }
   }
 
-  /// Adds a packet to its connection's list, or, behind what the socket has not taken yet, to its pending bytes.
-  @inline(__always)
-  private mutating func enqueue<K: Kernel & ~Copyable>(
-    _ index: UInt32, _ position: UInt32, _ descriptor: Descriptor, _ kernel: inout K
-  ) {
-    let connection = connections[index]
+  /// Adds packets to their connections' lists, up to one that needs more than that. A loop of its own, so that nothing
+  /// that is rare takes registers from it.
+  @inline(never)
+  private mutating func sortPackets(_ share: inout Int) {
+    let shareBefore = share
+    var packets = 0
+    while share > 0, downlink.cursorHolds {
+      let descriptor = downlink.first
+      guard !descriptor.isKick, let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else { break }
+      let index = sessions[slot].pointee.connection
+      let connection = connections[index]
+      guard connection.pointee.pending.isEmpty else { break }
+      let position = UInt32(truncatingIfNeeded: downlink.cursor)
+      _ = downlink.take()
+      if connection.pointee.inboxCount == 0 {
+        connection.pointee.inboxFirst = position
+        connection.pointee.inboxBytes = 0
+        connection.pointee.flags.insert(.dirty)
+        dirty.append(index)
+      } else {
+        downlink.taken(connection.pointee.inboxLast).pointee.next = position
+      }
+      connection.pointee.inboxLast = position
+      connection.pointee.inboxCount &+= 1
+      connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
+      share &-= descriptor.byteCount
+      packets &+= 1
+    }
+    counters.add(.packetsDown, packets)
+    counters.add(.bytesDown, shareBefore &- share &- 4 &* packets)
+  }
+
+  /// Takes a packet that goes into no list: a kick, one for an id that is not a session, or one for a client whose
+  /// socket has not taken the last ones yet, behind which it is kept.
+  @inline(never)
+  private mutating func takeUnusual<K: Kernel & ~Copyable>(_ share: inout Int, _ kernel: inout K) {
+    let descriptor = downlink.take()
+    share &-= descriptor.byteCount
+    guard let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else {
+      return answerUnknown(descriptor.clientID)
+    }
+    let index = sessions[slot].pointee.connection
+    if descriptor.isKick { return fail(index, .kicked, &kernel) }
     counters.add(.packetsDown)
     counters.add(.bytesDown, descriptor.byteCount &- 4)
-    if !connection.pointee.pending.isEmpty {
-      keepPending(index, downlinkMemory[descriptor.position], descriptor.byteCount, &kernel)
-      return
-    }
-    if connection.pointee.inboxCount == 0 {
-      connection.pointee.inboxFirst = position
-      connection.pointee.inboxBytes = 0
-      connection.pointee.flags.insert(.dirty)
-      dirty.append(index)
-    } else {
-      downlink.taken(connection.pointee.inboxLast).pointee.next = position
-    }
-    connection.pointee.inboxLast = position
-    connection.pointee.inboxCount &+= 1
-    connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
+    keepPending(index, downlinkMemory[descriptor.position], descriptor.byteCount, &kernel)
   }
 
   /// Keeps one whole packet that the socket has no room for; over the limit its client ends. Counts the packet's data

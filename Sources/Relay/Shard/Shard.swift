@@ -115,7 +115,7 @@ struct Shard: ~Copyable {
 
   /// When the shard has to be called again at the latest.
   mutating func nextDeadline() -> UInt64 {
-    var deadline = min(wheel.nextDeadline, acceptResumes)
+    var deadline = min(wheel.nextDeadline(), acceptResumes)
     if case .reading(let until) = drain { deadline = min(deadline, until) }
     return deadline
   }
@@ -171,6 +171,7 @@ struct Shard: ~Copyable {
   }
 
   /// The answer to a packet for an id that is not a session. Takes only room that nothing else is kept for.
+  @inline(never)
   mutating func answerUnknown(_ id: UInt64) {
     counters.add(.packetsUnknownClient)
     guard uplink.room(for: Limits.uplinkReserve) >= Limits.uplinkReserve, sessions.firstOwed == nil else {
