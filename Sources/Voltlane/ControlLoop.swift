@@ -54,9 +54,8 @@ struct ControlLoop {
     return ending
   }
 
-  /// Why the relay wants to end without having been asked. The data plane does not say yet: `--backend-loss exit` will
-  /// answer here with ``Ending/backendLost``.
-  private var endingOfItsOwn: Ending? { nil }
+  /// Why the relay wants to end without having been asked.
+  private var endingOfItsOwn: Ending? { relay.isEndedByBackendLoss ? .backendLost : nil }
 
   /// Begins the orderly end, and returns when it has to be over.
   private func drain() -> ContinuousClock.Instant {

@@ -2,8 +2,8 @@ import Glibc
 
 /// The backend's connection is lost: what that means for the packets under way and for the clients.
 extension Firehose {
-  /// An unfinished packet of the backend's is dropped; the packet that was handed over in part will be sent whole on the
-  /// next connection. Clients notice nothing, unless they are to be dropped with the backend.
+  /// An unfinished packet of the backend's is dropped; the packet that was handed over in part will be sent whole on
+  /// the next connection. Clients notice nothing, unless they are to be dropped with the backend.
   mutating func lose<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
     events.post(.backendLost(errno: error), &kernel)
     closeSocket(&kernel)

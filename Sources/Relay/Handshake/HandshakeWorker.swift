@@ -1,7 +1,7 @@
 import VoltlaneCrypto
 
-/// The handshake's cryptography, away from the shards: a point check takes as long as dozens of packets, a key agreement
-/// as long as thousands.
+/// The handshake's cryptography, away from the shards: a point check takes as long as dozens of packets, a key
+/// agreement as long as thousands.
 struct HandshakeWorker: ~Copyable {
   /// The worker's ends of its lanes with one shard.
   struct Client: ~Copyable {

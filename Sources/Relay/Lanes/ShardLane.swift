@@ -7,6 +7,8 @@ struct HandedSocket: BitwiseCopyable {
   let deadline: UInt64
   /// What came behind the id.
   let early: PacketBuffer?
+  /// What it did not take of the relay's key.
+  let pending: PendingBytes
 }
 
 /// A shard's ends of the lanes between it and another shard.

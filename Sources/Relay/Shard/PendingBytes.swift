@@ -8,7 +8,10 @@ import Glibc
 ///     |  free    | packet | packet |  packet     | packet | ...  |   free    |
 ///                |<-- the socket has these ->|<-- it has not --->|
 ///
-/// Invariant: `head <= head + handed <= tail <= capacity`, `exempt <= tail - head`; a packet begins at `head`.
+/// What the relay says of itself, its key, an id, a ping, stands first where the socket did not take it: it is nobody's
+/// missed packet.
+///
+/// Invariant: `head <= head + handed <= tail <= capacity`, `own + exempt <= tail - head`; a packet begins at `head`.
 struct PendingBytes: BitwiseCopyable {
   private var bytes: UnsafeMutableRawPointer?
   private var head: UInt32 = 0
@@ -17,12 +20,14 @@ struct PendingBytes: BitwiseCopyable {
   private var handed: UInt32 = 0
   /// Bytes from `head` on that were carried over from a stale session and count towards no limit.
   private var exempt: UInt32 = 0
+  /// Bytes from `head` on that are handshake packets of the relay's.
+  private var own: UInt32 = 0
 
   /// Bytes that are kept: of each packet its data and 4.
   @inline(__always) var count: Int { Int(tail &- head) }
   @inline(__always) var isEmpty: Bool { head == tail }
   /// Bytes that count towards the client's limit.
-  var limitedCount: Int { count - Int(exempt) }
+  var limitedCount: Int { count - Int(exempt) - Int(own) }
 
   /// The bytes that the socket has not been handed; only where there are some.
   var unsent: UnsafeMutableRawPointer { bytes! + Int(head + handed) }
@@ -34,6 +39,24 @@ struct PendingBytes: BitwiseCopyable {
     if Int(capacity - tail) < byteCount { makeRoom(byteCount) }
     memcpy(bytes! + Int(tail), packet, byteCount)
     tail += UInt32(byteCount)
+  }
+
+  /// Appends a handshake packet of the relay's. There are only such before it.
+  mutating func append(own packet: UnsafeRawPointer, _ byteCount: Int) {
+    precondition(Int(own) == count)
+    append(packet, byteCount)
+    own += UInt32(byteCount)
+  }
+
+  /// Takes over all that `other` keeps, behind what is here; it counts towards no limit.
+  mutating func carryOver(_ other: PendingBytes) {
+    if isEmpty {
+      self = other
+    } else if !other.isEmpty {
+      append(other.bytes! + Int(other.head), other.count)
+      Glibc.free(other.bytes)
+    }
+    exempt = UInt32(count) - own
   }
 
   /// Moves what is kept to the front where at least half is free there, so that a byte is moved at most once for each
@@ -72,14 +95,13 @@ struct PendingBytes: BitwiseCopyable {
     forget(Int(handed) - min(Int(handed), unacknowledged))
   }
 
-  /// The socket is gone: what it did not take whole, or was not seen to deliver, begins anew.
+  /// The socket is gone: what it did not take whole, or was not seen to deliver, begins anew. The relay's own packets
+  /// were for that socket.
   mutating func takeBack() {
     handed = 0
-  }
-
-  /// Everything here now counts towards no limit.
-  mutating func carryOver() {
-    exempt = UInt32(count)
+    head += own
+    own = 0
+    if isEmpty { clear() }
   }
 
   /// Forgets the packets that lie whole within the first `byteCount` bytes, and the memory with the last of all.
@@ -94,7 +116,9 @@ struct PendingBytes: BitwiseCopyable {
     }
     head += UInt32(gone)
     handed -= UInt32(gone)
-    exempt -= min(exempt, UInt32(gone))
+    let ownGone = min(own, UInt32(gone))
+    own -= ownGone
+    exempt -= min(exempt, UInt32(gone) - ownGone)
     if isEmpty { clear() }
   }
 

@@ -64,8 +64,8 @@ extension Shard {
     setDeadline(index, kernel.now &+ settings.halfCloseTimeout)
   }
 
-  /// The socket is gone. Its session goes stale, with what the socket did not deliver: that is known when a send that is
-  /// under way has completed.
+  /// The socket is gone. Its session goes stale, with what the socket did not deliver: that is known when a send that
+  /// is under way has completed.
   mutating func lose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     guard connection.pointee.flags.isDisjoint(with: .sending) else {
@@ -150,8 +150,8 @@ extension Shard {
     kernel.submit(.close(socket), Token(.none))
   }
 
-  /// Frees what the connection holds, but leaves the socket open. The polls hold it open too: they have to go before its
-  /// close.
+  /// Frees what the connection holds, but leaves the socket open. The polls hold it open too: they have to go before
+  /// its close.
   mutating func release<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     kernel.submit(.cancel(connections.token(.clientReadable, index)), Token(.none))

@@ -1,11 +1,11 @@
-/// A client may come back to any shard: the one that accepted it reads the id and hands the socket to the session's own.
-/// The session never moves.
+/// A client may come back to any shard: the one that accepted it reads the id and hands the socket to the session's
+/// own. The session never moves.
 extension Shard {
   mutating func handOver<K: Kernel & ~Copyable>(
     _ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K
   ) {
     let connection = connections[index]
-    guard peers[shard].outgoing.hasRoom(), connection.pointee.pending.isEmpty, case .no = drain else {
+    guard peers[shard].outgoing.hasRoom(), case .no = drain else {
       // Not an orderly close: that would say that the session is over.
       kernel.resetOnClose(connection.pointee.socket)
       return drop(index, &kernel)
@@ -15,7 +15,9 @@ extension Shard {
     unfinished.update(index, connections.slots)
     peers[shard].outgoing.push(
       HandedSocket(
-        socket: connection.pointee.socket, id: id, deadline: connection.pointee.deadline, early: early))
+        socket: connection.pointee.socket, id: id, deadline: connection.pointee.deadline, early: early,
+        pending: connection.pointee.pending))
+    connection.pointee.pending = PendingBytes()
     release(index, &kernel)
   }
 
@@ -34,7 +36,8 @@ extension Shard {
       kernel.resetOnClose(handed.socket)
       kernel.submit(.close(handed.socket), Token(.none))
       handed.early?.free(budget)
-      return
+      var pending = handed.pending
+      return pending.clear()
     }
     let connection = connections[index]
     connection.pointee.phase = .key
@@ -42,6 +45,8 @@ extension Shard {
     unfinished.update(index, connections.slots)
     setDeadline(index, handed.deadline)
     kernel.submit(.pollReadable(handed.socket), connections.token(.clientReadable, index))
-    comeBack(index, handed.id, &kernel)
+    connection.pointee.pending = handed.pending
+    sendPending(index, &kernel)
+    if connection.pointee.phase == .key { comeBack(index, handed.id, &kernel) }
   }
 }

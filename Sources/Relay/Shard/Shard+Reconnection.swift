@@ -122,13 +122,8 @@ extension Shard {
   private mutating func takeOver<K: Kernel & ~Copyable>(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     let session = sessions[slot]
-    // A socket that does not even take the ping is no connection: the session stays as it is.
-    let ping = FramedHandshakePacket.ping
-    guard connection.pointee.pending.isEmpty,
-      kernel.send(connection.pointee.socket, gather.place(ping), ping.byteCount) == ping.byteCount
-    else {
-      return drop(index, &kernel)
-    }
+    // First, while the connection is nobody's: where it is gone, the session stays as it is.
+    guard sendHandshake(index, .ping, &kernel) else { return }
     if session.pointee.state == .stale { takeOutOfStale(slot) } else { leaveOldSocket(slot, &kernel) }
     closeAttempts(on: slot, but: index, sessionIsOver: false, &kernel)
     unlinkAttempt(index)
@@ -140,9 +135,8 @@ extension Shard {
     connection.pointee.session = slot
     connection.pointee.phase = .attached
     if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
-    connection.pointee.pending = session.pointee.missed
+    connection.pointee.pending.carryOver(session.pointee.missed)
     session.pointee.missed = PendingBytes()
-    connection.pointee.pending.carryOver()
     // Before any data of the new connection, behind all of the old one.
     uplink.append(id: session.pointee.id, flag: .reconnection)
     counters.add(.reconnections)

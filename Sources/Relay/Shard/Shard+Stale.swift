@@ -59,8 +59,8 @@ extension Shard {
 
   // MARK: Limits of all together
 
-  /// Ends sessions while the table of stale ones is too full: those that the backend never heard of first, wherever they
-  /// are, then the oldest of the prefix that holds most.
+  /// Ends sessions while the table of stale ones is too full: those that the backend never heard of first, wherever
+  /// they are, then the oldest of the prefix that holds most.
   mutating func evictStale<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while staleTotals.count > settings.maxStaleClients {
       if stale.unheardCount == 0, let other = staleTotals.shardWithUnheard() {

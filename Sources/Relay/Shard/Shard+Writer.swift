@@ -202,8 +202,9 @@ extension Shard {
     finishIfFlushed(index, &kernel)
   }
 
-  /// The socket took `result` bytes of the `left` packets from `start` on, or failed. What it did not take whole is kept
-  /// whole: on another socket it would have to begin anew. After the client's FIN all is kept until it is acknowledged.
+  /// The socket took `result` bytes of the `left` packets from `start` on, or failed. What it did not take whole is
+  /// kept whole: on another socket it would have to begin anew. After the client's FIN all is kept until it is
+  /// acknowledged.
   @inline(never)
   private mutating func keepUnsent<K: Kernel & ~Copyable>(
     _ index: UInt32, from start: UInt32, left: UInt32, result: Int, _ kernel: inout K
@@ -265,7 +266,7 @@ extension Shard {
         sent = 0
       }
     }
-    connection.pointee.pending.append(packet, count)
+    connection.pointee.pending.append(own: packet, count)
     connection.pointee.pending.hand(sent)
     awaitRoom(index, &kernel)
     return true

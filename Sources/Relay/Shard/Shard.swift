@@ -130,6 +130,7 @@ struct Shard: ~Copyable {
   mutating func hasWork() -> Bool {
     if sendsOutstanding == 0, downlink.available() > 0 { return true }
     if sweep.requests.published != sweepsAnswered || backendStatus.drops != dropsSeen { return true }
+    if budget.hasRequest(index) || missedBudget.hasRequest(index) || staleTotals.hasRequest(index) { return true }
     for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
     for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
     guard !ready.isEmpty || !returning.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance }
@@ -146,8 +147,8 @@ struct Shard: ~Copyable {
     return deadline
   }
 
-  /// Takes what other roles have for the shard besides packets. Before packets are delivered: a client that is back gets
-  /// what it missed first.
+  /// Takes what other roles have for the shard besides packets. Before packets are delivered: a client that is back
+  /// gets what it missed first.
   mutating func takeMessages<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if sweep.requests.published != sweepsAnswered { answerSweep(&kernel) }
     takeHandedSockets(&kernel)

@@ -1,7 +1,7 @@
 /// A shard's stale sessions: which goes next, by age or when the table is full.
 ///
-/// All have the same time to live, so the list by age is also the list by deadline: nothing is scanned. For eviction each
-/// address prefix has its own list by age, and prefixes stand in lists by how many they hold.
+/// All have the same time to live, so the list by age is also the list by deadline: nothing is scanned. For eviction
+/// each address prefix has its own list by age, and prefixes stand in lists by how many they hold.
 ///
 /// Invariant: every stale session is in the list of all; in the list of its prefix if the backend has heard of it, else
 /// in the list of the unheard; `busiest` is the highest count that a prefix has.

@@ -26,6 +26,9 @@ struct StaleTotals: Sendable {
   func requestEviction(of shard: Int) { requests[shard].relaxed = 1 }
 
   @inline(__always)
+  func hasRequest(_ shard: Int) -> Bool { requests[shard].relaxed != 0 }
+
+  @inline(__always)
   func takeRequest(_ shard: Int) -> Bool {
     guard requests[shard].relaxed != 0 else { return false }
     requests[shard].relaxed = 0
