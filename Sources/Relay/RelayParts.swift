@@ -86,7 +86,7 @@ struct RelayParts {
       }
       if placed.hostsFirehose {
         roles[thread].firehose = Firehose(
-          counters: counters[thread], control: control, budget: budget, ids: ids,
+          counters: counters[thread], control: control, ids: ids,
           maxTaggedPacket: configuration.maxPacketSize + Wire.tag, events: eventLog(thread),
           lanes: FixedArray(count: shards) { shard in
             Firehose.Lane(

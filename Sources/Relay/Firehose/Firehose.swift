@@ -28,7 +28,6 @@ struct Firehose: ~Copyable {
 
   let counters: Counters
   let control: ControlBlock
-  let budget: AssemblyBudget
   let ids: ClientIDs
   let maxTaggedPacket: Int
   var events: EventLog

@@ -203,6 +203,9 @@ extension Shard {
       uplink.append(id: id, flag: .data, buffer.bytes, Int(buffer.count))
       buffer.free(budget)
     } else {
+      // It waits for the backend now, which is no fault of its client: the lane's bound stops the reading of clients,
+      // the budget would end them.
+      budget.giveBack(Int(buffer.capacity))
       uplink.append(id: id, flag: .data, reference: buffer)
     }
     budget.publishLargest(unfinished.largestClass, of: self.index)
