@@ -50,6 +50,8 @@ struct Firehose: ~Copyable {
   /// Counts sockets, so that a late completion of the last one is told from this one's.
   var generation: UInt32 = 0
   var readable = false
+  /// The poll said that the backend hung up: reads go on until they find it.
+  var hungUp = false
   var waitsForRoom = false
   /// A send failed: what can still be read is delivered, then the connection is given up.
   var sendError: Int32 = 0
@@ -76,6 +78,7 @@ struct Firehose: ~Copyable {
     switch completion.token.purpose {
     case .firehoseReadable:
       readable = true
+      if completion.result < 0 || completion.result & PollBits.hangup != 0 { hungUp = true }
       if !completion.more { kernel.submit(.pollReadable(socket), completion.token) }
     case .firehoseWritable:
       waitsForRoom = false
