@@ -80,7 +80,7 @@ extension Shard {
     connection.pointee.phase = .closing
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
     // What came before the decision is still unread: discard it, or the close would reset.
-    ready.append(index, connections)
+    markReady(index)
     finishIfFlushed(index, &kernel)
   }
 
@@ -108,7 +108,7 @@ extension Shard {
     let connection = connections[index]
     let received = kernel.receive(connection.pointee.socket, readBuffer.start, readBuffer.capacity)
     if received > 0 {
-      ready.append(index, connections)
+      markReady(index)
       return received
     }
     if received == 0 {
@@ -118,7 +118,7 @@ extension Shard {
     }
     switch Refusal(received) {
     case .wouldBlock: break
-    case .later: ready.append(index, connections)
+    case .later: markReady(index)
     case .broken: drop(index, &kernel)
     }
     return 0

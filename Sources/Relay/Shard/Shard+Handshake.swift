@@ -21,14 +21,14 @@ extension Shard {
       case .wouldBlock: keepHandshakeBytes(index, 0..<count)
       case .later:
         keepHandshakeBytes(index, 0..<count)
-        ready.append(index, connections)
+        markReady(index)
       // Gone before it was a client.
       case .broken: drop(index, &kernel)
       }
       return
     }
     if received == Limits.handshakeRead || connection.pointee.flags.contains(.hungUp) {
-      ready.append(index, connections)
+      markReady(index)
     }
     takeHandshakePackets(index, count &+ received, &kernel)
   }
@@ -118,7 +118,7 @@ extension Shard {
       }
       _ = workers[worker].results.release()
     }
-    while hasWorkerRoom(), let index = waitingForWorker.popFirst(connections) { ready.append(index, connections) }
+    while hasWorkerRoom(), let index = waitingForWorker.popFirst(connections) { markReady(index) }
   }
 
   /// The session is born: its id is sent.
@@ -132,7 +132,7 @@ extension Shard {
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
     guard sendHandshake(index, .clientID(id), &kernel) else { return }
     // The poll's edges came to nothing while the worker was busy: read once to find out.
-    ready.append(index, connections)
+    markReady(index)
   }
 
   /// Sends a handshake packet. False when the connection turned out to be gone.

@@ -53,7 +53,10 @@ struct Shard: ~Copyable {
 
   var connections: ConnectionTable
   var sessions: SessionTable
+  /// Clients to read, while the uplink has room.
   var ready = ReadyList()
+  /// Connections whose reads need no room there: they shake hands or close.
+  var readyAside = ReadyList()
   /// Connections in the handshake that are not read while every worker is full.
   var waitingForWorker = ReadyList()
   var wheel: TimerWheel
@@ -107,6 +110,7 @@ struct Shard: ~Copyable {
   mutating func hasWork() -> Bool {
     if sendsOutstanding == 0, downlink.available() > 0 { return true }
     for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
+    if !readyAside.isEmpty { return true }
     guard !ready.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance }
     if hasUplinkRoom() { return true }
     uplink.announceWaits()
