@@ -40,8 +40,10 @@ enum Limits {
   /// Room that packets of clients never take: 0x01 and 0x03 of real sessions.
   static let uplinkReserve = 32 * kibi
 
-  /// Packets by reference that one uplink lane holds; their bytes are bounded by the assembly budget.
+  /// Packets by reference that one uplink lane holds, and their bytes, beyond one packet of the largest size: past
+  /// either, a shard stops reading clients. Several 256 KiB sends fit, so that the firehose never waits for the next one.
   static let uplinkReferences = 1024
+  static let uplinkReferencedBytes = 4 * mebi
 
   /// The most bytes of one lane that go into one send. The lane's memory comes back when the whole send is done.
   static let uplinkSend = 256 * kibi

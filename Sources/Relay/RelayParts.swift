@@ -150,7 +150,7 @@ struct RelayParts {
 
   private func makeFirehose(_ thread: Int) -> Firehose {
     Firehose(
-      counters: counters[thread], control: control, budget: budget, ids: ids,
+      counters: counters[thread], control: control, ids: ids,
       settings: FirehoseSettings(configuration), backendStatus: backendStatus, events: eventLog(thread),
       lanes: FixedArray(count: configuration.shards) { shard in
         Firehose.Lane(

@@ -31,7 +31,7 @@ import Testing
     #expect(try rig.firehose.receive() == .data(id, [2]))
     #expect(try socket.staysSilent(milliseconds: 300))
     try rig.firehose.send(.data(id, pattern(200_000)), .data(id, []))
-    #expect(try socket.receivePacket() == pattern(200_000))
+    #expect(try Received(bytes: socket.receivePacket()) == pattern(200_000))
     #expect(try socket.receivePacket() == [])
     #expect(rig.relay[.sessionsEnded] == 0)
     // After 5 s it was a full close.
@@ -64,6 +64,32 @@ import Testing
       #expect(SocketCalls.wait(rig.firehose.socket.descriptor, POLLIN, milliseconds: 3000))
       #expect(try rig.firehose.receive() == .failure(client.id, "stale timeout"))
     }
+  }
+
+  /// The same where the relay is busy, so that it finds FIN and reset together.
+  @Test(arguments: Layout.allCases)
+  func `FINs and resets that are seen together end the sessions at once`(_ layout: Layout) throws {
+    let rig = try Rig(layout)
+    let busy = try rig.test.client()
+    let flood = Background { for _ in 0..<300 { try busy.socket.send([UInt8](repeating: 0, count: 40_000)) } }
+    var alive = Set<UInt64>()
+    for _ in 0..<5 {
+      let clients = try (0..<50).map { _ in try rig.test.client() }
+      for client in clients {
+        alive.insert(client.id)
+        client.socket.finish()
+        client.socket.reset()
+      }
+    }
+    while !alive.isEmpty {
+      try #require(SocketCalls.wait(rig.firehose.socket.descriptor, POLLIN, milliseconds: 3000))
+      let packet = try rig.firehose.receive()
+      guard packet.id != busy.id else { continue }
+      #expect(packet == .failure(packet.id, "stale timeout"))
+      #expect(alive.remove(packet.id) != nil)
+    }
+    while !flood.isDone { _ = try rig.firehose.socket.takeArrived() }
+    try flood.join()
   }
 
   /// The answer to a client that has closed is met with a reset: then it was no half-close.

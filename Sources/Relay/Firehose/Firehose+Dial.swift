@@ -73,6 +73,7 @@ extension Firehose {
     kernel.submit(.close(socket), Token(.none))
     socket = -1
     readable = false
+    hungUp = false
     waitsForRoom = false
     sendError = 0
     stalledLane = nil

@@ -16,7 +16,7 @@ extension Firehose {
     let count = min(Limits.downlinkRead, memory.capacity &- Int(read &- oldestHeld()))
     let received = kernel.receive(socket, memory[read], count)
     guard received > 0 else { return receivedNothing(received, &kernel) }
-    if received < count, sendError == 0 { readable = false }
+    if received < count, sendError == 0, !hungUp { readable = false }
     read &+= UInt64(received)
     _ = cutPackets(&kernel)
   }
@@ -24,7 +24,9 @@ extension Firehose {
   private mutating func receivedNothing<K: Kernel & ~Copyable>(_ result: Int, _ kernel: inout K) {
     switch result == 0 ? .broken : Refusal(result) {
     case .later: break
-    case .wouldBlock where sendError == 0: readable = false
+    case .wouldBlock where sendError == 0:
+      readable = false
+      hungUp = false
     case .wouldBlock: lose(sendError, &kernel)
     case .broken: lose(Int32(-result), &kernel)
     }

@@ -56,7 +56,7 @@ extension Firehose {
       return
     }
     self.suspect = nil
-    let tag = lanes[lane].uplink.dropPacketAtHead(budget)
+    let tag = lanes[lane].uplink.dropPacketAtHead()
     if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
     counters.add(.packetsRefused)
     events.post(.packetRefused(id: tag.clientID), &kernel)

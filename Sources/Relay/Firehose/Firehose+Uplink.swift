@@ -47,7 +47,7 @@ extension Firehose {
     var begun: Int?
     for step in 0..<gathered {
       let lane = laneIndex(step)
-      left = lanes[lane].uplink.advance(left, budget)
+      left = lanes[lane].uplink.advance(left)
       if lanes[lane].uplink.handed > 0 { begun = lane }
       if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
     }

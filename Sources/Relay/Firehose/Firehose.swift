@@ -32,7 +32,6 @@ struct Firehose: ~Copyable {
 
   let counters: Counters
   let control: ControlBlock
-  let budget: SharedBudget
   let ids: ClientIDs
   let settings: FirehoseSettings
   let backendStatus: BackendStatus
@@ -56,6 +55,8 @@ struct Firehose: ~Copyable {
   /// Counts sockets, so that a late completion of the last one is told from this one's.
   var generation: UInt32 = 0
   var readable = false
+  /// The poll said that the backend hung up: reads go on until they find it.
+  var hungUp = false
   var waitsForRoom = false
   /// A send failed: what can still be read is delivered, then the connection is given up.
   var sendError: Int32 = 0
@@ -100,6 +101,7 @@ struct Firehose: ~Copyable {
     switch completion.token.purpose {
     case .firehoseReadable:
       readable = true
+      if completion.result < 0 || completion.result & PollBits.hangup != 0 { hungUp = true }
       if !completion.more { kernel.submit(.pollReadable(socket), completion.token) }
     case .firehoseWritable:
       waitsForRoom = false

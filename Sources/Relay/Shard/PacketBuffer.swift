@@ -3,8 +3,9 @@ import Synchronization
 
 /// The memory of one unfinished packet, and of a large finished one until the backend's socket has it.
 ///
-/// Invariant: `count <= capacity`; `bytes` holds `capacity` bytes that are charged to the assembly budget. Whoever has
-/// the value last frees it: the connection while it fills, the uplink lane afterwards.
+/// Invariant: `count <= capacity`; `bytes` holds `capacity` bytes, charged to the assembly budget while the packet is
+/// unfinished. Whoever has the value last frees it: the connection while it fills, the uplink lane afterwards, which has
+/// a bound of its own.
 struct PacketBuffer: BitwiseCopyable {
   private(set) var bytes: UnsafeMutableRawPointer
   var count: UInt32
@@ -44,8 +45,12 @@ struct PacketBuffer: BitwiseCopyable {
     self.capacity = UInt32(capacity)
   }
 
+  /// Frees an unfinished packet's memory.
   func free(_ budget: SharedBudget) {
-    Glibc.free(bytes)
+    free()
     budget.giveBack(Int(capacity))
   }
+
+  /// The same for a finished one, which is charged to nothing.
+  func free() { Glibc.free(bytes) }
 }

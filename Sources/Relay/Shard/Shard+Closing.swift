@@ -96,7 +96,7 @@ extension Shard {
     connection.pointee.phase = .closing
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
     // What came before the decision is still unread: discard it, or the close would reset.
-    ready.append(index, connections)
+    markReady(index)
     finishIfFlushed(index, &kernel)
   }
 
@@ -124,7 +124,7 @@ extension Shard {
     let connection = connections[index]
     let received = kernel.receive(connection.pointee.socket, readBuffer.start, readBuffer.capacity)
     if received > 0 {
-      ready.append(index, connections)
+      markReady(index)
       return received
     }
     if received == 0 {
@@ -134,7 +134,7 @@ extension Shard {
     }
     switch Refusal(received) {
     case .wouldBlock: break
-    case .later: ready.append(index, connections)
+    case .later: markReady(index)
     case .broken: drop(index, &kernel)
     }
     return 0

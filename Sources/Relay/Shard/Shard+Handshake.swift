@@ -22,7 +22,7 @@ extension Shard {
       // What is kept may be whole packets that waited for a worker.
       case .wouldBlock: takeHandshakePackets(index, count, &kernel)
       case .later:
-        ready.append(index, connections)
+        markReady(index)
         takeHandshakePackets(index, count, &kernel)
       // Gone before it was a client.
       case .broken: drop(index, &kernel)
@@ -30,7 +30,7 @@ extension Shard {
       return
     }
     if received == Limits.handshakeRead || connection.pointee.flags.contains(.hungUp) {
-      ready.append(index, connections)
+      markReady(index)
     }
     takeHandshakePackets(index, count &+ received, &kernel)
   }
@@ -125,7 +125,7 @@ extension Shard {
       }
       _ = workers[worker].results.release()
     }
-    while hasWorkerRoom(), let index = waitingForWorker.popFirst(connections) { ready.append(index, connections) }
+    while hasWorkerRoom(), let index = waitingForWorker.popFirst(connections) { markReady(index) }
   }
 
   private mutating func verified<K: Kernel & ~Copyable>(_ token: Token, _ key: PublicKey?, _ kernel: inout K) {
@@ -150,7 +150,7 @@ extension Shard {
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
     guard sendHandshake(index, .clientID(id), &kernel) else { return }
     // The poll's edges came to nothing while the worker was busy: read once to find out.
-    ready.append(index, connections)
+    markReady(index)
   }
 
   /// Sends a handshake packet. False when the connection turned out to be gone.

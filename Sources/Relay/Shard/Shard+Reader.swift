@@ -19,14 +19,25 @@ extension Shard {
       }
     }
     if !completion.more { kernel.submit(.pollReadable(connection.pointee.socket), completion.token) }
-    ready.append(index, connections)
+    markReady(index)
   }
 
-  /// Reads ready clients in the order in which they became ready, one receive each, until the turn's share is used up
-  /// or the uplink has no room. Returns with the rest still on the list.
+  /// Puts a connection on the list of those to be read.
+  @inline(__always)
+  mutating func markReady(_ index: UInt32) {
+    if connections[index].pointee.phase == .attached {
+      ready.append(index, connections)
+    } else {
+      readyAside.append(index, connections)
+    }
+  }
+
+  /// Reads ready connections in the order in which they became ready, one receive each, until the turn's share is used
+  /// up. Clients are read only while the uplink has room: the rest stays on the list. Handshakes and closes go on.
   mutating func readClients<K: Kernel & ~Copyable>(_ kernel: inout K) {
     settleOwed()
     var share = Limits.readsPerTurn
+    readAside(&share, &kernel)
     var turns = ready.count
     while turns > 0, share > 0 {
       guard sessions.firstOwed == nil, hasUplinkRoom() else {
@@ -40,16 +51,27 @@ extension Shard {
       guard let index = ready.popFirst(connections) else { return }
       turns &-= 1
       switch connections[index].pointee.phase {
-      case .attached:
-        share &-= readPackets(index, &kernel)
+      case .attached: share &-= readPackets(index, &kernel)
+      case .released: connections.settle(index)
+      // It began to close while it was on the list.
+      case .closing: markReady(index)
+      case .version, .key, .verifying, .sealing, .response, .opening, .ping, .returning, .halfClosed, .free: break
+      }
+    }
+  }
+
+  private mutating func readAside<K: Kernel & ~Copyable>(_ share: inout Int, _ kernel: inout K) {
+    var turns = readyAside.count
+    while turns > 0, share > 0, let index = readyAside.popFirst(connections) {
+      turns &-= 1
+      switch connections[index].pointee.phase {
       case .version, .key, .response, .ping:
         if hasWorkerRoom() { readHandshake(index, &kernel) } else { waitingForWorker.append(index, connections) }
-      case .closing:
-        share &-= discardInput(index, &kernel)
-      case .released:
-        connections.settle(index)
-      case .verifying, .sealing, .opening, .returning, .halfClosed, .free:
-        break
+      case .closing: share &-= discardInput(index, &kernel)
+      case .released: connections.settle(index)
+      // It became a client while it was on the list.
+      case .attached: markReady(index)
+      case .verifying, .sealing, .opening, .returning, .halfClosed, .free: break
       }
     }
   }
@@ -65,7 +87,7 @@ extension Shard {
       receivedNothing(index, received, &kernel)
       return 0
     }
-    if received == limit || connection.pointee.flags.contains(.hungUp) { ready.append(index, connections) }
+    if received == limit || connection.pointee.flags.contains(.hungUp) { markReady(index) }
     // The start of a size prefix that came earlier goes in front of what came now.
     let prefixCount = Int(connection.pointee.prefixCount)
     var start = readBuffer.start
@@ -163,7 +185,7 @@ extension Shard {
       receivedNothing(index, received, &kernel)
       return 0
     }
-    if received == own &+ shared || connection.pointee.flags.contains(.hungUp) { ready.append(index, connections) }
+    if received == own &+ shared || connection.pointee.flags.contains(.hungUp) { markReady(index) }
     let inOwn = min(received, own)
     connection.pointee.unfinished!.count &+= UInt32(inOwn)
     // How much of what came into the shared buffer still belongs to the packet.
@@ -206,6 +228,9 @@ extension Shard {
       uplink.append(id: id, buffer.bytes, Int(buffer.count), readBuffer.start, rest)
       buffer.free(budget)
     } else {
+      // It waits for the backend now, which is no fault of its client: the lane's bound stops the reading of clients,
+      // the budget would end them.
+      budget.giveBack(Int(buffer.capacity))
       uplink.append(id: id, reference: buffer)
     }
     budget.publishLargest(unfinished.largestClass, of: self.index)
@@ -217,7 +242,7 @@ extension Shard {
     connection.pointee.flags.remove(.stashed)
     let count = recallUnfinished(index)
     // What is in the socket comes after it.
-    ready.append(index, connections)
+    markReady(index)
     takePackets(index, readBuffer.start, count, goesOn: false, &kernel)
   }
 
@@ -227,7 +252,7 @@ extension Shard {
     guard result != 0 else { return halfClose(index, &kernel) }
     switch Refusal(result) {
     case .wouldBlock: connections[index].pointee.flags.remove(.hungUp)
-    case .later: ready.append(index, connections)
+    case .later: markReady(index)
     case .broken: lose(index, &kernel)
     }
   }

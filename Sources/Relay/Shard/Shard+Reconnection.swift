@@ -62,7 +62,7 @@ extension Shard {
     connections[index].pointee.phase = .response
     resumeClock(index, &kernel)
     guard sendHandshake(index, .challenge(box.span.bytes), &kernel) else { return }
-    ready.append(index, connections)
+    markReady(index)
   }
 
   /// The client's response, which a worker opens. The challenge's own box sent back would open to the right bytes: its
@@ -84,7 +84,7 @@ extension Shard {
     guard isRight else { return refuseResponse(index, &kernel) }
     connections[index].pointee.phase = .ping
     resumeClock(index, &kernel)
-    ready.append(index, connections)
+    markReady(index)
   }
 
   private mutating func refuseResponse<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
@@ -142,7 +142,7 @@ extension Shard {
     counters.add(.reconnections)
     if events.wants(.debug) { events.post(.sessionReturned(id: session.pointee.id), &kernel) }
     sendPending(index, &kernel)
-    if connections[index].pointee.phase == .attached { ready.append(index, connections) }
+    if connections[index].pointee.phase == .attached { markReady(index) }
   }
 
   /// The session's old socket still looks alive, or is half closed: it ends with nothing more sent. Whole packets read

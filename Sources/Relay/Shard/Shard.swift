@@ -67,7 +67,10 @@ struct Shard: ~Copyable {
 
   var connections: ConnectionTable
   var sessions: SessionTable
+  /// Clients to read, while the uplink has room.
   var ready = ReadyList()
+  /// Connections whose reads need no room there: they shake hands or close.
+  var readyAside = ReadyList()
   /// Connections in the handshake that are not read while every worker is full.
   var waitingForWorker = ReadyList()
   var wheel: TimerWheel
@@ -133,6 +136,7 @@ struct Shard: ~Copyable {
     if budget.hasRequest(index) || missedBudget.hasRequest(index) || staleTotals.hasRequest(index) { return true }
     for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
     for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
+    if !readyAside.isEmpty { return true }
     guard !ready.isEmpty || !returning.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance }
     if hasUplinkRoom() { return true }
     uplink.announceWaits()

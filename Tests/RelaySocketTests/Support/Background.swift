@@ -30,6 +30,8 @@ final class Background: Sendable {
     }
   }
 
+  var isDone: Bool { outcome.state.withLock { $0.isDone } }
+
   /// Waits for the end of the body; throws what it threw.
   func join() throws {
     for _ in 0..<(3 * patience) {

@@ -33,7 +33,7 @@ final class RawBackend {
 }
 
 /// A tagged packet.
-struct Tagged: Equatable {
+struct Tagged: Equatable, CustomStringConvertible {
   var id: UInt64
   var flag: UInt8
   var data: [UInt8]
@@ -41,6 +41,8 @@ struct Tagged: Equatable {
   static func failure(_ id: UInt64, _ reason: String) -> Tagged { Tagged(id: id, flag: 1, data: Array(reason.utf8)) }
   static func data(_ id: UInt64, _ data: [UInt8]) -> Tagged { Tagged(id: id, flag: 0, data: data) }
   static func kick(_ id: UInt64, _ data: [UInt8] = []) -> Tagged { Tagged(id: id, flag: 2, data: data) }
+
+  var description: String { "id \(id), flag \(flag), \(Received(bytes: data))" }
 
   /// What stands on the wire.
   var bytes: [UInt8] {

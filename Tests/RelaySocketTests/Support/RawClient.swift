@@ -40,7 +40,7 @@ struct RawClient {
 
   func send(_ packets: [UInt8]...) throws { try socket.send(packets.flatMap(framed)) }
 
-  func receive() throws -> [UInt8] { try socket.receivePacket() }
+  func receive() throws -> Received { Received(bytes: try socket.receivePacket()) }
 }
 
 /// A size-prefixed packet.

@@ -68,11 +68,15 @@ struct Rig {
     firehose = try backend.accept()
   }
 
+  init(backend: RawBackend, test: TestRelay, firehose: Firehose) {
+    self.backend = backend
+    self.test = test
+    self.firehose = firehose
+  }
+
   /// The same rig with the relay's next connection.
   init(_ rig: Rig, firehose: Firehose) {
-    backend = rig.backend
-    test = rig.test
-    self.firehose = firehose
+    self.init(backend: rig.backend, test: rig.test, firehose: firehose)
   }
 
   /// Checks that `client` still has its packets carried both ways.
