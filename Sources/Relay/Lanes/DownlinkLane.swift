@@ -1,3 +1,5 @@
+import VoltlaneWire
+
 /// A packet from the backend for one of a shard's clients, where it lies in ``DownlinkMemory``.
 ///
 /// The firehose has written the client's header in place, over the end of the tag, so that the shard sends the packet
@@ -9,24 +11,21 @@
 struct Descriptor: BitwiseCopyable {
   let position: UInt64
   let clientID: UInt64
-  private let lengthAndKick: UInt32
+  /// The packet's bytes with the client's header, and the kick's bit.
+  private let bytesAndKick: UInt32
   private var slotOrNext: UInt32
 
   private static let kickBit: UInt32 = 1 << 31
 
-  /// A packet of `dataCount` bytes whose client header is at `position`.
-  init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int) {
+  /// A packet of `dataCount` bytes whose client header is at `position`. `flag` is one that a backend sends, data (0) or
+  /// kick (2): shifted, it is the kick's bit.
+  @inline(__always)
+  init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int, flag: PacketFlag) {
+    assert(flag == .data || flag == .kick)
     self.position = position
     self.clientID = clientID
     slotOrNext = slot
-    lengthAndKick = UInt32(truncatingIfNeeded: dataCount)
-  }
-
-  init(kick clientID: UInt64, slot: UInt32, position: UInt64) {
-    self.position = position
-    self.clientID = clientID
-    slotOrNext = slot
-    lengthAndKick = Descriptor.kickBit
+    bytesAndKick = UInt32(truncatingIfNeeded: dataCount &+ Wire.sizePrefix) | UInt32(flag.rawValue) &<< 30
   }
 
   /// The slot that the id names in its shard: the firehose had to work it out to find the shard.
@@ -38,9 +37,9 @@ struct Descriptor: BitwiseCopyable {
     set { slotOrNext = newValue }
   }
 
-  @inline(__always) var isKick: Bool { lengthAndKick & Descriptor.kickBit != 0 }
+  @inline(__always) var isKick: Bool { bytesAndKick & Descriptor.kickBit != 0 }
   /// Bytes of the packet with the client's header.
-  @inline(__always) var byteCount: Int { Int(lengthAndKick & ~Descriptor.kickBit) &+ 4 }
+  @inline(__always) var byteCount: Int { Int(bytesAndKick & ~Descriptor.kickBit) }
 }
 
 /// What was read from the backend: a ring that is mapped twice, so that every packet lies in one piece and an unfinished
@@ -60,10 +59,10 @@ struct DownlinkMemory: @unchecked Sendable {
     base = try arena.allocateRing(byteCount: capacity)
   }
 
-  /// `count` bytes that were read and not given back.
+  /// The data of a packet that begins at `packet`: `size` bytes that were read and not given back.
   @inline(__always) @_lifetime(borrow self)
-  func span(at position: UInt64, _ count: Int) -> RawSpan {
-    _overrideLifetime(RawSpan(_unsafeStart: self[position], byteCount: count), borrowing: self)
+  func data(of packet: UnsafeMutableRawPointer, _ size: Int) -> RawSpan {
+    _overrideLifetime(RawSpan(_unsafeStart: packet + Wire.sizePrefix, byteCount: size), borrowing: self)
   }
 
   @inline(__always)
