@@ -108,6 +108,7 @@ let package = Package(
       ]),
     .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
     .testTarget(name: "RelayTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto"]),
+    .testTarget(name: "RelaySocketTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto", "Vectors"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,8 +1,8 @@
 // A plain one-thread epoll relay of the Voltlane protocol: the yardstick that the relay is measured against.
 //
-// It is meant to be as fast as a straightforward epoll relay reasonably gets, and no cleverer: one loop, level-triggered
-// epoll, one large receive a ready socket, everything that was gathered in one turn written with one send a socket, one
-// user-space copy each way.
+// It is meant to be as fast as a straightforward epoll relay reasonably gets, and no cleverer: one loop,
+// level-triggered epoll, one large receive a ready socket, everything that was gathered in one turn written with one
+// send a socket, one user-space copy each way.
 //
 //     client:    u32 size | data                             firehose:  u32 size | u64 id | u8 flag | data
 //
@@ -32,7 +32,7 @@ enum {
   READ_SIZE = 256 * 1024,           // one receive
   COPY_MAX = 64 * 1024,             // an unfinished packet up to this size is copied in front of the shared read buffer
   EVENTS = 256,                     // sockets a turn
-  FLUSH_AT = 1024 * 1024,           // the uplink is sent within a turn once it holds this much: later it leaves the cache
+  FLUSH_AT = 1024 * 1024,           // the uplink is sent within a turn from here on: later it leaves the cache
   UPLINK_LIMIT = 4 * 1024 * 1024,   // clients are not read while the uplink holds more than this
   CLIENT_LIMIT = 16 * 1024 * 1024,  // a client that leaves more than this unread is ended
   MAX_PACKET = 8388599,
@@ -155,8 +155,8 @@ static struct {
   int fd;
   bool connected, was_connected, wants_output;
   struct buffer in;
-  // The bytes for the backend. `start` is the start of the packet in which `head` lies or before it: what has to be sent
-  // again on the next connection. See uplink_rewind.
+  // The bytes for the backend. `start` is the start of the packet in which `head` lies or before it: what has to be
+  // sent again on the next connection. See uplink_rewind.
   uint8_t *out;
   size_t capacity, start, head, end;
   int delay_ms;
@@ -258,7 +258,8 @@ static void firehose_arm(bool output) {
 
 static void uplink_flush(void) {
   if (!firehose.connected || firehose.head == firehose.end) return;
-  ssize_t n = send(firehose.fd, firehose.out + firehose.head, firehose.end - firehose.head, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ssize_t n =
+      send(firehose.fd, firehose.out + firehose.head, firehose.end - firehose.head, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (n < 0) {
     if (errno == EAGAIN) firehose_arm(true);
     else if (errno != EINTR) firehose_lost(strerror(errno));
@@ -451,8 +452,8 @@ static void accept_clients(void) {
 // ---- downlink -------------------------------------------------------------------------------------------------------
 
 #ifdef FAULTS
-// Only in `faulty-relay`, which exists to show that the checks of voltlane-bench can fail: the `fault_at`-th data packet
-// for a client suffers the fault named by --fault.
+// Only in `faulty-relay`, which exists to show that the checks of voltlane-bench can fail: the `fault_at`-th data
+// packet for a client suffers the fault named by --fault.
 static const char *fault;
 static long fault_at = 1000, fault_count;
 
@@ -586,7 +587,8 @@ static bool resolve(const char *name, bool passive, struct address *a) {
   }
   char host[256];
   const char *colon = strrchr(name, ':');
-  if (!colon || colon == name || (size_t)(colon - name) >= sizeof host) die("'%s' is not HOST:PORT or unix:/path", name);
+  if (!colon || colon == name || (size_t)(colon - name) >= sizeof host)
+    die("'%s' is not HOST:PORT or unix:/path", name);
   memcpy(host, name, colon - name);
   host[colon - name] = 0;
   char *plain = host;
@@ -747,7 +749,9 @@ int main(int count, char **arguments) {
   const char *listen_name = NULL;
   for (int i = 1; i < count; i++) {
     const char *flag = arguments[i], *value = i + 1 < count ? arguments[++i] : NULL;
-    if (!value) die("usage: --listen HOST:PORT --backend HOST:PORT [--congestion-control NAME] [--client-receive-buffer BYTES]");
+    if (!value)
+      die("usage: --listen HOST:PORT --backend HOST:PORT [--congestion-control NAME] "
+          "[--client-receive-buffer BYTES]");
     if (!strcmp(flag, "--listen")) listen_name = value;
     else if (!strcmp(flag, "--backend")) backend_name = value;
     else if (!strcmp(flag, "--congestion-control")) congestion_control = value;

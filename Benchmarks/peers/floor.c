@@ -1,10 +1,11 @@
 // The floor under every relay: what the kernel alone takes for the same bytes on the same sockets by the same calls.
 //
-// One child process stands where the relay stands, between clients and an echo backend, and makes an epoll relay's calls
-// with no protocol work at all: nothing is parsed, nothing is copied, no packet is looked at. It knows the size of every
-// packet, so it counts bytes: what it read from a client it owes to the backend (with 9 bytes more a packet, for the
-// tag), and what comes back from the backend it owes to the clients, in the order in which it took it from them. All it
-// sends comes out of one static buffer. The parent is clients and backend on one thread, like voltlane-bench.
+// One child process stands where the relay stands, between clients and an echo backend, and makes an epoll relay's
+// calls with no protocol work at all: nothing is parsed, nothing is copied, no packet is looked at. It knows the size
+// of every packet, so it counts bytes: what it read from a client it owes to the backend (with 9 bytes more a packet,
+// for the tag), and what comes back from the backend it owes to the clients, in the order in which it took it from
+// them. All it sends comes out of one static buffer. The parent is clients and backend on one thread, like
+// voltlane-bench.
 //
 // A relay's CPU time above this figure is its own; nothing below it can be reached with these calls.
 #define _GNU_SOURCE

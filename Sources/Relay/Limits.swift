@@ -20,11 +20,12 @@ enum Limits {
   /// follows the client's key has to wait for the worker's answer and is kept meanwhile.
   static let handshakeRead = 4 + 256
 
-  /// An unfinished packet's buffer starts here and doubles as bytes come, so that a declared length alone costs nothing.
+  /// An unfinished packet's buffer starts here and doubles as bytes come, so that a declared length alone costs
+  /// nothing.
   static let firstUnfinishedCapacity = 256
 
-  /// A finished packet up to this size is copied into the lane, a larger one crosses it as a reference. Measured: nothing
-  /// is gained by references below 16 KiB.
+  /// A finished packet up to this size is copied into the lane, a larger one crosses it as a reference. Measured:
+  /// nothing is gained by references below 16 KiB.
   static let largestCopied = 16 * kibi
 
   // MARK: The uplink lane

@@ -12,8 +12,8 @@ import VoltlaneWire
 ///                  v  | job lanes
 ///           handshake workers
 ///
-/// A packet's way up: ``Host/turn()`` -> ``Shard/readClients(_:)`` -> ``UplinkProducer`` -> ``Firehose/transmit(_:)``. And
-/// down: ``Firehose/receive(_:)`` -> ``Descriptor`` -> ``Shard/deliver(_:)``.
+/// A packet's way up: ``Host/turn()`` -> ``Shard/readClients(_:)`` -> ``UplinkProducer`` -> ``Firehose/transmit(_:)``.
+/// And down: ``Firehose/receive(_:)`` -> ``Descriptor`` -> ``Shard/deliver(_:)``.
 ///
 /// The caller is the control thread: it waits on ``signal``, takes events, and decides when the relay ends. Not
 /// thread-safe: one thread calls.
@@ -115,8 +115,8 @@ public final class Relay {
 
   // MARK: Ending
 
-  /// Begins the orderly end: accepting stops, what clients sent is read, every session ends, everything queued is handed
-  /// over. ``isFinished`` tells when.
+  /// Begins the orderly end: accepting stops, what clients sent is read, every session ends, everything queued is
+  /// handed over. ``isFinished`` tells when.
   public func drain() {
     guard control.phase == .running else { return }
     control.phase = .draining

@@ -28,7 +28,8 @@ public struct Faults: Sendable, Equatable {
 /// Follows one client's stream of echoes and checks every byte of it: content, order, and that each packet comes once.
 ///
 /// Nothing is buffered: what a packet must contain is known, so a packet that arrives in pieces is checked piece by
-/// piece. Every packet that comes counts as the answer to one that was sent, whatever is wrong with it, save duplicates.
+/// piece. Every packet that comes counts as the answer to one that was sent, whatever is wrong with it, save
+/// duplicates.
 ///
 ///     answered <= sent,  next <= sent,  sent - answered = packets in flight or lost
 struct EchoChecker {

@@ -1,7 +1,7 @@
 import Glibc
 
-/// One firehose connection of the echo backend. A data packet goes back byte for byte as it came (its tagged form is the
-/// same in both directions), so the receive buffer is the send buffer and nothing is copied:
+/// One firehose connection of the echo backend. A data packet goes back byte for byte as it came (its tagged form is
+/// the same in both directions), so the receive buffer is the send buffer and nothing is copied:
 ///
 ///     0        head            parsed          tail       capacity
 ///     +--------+---------------+---------------+----------+

@@ -1,7 +1,8 @@
 import FoundationEssentials
 
 extension EchoReport {
-  /// The report as one JSON object, names in snake case. Those with `_ns` are nanoseconds a round trip; what was not measured is absent.
+  /// The report as one JSON object, names in snake case. Those with `_ns` are nanoseconds a round trip; what was not
+  /// measured is absent.
   public func json() throws -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

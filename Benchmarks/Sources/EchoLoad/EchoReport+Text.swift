@@ -29,7 +29,8 @@ extension EchoReport {
       line(
         "generator CPU",
         "\(fixed(each(generator.total), 0)) ns a round trip  (busiest thread "
-          + "\(percent(share(generator.busiestRunning))), waiting for a CPU \(percent(share(generator.busiestWaiting))))"
+          + "\(percent(share(generator.busiestRunning))), "
+          + "waiting for a CPU \(percent(share(generator.busiestWaiting))))"
       )
     }
     line(

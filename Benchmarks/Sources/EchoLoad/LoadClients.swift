@@ -1,6 +1,7 @@
 import Glibc
 
-/// All clients of a run. They share one receive buffer and one send buffer; nothing is allocated once they are connected.
+/// All clients of a run. They share one receive buffer and one send buffer; nothing is allocated once they are
+/// connected.
 struct LoadClients: ~Copyable {
   let count: Int
   private let window: Int

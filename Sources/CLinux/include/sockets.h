@@ -20,7 +20,7 @@ static inline long voltlane_receive(int socket, void *bytes, unsigned long count
 
 static inline long voltlane_receive_two(int socket, void *first, unsigned long first_count, void *second,
                                         unsigned long second_count) {
-  struct iovec vectors[2] = {{.iov_base = first, .iov_len = first_count}, {.iov_base = second, .iov_len = second_count}};
+  struct iovec vectors[2] = {{first, first_count}, {second, second_count}};
   struct msghdr message = {.msg_iov = vectors, .msg_iovlen = 2};
   long n = recvmsg(socket, &message, MSG_DONTWAIT);
   return n < 0 ? -(long)errno : n;
@@ -51,5 +51,6 @@ int voltlane_dial_result(int socket);
 // Makes the close of this socket a reset.
 void voltlane_reset_on_close(int socket);
 
-// 0 where nobody listens on `address`, else -errno. Looks without SO_REUSEPORT, which would hide a listener that has it.
+// 0 where nobody listens on `address`, else -errno. Looks without SO_REUSEPORT, which would hide a listener that has
+// it.
 int voltlane_check_free(const struct sockaddr *address, socklen_t length);

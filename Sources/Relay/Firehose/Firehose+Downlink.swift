@@ -30,7 +30,8 @@ extension Firehose {
     }
   }
 
-  /// Cuts what was read into packets and puts each into its shard's lane. False when a lane has no room: the rest waits.
+  /// Cuts what was read into packets and puts each into its shard's lane. False when a lane has no room: the rest
+  /// waits.
   private mutating func cutPackets<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
     stalledLane = nil
     while true {

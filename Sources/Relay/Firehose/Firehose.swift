@@ -2,8 +2,8 @@ import Glibc
 import VoltlaneWire
 
 /// The firehose core: the only owner of the backend's socket. A role that a host drives, on a thread of its own or on
-/// the thread of a shard. This file is what it holds and what it is asked; dialling, the way up and the way down stand in
-/// the files beside it.
+/// the thread of a shard. This file is what it holds and what it is asked; dialling, the way up and the way down stand
+/// in the files beside it.
 struct Firehose: ~Copyable {
   /// The firehose's ends of its lanes with one shard.
   struct Lane: ~Copyable {

@@ -25,7 +25,8 @@ struct RingKernel: Kernel, ~Copyable {
     uring = .allocate(capacity: 1)
     uring.initialize(to: io_uring())
     var parameters = io_uring_params()
-    // One thread submits; completions are made when it asks, not by interrupting it; and the flag tells when asking pays.
+    // One thread submits; completions are made when it asks, not by interrupting it; and the flag tells when asking
+    // pays.
     parameters.flags =
       UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN) | UInt32(IORING_SETUP_TASKRUN_FLAG)
       | UInt32(IORING_SETUP_CQSIZE) | UInt32(IORING_SETUP_CLAMP) | UInt32(IORING_SETUP_SUBMIT_ALL)

@@ -42,8 +42,8 @@ struct Descriptor: BitwiseCopyable {
   @inline(__always) var byteCount: Int { Int(bytesAndKick & ~Descriptor.kickBit) }
 }
 
-/// What was read from the backend: a ring that is mapped twice, so that every packet lies in one piece and an unfinished
-/// one simply goes on with the next read. Written by the firehose, read by all shards.
+/// What was read from the backend: a ring that is mapped twice, so that every packet lies in one piece and an
+/// unfinished one simply goes on with the next read. Written by the firehose, read by all shards.
 ///
 /// Positions count bytes and begin anew at 0 whenever nothing there is in use, which keeps the memory in use in cache.
 struct DownlinkMemory: @unchecked Sendable {

@@ -24,7 +24,8 @@ struct LaneIndices: Sendable {
     nonmutating set { tailWord.published = newValue }
   }
 
-  /// The producer has no room: it must look at `head` once more after this, because the consumer may have looked before.
+  /// The producer has no room: it must look at `head` once more after this, because the consumer may have looked
+  /// before.
   func announceProducerWaits() { producerWaits.raise() }
 
   /// Whether a producer waited for the room that the consumer just made. True once for each wait.

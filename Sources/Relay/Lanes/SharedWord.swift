@@ -38,7 +38,8 @@ struct SharedWord: @unchecked Sendable {
     atomicMemoryFence(ordering: .sequentiallyConsistent)
   }
 
-  /// Lowers the flag, after the caller has done what the other side waits for. True when it was up: for one caller only.
+  /// Lowers the flag, after the caller has done what the other side waits for. True when it was up: for one caller
+  /// only.
   @inline(__always)
   func takeDown() -> Bool {
     atomicMemoryFence(ordering: .sequentiallyConsistent)

@@ -102,8 +102,8 @@ struct UplinkProducer: ~Copyable {
     return header
   }
 
-  /// Shows the firehose what was appended, once for many packets: publishing each costs 60-85 ns between cores, once for
-  /// sixteen 19 ns. True when there was something new.
+  /// Shows the firehose what was appended, once for many packets: publishing each costs 60-85 ns between cores, once
+  /// for sixteen 19 ns. True when there was something new.
   @inline(__always)
   mutating func publish() -> Bool {
     guard tail != published else { return false }
@@ -177,8 +177,8 @@ struct UplinkConsumer: ~Copyable {
     return used
   }
 
-  /// Takes note that `sent` more bytes, of this lane's or later ones', were handed to the socket. Returns what is left of
-  /// them for the lanes gathered after this one.
+  /// Takes note that `sent` more bytes, of this lane's or later ones', were handed to the socket. Returns what is left
+  /// of them for the lanes gathered after this one.
   @inline(__always)
   mutating func advance(_ sent: Int, _ budget: AssemblyBudget) -> Int {
     if sent >= gatheredBytes {

@@ -1,7 +1,7 @@
 /// A thread's part of the relay: a kernel and the roles that it hosts. The one loop is here.
 ///
-/// A shard and the firehose may share a host (one or two CPUs) or have one each (more CPUs); a test drives any number of
-/// hosts in one thread, turn by turn.
+/// A shard and the firehose may share a host (one or two CPUs) or have one each (more CPUs); a test drives any number
+/// of hosts in one thread, turn by turn.
 struct Host<K: Kernel & ~Copyable>: ~Copyable {
   var kernel: K
   var shard: Shard?
@@ -96,7 +96,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     min(shard?.nextDeadline() ?? .max, firehose?.nextDeadline() ?? .max)
   }
 
-  /// Whether the host may leave its loop. A host of a worker alone stays until the relay stops: others may still ask it.
+  /// Whether the host may leave its loop. A host of a worker alone stays until the relay stops: others may still ask
+  /// it.
   mutating func isDone() -> Bool {
     switch control.phase {
     case .running: false

@@ -6,8 +6,9 @@ struct TimerLink: BitwiseCopyable {
   var tick: UInt64 = 0
 }
 
-/// Deadlines of a shard's connections, coarse and cheap: a ring of slots, each a list through the connections themselves.
-/// Nothing is allocated for a timer, and a deadline that moves away costs nothing until its old slot comes up.
+/// Deadlines of a shard's connections, coarse and cheap: a ring of slots, each a list through the connections
+/// themselves. Nothing is allocated for a timer, and a deadline that moves away costs nothing until its old slot comes
+/// up.
 ///
 /// Invariant: a linked connection is in slot `tick % slots` with `now's tick <= tick < now's tick + slots`, and its
 /// deadline is not before that tick; the bitmap has a bit for each slot that is not empty.

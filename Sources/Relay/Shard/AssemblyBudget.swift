@@ -1,5 +1,5 @@
-/// What the unfinished packets of all shards together may hold (`--assembly-budget`), and which shard holds the largest:
-/// over the budget, the largest ends its client, wherever it is.
+/// What the unfinished packets of all shards together may hold (`--assembly-budget`), and which shard holds the
+/// largest: over the budget, the largest ends its client, wherever it is.
 struct AssemblyBudget: Sendable {
   private let chargedBytes: SharedWord
   /// For each shard the size of its largest, and whether it is asked to end that.

@@ -1,17 +1,18 @@
 /// Client ids: unguessable from one another, never used twice, and found again by arithmetic.
 ///
-/// A session lives in a *cell*, 24 bits that name its shard and its slot there; the cell's *generation*, 40 bits, counts
-/// the sessions it has held. The id is
+/// A session lives in a *cell*, 24 bits that name its shard and its slot there; the cell's *generation*, 40 bits,
+/// counts the sessions it has held. The id is
 ///
 ///      63                                    24 23                     0
 ///     +----------------------------------------+------------------------+
 ///     | T = E(cell, generation)                | cell ^ h(T)            |
 ///     +----------------------------------------+------------------------+
 ///
-/// E(cell, ·) is a balanced Feistel network over 40 bits, eight rounds with SipHash-2-4 as the round function, keyed at
-/// start and tweaked by the cell; h is multiplication by a secret odd number. A Feistel network is a permutation whatever
-/// its round function, and xor with a function of T can be undone by whoever knows T: so (cell, generation) -> id is one
-/// to one, and an id comes again only when a cell's 2^40 generations are used up, whereupon the cell is retired.
+/// E(cell, _) is a balanced Feistel network over 40 bits, eight rounds with SipHash-2-4 as the round function, keyed at
+/// start and tweaked by the cell; h is multiplication by a secret odd number. A Feistel network is a permutation
+/// whatever its round function, and xor with a function of T can be undone by whoever knows T: so (cell, generation) ->
+/// id is one to one, and an id comes again only when a cell's 2^40 generations are used up, whereupon the cell is
+/// retired.
 ///
 /// T is computed once a session. Finding a session needs only h and one comparison with the id that the cell holds.
 struct ClientIDs: Sendable {

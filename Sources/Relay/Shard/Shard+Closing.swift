@@ -2,9 +2,9 @@ import Glibc
 
 /// How connections end.
 ///
-/// **Closing** a client means: what is queued is sent, then a FIN, then input is discarded until the client's FIN, then a
-/// plain close; a reset only after 5 s. A plain close with unread input would make the kernel reset the connection and
-/// lose what was queued.
+/// **Closing** a client means: what is queued is sent, then a FIN, then input is discarded until the client's FIN, then
+/// a plain close; a reset only after 5 s. A plain close with unread input would make the kernel reset the connection
+/// and lose what was queued.
 extension Shard {
   /// Sets when the connection's phase runs out.
   mutating func setDeadline(_ index: UInt32, _ deadline: UInt64) {

@@ -22,8 +22,8 @@ extension Shard {
     ready.append(index, connections)
   }
 
-  /// Reads ready clients in the order in which they became ready, one receive each, until the turn's share is used up or
-  /// the uplink has no room. Returns with the rest still on the list.
+  /// Reads ready clients in the order in which they became ready, one receive each, until the turn's share is used up
+  /// or the uplink has no room. Returns with the rest still on the list.
   mutating func readClients<K: Kernel & ~Copyable>(_ kernel: inout K) {
     takeHandshakeResults(&kernel)
     settleOwed()

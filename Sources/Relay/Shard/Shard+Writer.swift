@@ -8,8 +8,8 @@ import VoltlaneWire
 /// put together. What a socket does not take moves into the client's own bounded memory, so that a client that does not
 /// read holds up neither the lane nor anybody else.
 extension Shard {
-  /// Takes a turn's packets from the firehose and sends them. Waits, without blocking, for the last turn's queued sends:
-  /// they point into the memory that the lane gives back afterwards.
+  /// Takes a turn's packets from the firehose and sends them. Waits, without blocking, for the last turn's queued
+  /// sends: they point into the memory that the lane gives back afterwards.
   mutating func deliver<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard sendsOutstanding == 0 else { return }
     var share = Limits.gather

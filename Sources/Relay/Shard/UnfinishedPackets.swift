@@ -1,5 +1,5 @@
-/// Which connections have an unfinished packet with a buffer, by the buffer's size: a list for each power of two, through
-/// the connections. Tells the largest without a search through all.
+/// Which connections have an unfinished packet with a buffer, by the buffer's size: a list for each power of two,
+/// through the connections. Tells the largest without a search through all.
 struct UnfinishedPackets {
   private var heads = InlineArray<32, UInt32>(repeating: .none)
   private var occupied: UInt32 = 0

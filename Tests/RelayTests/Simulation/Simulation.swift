@@ -3,12 +3,13 @@ import VoltlaneCrypto
 
 @testable import Relay
 
-/// A whole relay in one thread: its hosts take turns over a scripted kernel, a scripted network and a scripted clock, all
-/// driven by one seed. How it works:
+/// A whole relay in one thread: its hosts take turns over a scripted kernel, a scripted network and a scripted clock,
+/// all driven by one seed. How it works:
 ///
 /// - Each host has a ``ScriptedKernel``. What it submits takes effect at its next enter; receives and sends take effect
 ///   at once. Both are cut short at random places, and now and then answer ENOBUFS or "no room".
-/// - ``step()`` gives one turn to a host that is awake, has completions, or whose deadline has passed, chosen at random.
+/// - ``step()`` gives one turn to a host that is awake, has completions, or whose deadline has passed, chosen at
+///   random.
 ///   When there is none, the clock jumps to the earliest deadline.
 /// - Everything the kernel is asked and answers goes into ``trace``: the same seed must give the same trace.
 final class Simulation {
