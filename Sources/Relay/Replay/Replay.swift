@@ -34,10 +34,11 @@ package struct Replay {
     let arena = Arena()
     let control = ControlBlock(arena, signal: -1)
     let placement = Placement(configuration)
+    let publicKey = ReplayScript.clientKey
     var secret: UInt64 = 0
     do {
       let parts = try RelayParts(
-        configuration, try PublicKey(sec1: ReplayScript.clientKey.span.bytes),
+        configuration, try PublicKey(sec1: publicKey.span.bytes),
         listeners: [[(socket: ReplayScript.listener, isShared: true)]], placement, arena, control,
         random: {
           secret &+= 0x9e37_79b9_7f4a_7c15
