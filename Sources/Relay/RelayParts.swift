@@ -72,7 +72,9 @@ struct RelayParts {
             packetTimeout: configuration.packetTimeout.nanoseconds),
           counters: counters[thread], control: control, budget: budget,
           keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
-          listeners: listeners[shard].map { Shard.Listener(socket: $0.socket, isShared: $0.isShared) },
+          listeners: FixedArray(count: listeners[shard].count) {
+            Shard.Listener(socket: listeners[shard][$0].socket, isShared: listeners[shard][$0].isShared)
+          },
           connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
           wheel: TimerWheel(now: now), events: eventLog(thread), uplink: UplinkProducer(uplinks[shard]),
           firehoseBell: bells[firehoseThread], downlink: RecordConsumer(downlinks[shard].descriptors),

@@ -3,12 +3,14 @@ import Glibc
 /// Dialling the backend, and dialling it again. The name is looked up each time; delays grow from 50 ms to 2 s, with
 /// jitter so that many relays don't come back in step, and are small again only after a connection that lived 10 s.
 extension Firehose {
+  @inline(never)
   mutating func beginDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
     state = .resolving
     kernel.resolve(Token(.resolved))
   }
 
   /// The look-up has ended.
+  @inline(never)
   mutating func dial<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard let address = kernel.resolvedAddress(dialCount) else {
       events.post(.backendUnresolved, &kernel)
@@ -26,6 +28,7 @@ extension Firehose {
   }
 
   /// The dialled socket has become writable: connected, or failed.
+  @inline(never)
   mutating func dialled<K: Kernel & ~Copyable>(_ kernel: inout K) {
     let result = kernel.dialResult(socket)
     guard result == 0 else { return dialFailed(-result, &kernel) }
@@ -40,6 +43,7 @@ extension Firehose {
     events.post(.backendConnected, &kernel)
   }
 
+  @inline(never)
   mutating func dialFailed<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
     counters.add(.backendDialsFailed)
     closeSocket(&kernel)
@@ -61,6 +65,7 @@ extension Firehose {
 
   /// The connection is lost: an unfinished packet of the backend's is dropped, and the packet that was handed over in
   /// part will be sent whole on the next connection. Clients notice nothing.
+  @inline(never)
   mutating func lose<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
     events.post(.backendLost(errno: error), &kernel)
     closeSocket(&kernel)
@@ -96,6 +101,7 @@ extension Firehose {
 
   /// Sends the FIN. What the backend still sends is read and thrown away until its own FIN: a close with unread input
   /// would reset the connection and lose what was queued.
+  @inline(never)
   mutating func finish<K: Kernel & ~Copyable>(_ kernel: inout K) {
     switch state {
     case .connected:
@@ -109,6 +115,7 @@ extension Firehose {
     }
   }
 
+  @inline(never)
   mutating func discardInput<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while readable {
       let received = kernel.receive(socket, memory[0], Limits.downlinkRead)

@@ -72,9 +72,7 @@ extension Firehose {
       guard size <= maxTaggedPacket else { return .oversized(size: size) }
       let wireBytes = UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
       guard read &- parsed >= wireBytes else { break }
-      guard let tag = try? Tag.decode(memory.data(of: packet, size), from: .backend) else {
-        return .malformed(size: size)
-      }
+      guard let tag = Tag(memory.data(of: packet, size), from: .backend) else { return .malformed(size: size) }
       let place = ids.place(of: tag.clientID)
       // An id that no shard has is no session's: any shard says so.
       let lane = place.shard < lanes.count ? place.shard : 0

@@ -40,6 +40,7 @@ struct HandshakeWorker: ~Copyable {
     }
   }
 
+  @inline(never)
   private static func check(_ job: HandshakeJob) -> PublicKey? {
     let bytes = job.point.span.bytes.extracting(0..<Int(job.pointCount))
     return try? PublicKey(sec1: bytes)

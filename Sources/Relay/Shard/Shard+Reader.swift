@@ -93,31 +93,18 @@ extension Shard {
   ) {
     let connection = connections[index]
     let id = sessions[connection.pointee.session].pointee.id
-    let end = start + count
-    var next = start
-    var packets = 0
-    while end - next >= Wire.sizePrefix {
-      let size = Int(UInt32(littleEndian: next.loadUnaligned(as: UInt32.self)))
-      if size > settings.maxPacketSize {
-        counters.add(.packetsUp, packets)
-        return fail(index, .packetTooLarge, &kernel)
-      }
-      let data = next + Wire.sizePrefix
-      guard end - data >= size else { break }
-      uplink.append(id: id, flag: .data, data, size)
-      next = data + size
-      packets &+= 1
-    }
-    counters.add(.packetsUp, packets)
-    counters.add(.bytesUp, (next - start) &- packets &* Wire.sizePrefix)
-    if goesOn, packets > 0 { connection.pointee.deadline = .max }
-    if next != end { keepRest(index, next, end - next, &kernel) }
+    let end = UnsafeRawPointer(start + count)
+    let taken = uplink.appendAll(id: id, from: start, to: end, maxSize: settings.maxPacketSize)
+    counters.add(.packetsUp, taken.count)
+    counters.add(.bytesUp, (taken.end - UnsafeRawPointer(start)) &- taken.count &* Wire.sizePrefix)
+    if goesOn, taken.count > 0 { connection.pointee.deadline = .max }
+    if taken.end != end { keepRest(index, taken.end, end - taken.end, &kernel) }
   }
 
-  /// Keeps what came of an unfinished packet.
+  /// Keeps what came of an unfinished packet; ends the client where it will be too large.
   @inline(never)
   private mutating func keepRest<K: Kernel & ~Copyable>(
-    _ index: UInt32, _ rest: UnsafeMutableRawPointer, _ count: Int, _ kernel: inout K
+    _ index: UInt32, _ rest: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) {
     let connection = connections[index]
     if connection.pointee.deadline == .max { setDeadline(index, now(kernel) &+ settings.packetTimeout) }
@@ -130,6 +117,7 @@ extension Shard {
       return
     }
     let size = Int(UInt32(littleEndian: rest.loadUnaligned(as: UInt32.self)))
+    guard size <= settings.maxPacketSize else { return fail(index, .packetTooLarge, &kernel) }
     let had = count &- Wire.sizePrefix
     connection.pointee.declared = UInt32(size)
     connection.pointee.unfinished = PacketBuffer(
@@ -246,6 +234,7 @@ extension Shard {
     }
   }
 
+  @inline(never)
   mutating func endLargestUnfinished<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard budget.isExceeded, let largest = unfinished.largest(connections) else { return }
     if connections[largest].pointee.session == .none {

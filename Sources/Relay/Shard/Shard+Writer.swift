@@ -234,6 +234,7 @@ extension Shard {
     kernel.submit(.pollWritable(connection.pointee.socket), connections.token(.clientWritable, index))
   }
 
+  @inline(never)
   mutating func clientWritable<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
     guard let index = connections.find(completion.token) else { return }
     let connection = connections[index]

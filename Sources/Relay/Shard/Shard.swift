@@ -46,7 +46,7 @@ struct Shard: ~Copyable {
   /// The relay's public key as it goes to each client.
   let keyPacket: FramedHandshakePacket
 
-  var listeners: [Listener]
+  var listeners: FixedArray<Listener>
   var acceptPause = Limits.acceptPauseFirst
   /// When accepting goes on after a pause; `.max` while there is none.
   var acceptResumes: UInt64 = .max
@@ -147,6 +147,7 @@ struct Shard: ~Copyable {
   }
 
   /// Ends the session of a connection: its 0x01 goes behind all its data, or waits in the session's own slot for room.
+  @inline(never)
   mutating func endSession<K: Kernel & ~Copyable>(of index: UInt32, _ reason: CloseReason, _ kernel: inout K) {
     let slot = connections[index].pointee.session
     guard slot != .none else { return }
@@ -163,6 +164,7 @@ struct Shard: ~Copyable {
   }
 
   /// Sends the 0x01s that waited for room, oldest first.
+  @inline(never)
   mutating func settleOwed() {
     while let slot = sessions.firstOwed, uplink.room(for: 64) >= 64 {
       appendFailure(sessions[slot].pointee.id, sessions[slot].pointee.reason.text)
