@@ -17,8 +17,8 @@ struct Descriptor: BitwiseCopyable {
 
   private static let kickBit: UInt32 = 1 << 31
 
-  /// A packet of `dataCount` bytes whose client header is at `position`. `flag` is one that a backend sends, data (0) or
-  /// kick (2): shifted, it is the kick's bit.
+  /// A packet of `dataCount` bytes whose client header is at `position`. `flag` is one that a backend sends, data (0)
+  /// or kick (2): shifted, it is the kick's bit.
   @inline(__always)
   init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int, flag: PacketFlag) {
     assert(flag == .data || flag == .kick)
