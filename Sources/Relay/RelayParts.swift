@@ -129,7 +129,9 @@ struct RelayParts {
       index: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
       budget: budget, missedBudget: missedBudget, staleTotals: staleTotals, backendStatus: backendStatus,
       keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
-      listeners: listeners.map { Shard.Listener(socket: $0.socket, isShared: $0.isShared) },
+      listeners: FixedArray(count: listeners.count) {
+        Shard.Listener(socket: listeners[$0].socket, isShared: listeners[$0].isShared)
+      },
       connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
       wheel: TimerWheel(now: now), events: eventLog(thread), uplink: UplinkProducer(lanes.uplinks[shard]),
       firehoseBell: bells.firehose, downlink: RecordConsumer(lanes.downlinks[shard].descriptors),

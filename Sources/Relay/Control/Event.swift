@@ -64,6 +64,7 @@ struct EventLog: ~Copyable {
   @inline(__always)
   func wants(_ level: Event.Level) -> Bool { level >= minimum }
 
+  @inline(never)
   mutating func post<K: Kernel & ~Copyable>(_ event: Event, _ kernel: inout K) {
     guard wants(event.level) else { return }
     if dropped > 0, lane.hasRoom() {

@@ -3,12 +3,14 @@ import Glibc
 /// Dialling the backend, and dialling it again. The name is looked up each time; delays grow from 50 ms to 2 s, with
 /// jitter so that many relays don't come back in step, and are small again only after a connection that lived 10 s.
 extension Firehose {
+  @inline(never)
   mutating func beginDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
     state = .resolving
     kernel.resolve(Token(.resolved))
   }
 
   /// The look-up has ended.
+  @inline(never)
   mutating func dial<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard let address = kernel.resolvedAddress(dialCount) else {
       events.post(.backendUnresolved, &kernel)
@@ -26,6 +28,7 @@ extension Firehose {
   }
 
   /// The dialled socket has become writable: connected, or failed.
+  @inline(never)
   mutating func dialled<K: Kernel & ~Copyable>(_ kernel: inout K) {
     let result = kernel.dialResult(socket)
     guard result == 0 else { return dialFailed(-result, &kernel) }
@@ -45,6 +48,7 @@ extension Firehose {
     hasConnected = true
   }
 
+  @inline(never)
   mutating func dialFailed<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
     counters.add(.backendDialsFailed)
     closeSocket(&kernel)
@@ -95,6 +99,7 @@ extension Firehose {
 
   /// Sends the FIN. What the backend still sends is read and thrown away until its own FIN: a close with unread input
   /// would reset the connection and lose what was queued.
+  @inline(never)
   mutating func finish<K: Kernel & ~Copyable>(_ kernel: inout K) {
     switch state {
     case .connected:
@@ -108,6 +113,7 @@ extension Firehose {
     }
   }
 
+  @inline(never)
   mutating func discardInput<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while readable {
       let received = kernel.receive(socket, memory[0], Limits.downlinkRead)

@@ -69,35 +69,26 @@ extension Firehose {
   @inline(never)
   private mutating func passPackets() -> Obstacle {
     while read &- parsed >= UInt64(Wire.sizePrefix) {
-      let size = Int(UInt32(littleEndian: memory[parsed].loadUnaligned(as: UInt32.self)))
+      let packet = memory[parsed]
+      let size = Int(UInt32(littleEndian: packet.loadUnaligned(as: UInt32.self)))
       guard size <= settings.maxTaggedPacket else { return .oversized(size: size) }
       let wireBytes = UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
       guard read &- parsed >= wireBytes else { break }
-      guard let tag = try? Tag.decode(memory.span(at: parsed &+ UInt64(Wire.sizePrefix), size), from: .backend) else {
-        return .malformed(size: size)
-      }
+      guard let tag = Tag(memory.data(of: packet, size), from: .backend) else { return .malformed(size: size) }
       let place = ids.place(of: tag.clientID)
       // An id that no shard has is no session's: any shard says so.
       let lane = place.shard < lanes.count ? place.shard : 0
       guard lanes[lane].downlink.hasRoom() else { return .noRoom(lane: lane) }
-      pass(tag, size, to: lane, place.slot)
+      // The client's size prefix goes over the end of the tag, also where a kick needs none.
+      let dataCount = size &- Wire.tag
+      (packet + Wire.tag).storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
+      lanes[lane].downlink.push(
+        Descriptor(
+          position: parsed &+ UInt64(Wire.tag), clientID: tag.clientID, slot: place.slot, dataCount: dataCount,
+          flag: tag.flag))
       parsed &+= wireBytes
     }
     return .unfinished
-  }
-
-  /// Puts the packet at `parsed` into a lane, with the client's size prefix written over the end of its tag.
-  @inline(__always)
-  private mutating func pass(_ tag: Tag, _ size: Int, to lane: Int, _ slot: UInt32) {
-    let position = parsed &+ UInt64(Wire.tag)
-    if tag.flag == .kick {
-      lanes[lane].downlink.push(Descriptor(.kick, tag.clientID, slot: slot, position: position))
-    } else {
-      let dataCount = size &- Wire.tag
-      memory[position].storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
-      lanes[lane].downlink.push(
-        Descriptor(position: position, clientID: tag.clientID, slot: slot, dataCount: dataCount))
-    }
   }
 
   /// Skips the malformed packet at `parsed`: its length is known, so the stream stays in step.
@@ -105,8 +96,8 @@ extension Firehose {
   private mutating func skip<K: Kernel & ~Copyable>(_ size: Int, _ kernel: inout K) {
     counters.add(.packetsMalformed)
     if let count = malformed.admit(now: kernel.now) {
-      let data = memory.span(at: parsed &+ UInt64(Wire.sizePrefix), size)
-      events.post(.backendMalformed(Firehose.whatIsWrong(data), count: count), &kernel)
+      let what = Firehose.whatIsWrong(memory.data(of: memory[parsed], size))
+      events.post(.backendMalformed(what, count: count), &kernel)
     }
     parsed &+= UInt64(Wire.sizePrefix &+ size)
   }

@@ -4,6 +4,7 @@ import Glibc
 extension Firehose {
   /// An unfinished packet of the backend's is dropped; the packet that was handed over in part will be sent whole on
   /// the next connection. Clients notice nothing, unless they are to be dropped with the backend.
+  @inline(never)
   mutating func lose<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
     events.post(.backendLost(errno: error), &kernel)
     closeSocket(&kernel)
@@ -26,6 +27,7 @@ extension Firehose {
   }
 
   /// Ends every session, and refuses newcomers until the backend is back.
+  @inline(never)
   mutating func dropSessions<K: Kernel & ~Copyable>(_ kernel: inout K) {
     dropDeadline = .max
     events.post(.sessionsDropped, &kernel)
@@ -39,6 +41,7 @@ extension Firehose {
 
   /// Keepalive does not notice a dead backend while data is outstanding, and a backend that is slow but alive
   /// acknowledges: silence is measured by acknowledgements.
+  @inline(never)
   mutating func checkSilence<K: Kernel & ~Copyable>(_ kernel: inout K) {
     silenceCheck = kernel.now + settings.backendTimeout / 8
     guard state == .connected, kernel.silence(socket) >= settings.backendTimeout else { return }
@@ -71,12 +74,13 @@ extension Firehose {
   }
 
   /// Tells the shard to end the client, as soon as there is room.
+  @inline(never)
   mutating func tellRefusal<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard canTellRefusal(), let id = refusedClient else { return }
     let lane = refusalLane(id)
     // It stands for no bytes: its place is where the next packet's would be.
     lanes[lane].downlink.push(
-      Descriptor(.refused, id, slot: ids.place(of: id).slot, position: parsed + UInt64(Descriptor.tagBefore)))
+      Descriptor(refused: id, slot: ids.place(of: id).slot, position: parsed + UInt64(Descriptor.tagBefore)))
     refusedClient = nil
     if lanes[lane].downlink.publish(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
   }

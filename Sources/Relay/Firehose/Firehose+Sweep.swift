@@ -10,6 +10,7 @@ extension Firehose {
     case sending
   }
 
+  @inline(never)
   mutating func beginSweep<K: Kernel & ~Copyable>(_ kernel: inout K) {
     sweep = .asking
     sweepRequest += 1
@@ -63,6 +64,7 @@ extension Firehose {
     return complete
   }
 
+  @inline(never)
   mutating func endSweep() {
     guard sweep != .none else { return }
     sweep = .none

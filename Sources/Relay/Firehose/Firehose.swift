@@ -143,7 +143,7 @@ struct Firehose: ~Copyable {
     }
     if kernel.now >= silenceCheck { checkSilence(&kernel) }
     if kernel.now >= dropDeadline { dropSessions(&kernel) }
-    tellRefusal(&kernel)
+    if refusedClient != nil { tellRefusal(&kernel) }
     if isDrainedUp() { finish(&kernel) }
   }
 }

@@ -1,3 +1,5 @@
+import VoltlaneWire
+
 /// A packet from the backend for one of a shard's clients, where it lies in ``DownlinkMemory``.
 ///
 /// The firehose has written the client's header in place, over the end of the tag, so that the shard sends the packet
@@ -9,15 +11,17 @@
 struct Descriptor: BitwiseCopyable {
   let position: UInt64
   let clientID: UInt64
-  private let lengthAndKind: UInt32
+  /// The packet's bytes with the client's header, and what kind of packet it is.
+  private let bytesAndKind: UInt32
   private var slotOrNext: UInt32
 
   /// What the shard is told. The packet's length is below 2^30.
   enum Kind: UInt32 {
     case data = 0
-    case kick = 0x4000_0000
+    /// The protocol's flag 2, shifted.
+    case kick = 0x8000_0000
     /// The backend's connection died twice within a packet of this client's: the packet is gone, and its client ends.
-    case refused = 0x8000_0000
+    case refused = 0x4000_0000
   }
 
   /// Bytes from a packet's start in the memory to its `position`.
@@ -25,19 +29,23 @@ struct Descriptor: BitwiseCopyable {
 
   private static let kindBits: UInt32 = 0xc000_0000
 
-  /// A packet of `dataCount` bytes whose client header is at `position`.
-  init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int) {
+  /// A packet of `dataCount` bytes whose client header is at `position`. `flag` is one that a backend sends, data (0)
+  /// or kick (2): shifted, it is the kick's bit.
+  @inline(__always)
+  init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int, flag: PacketFlag) {
+    assert(flag == .data || flag == .kick)
     self.position = position
     self.clientID = clientID
     slotOrNext = slot
-    lengthAndKind = UInt32(truncatingIfNeeded: dataCount)
+    bytesAndKind = UInt32(truncatingIfNeeded: dataCount &+ Wire.sizePrefix) | UInt32(flag.rawValue) &<< 30
   }
 
-  init(_ kind: Kind, _ clientID: UInt64, slot: UInt32, position: UInt64) {
+  /// Tells the shard that a packet of this client's was given up. It stands for no bytes of the memory.
+  init(refused clientID: UInt64, slot: UInt32, position: UInt64) {
     self.position = position
     self.clientID = clientID
     slotOrNext = slot
-    lengthAndKind = kind.rawValue
+    bytesAndKind = Kind.refused.rawValue
   }
 
   /// The slot that the id names in its shard: the firehose had to work it out to find the shard.
@@ -49,10 +57,10 @@ struct Descriptor: BitwiseCopyable {
     set { slotOrNext = newValue }
   }
 
-  @inline(__always) var isData: Bool { lengthAndKind & Descriptor.kindBits == 0 }
-  var kind: Kind { Kind(rawValue: lengthAndKind & Descriptor.kindBits) ?? .data }
+  @inline(__always) var isData: Bool { bytesAndKind & Descriptor.kindBits == 0 }
+  var kind: Kind { Kind(rawValue: bytesAndKind & Descriptor.kindBits) ?? .data }
   /// Bytes of the packet with the client's header.
-  @inline(__always) var byteCount: Int { Int(lengthAndKind & ~Descriptor.kindBits) &+ 4 }
+  @inline(__always) var byteCount: Int { Int(bytesAndKind & ~Descriptor.kindBits) }
 }
 
 /// What was read from the backend: a ring that is mapped twice, so that every packet lies in one piece and an
@@ -72,10 +80,10 @@ struct DownlinkMemory: @unchecked Sendable {
     base = try arena.allocateRing(byteCount: capacity)
   }
 
-  /// `count` bytes that were read and not given back.
+  /// The data of a packet that begins at `packet`: `size` bytes that were read and not given back.
   @inline(__always) @_lifetime(borrow self)
-  func span(at position: UInt64, _ count: Int) -> RawSpan {
-    _overrideLifetime(RawSpan(_unsafeStart: self[position], byteCount: count), borrowing: self)
+  func data(of packet: UnsafeMutableRawPointer, _ size: Int) -> RawSpan {
+    _overrideLifetime(RawSpan(_unsafeStart: packet + Wire.sizePrefix, byteCount: size), borrowing: self)
   }
 
   @inline(__always)

@@ -9,6 +9,9 @@ struct FixedArray<Element: ~Copyable>: ~Copyable {
     for index in 0..<count { (base + index).initialize(to: try element(index)) }
   }
 
+  /// No values.
+  init() { self.init(count: 0) { _ in fatalError("there are none") } }
+
   deinit {
     base.deinitialize(count: count)
     base.deallocate()

@@ -116,7 +116,11 @@ struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
     return record
   }
 
-  /// A taken record that was not given back, by the value of `cursor` before it was taken.
+  /// Takes `count` records that were looked at by ``taken(_:)``; the caller has made sure that there are as many.
+  @inline(__always)
+  mutating func skip(_ count: Int) { cursor &+= UInt64(truncatingIfNeeded: count) }
+
+  /// A taken record that was not given back, by the value of `cursor` before it was taken; or one that could be.
   @inline(__always)
   func taken(_ position: UInt32) -> UnsafeMutablePointer<Record> {
     records + Int(truncatingIfNeeded: UInt64(position) & mask)

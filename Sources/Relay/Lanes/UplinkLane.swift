@@ -91,6 +91,26 @@ struct UplinkProducer: ~Copyable {
     tail &+= UInt64(UplinkProducer.headerSize)
   }
 
+  /// Writes a data packet for each whole one, size prefix and data, between `start` and `end`, up to one that is larger
+  /// than `maxSize`. Returns how many, and where they end. A loop of its own, so that nothing that is rare takes
+  /// registers from it.
+  @inline(never)
+  mutating func appendAll(
+    id: UInt64, from start: UnsafeRawPointer, to end: UnsafeRawPointer, maxSize: Int
+  ) -> (count: Int, end: UnsafeRawPointer) {
+    var next = start
+    var count = 0
+    while end - next >= Wire.sizePrefix {
+      let size = Int(UInt32(littleEndian: next.loadUnaligned(as: UInt32.self)))
+      let data = next + Wire.sizePrefix
+      guard size <= min(maxSize, end - data) else { break }
+      append(id: id, flag: .data, data, size)
+      next = data + size
+      count &+= 1
+    }
+    return (count, next)
+  }
+
   /// Writes one data packet whose data stands in two pieces.
   mutating func append(
     id: UInt64, _ first: UnsafeRawPointer, _ firstCount: Int, _ second: UnsafeRawPointer, _ secondCount: Int
@@ -267,6 +287,7 @@ struct UplinkConsumer: ~Copyable {
     return (wireBytes, isReference ? Int(header) : wireBytes)
   }
 
+  @inline(never)
   private mutating func freeReferences() {
     while references.cursorHolds, references.first.position <= head {
       let buffer = references.take().buffer

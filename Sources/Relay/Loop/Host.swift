@@ -33,6 +33,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     finish()
   }
 
+  @inline(never)
   mutating func start() {
     kernel.submit(.pollReadable(wakeSignal), Token(.control))
     firehose?.start(&kernel)
@@ -112,6 +113,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   func hostsWorkerOnly() -> Bool { shard == nil && firehose == nil }
 
   /// The last queued closes leave.
+  @inline(never)
   private mutating func finish() {
     kernel.poll()
     if !hostsWorkerOnly() { control.addDoneHost() }

@@ -207,9 +207,9 @@ struct ReplayScript: ~Copyable {
     let index = Int(socket - ReplayScript.firstClient)
     if !clients[index].saidHello {
       clients[index].saidHello = true
+      let key = ReplayScript.clientKey
       let hello =
-        FramedHandshakePacket.protocolVersion().bytes
-        + FramedHandshakePacket.publicKey(ReplayScript.clientKey.span.bytes).bytes
+        FramedHandshakePacket.protocolVersion().bytes + FramedHandshakePacket.publicKey(key.span.bytes).bytes
       hello.withUnsafeBytes { bytes.copyMemory(from: $0.baseAddress!, byteCount: hello.count) }
       return hello.count
     }

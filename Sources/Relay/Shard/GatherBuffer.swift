@@ -36,10 +36,11 @@ struct GatherBuffer: ~Copyable {
     var position = first
     var end = target
     for _ in 0..<count {
-      let packet = lane.taken(position)
-      memcpy(end, memory[packet.pointee.position], packet.pointee.byteCount)
-      end += packet.pointee.byteCount
-      position = packet.pointee.next
+      // Read whole before the copy: the compiler cannot know that the copy does not write over it.
+      let packet = lane.taken(position).pointee
+      memcpy(end, memory[packet.position], packet.byteCount)
+      end += packet.byteCount
+      position = packet.next
     }
   }
 
@@ -50,19 +51,20 @@ struct GatherBuffer: ~Copyable {
     _ left: inout UInt32, behind used: Int
   ) -> Int {
     var end = start + used
-    let limit = start + capacity
+    // A packet is copied where even the largest of those would fit.
+    let last = start + capacity - Limits.largestGathered
     var total = 0
     vectorCount = 0
     while left > 0, vectorCount < Limits.gatherVectors {
-      let packet = lane.taken(position)
-      var vector = iovec(iov_base: memory[packet.pointee.position], iov_len: packet.pointee.byteCount)
+      let packet = lane.taken(position).pointee
+      var vector = iovec(iov_base: memory[packet.position], iov_len: packet.byteCount)
       // Copying the only packet would gain nothing.
-      if left > 1, fits(packet, limit - end) {
+      if left > 1, packet.byteCount <= Limits.largestGathered, end <= last {
         vector.iov_base = end
-        end = copyRun(lane, memory, &position, &left, to: end, limit)
+        end = copyRun(lane, memory, &position, &left, to: end, last)
         vector.iov_len = end - vector.iov_base
       } else {
-        position = packet.pointee.next
+        position = packet.next
         left &-= 1
       }
       vectors[vectorCount] = vector
@@ -72,26 +74,21 @@ struct GatherBuffer: ~Copyable {
     return total
   }
 
-  /// Copies packets as long as they are small and fit before `limit`. Returns where they end.
+  /// Copies packets as long as they are small and begin at most at `last`. Returns where they end.
   @inline(__always)
   private func copyRun(
     _ lane: borrowing RecordConsumer<Descriptor>, _ memory: DownlinkMemory, _ position: inout UInt32,
-    _ left: inout UInt32, to target: UnsafeMutableRawPointer, _ limit: UnsafeMutableRawPointer
+    _ left: inout UInt32, to target: UnsafeMutableRawPointer, _ last: UnsafeMutableRawPointer
   ) -> UnsafeMutableRawPointer {
     var end = target
     while left > 0 {
-      let packet = lane.taken(position)
-      guard fits(packet, limit - end) else { break }
-      memcpy(end, memory[packet.pointee.position], packet.pointee.byteCount)
-      end += packet.pointee.byteCount
-      position = packet.pointee.next
+      let packet = lane.taken(position).pointee
+      guard packet.byteCount <= Limits.largestGathered, end <= last else { break }
+      memcpy(end, memory[packet.position], packet.byteCount)
+      end += packet.byteCount
+      position = packet.next
       left &-= 1
     }
     return end
-  }
-
-  @inline(__always)
-  private func fits(_ packet: UnsafeMutablePointer<Descriptor>, _ room: Int) -> Bool {
-    packet.pointee.byteCount <= min(Limits.largestGathered, room)
   }
 }

@@ -2,13 +2,15 @@ import Glibc
 
 /// Getting in: a socket becomes a connection.
 extension Shard {
+  @inline(never)
   mutating func armListeners<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    for listener in listeners.indices where !listeners[listener].armed {
+    for listener in 0..<listeners.count where !listeners[listener].armed {
       listeners[listener].armed = true
       kernel.submit(.accept(listener: listeners[listener].socket), Token(.accept, index: UInt32(listener)))
     }
   }
 
+  @inline(never)
   mutating func accepted<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
     guard case .no = drain else {
       // Accepted before the listeners were closed.
@@ -55,13 +57,14 @@ extension Shard {
   }
 
   /// Closes the listeners; what was accepted stays.
+  @inline(never)
   mutating func stopAccepting<K: Kernel & ~Copyable>(_ kernel: inout K) {
     acceptResumes = .max
-    for index in listeners.indices {
+    for index in 0..<listeners.count {
       if listeners[index].armed { kernel.submit(.cancel(Token(.accept, index: UInt32(index))), Token(.none)) }
       listeners[index].armed = false
       if !listeners[index].isShared { kernel.submit(.close(listeners[index].socket), Token(.none)) }
     }
-    listeners = []
+    listeners = FixedArray()
   }
 }

@@ -26,6 +26,7 @@ extension Shard {
   }
 
   /// A connection has come up in the wheel: its deadline has passed, or has moved away meanwhile.
+  @inline(never)
   mutating func expired<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     guard connection.pointee.deadline != .max else { return }
@@ -55,6 +56,7 @@ extension Shard {
   }
 
   /// The client's FIN: it may be a half-close, so it is still written to for a while.
+  @inline(never)
   mutating func halfClose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     discardUnfinished(index)
@@ -66,6 +68,7 @@ extension Shard {
 
   /// The socket is gone. Its session goes stale, with what the socket did not deliver: that is known when a send that
   /// is under way has completed.
+  @inline(never)
   mutating func lose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     guard connection.pointee.flags.isDisjoint(with: .sending) else {
@@ -80,6 +83,7 @@ extension Shard {
   }
 
   /// Ends a client for a reason of the relay's or the backend's.
+  @inline(never)
   mutating func fail<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: CloseReason, _ kernel: inout K) {
     let slot = connections[index].pointee.session
     if slot != .none { endSession(slot, reason, &kernel) }
@@ -87,6 +91,7 @@ extension Shard {
   }
 
   /// Begins to close a connection as described above. Nothing is taken from the client any more.
+  @inline(never)
   mutating func closeGracefully<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     guard connection.pointee.phase.hasSocket, connection.pointee.phase != .closing else { return }
@@ -120,6 +125,7 @@ extension Shard {
   }
 
   /// Reads a closing connection to nowhere. Returns the bytes.
+  @inline(never)
   mutating func discardInput<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
     let connection = connections[index]
     let received = kernel.receive(connection.pointee.socket, readBuffer.start, readBuffer.capacity)
@@ -141,6 +147,7 @@ extension Shard {
   }
 
   /// Closes the socket at once and frees what the connection holds. Its session must have been ended.
+  @inline(never)
   mutating func drop<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     guard connection.pointee.phase.hasSocket else { return }

@@ -1,6 +1,7 @@
 /// The orderly end of the relay: accepting stops, what clients had sent is read, every session ends with
 /// `relay draining`, and what is queued either way is handed over.
 extension Shard {
+  @inline(never)
   mutating func beginDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard case .no = drain else { return }
     stopAccepting(&kernel)
@@ -32,6 +33,7 @@ extension Shard {
     if case .handedOver = drain { connections.count == 0 } else { false }
   }
 
+  @inline(never)
   mutating func advanceDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if case .reading(let until) = drain, ready.isEmpty && readyAside.isEmpty || kernel.now >= until {
       endAllSessions(.relayDraining, &kernel)

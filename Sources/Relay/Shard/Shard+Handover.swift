@@ -1,6 +1,7 @@
 /// A client may come back to any shard: the one that accepted it reads the id and hands the socket to the session's
 /// own. The session never moves.
 extension Shard {
+  @inline(never)
   mutating func handOver<K: Kernel & ~Copyable>(
     _ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K
   ) {
@@ -22,6 +23,7 @@ extension Shard {
   }
 
   /// Takes the sockets that other shards have handed over.
+  @inline(never)
   mutating func takeHandedSockets<K: Kernel & ~Copyable>(_ kernel: inout K) {
     for peer in 0..<peers.count where peer != index {
       while peers[peer].incoming.available() > 0 {

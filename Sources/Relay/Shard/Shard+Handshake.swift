@@ -12,6 +12,7 @@ import VoltlaneWire
 /// Packets may come split or joined at any byte, with application data behind the key in the same read.
 extension Shard {
   /// Reads a connection that is in the handshake: a little at a time, because what follows the key has to be kept.
+  @inline(never)
   mutating func readHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     let start = readBuffer.start
@@ -140,6 +141,7 @@ extension Shard {
   }
 
   /// The session is born: its id is sent.
+  @inline(never)
   private mutating func attach<K: Kernel & ~Copyable>(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     let id = sessions[slot].pointee.id
@@ -161,6 +163,7 @@ extension Shard {
   }
 
   /// Closes a connection that is not a client's: at once where the relay has sent nothing yet.
+  @inline(never)
   mutating func refuseHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     counters.add(.handshakesMalformed)
     if let count = malformedHandshakes.admit(now: kernel.now) {

@@ -114,33 +114,22 @@ extension Shard {
   ) {
     let connection = connections[index]
     let session = sessions[connection.pointee.session]
-    session.pointee.isHeardOf = true
-    let id = session.pointee.id
-    let end = start + count
-    var next = start
-    var packets = 0
-    while end - next >= Wire.sizePrefix {
-      let size = Int(UInt32(littleEndian: next.loadUnaligned(as: UInt32.self)))
-      if size > settings.maxPacketSize {
-        counters.add(.packetsUp, packets)
-        return fail(index, .packetTooLarge, &kernel)
-      }
-      let data = next + Wire.sizePrefix
-      guard end - data >= size else { break }
-      uplink.append(id: id, flag: .data, data, size)
-      next = data + size
-      packets &+= 1
+    let end = UnsafeRawPointer(start + count)
+    let taken = uplink.appendAll(
+      id: session.pointee.id, from: start, to: end, maxSize: settings.maxPacketSize)
+    if taken.count > 0 {
+      session.pointee.isHeardOf = true
+      if goesOn { connection.pointee.deadline = .max }
     }
-    counters.add(.packetsUp, packets)
-    counters.add(.bytesUp, (next - start) &- packets &* Wire.sizePrefix)
-    if goesOn, packets > 0 { connection.pointee.deadline = .max }
-    if next != end { keepRest(index, next, end - next, &kernel) }
+    counters.add(.packetsUp, taken.count)
+    counters.add(.bytesUp, (taken.end - UnsafeRawPointer(start)) &- taken.count &* Wire.sizePrefix)
+    if taken.end != end { keepRest(index, taken.end, end - taken.end, &kernel) }
   }
 
-  /// Keeps what came of an unfinished packet.
+  /// Keeps what came of an unfinished packet; ends the client where it will be too large.
   @inline(never)
   private mutating func keepRest<K: Kernel & ~Copyable>(
-    _ index: UInt32, _ rest: UnsafeMutableRawPointer, _ count: Int, _ kernel: inout K
+    _ index: UInt32, _ rest: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) {
     let connection = connections[index]
     if connection.pointee.deadline == .max { setDeadline(index, now(kernel) &+ settings.packetTimeout) }
@@ -153,6 +142,7 @@ extension Shard {
       return
     }
     let size = Int(UInt32(littleEndian: rest.loadUnaligned(as: UInt32.self)))
+    guard size <= settings.maxPacketSize else { return fail(index, .packetTooLarge, &kernel) }
     let had = count &- Wire.sizePrefix
     connection.pointee.declared = UInt32(size)
     connection.pointee.unfinished = PacketBuffer(
@@ -216,6 +206,7 @@ extension Shard {
   private mutating func finishPacket(_ index: UInt32, _ rest: Int) {
     let connection = connections[index]
     let id = sessions[connection.pointee.session].pointee.id
+    sessions[connection.pointee.session].pointee.isHeardOf = true
     let size = Int(connection.pointee.declared)
     if size > Limits.largestCopied, rest > 0 { extendUnfinished(index, rest) }
     let buffer = connection.pointee.unfinished!
@@ -272,6 +263,7 @@ extension Shard {
     }
   }
 
+  @inline(never)
   mutating func endLargestUnfinished<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
     if connections[largest].pointee.session == .none {

@@ -13,6 +13,7 @@ import VoltlaneWire
 /// Until the ping an attempt changes nothing for the session that it names. Any number may run side by side.
 extension Shard {
   /// A connection named the session that it wants back. Its shard may be another: the socket goes there.
+  @inline(never)
   mutating func comeBack<K: Kernel & ~Copyable>(_ index: UInt32, _ id: UInt64, _ kernel: inout K) {
     let place = sessions.place(of: id)
     if place.shard == self.index || place.shard >= peers.count {
@@ -47,6 +48,7 @@ extension Shard {
   }
 
   /// The challenge's box is ready.
+  @inline(never)
   mutating func sealed<K: Kernel & ~Copyable>(
     _ connection: Token, _ box: SealedBox.Bytes, _ key: SessionKeyReference, _ kernel: inout K
   ) {
@@ -67,6 +69,7 @@ extension Shard {
 
   /// The client's response, which a worker opens. The challenge's own box sent back would open to the right bytes: its
   /// nonce gives it away.
+  @inline(never)
   mutating func responded<K: Kernel & ~Copyable>(_ index: UInt32, _ box: SealedBox.Bytes, _ kernel: inout K) {
     guard let attempt = connections[index].pointee.attempt?.value,
       let key = sessions[attempt.slot].pointee.sessionKey,
@@ -79,6 +82,7 @@ extension Shard {
     submit(index, .open(box: box, plain: attempt.plain, key: key.copy()), kernel)
   }
 
+  @inline(never)
   mutating func opened<K: Kernel & ~Copyable>(_ connection: Token, _ isRight: Bool, _ kernel: inout K) {
     guard let index = connections.find(connection), connections[index].pointee.phase == .opening else { return }
     guard isRight else { return refuseResponse(index, &kernel) }
@@ -105,8 +109,9 @@ extension Shard {
   // MARK: Taking effect
 
   /// Lets the reconnections take effect whose pings have come. Called while no send is under way.
+  @inline(never)
   mutating func applyReturns<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    guard !returning.isEmpty, sendsOutstanding == 0 else { return }
+    guard sendsOutstanding == 0 else { return }
     var done = 0
     for token in returning {
       guard sessions.firstOwed == nil, hasControlRoom() else { break }

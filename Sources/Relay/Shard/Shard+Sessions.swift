@@ -2,6 +2,7 @@
 extension Shard {
   /// Ends a session: its 0x01 goes behind all its data, or waits in the session's own slot for room. Attempts to come
   /// back as its client are closed: the session is over.
+  @inline(never)
   mutating func endSession<K: Kernel & ~Copyable>(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
     let session = sessions[slot]
     if session.pointee.state == .stale { takeOutOfStale(slot) }
@@ -25,6 +26,7 @@ extension Shard {
   mutating func hasControlRoom() -> Bool { uplink.room(for: 64) >= 64 }
 
   /// Sends the 0x01s that waited for room, oldest first.
+  @inline(never)
   mutating func settleOwed() {
     while let slot = sessions.firstOwed, hasControlRoom() {
       appendFailure(sessions[slot].pointee.id, sessions[slot].pointee.reason.text)
@@ -48,11 +50,13 @@ extension Shard {
   }
 
   /// Ends a session for a reason that is not the client's connection: that is closed in order where there is one.
+  @inline(never)
   mutating func end<K: Kernel & ~Copyable>(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
     let index = sessions[slot].pointee.connection
     if index != .none { fail(index, reason, &kernel) } else { endSession(slot, reason, &kernel) }
   }
 
+  @inline(never)
   mutating func endAllSessions<K: Kernel & ~Copyable>(_ reason: CloseReason, _ kernel: inout K) {
     for slot in 0..<sessions.used {
       switch sessions[slot].pointee.state {
@@ -63,6 +67,7 @@ extension Shard {
   }
 
   /// The backend was lost and sessions end with it; so do handshakes.
+  @inline(never)
   mutating func dropSessions<K: Kernel & ~Copyable>(_ kernel: inout K) {
     dropsSeen = backendStatus.drops
     endAllSessions(.backendLost, &kernel)
@@ -75,6 +80,7 @@ extension Shard {
   }
 
   /// Answers the firehose's question which sessions live.
+  @inline(never)
   mutating func answerSweep<K: Kernel & ~Copyable>(_ kernel: inout K) {
     let request = sweep.requests.published
     // Room is certain: the firehose asks again only after a connection that lived, and takes all answers.

@@ -3,6 +3,7 @@
 extension Shard {
   /// The client's socket is gone or going: its session stays, with what the socket did not take whole, or is over where
   /// sessions don't wait.
+  @inline(never)
   mutating func detach<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     let slot = connection.pointee.session
@@ -27,6 +28,7 @@ extension Shard {
 
   /// Keeps a packet for a stale session's client; over its limit the session ends. Changing state ends nobody: what was
   /// there before may be more than the limit.
+  @inline(never)
   mutating func keepMissed<K: Kernel & ~Copyable>(
     _ slot: UInt32, _ packet: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) {
@@ -53,6 +55,7 @@ extension Shard {
 
   func staleDeadline(_ slot: UInt32) -> UInt64 { sessions[slot].pointee.staleSince &+ settings.staleTimeout }
 
+  @inline(never)
   mutating func expireStale<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while let slot = stale.oldest, staleDeadline(slot) <= kernel.now { endSession(slot, .staleTimeout, &kernel) }
   }
@@ -61,6 +64,7 @@ extension Shard {
 
   /// Ends sessions while the table of stale ones is too full: those that the backend never heard of first, wherever
   /// they are, then the oldest of the prefix that holds most.
+  @inline(never)
   mutating func evictStale<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while staleTotals.count > settings.maxStaleClients {
       if stale.unheardCount == 0, let other = staleTotals.shardWithUnheard() {
@@ -85,6 +89,7 @@ extension Shard {
     }
   }
 
+  @inline(never)
   mutating func endLargestMissed<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while missedBudget.isExceeded, let largest = missed.largest(sessions.slots) {
       endSession(largest, .memory, &kernel)

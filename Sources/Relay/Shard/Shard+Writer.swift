@@ -1,4 +1,5 @@
 import Glibc
+import VoltlaneWire
 
 /// The way down: from the downlink lane into clients' sockets.
 ///
@@ -24,16 +25,17 @@ extension Shard {
   /// that is rare takes registers from it.
   @inline(never)
   private mutating func sortPackets(_ share: inout Int) {
-    let shareBefore = share
+    let start = UInt32(truncatingIfNeeded: downlink.cursor)
+    let available = downlink.available()
+    var left = share
     var packets = 0
-    while share > 0, downlink.cursorHolds {
-      let descriptor = downlink.first
+    while left > 0, packets < available {
+      let position = start &+ UInt32(truncatingIfNeeded: packets)
+      let descriptor = downlink.taken(position).pointee
       guard descriptor.isData, let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else { break }
       let index = sessions[slot].pointee.connection
       let connection = connections[index]
       guard connection.pointee.pending.isEmpty else { break }
-      let position = UInt32(truncatingIfNeeded: downlink.cursor)
-      _ = downlink.take()
       if connection.pointee.inboxCount == 0 {
         connection.pointee.inboxFirst = position
         connection.pointee.inboxBytes = 0
@@ -45,11 +47,13 @@ extension Shard {
       connection.pointee.inboxLast = position
       connection.pointee.inboxCount &+= 1
       connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
-      share &-= descriptor.byteCount
+      left &-= descriptor.byteCount
       packets &+= 1
     }
+    downlink.skip(packets)
     counters.add(.packetsDown, packets)
-    counters.add(.bytesDown, shareBefore &- share &- 4 &* packets)
+    counters.add(.bytesDown, share &- left &- Wire.sizePrefix &* packets)
+    share = left
   }
 
   /// Takes a packet that goes into no list: one that ends a session, one for an id that is not a session, one for a
@@ -281,6 +285,7 @@ extension Shard {
     kernel.submit(.pollWritable(connection.pointee.socket), connections.token(.clientWritable, index))
   }
 
+  @inline(never)
   mutating func clientWritable<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
     guard let index = connections.find(completion.token) else { return }
     connections[index].pointee.flags.remove(.waitsForRoom)

@@ -60,7 +60,7 @@ struct Shard: ~Copyable {
   /// The relay's public key as it goes to each client.
   let keyPacket: FramedHandshakePacket
 
-  var listeners: [Listener]
+  var listeners: FixedArray<Listener>
   var acceptPause = Limits.acceptPauseFirst
   /// When accepting goes on after a pause; `.max` while there is none.
   var acceptResumes: UInt64 = .max
@@ -155,15 +155,15 @@ struct Shard: ~Copyable {
   /// gets what it missed first.
   mutating func takeMessages<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if sweep.requests.published != sweepsAnswered { answerSweep(&kernel) }
-    takeHandedSockets(&kernel)
+    if peers.count > 1 { takeHandedSockets(&kernel) }
     takeHandshakeResults(&kernel)
-    applyReturns(&kernel)
+    if !returning.isEmpty { applyReturns(&kernel) }
   }
 
   /// What is due by the clock.
   mutating func expire<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while let index = wheel.nextDue(now: kernel.now, connections) { expired(index, &kernel) }
-    expireStale(&kernel)
+    if let oldest = stale.oldest, staleDeadline(oldest) <= kernel.now { expireStale(&kernel) }
     if kernel.now >= acceptResumes {
       acceptResumes = .max
       armListeners(&kernel)
