@@ -26,6 +26,8 @@ struct ControlLoop {
 
   /// Returns when the relay has stopped. The first signal drains, the second ends the process.
   func run() -> Ending {
+    // What happened before the relay had started: its start read the signal that told of it.
+    logEvents()
     var ending = Ending.asked
     var deadline: ContinuousClock.Instant?
     while deadline == nil || !relay.isFinished {
