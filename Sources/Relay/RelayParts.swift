@@ -75,7 +75,8 @@ struct RelayParts {
           listeners: listeners[shard].map { Shard.Listener(socket: $0.socket, isShared: $0.isShared) },
           connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
           wheel: TimerWheel(now: now), events: eventLog(thread), uplink: UplinkProducer(uplinks[shard]),
-          firehoseBell: bells[firehoseThread], downlink: RecordConsumer(downlinks[shard].descriptors),
+          firehoseBell: bells[firehoseThread], shardBells: FixedArray(count: shards) { shardBells[$0] },
+          downlink: RecordConsumer(downlinks[shard].descriptors),
           downlinkMemory: memory,
           workers: FixedArray(count: workerThreads.count) { worker in
             Shard.Worker(

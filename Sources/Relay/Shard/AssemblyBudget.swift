@@ -37,6 +37,9 @@ struct AssemblyBudget: Sendable {
   func requestEnd(of shard: Int) { requestTo[shard].relaxed = 1 }
 
   @inline(__always)
+  func hasRequest(_ shard: Int) -> Bool { requestTo[shard].relaxed != 0 }
+
+  @inline(__always)
   func takeRequest(_ shard: Int) -> Bool {
     guard requestTo[shard].relaxed != 0 else { return false }
     requestTo[shard].relaxed = 0

@@ -265,6 +265,7 @@ extension Shard {
       endLargestUnfinished(&kernel)
     } else {
       budget.requestEnd(of: holder)
+      if shardBells[holder].takeSleep() { kernel.ring(shardBells[holder]) }
     }
   }
 

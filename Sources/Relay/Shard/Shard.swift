@@ -68,6 +68,8 @@ struct Shard: ~Copyable {
   let firehoseBell: Bell
   var downlink: RecordConsumer<Descriptor>
   let downlinkMemory: DownlinkMemory
+  /// Those of all shards.
+  let shardBells: FixedArray<Bell>
   var workers: FixedArray<Worker>
   var nextWorker = 0
 
@@ -110,7 +112,7 @@ struct Shard: ~Copyable {
   mutating func hasWork() -> Bool {
     if sendsOutstanding == 0, downlink.available() > 0 { return true }
     for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
-    if !readyAside.isEmpty { return true }
+    if !readyAside.isEmpty || budget.hasRequest(index) { return true }
     guard !ready.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance }
     if hasUplinkRoom() { return true }
     uplink.announceWaits()
