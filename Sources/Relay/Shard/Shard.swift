@@ -30,8 +30,9 @@ struct Shard: ~Copyable {
 
   enum Drain {
     case no
-    /// What clients have sent is read, at most until the time given.
-    case reading(until: UInt64)
+    /// What clients have sent is read, at most until the times given: one on the clock that stands still while the
+    /// shard cannot read, one on the real one.
+    case reading(until: UInt64, latest: UInt64)
     /// Sessions have been told to end; 0x01s that found no room, and sockets, remain.
     case ending
     /// Everything for the backend is in the lane.
@@ -122,7 +123,9 @@ struct Shard: ~Copyable {
   /// When the shard has to be called again at the latest.
   mutating func nextDeadline() -> UInt64 {
     var deadline = min(wheel.nextDeadline, acceptResumes)
-    if case .reading(let until) = drain { deadline = min(deadline, until) }
+    if case .reading(let until, let latest) = drain {
+      deadline = min(deadline, pausedSince == .max ? min(until &+ pausedTotal, latest) : latest)
+    }
     return deadline
   }
 
