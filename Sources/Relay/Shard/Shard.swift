@@ -1,3 +1,4 @@
+import Glibc
 import VoltlaneCrypto
 import VoltlaneWire
 
@@ -67,10 +68,10 @@ struct Shard: ~Copyable {
 
   var uplink: UplinkProducer
   let firehoseBell: Bell
-  var downlink: RecordConsumer<Descriptor>
-  let downlinkMemory: DownlinkMemory
   /// Those of all shards.
   let shardBells: FixedArray<Bell>
+  var downlink: RecordConsumer<Descriptor>
+  let downlinkMemory: DownlinkMemory
   var workers: FixedArray<Worker>
   var nextWorker = 0
 
@@ -88,6 +89,11 @@ struct Shard: ~Copyable {
   var pausedSince: UInt64 = .max
 
   var drain = Drain.no
+
+  /// The listeners of a shard whose thread did not start.
+  deinit {
+    for listener in listeners where !listener.isShared { close(listener.socket) }
+  }
 
   // MARK: What a host asks
 
