@@ -103,6 +103,8 @@ enum Limits {
 
   /// At the relay's end, how long clients are read that never stop sending; others are read to the last byte.
   static let drainReading = second
+  /// The same with the time in which a slow backend kept the relay from reading; leaves time for what is then queued.
+  static let drainReadingLongest = 3 * second
 
   // MARK: The firehose
 

@@ -61,12 +61,12 @@ import VoltlaneWire
     try sender.join()
   }
 
-  /// What a packet declares costs nothing: 100 of a megabyte each have room in a budget of one.
+  /// What a packet declares costs nothing: 100 of a megabyte each have room in a budget of two.
   @Test(arguments: Layout.allCases)
   func `declared bytes are no bytes`(_ layout: Layout) throws {
     let rig = try Rig(layout) {
       $0.maxPacketSize = 1 << 20
-      $0.assemblyBudget = 1 << 20
+      $0.assemblyBudget = 2 << 20
     }
     let clients = try (0..<100).map { _ in try rig.test.client() }
     let most = framed(pattern(1 << 20))
@@ -87,22 +87,20 @@ import VoltlaneWire
       $0.assemblyBudget = 1 << 20
     }
     let largest = try rig.test.client()
-    try largest.socket.send(Wire.sizePrefixBytes(1 << 20) + pattern(600_000))
-    #expect(try rig.firehose.socket.staysSilent(milliseconds: 50))
-    // A buffer has up to twice the bytes that came: together with the largest these exceed the budget, alone they don't.
+    let others = try (0..<4).map { _ in try rig.test.client() }
+    // A buffer has up to twice the bytes that came: the largest fits alone, but not together with one of the others.
     let data = pattern(200_000)
-    let others = try (0..<5).map { _ in
-      let client = try rig.test.client()
-      try client.socket.send(Array(framed(data)[..<100_000]))
-      usleep(5000)
-      return client
-    }
+    try largest.socket.send(Wire.sizePrefixBytes(1 << 20) + pattern(900_000))
+    #expect(try rig.firehose.socket.staysSilent(milliseconds: 50))
+    try others[0].socket.send(Array(framed(data)[..<100_000]))
+    // Well before the other shard would wake for a timer of its own.
+    #expect(SocketCalls.wait(rig.firehose.socket.descriptor, POLLIN, milliseconds: 2000))
     #expect(try rig.firehose.receive() == .failure(largest.id, "memory"))
     #expect(try largest.socket.receiveToEnd() == ([], .fin))
     #expect(try rig.firehose.socket.staysSilent())
     #expect(rig.relay[.sessionsEnded] == 1)
-    for client in others {
-      let sender = Background { try client.socket.send(Array(framed(data)[100_000...])) }
+    for (index, client) in others.enumerated() {
+      let sender = Background { try client.socket.send(Array(framed(data)[(index == 0 ? 100_000 : 0)...])) }
       #expect(try rig.firehose.receive() == .data(client.id, data))
       try sender.join()
     }

@@ -78,7 +78,13 @@ struct ListeningSockets {
       close(socket)
       throw .listen(endpoint, errno: EADDRINUSE)
     }
-    if socket == -ECONNREFUSED { unlink(path) }
+    if socket == -ECONNREFUSED, isSocket(path) { unlink(path) }
+  }
+
+  /// A file of another kind refuses connections too, and is not the relay's to remove.
+  private static func isSocket(_ path: String) -> Bool {
+    var information = stat()
+    return lstat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFSOCK
   }
 
   /// Closes the sockets that no shard closes by itself, and removes socket files.

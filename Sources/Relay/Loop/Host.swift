@@ -112,9 +112,11 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   /// Whether the host runs nothing but a handshake worker: it stays until the relay stops.
   func hostsWorkerOnly() -> Bool { shard == nil && firehose == nil }
 
-  /// The last queued closes leave.
+  /// Closes what is still open, where the relay stops at once; the last queued closes leave.
   @inline(never)
   private mutating func finish() {
+    shard?.closeSockets(&kernel)
+    firehose?.closeSocket(&kernel)
     kernel.poll()
     if !hostsWorkerOnly() { control.addDoneHost() }
   }

@@ -146,6 +146,12 @@ extension Shard {
     return 0
   }
 
+  /// Closes every socket at once, whatever is queued.
+  mutating func closeSockets<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    stopAccepting(&kernel)
+    for index in 0..<connections.used { drop(index, &kernel) }
+  }
+
   /// Closes the socket at once and frees what the connection holds. Its session must have been ended.
   @inline(never)
   mutating func drop<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {

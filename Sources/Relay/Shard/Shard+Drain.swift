@@ -5,7 +5,8 @@ extension Shard {
   mutating func beginDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard case .no = drain else { return }
     stopAccepting(&kernel)
-    drain = .reading(until: kernel.now &+ Limits.drainReading)
+    drain = .reading(
+      until: now(kernel) &+ Limits.drainReading, latest: kernel.now &+ Limits.drainReadingLongest)
     for index in 0..<connections.used {
       switch connections[index].pointee.phase {
       case .version: drop(index, &kernel)
@@ -35,7 +36,9 @@ extension Shard {
 
   @inline(never)
   mutating func advanceDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    if case .reading(let until) = drain, ready.isEmpty && readyAside.isEmpty || kernel.now >= until {
+    if case .reading(let until, let latest) = drain,
+      ready.isEmpty && readyAside.isEmpty || now(kernel) >= until || kernel.now >= latest
+    {
       endAllSessions(.relayDraining, &kernel)
       drain = .ending
     }

@@ -1,3 +1,4 @@
+import Glibc
 import VoltlaneCrypto
 import VoltlaneWire
 
@@ -36,8 +37,9 @@ struct Shard: ~Copyable {
 
   enum Drain {
     case no
-    /// What clients have sent is read, at most until the time given.
-    case reading(until: UInt64)
+    /// What clients have sent is read, at most until the times given: one on the clock that stands still while the
+    /// shard cannot read, one on the real one.
+    case reading(until: UInt64, latest: UInt64)
     /// Sessions have been told to end; 0x01s that found no room, and sockets, remain.
     case ending
     /// Everything for the backend is in the lane.
@@ -109,6 +111,11 @@ struct Shard: ~Copyable {
 
   var drain = Drain.no
 
+  /// The listeners of a shard whose thread did not start.
+  deinit {
+    for index in 0..<listeners.count where !listeners[index].isShared { close(listeners[index].socket) }
+  }
+
   // MARK: What a host asks
 
   /// Starts accepting.
@@ -147,7 +154,9 @@ struct Shard: ~Copyable {
   mutating func nextDeadline() -> UInt64 {
     var deadline = min(wheel.nextDeadline(), acceptResumes)
     if let oldest = stale.oldest { deadline = min(deadline, staleDeadline(oldest)) }
-    if case .reading(let until) = drain { deadline = min(deadline, until) }
+    if case .reading(let until, let latest) = drain {
+      deadline = min(deadline, pausedSince == .max ? min(until &+ pausedTotal, latest) : latest)
+    }
     return deadline
   }
 

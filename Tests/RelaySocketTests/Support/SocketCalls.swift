@@ -145,7 +145,7 @@ enum SocketCalls {
     return Int(atol(fields[1].map { $0 } + [0])) * 4096
   }
 
-  /// Lets the process have no descriptor from `limit` on.
+  /// Lets the process have no descriptor from `limit` on, for good.
   static func limitDescriptors(to limit: Int) {
     var limits = rlimit(rlim_cur: rlim_t(limit), rlim_max: rlim_t(limit))
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)

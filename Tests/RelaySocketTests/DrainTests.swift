@@ -1,0 +1,161 @@
+import Glibc
+import Relay
+import Testing
+import VoltlaneWire
+
+/// The relay's end: in order, or at once.
+@Suite struct DrainTests {
+  @Test(arguments: Layout.allCases)
+  func `everything queued either way is handed over`(_ layout: Layout) throws {
+    let rig = try Rig(layout) { $0.clientSendBuffer = 16 << 20 }
+    let clients = try (0..<12).map { _ in try rig.test.client(receiveBuffer: 8192) }
+    let shaking = try rig.test.connect()
+    try shaking.send(RawClient.version)
+    #expect(try shaking.receive(RawClient.relayKey.count) == RawClient.relayKey)
+    let silent = try rig.test.connect()
+
+    let down = (0..<20).map { pattern(30_000, $0) }
+    for client in clients { for packet in down { try rig.firehose.send(.data(client.id, packet)) } }
+    let up = (0..<20).map { pattern(10_000, $0) }
+    for client in clients { for packet in up { try client.send(packet) } }
+    // One has begun a packet that it never ends.
+    try clients[0].socket.send([99, 0, 0, 0, 1])
+    // What was sent down must have reached the relay: it is behind the last packet here.
+    #expect(rig.test.eventually(.packetsDown, is: 240))
+    rig.relay.drain()
+
+    let readers = clients.map { client in
+      Background {
+        for packet in down {
+          guard try client.receive() == packet else { throw SocketFailure.timeout("the next packet") }
+        }
+        guard try client.socket.receiveToEnd() == ([], .fin) else { throw SocketFailure.timeout("the FIN") }
+        client.socket.finish()
+      }
+    }
+    var came: [UInt64: [[UInt8]]] = [:]
+    for _ in 0..<(12 * 21) {
+      let packet = try rig.firehose.receive()
+      came[packet.id, default: []].append(packet.flag == 0 ? packet.data : Array("end: ".utf8) + packet.data)
+    }
+    for client in clients { #expect(came[client.id] == up + [Array("end: relay draining".utf8)]) }
+    for reader in readers { try reader.join() }
+    #expect(try shaking.receiveToEnd() == ([], .fin))
+    shaking.close()
+    _ = try silent.receiveToEnd()
+    #expect(throws: SocketFailure.self) { try rig.test.connect() }
+    // The relay says its end last, and waits for the backend's.
+    #expect(try rig.firehose.socket.receiveToEnd() == ([], .fin))
+    rig.firehose.socket.close()
+    #expect(rig.test.finishes())
+  }
+
+  @Test(arguments: Layout.allCases)
+  func `with nobody there it ends at once`(_ layout: Layout) throws {
+    let rig = try Rig(layout)
+    rig.relay.drain()
+    #expect(try rig.firehose.socket.receiveToEnd() == ([], .fin))
+    rig.firehose.socket.close()
+    #expect(rig.test.finishes())
+    #expect(SocketCalls.wait(rig.relay.signal, POLLIN, milliseconds: patience))
+  }
+
+  /// A client that never stops sending, and one that never closes, hold the end up for their time and no longer.
+  @Test(arguments: Layout.allCases)
+  func `clients that go on are cut off`(_ layout: Layout) throws {
+    let rig = try Rig(layout)
+    let stubborn = try rig.test.client()
+    let busy = try rig.test.client()
+    let sender = Background {
+      while (try? busy.socket.send(framed(pattern(1000)))) != nil {}
+    }
+    #expect(try rig.firehose.receive().id == busy.id)
+    rig.relay.drain()
+    var ended = Set<UInt64>()
+    while ended.count < 2 {
+      let packet = try rig.firehose.receive()
+      if packet.flag == 1 {
+        #expect(packet == .failure(packet.id, "relay draining"))
+        ended.insert(packet.id)
+      } else {
+        #expect(!ended.contains(packet.id))
+      }
+    }
+    #expect(try rig.firehose.socket.receiveToEnd() == ([], .fin))
+    rig.firehose.socket.close()
+    #expect(rig.test.finishes())
+    #expect(try stubborn.socket.receiveToEnd().bytes == [])
+    try sender.join()
+  }
+
+  /// What clients had sent is read to the last byte also where the backend is slow to take it.
+  @Test(arguments: Layout.allCases)
+  func `a slow backend still gets everything`(_ layout: Layout) throws {
+    let rig = try Rig(layout)
+    let client = try rig.test.client()
+    let count = 16_000
+    let packet = pattern(1000)
+    let sender = Background { for _ in 0..<count { try client.send(packet) } }
+    // As much as fits, for longer than a client that never stops is read.
+    usleep(300_000)
+    rig.relay.drain()
+    usleep(1_500_000)
+    let (data, reason) = try rig.firehose.receiveUntilFailure(of: client.id)
+    #expect(data.allSatisfy { $0 == packet })
+    #expect(data.count == count)
+    #expect(reason == "relay draining")
+    try sender.join()
+  }
+
+  @Test(arguments: Layout.allCases)
+  func `the backend may come only then`(_ layout: Layout) throws {
+    let backend = try RawBackend(isListening: false)
+    let test = try TestRelay(layout, backend: backend.endpoint)
+    let client = try test.client()
+    try client.send([1])
+    test.relay.drain()
+    #expect(try client.socket.receiveToEnd() == ([], .fin))
+    client.socket.close()
+    #expect(!test.relay.isFinished)
+    backend.listen()
+    let firehose = try backend.accept()
+    #expect(try firehose.receive() == .data(client.id, [1]))
+    #expect(try firehose.receive() == .failure(client.id, "relay draining"))
+    #expect(try firehose.socket.receiveToEnd() == ([], .fin))
+    firehose.socket.close()
+    #expect(test.finishes())
+  }
+
+  /// Nothing is waited for, and nothing is left: no descriptor, no listener.
+  @Test func `a stop is at once and leaves nothing open`() async {
+    await #expect(processExitsWith: .success) {
+      for layout in Layout.allCases {
+        let before = try openDescriptors()
+        do {
+          let path = "/tmp/voltlane-stop-\(getpid()).sock"
+          let backend = try RawBackend()
+          let test = try TestRelay(
+            layout, listeners: [.tcp(host: "127.0.0.1", port: 0), .unix(path: path)], backend: backend.endpoint)
+          let firehose = try backend.accept()
+          let clients = try (0..<20).map { _ in try test.client() }
+          let shaking = try test.connect()
+          try clients[0].send(pattern(1000))
+          test.relay.stop()
+          for client in clients { _ = try client.socket.receiveToEnd() }
+          _ = try shaking.receiveToEnd()
+          _ = try? firehose.socket.receiveToEnd()
+          try #require((try? test.connect()) == nil)
+          try #require(access(path, F_OK) != 0)
+        }
+        // The kernel takes a ring down a little later.
+        for _ in 0..<1000 where try openDescriptors() > before { usleep(1000) }
+        try #require(try openDescriptors() == before)
+      }
+    }
+  }
+}
+
+/// Descriptors of this process.
+private func openDescriptors() throws -> Int {
+  (0..<1024).count { fcntl($0, F_GETFD) >= 0 }
+}
