@@ -37,6 +37,12 @@ public final class SecretKey: Sendable {
     self.publicKey = publicKey
   }
 
+  /// A copy of the 32 bytes, big-endian, to be saved where nobody else reads it. The copy is the caller's to guard: it
+  /// is not locked against swapping and not wiped.
+  public func copyBytes() -> [UInt8] {
+    memory.copy()
+  }
+
   /// The key of the session with the owner of `other`: HKDF-SHA256 of the x coordinate of the shared point. Both sides
   /// get the same. About 50 us.
   public func sessionKey(with other: PublicKey) -> SessionKey {

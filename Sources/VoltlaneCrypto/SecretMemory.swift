@@ -37,6 +37,10 @@ struct GuardedMemory: ~Copyable, @unchecked Sendable {
     precondition(bytes.byteCount == byteCount)
     unsafe bytes.withUnsafeBytes { unsafe base.copyMemory(from: $0.baseAddress!, byteCount: byteCount) }
   }
+
+  borrowing func copy() -> [UInt8] {
+    unsafe Array(UnsafeRawBufferPointer(start: base, count: byteCount))
+  }
 }
 
 /// Bytes on the heap that are wiped before they are freed.
