@@ -1,4 +1,3 @@
-import Glibc
 import NIOCore
 import NIOPosix
 import VoltlaneCrypto
@@ -26,13 +25,18 @@ struct Connection: Sendable {
   ) async throws(ClientError) -> Connection {
     let deadline = NIODeadline.now() + TimeAmount(timeout)
     let opened = loop.makePromise(of: Connection.self)
-    let connecting = bootstrap(on: loop, for: endpoint, keepAlive: options.keepAlive)
+    let keepAlive = options.keepAlive.map(KeepAlive.init(after:))
+    let connecting = ClientBootstrap(group: loop)
+      .channelOption(.autoRead, value: false)
+      .channelOption(.maxMessagesPerRead, value: 1)
+      .channelOption(.recvAllocator, value: NIOReads.allocator)
       .connectTimeout(TimeAmount(timeout))
       .connect(to: endpoint)
     connecting.whenComplete { result in
       do {
         // Not in the channel's initialiser: that would run for each address that is tried, and only one must speak.
         let channel = try result.get()
+        try keepAlive?.configure(channel)
         let handler = ConnectionHandler(
           channel: channel, handshake: handshake, queues: queues, maxPacketSize: options.maxPacketSize,
           timeout: ConnectionHandler.Timeout(duration: timeout, deadline: deadline), opened: opened)
@@ -53,22 +57,5 @@ struct Connection: Sendable {
     } catch {
       throw error as? ClientError ?? .unreachable(endpoint, reason: describe(error))
     }
-  }
-
-  private static func bootstrap(
-    on loop: any EventLoop, for endpoint: Endpoint, keepAlive: Duration?
-  ) -> ClientBootstrap {
-    let bootstrap = ClientBootstrap(group: loop)
-      .channelOption(.autoRead, value: false)
-      .channelOption(.maxMessagesPerRead, value: 1)
-      .channelOption(.recvAllocator, value: NIOReads.allocator)
-    guard let keepAlive, case .tcp = endpoint else { return bootstrap }
-    let (idle, interval) = ClientLimits.keepAliveSeconds(keepAlive)
-    return
-      bootstrap
-      .channelOption(.socketOption(.so_keepalive), value: 1)
-      .channelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: idle)
-      .channelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: interval)
-      .channelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: ClientLimits.keepAliveProbes)
   }
 }
