@@ -88,6 +88,9 @@ let package = Package(
       // For spans of memory that a method returns.
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
+    // Moves packets through the data plane without sockets, so that instructions can be counted. Not a product.
+    .executableTarget(name: "VoltlaneReplay", dependencies: ["Relay"], swiftSettings: safe),
+
     // C, fenced.
     .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
@@ -113,6 +116,7 @@ let package = Package(
       ]),
     .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
     .testTarget(name: "RelayTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto"]),
+    .testTarget(name: "RelaySocketTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto", "Vectors"]),
   ],
   swiftLanguageModes: [.v6]
 )

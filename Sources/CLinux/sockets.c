@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include "sockets.h"
 #include <netinet/in.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static int set_int(int socket, int level, int name, int value) {
@@ -22,29 +24,68 @@ static int set_tcp(int socket, const char *congestion_control) {
   return 0;
 }
 
-int voltlane_listen(const struct sockaddr *address, socklen_t length, int backlog, int receive_buffer,
-                    const char *congestion_control) {
+// Three questions, a third of the time apart: a dead peer is noticed after twice the time.
+static int set_keepalive(int socket, int seconds) {
+  if (!seconds) return 0;
+  int interval = seconds / 3 > 0 ? seconds / 3 : 1;
+  if (set_int(socket, SOL_SOCKET, SO_KEEPALIVE, 1) < 0 || set_int(socket, IPPROTO_TCP, TCP_KEEPIDLE, seconds) < 0 ||
+      set_int(socket, IPPROTO_TCP, TCP_KEEPINTVL, interval) < 0)
+    return -1;
+  return set_int(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
+int voltlane_listen(const struct sockaddr *address, socklen_t length, struct voltlane_listen_options options) {
   int tcp = address->sa_family != AF_UNIX;
   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   if (tcp) {
     if (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
-        set_tcp(fd, congestion_control) < 0)
+        set_tcp(fd, options.congestion_control) < 0 || set_keepalive(fd, options.keepalive) < 0)
+      return failed(fd);
+    if (options.user_timeout && set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options.user_timeout) < 0)
       return failed(fd);
     // [::] listens on IPv6 alone, so that 0.0.0.0 and [::] can both be given.
     if (address->sa_family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) return failed(fd);
-    if (receive_buffer && set_int(fd, SOL_SOCKET, SO_RCVBUF, receive_buffer) < 0) return failed(fd);
+    if (options.receive_buffer && set_int(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer) < 0) return failed(fd);
   }
-  if (bind(fd, address, length) < 0 || listen(fd, backlog) < 0) return failed(fd);
+  if (bind(fd, address, length) < 0 || listen(fd, options.backlog) < 0) return failed(fd);
   return fd;
 }
 
-int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control) {
+int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive) {
   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
-  if (address->sa_family != AF_UNIX && set_tcp(fd, congestion_control) < 0) return failed(fd);
+  if (address->sa_family != AF_UNIX && (set_tcp(fd, congestion_control) < 0 || set_keepalive(fd, keepalive) < 0))
+    return failed(fd);
   if (connect(fd, address, length) < 0 && errno != EINPROGRESS) return failed(fd);
   return fd;
+}
+
+unsigned long long voltlane_peer_address(int socket) {
+  struct sockaddr_storage peer;
+  socklen_t length = sizeof peer;
+  if (getpeername(socket, (struct sockaddr *)&peer, &length) < 0) return 0;
+  if (peer.ss_family == AF_INET)
+    return 0xffffffff00000000 | ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr);
+  if (peer.ss_family != AF_INET6) return 0;
+  const unsigned char *bytes = ((struct sockaddr_in6 *)&peer)->sin6_addr.s6_addr;
+  unsigned long value = 0;
+  int mapped = IN6_IS_ADDR_V4MAPPED(&((struct sockaddr_in6 *)&peer)->sin6_addr);
+  for (int i = mapped ? 12 : 0; i < (mapped ? 16 : 8); i++) value = value << 8 | bytes[i];
+  return mapped ? 0xffffffff00000000 | value : value;
+}
+
+int voltlane_unacknowledged(int socket) {
+  int bytes = 0;
+  return ioctl(socket, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
+}
+
+unsigned long long voltlane_milliseconds_since_ack(int socket) {
+  if (voltlane_unacknowledged(socket) == 0) return 0;
+  struct tcp_info info;
+  socklen_t length = sizeof info;
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return 0;
+  return info.tcpi_last_ack_recv;
 }
 
 int voltlane_dial_result(int socket) {

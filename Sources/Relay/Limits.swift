@@ -40,8 +40,10 @@ enum Limits {
   /// Room that packets of clients never take: 0x01 and 0x03 of real sessions.
   static let uplinkReserve = 32 * kibi
 
-  /// Packets by reference that one uplink lane holds; their bytes are bounded by the assembly budget.
+  /// Packets by reference that one uplink lane holds, and their bytes, beyond one packet of the largest size: past
+  /// either, a shard stops reading clients. Several 256 KiB sends fit, so that the firehose never waits for the next one.
   static let uplinkReferences = 1024
+  static let uplinkReferencedBytes = 4 * mebi
 
   /// The most bytes of one lane that go into one send. The lane's memory comes back when the whole send is done.
   static let uplinkSend = 256 * kibi
@@ -80,6 +82,9 @@ enum Limits {
   /// 1,000 clients of 64 B cost 6.6 us a round trip with direct sends, 5.1 us so.
   static let queuedSendsFrom = 10
 
+  /// Sockets on their way between two shards, at most: clients that come back to another shard than their session's.
+  static let shardLane = 256
+
   // MARK: Handshakes
 
   /// Jobs of one shard that wait at one worker.
@@ -95,9 +100,6 @@ enum Limits {
 
   /// How long a socket that is being closed waits for the client's FIN. The protocol's number.
   static let closeTimeout = 5 * second
-
-  /// How long a client that shut its sending side is still written to. The protocol's number.
-  static let halfCloseTimeout = 5 * second
 
   /// At the relay's end, how long clients are read that never stop sending; others are read to the last byte.
   static let drainReading = second

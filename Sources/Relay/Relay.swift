@@ -44,8 +44,7 @@ public final class Relay {
     guard signal >= 0 else { throw .system(call: "eventfd", errno: -signal) }
     control = ControlBlock(arena, signal: signal)
     placement = Placement(configuration)
-    sockets = try ListeningSockets(
-      configuration.listeners, shards: configuration.shards, congestionControl: configuration.congestionControl)
+    sockets = try ListeningSockets(configuration)
     endpoints = sockets.endpoints
   }
 
@@ -59,7 +58,7 @@ public final class Relay {
 
   /// Starts every thread and returns when each has its ring. `identity` is the relay's key. Throws ``RelayError``.
   public func start(identity: SecretKey) throws(RelayError) {
-    let parts = try RelayParts(configuration, identity.publicKey, sockets, placement, arena, control)
+    let parts = try RelayParts(configuration, identity, sockets, placement, arena, control)
     counters = parts.counters
     eventLanes = parts.events.map(RecordConsumerBox.init)
     hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
@@ -73,6 +72,7 @@ public final class Relay {
       let roles = parts.takeRoles(index)
       let control = control
       let congestionControl = configuration.congestionControl
+      let keepalive = configuration.keepalive.seconds
       threads.append(
         OSThread(name: thread.name) {
           do throws(RelayError) {
@@ -80,7 +80,8 @@ public final class Relay {
               let result = voltlane_pin_thread(Int32(cpu))
               guard result == 0 else { throw .cpu(cpu, errno: -result) }
             }
-            let kernel = try RingKernel(resolver: resolver, congestionControl: congestionControl, control: control)
+            let kernel = try RingKernel(
+              resolver: resolver, congestionControl: congestionControl, keepalive: keepalive, control: control)
             roles.bell.ringDescriptor = kernel.descriptor
             var host = Host(kernel: kernel, roles: roles, wakeSignal: wake, control: control)
             gate.report(nil, control)
@@ -122,6 +123,10 @@ public final class Relay {
     control.phase = .draining
     wakeHosts()
   }
+
+  /// Whether the backend was lost and the relay is to end with it (`--backend-loss exit`): the caller drains, and exits
+  /// with the code for that.
+  public var isEndedByBackendLoss: Bool { control.exitRequested }
 
   /// Whether everything has been handed over.
   public var isFinished: Bool { control.hostsDone >= hostsWithData }

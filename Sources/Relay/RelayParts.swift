@@ -13,21 +13,66 @@ final class Roles: @unchecked Sendable {
   init(bell: Bell) { self.bell = bell }
 }
 
-/// Makes the roles and the lanes between them, thread by thread as a ``Placement`` says. Tests make theirs here too.
+/// Makes the roles, thread by thread as a ``Placement`` says, and the lanes between them. Tests make theirs here too.
 struct RelayParts {
   let counters: [Counters]
   let events: [RecordLane<Event>]
   let ids: ClientIDs
-  let budget: AssemblyBudget
+  let budget: SharedBudget
+  private let missedBudget: SharedBudget
+  private let staleTotals: StaleTotals
+  private let backendStatus: BackendStatus
   private let roles: [Roles]
+  private let bells: Bells
+  private let lanes: Lanes
+  private let arena: Arena
+  private let control: ControlBlock
+  private let configuration: RelayConfiguration
 
-  /// `random` gives the secrets of the client ids.
+  /// The bells of the hosts, by what they host.
+  private struct Bells {
+    let shards: [Bell]
+    let firehose: Bell
+    let workers: [Bell]
+
+    init(_ placement: Placement, _ bells: [Bell]) {
+      let threads = placement.threads
+      shards = threads.indices.filter { threads[$0].shard != nil }.map { bells[$0] }
+      firehose = bells[threads.firstIndex { $0.hostsFirehose }!]
+      workers = threads.indices.filter { threads[$0].worker != nil }.map { bells[$0] }
+    }
+  }
+
+  /// All lanes, by the shards between whose roles they run.
+  private struct Lanes {
+    let memory: DownlinkMemory
+    var uplinks: [UplinkLane] = []
+    let downlinks: [DownlinkLane]
+    let sweeps: [SweepLane]
+    /// [worker][shard]
+    let handshakes: [[HandshakeLanes]]
+    /// [from][to]
+    let sockets: [[RecordLane<HandedSocket>]]
+
+    init(_ arena: Arena, shards: Int, workers: Int, maxPacketSize: Int) throws(RelayError) {
+      memory = try DownlinkMemory(arena, maxPacketSize: maxPacketSize)
+      for _ in 0..<shards { uplinks.append(try UplinkLane(arena)) }
+      downlinks = (0..<shards).map { [memory] _ in DownlinkLane(arena, memory: memory) }
+      sweeps = (0..<shards).map { _ in SweepLane(arena) }
+      handshakes = (0..<workers).map { _ in (0..<shards).map { _ in HandshakeLanes(arena) } }
+      sockets = (0..<shards).map { _ in
+        (0..<shards).map { _ in RecordLane<HandedSocket>(arena, capacity: Limits.shardLane) }
+      }
+    }
+  }
+
+  /// The parts of a relay that runs: chance and the clock are the system's.
   init(
-    _ configuration: RelayConfiguration, _ publicKey: PublicKey, _ sockets: ListeningSockets, _ placement: Placement,
+    _ configuration: RelayConfiguration, _ identity: SecretKey, _ sockets: ListeningSockets, _ placement: Placement,
     _ arena: Arena, _ control: ControlBlock
   ) throws(RelayError) {
     try self.init(
-      configuration, publicKey, listeners: sockets.perShard, placement, arena, control,
+      configuration, identity, listeners: sockets.perShard, placement, arena, control,
       random: {
         var value: UInt64 = 0
         voltlane_random(&value, 8)
@@ -35,83 +80,119 @@ struct RelayParts {
       }, now: RingKernel.clock())
   }
 
+  /// `random` gives the secrets of the client ids, `now` is the clock's reading.
   init(
-    _ configuration: RelayConfiguration, _ publicKey: PublicKey, listeners: [[(socket: Int32, isShared: Bool)]],
+    _ configuration: RelayConfiguration, _ identity: SecretKey, listeners: [[(socket: Int32, isShared: Bool)]],
     _ placement: Placement, _ arena: Arena, _ control: ControlBlock, random: () -> UInt64, now: UInt64
   ) throws(RelayError) {
     let threads = placement.threads
     let shards = configuration.shards
-    let bells = threads.map { _ in Bell(arena) }
+    let hostBells = threads.map { _ in Bell(arena) }
+    self.arena = arena
+    self.control = control
+    self.configuration = configuration
     counters = threads.map { _ in Counters(arena) }
     events = threads.map { _ in RecordLane<Event>(arena, capacity: Limits.eventLane) }
     ids = ClientIDs(shards: shards, random: random)
-    budget = AssemblyBudget(arena, limit: configuration.assemblyBudget, shards: shards)
-    roles = bells.map(Roles.init)
-
-    let shardBells = (0..<shards).map { shard in bells[threads.firstIndex { $0.shard == shard }!] }
-    let firehoseThread = threads.firstIndex { $0.hostsFirehose }!
-    let workerThreads = threads.indices.filter { threads[$0].worker != nil }
-
-    let memory = try DownlinkMemory(arena, maxPacketSize: configuration.maxPacketSize)
-    var uplinks: [UplinkLane] = []
-    for _ in 0..<shards { uplinks.append(try UplinkLane(arena)) }
-    let downlinks = (0..<shards).map { _ in DownlinkLane(arena, memory: memory) }
-    // handshakes[worker][shard]
-    let handshakes = workerThreads.map { _ in (0..<shards).map { _ in HandshakeLanes(arena) } }
-
-    func eventLog(_ thread: Int) -> EventLog {
-      EventLog(events[thread], minimum: configuration.eventLevel, control: control)
-    }
+    budget = SharedBudget(arena, limit: configuration.assemblyBudget, shards: shards)
+    missedBudget = SharedBudget(arena, limit: configuration.missedPacketsTotal, shards: shards)
+    staleTotals = StaleTotals(arena, shards: shards)
+    backendStatus = BackendStatus(arena)
+    roles = hostBells.map(Roles.init)
+    bells = Bells(placement, hostBells)
+    lanes = try Lanes(
+      arena, shards: shards, workers: configuration.handshakeWorkers, maxPacketSize: configuration.maxPacketSize)
 
     for (thread, placed) in threads.enumerated() {
       if let shard = placed.shard {
-        roles[thread].shard = Shard(
-          index: shard,
-          settings: ShardSettings(
-            maxPacketSize: configuration.maxPacketSize, clientSendBuffer: configuration.clientSendBuffer,
-            packetTimeout: configuration.packetTimeout.nanoseconds),
-          counters: counters[thread], control: control, budget: budget,
-          keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
-          listeners: listeners[shard].map { Shard.Listener(socket: $0.socket, isShared: $0.isShared) },
-          connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
-          wheel: TimerWheel(now: now), events: eventLog(thread), uplink: UplinkProducer(uplinks[shard]),
-          firehoseBell: bells[firehoseThread], downlink: RecordConsumer(downlinks[shard].descriptors),
-          downlinkMemory: memory,
-          workers: FixedArray(count: workerThreads.count) { worker in
-            Shard.Worker(
-              jobs: RecordProducer(handshakes[worker][shard].jobs),
-              results: RecordConsumer(handshakes[worker][shard].results), bell: bells[workerThreads[worker]])
-          },
-          readBuffer: ReadBuffer(arena), gather: GatherBuffer(arena), dirty: SlotList(arena))
+        roles[thread].shard = try makeShard(shard, thread, identity.publicKey, listeners[shard], now: now)
       }
-      if placed.hostsFirehose {
-        roles[thread].firehose = Firehose(
-          counters: counters[thread], control: control, budget: budget, ids: ids,
-          maxTaggedPacket: configuration.maxPacketSize + Wire.tag, events: eventLog(thread),
-          lanes: FixedArray(count: shards) { shard in
-            Firehose.Lane(
-              uplink: UplinkConsumer(uplinks[shard]), downlink: RecordProducer(downlinks[shard].descriptors),
-              bell: shardBells[shard])
-          },
-          vectors: arena.allocate(byteCount: Limits.uplinkVectors * MemoryLayout<iovec>.stride)
-            .bindMemory(to: iovec.self, capacity: Limits.uplinkVectors),
-          memory: memory)
-      }
+      if placed.hostsFirehose { roles[thread].firehose = makeFirehose(thread) }
       if let worker = placed.worker {
-        roles[thread].worker = HandshakeWorker(lanes: handshakes[worker], bells: shardBells)
+        roles[thread].worker = HandshakeWorker(
+          identity: identity, lanes: lanes.handshakes[worker], bells: bells.shards)
       }
     }
   }
 
   /// The roles of the thread at `index` of the placement; once.
   func takeRoles(_ index: Int) -> Roles { roles[index] }
+
+  private func eventLog(_ thread: Int) -> EventLog {
+    EventLog(events[thread], minimum: configuration.eventLevel, control: control)
+  }
+
+  private func makeShard(
+    _ shard: Int, _ thread: Int, _ publicKey: PublicKey, _ listeners: [(socket: Int32, isShared: Bool)], now: UInt64
+  ) throws(RelayError) -> Shard {
+    Shard(
+      index: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
+      budget: budget, missedBudget: missedBudget, staleTotals: staleTotals, backendStatus: backendStatus,
+      keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
+      listeners: listeners.map { Shard.Listener(socket: $0.socket, isShared: $0.isShared) },
+      connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
+      wheel: TimerWheel(now: now), events: eventLog(thread), uplink: UplinkProducer(lanes.uplinks[shard]),
+      firehoseBell: bells.firehose, downlink: RecordConsumer(lanes.downlinks[shard].descriptors),
+      downlinkMemory: lanes.memory,
+      peers: FixedArray(count: configuration.shards) { peer in
+        ShardPeer(
+          outgoing: RecordProducer(lanes.sockets[shard][peer]), incoming: RecordConsumer(lanes.sockets[peer][shard]),
+          bell: bells.shards[peer])
+      },
+      sweep: lanes.sweeps[shard], sweepAnswers: RecordProducer(lanes.sweeps[shard].answers),
+      workers: FixedArray(count: configuration.handshakeWorkers) { worker in
+        Shard.Worker(
+          jobs: RecordProducer(lanes.handshakes[worker][shard].jobs),
+          results: RecordConsumer(lanes.handshakes[worker][shard].results), bell: bells.workers[worker])
+      },
+      readBuffer: ReadBuffer(arena), gather: GatherBuffer(arena), dirty: SlotList(arena))
+  }
+
+  private func makeFirehose(_ thread: Int) -> Firehose {
+    Firehose(
+      counters: counters[thread], control: control, ids: ids,
+      settings: FirehoseSettings(configuration), backendStatus: backendStatus, events: eventLog(thread),
+      lanes: FixedArray(count: configuration.shards) { shard in
+        Firehose.Lane(
+          uplink: UplinkConsumer(lanes.uplinks[shard]),
+          downlink: RecordProducer(lanes.downlinks[shard].descriptors), bell: bells.shards[shard],
+          sweep: lanes.sweeps[shard], sweepAnswers: RecordConsumer(lanes.sweeps[shard].answers))
+      },
+      vectors: arena.allocate(byteCount: Limits.uplinkVectors * MemoryLayout<iovec>.stride)
+        .bindMemory(to: iovec.self, capacity: Limits.uplinkVectors),
+      memory: lanes.memory)
+  }
+}
+
+extension ShardSettings {
+  init(_ configuration: RelayConfiguration) {
+    self.init(
+      maxPacketSize: configuration.maxPacketSize, clientSendBuffer: configuration.clientSendBuffer,
+      packetTimeout: configuration.packetTimeout.nanoseconds,
+      halfCloseTimeout: configuration.halfCloseTimeout.nanoseconds,
+      staleTimeout: configuration.staleTimeout.nanoseconds, maxStaleClients: configuration.maxStaleClients,
+      missedPacketsBuffer: configuration.missedPacketsBuffer)
+  }
+}
+
+extension FirehoseSettings {
+  init(_ configuration: RelayConfiguration) {
+    self.init(
+      maxTaggedPacket: configuration.maxPacketSize + Wire.tag, announces: configuration.announce,
+      backendLoss: configuration.backendLoss,
+      backendLossTimeout: configuration.backendLossTimeout?.nanoseconds ?? .max,
+      backendTimeout: configuration.backendTimeout.nanoseconds)
+  }
 }
 
 extension Duration {
   /// Whole nanoseconds, at most what fits.
   var nanoseconds: UInt64 {
     let (seconds, attoseconds) = components
-    return UInt64(clamping: seconds).multipliedReportingOverflow(by: Limits.second).partialValue
-      &+ UInt64(attoseconds / 1_000_000_000)
+    let (whole, overflows) = UInt64(clamping: seconds).multipliedReportingOverflow(by: Limits.second)
+    return overflows ? .max : whole &+ UInt64(clamping: attoseconds / 1_000_000_000)
   }
+
+  /// Whole seconds; anything above zero is at least one.
+  var seconds: Int32 { Int32(clamping: (nanoseconds + Limits.second - 1) / Limits.second) }
 }

@@ -1,3 +1,4 @@
+import ArgumentParser
 import Glibc
 import Logging
 import Relay
@@ -8,23 +9,41 @@ struct ControlLoop {
   let signals: Signals
   let log: Logger
 
+  /// What ended the relay.
+  enum Ending {
+    case asked
+    /// The backend was lost, with `--backend-loss exit`.
+    case backendLost
+
+    var exitCode: ExitCode {
+      switch self {
+      case .asked: .success
+      // EX_TEMPFAIL of sysexits.h: to start again may help.
+      case .backendLost: ExitCode(75)
+      }
+    }
+  }
+
   /// Returns when the relay has stopped. The first signal drains, the second ends the process.
-  func run() {
+  func run() -> Ending {
+    var ending = Ending.asked
     var deadline: ContinuousClock.Instant?
     while deadline == nil || !relay.isFinished {
       switch signals.wait(or: relay.signal, atMost: deadline.map { ContinuousClock.now.duration(to: $0) }) {
       case .readable:
         logEvents()
+        if deadline == nil, let own = endingOfItsOwn {
+          ending = own
+          deadline = drain()
+        }
       case .timeout:
         log.warning("the time for the shutdown is over: giving up what is still queued")
         deadline = .now
         stop()
-        return
+        return ending
       case .signal(let signal) where deadline == nil:
-        let limit = relay.configuration.shutdownTimeout
-        log.info("\(name(signal)): draining, at most \(limit.setting)")
-        deadline = .now + limit
-        relay.drain()
+        log.info("\(name(signal)): draining, at most \(relay.configuration.shutdownTimeout.setting)")
+        deadline = drain()
       case .signal(let signal):
         log.warning("\(name(signal)): giving up what is still queued")
         // At once: no handlers, no waiting for threads. The code is what a shell reports of a signal.
@@ -32,6 +51,16 @@ struct ControlLoop {
       }
     }
     stop()
+    return ending
+  }
+
+  /// Why the relay wants to end without having been asked.
+  private var endingOfItsOwn: Ending? { relay.isEndedByBackendLoss ? .backendLost : nil }
+
+  /// Begins the orderly end, and returns when it has to be over.
+  private func drain() -> ContinuousClock.Instant {
+    relay.drain()
+    return .now + relay.configuration.shutdownTimeout
   }
 
   private func stop() {

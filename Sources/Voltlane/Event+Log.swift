@@ -16,8 +16,18 @@ extension Event {
       ("packets of the backend skipped: \(what.logged)", ["count": "\(count)"])
     case .sessionStarted(let id): ("session started", ["id": "\(hexadecimal(id))"])
     case .sessionEnded(let id, let reason): ("session ended: \(reason.text)", ["id": "\(hexadecimal(id))"])
+    case .sessionStale(let id): ("session stale: its client's connection ended", ["id": "\(hexadecimal(id))"])
+    case .sessionReturned(let id): ("session attached again: its client came back", ["id": "\(hexadecimal(id))"])
+    case .reconnectionRefused(let id):
+      ("reconnection refused: the response to the challenge was wrong", ["id": "\(hexadecimal(id))"])
     case .handshakesRefused(let count): ("handshakes refused", ["count": "\(count)"])
     case .acceptPaused(let errno): ("accepting paused: \(System.message(errno))", nil)
+    case .sessionsDropped: ("every session ends with the backend's connection", nil)
+    case .packetRefused(let id):
+      (
+        "a packet was given up: two connections to the backend died within it; its client ends",
+        ["id": "\(hexadecimal(id))"]
+      )
     case .budgetExceeded(let id):
       ("unfinished packets exceed the assembly budget: the client with the largest ends", ["id": "\(hexadecimal(id))"])
     case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": "\(count)"])

@@ -6,6 +6,9 @@ struct Flags: ParsableArguments {
   @OptionGroup(title: "Addresses") var addresses: Addresses
   @OptionGroup(title: "Threads") var threads: Threads
   @OptionGroup(title: "Limits") var limits: Limits
+  @OptionGroup(title: "Sessions without a socket") var sessions: Sessions
+  @OptionGroup(title: "Lost connections") var connections: Connections
+  @OptionGroup(title: "Loss of the backend") var backendLoss: BackendLosses
   @OptionGroup(title: "Operation") var operation: Operation
 
   struct Addresses: ParsableArguments {
@@ -27,7 +30,28 @@ struct Flags: ParsableArguments {
     @Option(Settings.assemblyBudget) var assemblyBudget: [Given] = []
   }
 
+  struct Sessions: ParsableArguments {
+    @Option(Settings.staleTimeout) var staleTimeout: [Given] = []
+    @Option(Settings.maxStaleClients) var maxStaleClients: [Given] = []
+    @Option(Settings.missedPacketsBuffer) var missedPacketsBuffer: [Given] = []
+    @Option(Settings.missedPacketsTotal) var missedPacketsTotal: [Given] = []
+  }
+
+  struct Connections: ParsableArguments {
+    @Option(Settings.halfCloseTimeout) var halfCloseTimeout: [Given] = []
+    @Option(Settings.keepalive) var keepalive: [Given] = []
+    @Option(Settings.tcpUserTimeout) var tcpUserTimeout: [Given] = []
+    @Option(Settings.backendTimeout) var backendTimeout: [Given] = []
+  }
+
+  struct BackendLosses: ParsableArguments {
+    @Option(Settings.announce) var announce: [Given] = []
+    @Option(Settings.backendLoss) var backendLoss: [Given] = []
+    @Option(Settings.backendLossTimeout) var backendLossTimeout: [Given] = []
+  }
+
   struct Operation: ParsableArguments {
+    @Option(Settings.identity) var identity: [Given] = []
     @Option(Settings.congestionControl) var congestionControl: [Given] = []
     @Option(Settings.shutdownTimeout) var shutdownTimeout: [Given] = []
     @Option(Settings.logLevel) var logLevel: [Given] = []

@@ -5,10 +5,15 @@ import VoltlaneCrypto
 
 /// From a configuration to the end of the process.
 enum Program {
-  /// Runs until a signal asks for the end. Throws the exit code where the relay cannot start.
+  /// Runs until a signal asks for the end, or the relay ends by itself. Throws the exit code where that is not 0.
   static func run(_ configuration: ProgramConfiguration) throws {
     LoggingSystem.bootstrap { _ in StandardErrorLog(level: configuration.logLevel) }
     let log = Logger(label: "voltlane")
+    let ending = try runRelay(configuration, log)
+    if ending.exitCode != .success { throw ending.exitCode }
+  }
+
+  private static func runRelay(_ configuration: ProgramConfiguration, _ log: Logger) throws -> ControlLoop.Ending {
     do {
       // Both before anything that starts a thread, which inherits them.
       let signals = try Signals()
@@ -17,26 +22,36 @@ enum Program {
       let echo = configuration.embedsEcho ? try EmbeddedBackend(maxPacketSize: configuration.relay.maxPacketSize) : nil
       var settings = configuration.relay
       if let echo { settings.backend = try Endpoint(echo.address) }
-      let relay = try start(settings, log)
+      let relay = try start(settings, key: try key(configuration.identity, log), log)
       log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
 
-      ControlLoop(relay: relay, signals: signals, log: log).run()
+      let ending = ControlLoop(relay: relay, signals: signals, log: log).run()
       echo?.stop()
       log.info("stopped")
+      return ending
     } catch {
       log.critical("cannot start: \(error)")
       throw ExitCode.failure
     }
   }
 
-  private static func start(_ settings: RelayConfiguration, _ log: Logger) throws -> Relay {
+  /// The relay's key: of the identity file, or a fresh one.
+  private static func key(_ file: String?, _ log: Logger) throws -> SecretKey {
+    guard let file else { return try SecretKey.generate() }
+    let identity = try Identity(file: file)
+    log.info("\(identity.isNew ? "made a new key, and wrote it to" : "read the key in") \(file)")
+    return identity.key
+  }
+
+  private static func start(_ settings: RelayConfiguration, key: SecretKey, _ log: Logger) throws -> Relay {
     let relay = try Relay(configuration: settings)
     log.info("voltlane \(Version.current) on Linux \(relay.kernelRelease)", metadata: facts(settings))
-    let identity = try SecretKey.generate()
-    if !identity.isLocked {
+    if !key.isLocked {
       log.warning("the relay's key may be swapped out: the limit of locked memory (ulimit -l) is used up")
     }
-    try relay.start(identity: identity)
+    try relay.start(identity: key)
+    // For clients to recognise the relay by, as with voltlane-connect --relay-key.
+    log.info("the relay's public key is \(key.publicKey)")
     for endpoint in relay.endpoints { log.info("listening on \(endpoint)") }
     return relay
   }

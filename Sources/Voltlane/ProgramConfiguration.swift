@@ -1,5 +1,6 @@
 import Logging
 import Relay
+import VoltlaneWire
 
 /// What the program does: its settings, with everything that was left to the machine decided.
 struct ProgramConfiguration: Sendable {
@@ -7,6 +8,8 @@ struct ProgramConfiguration: Sendable {
   var relay: RelayConfiguration
   /// Whether the relay gets a backend in this process.
   var embedsEcho: Bool
+  /// The file of the relay's key; nil: a fresh key.
+  var identity: String?
   var logLevel: Logger.Level
 
   /// Reads `flags`, and decides on `machine` what they leave open.
@@ -25,6 +28,7 @@ struct ProgramConfiguration: Sendable {
       relay = RelayConfiguration(listeners: listeners, backend: .tcp(host: "127.0.0.1", port: 0))
       embedsEcho = true
     }
+    if case .value(let file) = try Settings.identity.value(of: flags.operation.identity) { identity = file }
     logLevel = try Settings.logLevel.value(of: flags.operation.logLevel)
 
     relay.firehoseCore = firehose
@@ -38,9 +42,38 @@ struct ProgramConfiguration: Sendable {
     relay.packetTimeout = try Settings.packetTimeout.value(of: flags.limits.packetTimeout)
     relay.assemblyBudget = try Self.assemblyBudget(
       flags.limits.assemblyBudget, maxPacketSize: maxPacketSize, on: machine)
+    try setSessions(flags.sessions, on: machine)
+    try setConnections(flags.connections)
+    try setBackendLoss(flags.backendLoss)
     relay.congestionControl = try Self.congestionControl(flags.operation.congestionControl, on: machine)
     relay.shutdownTimeout = try Settings.shutdownTimeout.value(of: flags.operation.shutdownTimeout)
     relay.eventLevel = Event.Level(logLevel)
+  }
+
+  private mutating func setSessions(_ flags: Flags.Sessions, on machine: Machine) throws(SettingError) {
+    relay.staleTimeout = try Settings.staleTimeout.value(of: flags.staleTimeout)
+    relay.maxStaleClients = try Settings.maxStaleClients.value(of: flags.maxStaleClients)
+    relay.missedPacketsBuffer = try Settings.missedPacketsBuffer.value(of: flags.missedPacketsBuffer).bytes
+    relay.missedPacketsTotal = try Self.missedPacketsTotal(
+      flags.missedPacketsTotal, maxPacketSize: relay.maxPacketSize, on: machine)
+  }
+
+  private mutating func setConnections(_ flags: Flags.Connections) throws(SettingError) {
+    relay.halfCloseTimeout = try Settings.halfCloseTimeout.value(of: flags.halfCloseTimeout)
+    relay.keepalive = try Settings.keepalive.value(of: flags.keepalive)
+    relay.tcpUserTimeout = try Settings.tcpUserTimeout.value(of: flags.tcpUserTimeout)
+    relay.backendTimeout = try Settings.backendTimeout.value(of: flags.backendTimeout)
+  }
+
+  private mutating func setBackendLoss(_ flags: Flags.BackendLosses) throws(SettingError) {
+    relay.announce = try Settings.announce.value(of: flags.announce)
+    relay.backendLoss = try Settings.backendLoss.value(of: flags.backendLoss)
+    guard case .value(let timeout) = try Settings.backendLossTimeout.value(of: flags.backendLossTimeout) else { return }
+    guard relay.backendLoss == .hold else {
+      throw Settings.backendLossTimeout.error(
+        flags.backendLossTimeout[0], .because("--backend-loss \(relay.backendLoss.rawValue) holds no clients"))
+    }
+    relay.backendLossTimeout = timeout
   }
 
   /// Two equal listeners would both succeed (SO_REUSEPORT), which nobody means.
@@ -65,14 +98,30 @@ struct ProgramConfiguration: Sendable {
   private static func assemblyBudget(
     _ given: [Given], maxPacketSize: Int, on machine: Machine
   ) throws(SettingError) -> Int {
-    // A small machine gets by with less for everybody, but one packet of legal size must fit.
-    let automatic = clamp(max(machine.memory / 8, maxPacketSize), to: RelayConfiguration.budgetRange)
-    let budget = try Settings.assemblyBudget.value(of: given).or(ByteSize(bytes: automatic)).bytes
+    let automatic = anEighth(of: machine, butAtLeast: maxPacketSize)
+    let budget = try Settings.assemblyBudget.value(of: given).or(automatic).bytes
     guard budget >= maxPacketSize else {
       throw Settings.assemblyBudget.error(
         given[0], .because("it is less than --max-packet-size, which is \(ByteSize(bytes: maxPacketSize))"))
     }
     return budget
+  }
+
+  private static func missedPacketsTotal(
+    _ given: [Given], maxPacketSize: Int, on machine: Machine
+  ) throws(SettingError) -> Int {
+    let onePacket = Wire.sizePrefix + maxPacketSize
+    let total = try Settings.missedPacketsTotal.value(of: given).or(anEighth(of: machine, butAtLeast: onePacket)).bytes
+    guard total >= onePacket else {
+      throw Settings.missedPacketsTotal.error(
+        given[0], .because("the largest packet needs \(onePacket): --max-packet-size and \(Wire.sizePrefix)"))
+    }
+    return total
+  }
+
+  /// A small machine gets by with less for everybody, but one packet of legal size must fit.
+  private static func anEighth(of machine: Machine, butAtLeast least: Int) -> ByteSize {
+    ByteSize(bytes: clamp(max(machine.memory / 8, least), to: RelayConfiguration.budgetRange))
   }
 
   private static func congestionControl(_ given: [Given], on machine: Machine) throws(SettingError) -> String? {

@@ -7,6 +7,10 @@ public enum KeyError: Error, Equatable, Sendable {
   case notOnCurve
   /// A secret key that is not 32 bytes long.
   case invalidSecretLength(Int)
+  /// The text form of a secret key, of another length than 64 digits.
+  case invalidTextLength(Int)
+  /// The text form of a secret key, with something that is no hexadecimal digit.
+  case notHexadecimal
   /// A secret key that is zero, or not below the order of the curve.
   case invalidScalar
   /// The system has no guarded memory for a secret key.
@@ -21,6 +25,8 @@ extension KeyError: CustomStringConvertible {
       "a public key of \(count) bytes with the tag \(tag); 33 bytes go with 2 or 3, 65 with 4"
     case .notOnCurve: "the public key is not a point of the curve secp256k1"
     case .invalidSecretLength(let count): "a secret key of \(count) bytes; 32 are allowed"
+    case .invalidTextLength(let count): "a secret key of \(count) characters; 64 hexadecimal digits are allowed"
+    case .notHexadecimal: "the secret key has a character that is no hexadecimal digit"
     case .invalidScalar: "the secret key is zero or not below the order of the curve secp256k1"
     case .noMemory: "there is no memory for a secret key (four pages are needed)"
     }

@@ -5,6 +5,8 @@
 public final class SecretKey: Sendable {
   /// Bytes of a secret key.
   public static let byteCount = 32
+  /// Digits of its text form.
+  public static let hexadecimalCount = 64
 
   private let memory: GuardedMemory
   public let publicKey: PublicKey
@@ -32,6 +34,23 @@ public final class SecretKey: Sendable {
     self.init(memory: memory, publicKey: key)
   }
 
+  /// A key from its text form: 64 hexadecimal digits, in capitals or not. The caller's copy of them is the caller's to
+  /// wipe.
+  public convenience init(hexadecimal digits: Span<UInt8>) throws(KeyError) {
+    guard digits.count == SecretKey.hexadecimalCount else { throw .invalidTextLength(digits.count) }
+    let memory = try GuardedMemory(byteCount: SecretKey.byteCount)
+    try memory.withMutableSpan { bytes throws(KeyError) in
+      for index in 0..<SecretKey.byteCount {
+        guard let high = value(ofDigit: digits[2 * index]), let low = value(ofDigit: digits[2 * index + 1]) else {
+          throw .notHexadecimal
+        }
+        bytes[index] = high << 4 | low
+      }
+    }
+    guard let key = Curve.publicKey(of: memory) else { throw .invalidScalar }
+    self.init(memory: memory, publicKey: key)
+  }
+
   private init(memory: consuming GuardedMemory, publicKey: PublicKey) {
     self.memory = memory
     self.publicKey = publicKey
@@ -40,7 +59,18 @@ public final class SecretKey: Sendable {
   /// A copy of the 32 bytes, big-endian, to be saved where nobody else reads it. The copy is the caller's to guard: it
   /// is not locked against swapping and not wiped.
   public func copyBytes() -> [UInt8] {
-    memory.copy()
+    memory.withSpan { bytes in bytes.indices.map { bytes[$0] } }
+  }
+
+  /// Writes the text form to `text`, from `offset` on: ``hexadecimalCount`` lowercase digits. They are as secret as the
+  /// key: ``SecretBytes`` keeps them so.
+  public func writeHexadecimal(into text: inout MutableSpan<UInt8>, at offset: Int) {
+    memory.withSpan { bytes in
+      for index in 0..<SecretKey.byteCount {
+        text[offset + 2 * index] = digit(of: bytes[index] >> 4)
+        text[offset + 2 * index + 1] = digit(of: bytes[index] & 15)
+      }
+    }
   }
 
   /// The key of the session with the owner of `other`: HKDF-SHA256 of the x coordinate of the shared point. Both sides
@@ -52,4 +82,19 @@ public final class SecretKey: Sendable {
     HKDF.deriveSessionKey(from: shared, into: key.memory)
     return key
   }
+}
+
+// Arithmetic, not a table: where a digit of a secret stands in memory must not depend on the digit.
+
+private func value(ofDigit digit: UInt8) -> UInt8? {
+  switch digit {
+  case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+  case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+  case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
+  default: nil
+  }
+}
+
+private func digit(of value: UInt8) -> UInt8 {
+  value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
 }

@@ -1,8 +1,9 @@
 import CSodium
 
-// The two owners of secret bytes, with unsafe code. Each owns its memory alone, cannot be copied, and frees it in its
+// The owners of secret bytes, with unsafe code. Each owns its memory alone, cannot be copied, and frees it in its
 // `deinit` only; `base` has `byteCount` bytes until then. After it is filled, and before it is shared between threads,
-// nothing writes it, which is why both can be Sendable. The pointers go to the C libraries and are not kept by them.
+// nothing writes it, which is why the two can be Sendable (SecretBytes, which anybody may write, is not). Pointers go
+// to the C libraries and spans to closures, and neither are kept by them.
 
 /// Bytes between two guard pages, locked against swapping where the system allows it, left out of core dumps, and wiped
 /// before they are freed. Takes four pages, so it is for the few long-lived keys.
@@ -38,8 +39,43 @@ struct GuardedMemory: ~Copyable, @unchecked Sendable {
     unsafe bytes.withUnsafeBytes { unsafe base.copyMemory(from: $0.baseAddress!, byteCount: byteCount) }
   }
 
-  borrowing func copy() -> [UInt8] {
-    unsafe Array(UnsafeRawBufferPointer(start: base, count: byteCount))
+  borrowing func withSpan<Result, Failure: Error>(
+    _ body: (Span<UInt8>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try body(unsafe UnsafeBufferPointer(start: constantBytes, count: byteCount).span)
+  }
+
+  borrowing func withMutableSpan<Result, Failure: Error>(
+    _ body: (inout MutableSpan<UInt8>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let bytes = unsafe UnsafeMutableBufferPointer(start: base.assumingMemoryBound(to: UInt8.self), count: byteCount)
+    var span = unsafe bytes.mutableSpan
+    return try body(&span)
+  }
+}
+
+/// Secret bytes for those who read or write keys: in guarded memory, so locked where the system allows it, and wiped
+/// when this goes.
+public struct SecretBytes: ~Copyable {
+  private let memory: GuardedMemory
+
+  /// `byteCount` bytes of no particular value. Throws ``KeyError/noMemory`` only.
+  public init(byteCount: Int) throws(KeyError) {
+    memory = try GuardedMemory(byteCount: byteCount)
+  }
+
+  public var byteCount: Int { memory.byteCount }
+
+  public borrowing func withSpan<Result, Failure: Error>(
+    _ body: (Span<UInt8>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try memory.withSpan(body)
+  }
+
+  public mutating func withMutableSpan<Result, Failure: Error>(
+    _ body: (inout MutableSpan<UInt8>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try memory.withMutableSpan(body)
   }
 }
 

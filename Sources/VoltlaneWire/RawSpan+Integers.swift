@@ -20,9 +20,12 @@ extension RawSpan {
     UInt64(littleEndian: load(at: offset))
   }
 
+  /// Inlinable, because its callers' bodies are compiled into other modules: there a call would go to the one copy that
+  /// is not specialised, which costs ten times as much.
+  ///
   /// `unsafeLoadUnaligned` checks the bounds but not that every bit pattern is a value of the type: the callers above
   /// ask for integers only, for which that always holds.
-  @usableFromInline @inline(__always)
+  @inlinable @inline(__always)
   func load<T: FixedWidthInteger & BitwiseCopyable>(at offset: Int) -> T {
     unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: T.self)
   }

@@ -14,6 +14,15 @@ public enum PacketFlag: UInt8, Sendable, BitwiseCopyable, CaseIterable {
 public enum FirehoseEnd: Sendable {
   case relay
   case backend
+
+  /// The flags that this end sends, each a bit: no branch for a flag in the decoder.
+  @inlinable
+  var flags: UInt8 {
+    switch self {
+    case .relay: 1 << PacketFlag.data.rawValue | 1 << PacketFlag.failure.rawValue | 1 << PacketFlag.reconnection.rawValue
+    case .backend: 1 << PacketFlag.data.rawValue | 1 << PacketFlag.kick.rawValue
+    }
+  }
 }
 
 /// Why a tagged packet is skipped. Its length is known, so the stream stays in step.
@@ -58,12 +67,8 @@ public struct Tag: Equatable, Sendable, BitwiseCopyable {
     let id = packet.littleEndianUInt64(at: 0)
     let raw = packet.byte(at: 8)
     guard let flag = PacketFlag(rawValue: raw) else { throw .unknownFlag(raw) }
-    switch (flag, sender) {
-    case (.data, _), (.kick, .backend), (.failure, .relay), (.reconnection, .relay):
-      return Tag(clientID: id, flag: flag)
-    default:
-      throw .wrongDirection(flag)
-    }
+    guard sender.flags &>> raw & 1 != 0 else { throw .wrongDirection(flag) }
+    return Tag(clientID: id, flag: flag)
   }
 
   /// The size prefix and the tag of a packet with `count` bytes of data: what goes on the wire before the data.

@@ -13,6 +13,15 @@ import VoltlaneWire
     #expect(RelayConfiguration.budgetRange.contains(defaults.assemblyBudget))
     #expect(defaults.assemblyBudget >= defaults.maxPacketSize)
     #expect(RelayConfiguration.packetTimeoutRange.contains(defaults.packetTimeout))
+    #expect(RelayConfiguration.staleTimeoutRange.contains(defaults.staleTimeout))
+    #expect(RelayConfiguration.maxStaleClientsRange.contains(defaults.maxStaleClients))
+    #expect(RelayConfiguration.missedPacketsBufferRange.contains(defaults.missedPacketsBuffer))
+    #expect(RelayConfiguration.budgetRange.contains(defaults.missedPacketsTotal))
+    #expect(defaults.missedPacketsTotal >= Wire.sizePrefix + defaults.maxPacketSize)
+    #expect(RelayConfiguration.halfCloseTimeoutRange.contains(defaults.halfCloseTimeout))
+    #expect(RelayConfiguration.keepaliveRange.contains(defaults.keepalive))
+    #expect(RelayConfiguration.tcpUserTimeoutRange.contains(defaults.tcpUserTimeout))
+    #expect(RelayConfiguration.backendTimeoutRange.contains(defaults.backendTimeout))
     #expect(RelayConfiguration.shutdownTimeoutRange.contains(defaults.shutdownTimeout))
   }
 

@@ -17,8 +17,11 @@ import VoltlaneWire
     var sentUp: [UInt64: [[UInt8]]] = [:]
     var sentDown: [[[UInt8]]] = []
 
-    init(seed: UInt64, shards: Int = 2, firehoseCore: FirehoseCore = .own, clients count: Int = 6) throws {
-      simulation = try Simulation(seed: seed, shards: shards, firehoseCore: firehoseCore)
+    init(
+      seed: UInt64, shards: Int = 2, firehoseCore: FirehoseCore = .own, clients count: Int = 6,
+      configure: (inout RelayConfiguration) -> Void = { _ in }
+    ) throws {
+      simulation = try Simulation(seed: seed, shards: shards, firehoseCore: firehoseCore, configure: configure)
       random = SeededRandom(seed: seed &* 31)
       simulation.settle()
       let dialled = simulation.backends.last
@@ -150,7 +153,7 @@ import VoltlaneWire
 
   @Test(arguments: 1...8 as ClosedRange<UInt64>)
   func aResetEndsItsClientAndNobodyElse(seed: UInt64) throws {
-    var exchange = try Exchange(seed: seed)
+    var exchange = try Exchange(seed: seed) { $0.staleTimeout = .zero }
     exchange.exchange(rounds: 20)
     exchange.check()
     let gone = exchange.ids[2]

@@ -82,6 +82,31 @@ import VoltlaneCrypto
     #expect(throws: KeyError.invalidSecretLength(count)) { try SecretKey(bytes: bytes.span.bytes) }
   }
 
+  @Test func textFormIsReadAndWritten() throws {
+    let digits = "e331b6d69882b4cb4ea581d88e0b604039a3de5967688d3dcffdd2270c0fd109"
+    for text in [digits, digits.uppercased()] {
+      let key = try SecretKey(hexadecimal: Array(text.utf8).span)
+      #expect(key.publicKey == (try SecretKey(bytes: bytes(hex: digits).span.bytes)).publicKey)
+      var written = Array("<\(String(repeating: " ", count: 64))>".utf8)
+      var span = written.mutableSpan
+      key.writeHexadecimal(into: &span, at: 1)
+      #expect(String(decoding: written, as: UTF8.self) == "<\(digits)>")
+    }
+  }
+
+  @Test func malformedTextFormIsRefused() {
+    for count in [0, 63, 65, 66] {
+      let text = [UInt8](repeating: UInt8(ascii: "1"), count: count)
+      #expect(throws: KeyError.invalidTextLength(count)) { try SecretKey(hexadecimal: text.span) }
+    }
+    for character in "g/:@G`\u{e9}\0 " {
+      let text = Array((String(repeating: "1", count: 62) + String(character) + "1").utf8.suffix(64))
+      #expect(throws: KeyError.notHexadecimal) { try SecretKey(hexadecimal: text.span) }
+    }
+    let zero = [UInt8](repeating: UInt8(ascii: "0"), count: 64)
+    #expect(throws: KeyError.invalidScalar) { try SecretKey(hexadecimal: zero.span) }
+  }
+
   @Test func generatedKeysDifferAndAgree() throws {
     let one = try SecretKey.generate()
     let other = try SecretKey.generate()

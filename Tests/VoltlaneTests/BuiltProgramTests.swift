@@ -42,6 +42,44 @@ struct BuiltProgramTests {
       outcome.errors.contains("critical cannot start: cannot listen on unix:/no/such/folder/socket: No such file"))
   }
 
+  /// With a file, the relay's key is the same after a restart; without one it is another.
+  @Test func identityOutlivesTheRelay() throws {
+    let file = NSTemporaryDirectory() + "voltlane-\(UUID().uuidString).key"
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let first = try publicKey(["--identity", file])
+    #expect(first.log.contains("made a new key, and wrote it to \(file)"))
+    #expect(first.key.count == 66)
+    let second = try publicKey(["--identity", file])
+    #expect(second.log.contains("read the key in \(file)"))
+    #expect(second.key == first.key)
+    #expect(try publicKey([]).key != first.key)
+  }
+
+  /// What a relay logs as its public key, which is also what it shows to a client.
+  private func publicKey(_ arguments: [String]) throws -> (key: String, log: String) {
+    let relay = try BuiltProgram.relay.start(["--listen", "127.0.0.1:0", "--backend", "echo"] + arguments)
+    let log = relay.log(until: "backend is ")
+    let lines = log.split(separator: "\n")
+    let key = try #require(lines.first { $0.contains("public key is ") }?.split(separator: " ").last)
+    let address = try #require(lines.first { $0.contains("listening on ") }?.split(separator: " ").last)
+    let client = try BuiltProgram.client.run([String(address), "--wait", "0"])
+    #expect(client.errors.contains("relay key \(key)\n"), "\(client.errors)")
+    relay.send(SIGTERM)
+    #expect(relay.finish().code == 0)
+    return (String(key), log)
+  }
+
+  @Test func unusableIdentityIsSaid() throws {
+    let file = NSTemporaryDirectory() + "voltlane-\(UUID().uuidString).key"
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    try Data("no key\n".utf8).write(to: URL(fileURLWithPath: file))
+    try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file)
+    let outcome = try BuiltProgram.relay.run(["--identity", file])
+    #expect(outcome.code == 1)
+    #expect(
+      outcome.errors.contains("critical cannot start: the identity file \(file), line 1: a secret key of 6 characters"))
+  }
+
   @Test(arguments: [SIGTERM, SIGINT]) func signalEndsItInAnOrderlyWay(signal: Int32) throws {
     let (relay, _) = try startRelay(["--backend", "echo"])
     relay.send(signal)

@@ -22,6 +22,18 @@ import Testing
     #expect(program.relay.clientSendBuffer == 1 << 20)
     #expect(program.relay.packetTimeout == .seconds(30))
     #expect(program.relay.assemblyBudget == 1 << 30)
+    #expect(program.relay.staleTimeout == .seconds(300))
+    #expect(program.relay.maxStaleClients == 65535)
+    #expect(program.relay.missedPacketsBuffer == 65536)
+    #expect(program.relay.missedPacketsTotal == 1 << 30)
+    #expect(program.relay.halfCloseTimeout == .seconds(5))
+    #expect(program.relay.keepalive == .seconds(30))
+    #expect(program.relay.tcpUserTimeout == .seconds(60))
+    #expect(program.relay.backendTimeout == .seconds(30))
+    #expect(program.relay.announce)
+    #expect(program.relay.backendLoss == .hold)
+    #expect(program.relay.backendLossTimeout == nil)
+    #expect(program.identity == nil)
     #expect(program.relay.congestionControl == nil)
     #expect(program.relay.shutdownTimeout == .seconds(5))
     #expect(program.relay.eventLevel == .info)
@@ -132,6 +144,69 @@ import Testing
     #expect(try configure(["--max-packet-size", "1GiB"], on: machine).relay.assemblyBudget == 1 << 30)
   }
 
+  @Test func staleTimeout() throws {
+    #expect(try configure(["--stale-timeout", "0"]).relay.staleTimeout == .zero)
+    #expect(try configure(["--stale-timeout", "168h"]).relay.staleTimeout == .seconds(7 * 86400))
+  }
+
+  @Test(arguments: [("0", 0), ("16777216", 1 << 24)]) func maxStaleClients(text: String, count: Int) throws {
+    #expect(try configure(["--max-stale-clients", text]).relay.maxStaleClients == count)
+  }
+
+  @Test func missedPackets() throws {
+    #expect(try configure(["--missed-packets-buffer", "0"]).relay.missedPacketsBuffer == 0)
+    #expect(try configure(["--missed-packets-buffer", "1MiB"]).relay.missedPacketsBuffer == 1 << 20)
+    #expect(try configure(["--missed-packets-total", "8388603"]).relay.missedPacketsTotal == 8_388_603)
+  }
+
+  /// As with unfinished packets, but a kept packet counts 4 bytes more than its data.
+  @Test func automaticTotalOfMissedPacketsHoldsOnePacket() throws {
+    var machine = Machine.test
+    machine.memory = 32 << 20
+    #expect(try configure([], on: machine).relay.missedPacketsTotal == 8_388_603)
+  }
+
+  @Test func lostConnections() throws {
+    let relay = try configure([
+      "--half-close-timeout", "250ms", "--keepalive", "9h", "--tcp-user-timeout", "1500ms", "--backend-timeout", "1s",
+    ]).relay
+    #expect(relay.halfCloseTimeout == .milliseconds(250))
+    #expect(relay.keepalive == .seconds(9 * 3600))
+    #expect(relay.tcpUserTimeout == .milliseconds(1500))
+    #expect(relay.backendTimeout == .seconds(1))
+  }
+
+  @Test func zeroSwitchesOff() throws {
+    let relay = try configure(["--half-close-timeout", "0", "--keepalive", "0", "--tcp-user-timeout", "0"]).relay
+    #expect(relay.halfCloseTimeout == .zero && relay.keepalive == .zero && relay.tcpUserTimeout == .zero)
+  }
+
+  @Test(arguments: [("on", true), ("off", false)]) func announce(text: String, announce: Bool) throws {
+    #expect(try configure(["--announce", text]).relay.announce == announce)
+  }
+
+  @Test(arguments: BackendLoss.allCases) func backendLoss(choice: BackendLoss) throws {
+    #expect(try configure(["--backend-loss", choice.rawValue]).relay.backendLoss == choice)
+  }
+
+  @Test func backendLossTimeout() throws {
+    #expect(try configure(["--backend-loss-timeout", "1m"]).relay.backendLossTimeout == .seconds(60))
+    #expect(try configure(["--backend-loss-timeout", "off"]).relay.backendLossTimeout == nil)
+  }
+
+  @Test(arguments: [BackendLoss.drop, .exit]) func nobodyIsHeldThatCouldTimeOut(choice: BackendLoss) throws {
+    let given = ["--backend-loss", choice.rawValue, "--backend-loss-timeout"]
+    #expect(try configure(given + ["off"]).relay.backendLossTimeout == nil)
+    let error = try #require(try refusal(given + ["1m"]))
+    #expect(error.reason == "--backend-loss \(choice.rawValue) holds no clients")
+  }
+
+  @Test func identity() throws {
+    #expect(try configure(["--identity", "relay.key"]).identity == "relay.key")
+    #expect(try configure(["--identity", "./none"]).identity == "./none")
+    #expect(try configure(["--identity", "none"]).identity == nil)
+  }
+
   @Test func congestionControl() throws {
     #expect(try configure(["--congestion-control", "cubic"]).relay.congestionControl == "cubic")
     #expect(try configure(["--congestion-control", "system"]).relay.congestionControl == nil)
@@ -177,10 +252,23 @@ import Testing
     ("client-send-buffer", "0", nil), ("client-send-buffer", "big", "not a whole number"),
     ("client-send-buffer", "1025GiB", nil),
     ("packet-timeout", "30", "it has no unit; write 30s for seconds or 30ms for milliseconds"),
-    ("packet-timeout", "0s", nil), ("packet-timeout", "25h", nil), ("packet-timeout", "-1s", "not a whole number"),
+    ("packet-timeout", "0s", nil), ("packet-timeout", "0", nil), ("packet-timeout", "25h", nil),
+    ("packet-timeout", "-1s", "not a whole number"),
     ("packet-timeout", "1.5s", "not a whole number"), ("packet-timeout", "s", "not a whole number"),
     ("packet-timeout", "9223372036854775807h", "too long"), ("packet-timeout", "soon", "not a whole number"),
     ("assembly-budget", "0", nil), ("assembly-budget", "8388598", "less than --max-packet-size, which is 8388599"),
+    ("stale-timeout", "5", "write 5s"), ("stale-timeout", "169h", nil), ("stale-timeout", "00", "write 0s"),
+    ("max-stale-clients", "16777217", nil), ("max-stale-clients", "-1", nil),
+    ("missed-packets-buffer", "none", "not a whole number"), ("missed-packets-buffer", "1025GiB", nil),
+    ("missed-packets-total", "0", nil), ("missed-packets-total", "8388602", "the largest packet needs 8388603"),
+    ("half-close-timeout", "61m", nil), ("half-close-timeout", "5", "write 5s"),
+    ("keepalive", "10h", nil), ("keepalive", "1500ms", "it is not in whole seconds"),
+    ("keepalive", "off", "not a whole"),
+    ("tcp-user-timeout", "25h", nil), ("backend-timeout", "0", nil), ("backend-timeout", "999ms", nil),
+    ("announce", "yes", nil), ("announce", "On", nil), ("backend-loss", "keep", nil), ("backend-loss", "", nil),
+    ("backend-loss-timeout", "0", nil), ("backend-loss-timeout", "169h", nil),
+    ("backend-loss-timeout", "30", "write 30s"),
+    ("identity", "", nil),
     ("congestion-control", "vegas", "this kernel has reno, cubic"), ("congestion-control", "", nil),
     ("shutdown-timeout", "5", "write 5s"), ("shutdown-timeout", "61m", nil),
     ("log-level", "verbose", nil), ("log-level", "INFO", nil),

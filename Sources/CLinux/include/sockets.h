@@ -37,13 +37,34 @@ static inline long voltlane_send_vectors(int socket, struct iovec *vectors, int 
   return n < 0 ? -(long)errno : n;
 }
 
-// A listening socket, or -errno. TCP options set here are inherited by every accepted socket, which saves those calls
-// for each client. `congestion_control` may be NULL; `receive_buffer` 0 leaves the system's.
-int voltlane_listen(const struct sockaddr *address, socklen_t length, int backlog, int receive_buffer,
-                    const char *congestion_control);
+// What listening sockets are set to. TCP options are inherited by every accepted socket, which saves those calls for
+// each client.
+struct voltlane_listen_options {
+  int backlog;
+  // Bytes of the receive buffer; 0 leaves the system's.
+  int receive_buffer;
+  // NULL leaves the system's.
+  const char *congestion_control;
+  // Seconds of silence before the kernel asks whether the client is alive; 0 for never.
+  int keepalive;
+  // Milliseconds without an acknowledgement after which the kernel gives a client up; 0 leaves the system's.
+  unsigned user_timeout;
+};
 
-// A socket whose connection to `address` is under way, or -errno.
-int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control);
+// A listening socket, or -errno.
+int voltlane_listen(const struct sockaddr *address, socklen_t length, struct voltlane_listen_options options);
+
+// A socket whose connection to `address` is under way, or -errno. `congestion_control` and `keepalive` as above.
+int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive);
+
+// An IPv4 address (under 32 one bits, so that no IPv6 prefix is equal), the first 64 bits of an IPv6 address, or 0.
+unsigned long long voltlane_peer_address(int socket);
+
+// Bytes in the send queue that the peer has not acknowledged.
+int voltlane_unacknowledged(int socket);
+
+// Milliseconds since the last acknowledgement, 0 where nothing is outstanding.
+unsigned long long voltlane_milliseconds_since_ack(int socket);
 
 // 0 once a dialled socket is connected, else -errno.
 int voltlane_dial_result(int socket);

@@ -35,6 +35,45 @@ public struct RelayConfiguration: Sendable {
   /// least ``maxPacketSize``, so that one packet of legal size always fits.
   public var assemblyBudget = 256 * 1024 * 1024
 
+  /// How long a session that has lost its socket may wait for its client to come back, from the loss on; attempts to
+  /// come back don't stop the clock. Zero: it ends at once.
+  public var staleTimeout: Duration = .seconds(5 * 60)
+
+  /// How many sessions of the relay may be stale, that is, without a socket. At the limit another one must go first.
+  public var maxStaleClients = 65_535
+
+  /// What is kept for one stale client, in bytes, each packet counting 4 more than its data: a packet is taken while
+  /// less than this is there, else the session ends with `buffer overflow`. Zero: the first packet ends it.
+  public var missedPacketsBuffer = 64 * 1024
+
+  /// What is kept for all stale clients together; over it, the one that holds most ends with `memory`. At least
+  /// ``maxPacketSize`` and its 4 bytes, so that one packet of legal size always fits.
+  public var missedPacketsTotal = 256 * 1024 * 1024
+
+  /// How long a client that shut its sending side is still written to before its session becomes stale.
+  public var halfCloseTimeout: Duration = .seconds(5)
+
+  /// How long a TCP connection, a client's or the firehose, may be silent before the kernel probes whether the other
+  /// side is still there. Whole seconds; zero: it is never probed.
+  public var keepalive: Duration = .seconds(30)
+
+  /// How long what was sent to a client may stay unacknowledged, or its window closed, before the kernel gives the
+  /// connection up. Zero: the kernel's own limit, a quarter of an hour or more.
+  public var tcpUserTimeout: Duration = .seconds(60)
+
+  /// How long data on the firehose may stay unacknowledged before the backend counts as lost.
+  public var backendTimeout: Duration = .seconds(30)
+
+  /// Whether every firehose connection but the first begins with a 0x03 for each session that is alive.
+  public var announce = true
+
+  /// What becomes of the clients when the backend is lost.
+  public var backendLoss = BackendLoss.hold
+
+  /// After this long without a backend, clients that were held are dropped, as ``BackendLoss/drop`` does; nil: they are
+  /// held for as long as it takes. Of use with ``BackendLoss/hold`` only.
+  public var backendLossTimeout: Duration?
+
   /// The congestion control of every TCP socket, by the kernel's name for it; nil leaves the system's.
   public var congestionControl: String?
 
@@ -62,6 +101,22 @@ extension RelayConfiguration {
   public static let maxPacketSizeRange = 1...(1 << 30)
   /// A terabyte is more than any machine of today has for one client; it keeps sums of sizes within an Int.
   public static let budgetRange = 1...(1 << 40)
+
+  /// An id has 24 bits for shard and slot, so there are never more sessions than this, stale or not.
+  public static let maxStaleClientsRange = 0...(1 << 24)
+  /// Zero keeps nothing.
+  public static let missedPacketsBufferRange = 0...budgetRange.upperBound
+
+  /// A client that has been away for a week starts anew.
+  public static let staleTimeoutRange = Duration.zero...Duration.seconds(7 * 24 * 60 * 60)
+  /// Zero takes every FIN for a full close.
+  public static let halfCloseTimeoutRange = Duration.zero...Duration.seconds(60 * 60)
+  /// The kernel counts these in whole seconds, and takes at most 32,767 (TCP_KEEPIDLE), which is a little over 9 hours.
+  public static let keepaliveRange = Duration.zero...Duration.seconds(9 * 60 * 60)
+  public static let tcpUserTimeoutRange = Duration.zero...Duration.seconds(24 * 60 * 60)
+  /// Less than a retransmission takes would make every lost segment a lost backend.
+  public static let backendTimeoutRange = Duration.seconds(1)...Duration.seconds(24 * 60 * 60)
+  public static let backendLossTimeoutRange = Duration.milliseconds(1)...Duration.seconds(7 * 24 * 60 * 60)
 
   /// A packet that takes a day is no packet.
   public static let packetTimeoutRange = Duration.milliseconds(1)...Duration.seconds(24 * 60 * 60)

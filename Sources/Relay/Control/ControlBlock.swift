@@ -15,6 +15,7 @@ struct ControlBlock: Sendable {
   private let phaseWord: SharedWord
   private let drainedShards: SharedWord
   private let doneHosts: SharedWord
+  private let exitWord: SharedWord
   /// An eventfd on which hosts wake the control thread.
   let signal: Int32
 
@@ -22,6 +23,7 @@ struct ControlBlock: Sendable {
     phaseWord = SharedWord(arena)
     drainedShards = SharedWord(arena)
     doneHosts = SharedWord(arena)
+    exitWord = SharedWord(arena)
     self.signal = signal
   }
 
@@ -38,6 +40,13 @@ struct ControlBlock: Sendable {
   var hostsDone: Int { Int(doneHosts.published) }
   func addDoneHost() {
     doneHosts.add(1)
+    wake()
+  }
+
+  /// The firehose asks for the relay's end (`--backend-loss exit`).
+  var exitRequested: Bool { exitWord.published != 0 }
+  func requestExit() {
+    exitWord.published = 1
     wake()
   }
 

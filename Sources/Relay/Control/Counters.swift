@@ -1,9 +1,10 @@
 /// What a host counts. A new metric is one line here.
 public enum Metric: Int, CaseIterable, Sendable {
   case clientsAccepted, clientsRefused, handshakesMalformed
-  case sessionsStarted, sessionsEnded
+  case sessionsStarted, sessionsEnded, sessionsGoneStale
+  case reconnectionsBegun, reconnections, reconnectionsRefused
   case packetsUp, bytesUp, packetsDown, bytesDown
-  case packetsUnknownClient, answersDropped, packetsMalformed
+  case packetsUnknownClient, answersDropped, packetsMalformed, packetsRefused
   case backendConnections, backendDialsFailed
   case acceptPauses, eventsDropped
 }

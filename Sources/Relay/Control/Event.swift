@@ -15,7 +15,15 @@ public enum Event: Sendable, BitwiseCopyable {
   case sessionStarted(id: UInt64)
   case sessionEnded(id: UInt64, CloseReason)
   case handshakesRefused(count: UInt64)
+  case sessionStale(id: UInt64)
+  case sessionReturned(id: UInt64)
+  /// A response that does not open to the challenge, or is the challenge itself.
+  case reconnectionRefused(id: UInt64)
   case acceptPaused(errno: Int32)
+  /// All sessions end with the backend's connection.
+  case sessionsDropped
+  /// A packet within which two connections died was given up, and its client ended.
+  case packetRefused(id: UInt64)
   case budgetExceeded(id: UInt64)
   case eventsDropped(count: UInt64)
 
@@ -29,9 +37,11 @@ public enum Event: Sendable, BitwiseCopyable {
 
   public var level: Level {
     switch self {
-    case .sessionStarted, .sessionEnded, .handshakesRefused: .debug
+    case .sessionStarted, .sessionEnded, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused:
+      .debug
     case .backendConnected: .info
     case .backendLost, .backendDialFailed, .backendUnresolved, .backendOversized, .backendMalformed, .acceptPaused,
+      .sessionsDropped, .packetRefused,
       .budgetExceeded, .eventsDropped:
       .warning
     }
@@ -56,11 +66,11 @@ struct EventLog: ~Copyable {
 
   mutating func post<K: Kernel & ~Copyable>(_ event: Event, _ kernel: inout K) {
     guard wants(event.level) else { return }
-    if dropped > 0, lane.room() > 0 {
+    if dropped > 0, lane.hasRoom() {
       lane.push(.eventsDropped(count: dropped))
       dropped = 0
     }
-    if lane.room() > 0 {
+    if lane.hasRoom() {
       lane.push(event)
     } else {
       dropped += 1

@@ -38,6 +38,11 @@ extension Firehose {
     kernel.submit(.pollReadable(socket), Token(.firehoseReadable, generation: generation))
     counters.add(.backendConnections)
     events.post(.backendConnected, &kernel)
+    backendStatus.refusesClients = false
+    dropDeadline = .max
+    if settings.backendTimeout > 0 { silenceCheck = kernel.now + settings.backendTimeout / 8 }
+    if hasConnected, settings.announces { beginSweep(&kernel) }
+    hasConnected = true
   }
 
   mutating func dialFailed<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
@@ -52,22 +57,11 @@ extension Firehose {
     waitToDial(&kernel)
   }
 
-  private mutating func waitToDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func waitToDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
     state = .waiting
     let jitter = kernel.random() % (dialDelay / 2)
     deadline = kernel.now + dialDelay / 2 + jitter
     dialDelay = min(2 * dialDelay, Limits.dialDelayLast)
-  }
-
-  /// The connection is lost: an unfinished packet of the backend's is dropped, and the packet that was handed over in
-  /// part will be sent whole on the next connection. Clients notice nothing.
-  mutating func lose<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
-    events.post(.backendLost(errno: error), &kernel)
-    closeSocket(&kernel)
-    read = parsed
-    for lane in 0..<lanes.count { lanes[lane].uplink.connectionLost() }
-    if kernel.now - connectedAt >= Limits.dialStable { dialDelay = Limits.dialDelayFirst }
-    waitToDial(&kernel)
   }
 
   mutating func closeSocket<K: Kernel & ~Copyable>(_ kernel: inout K) {
@@ -79,16 +73,22 @@ extension Firehose {
     kernel.submit(.close(socket), Token(.none))
     socket = -1
     readable = false
+    hungUp = false
     waitsForRoom = false
     sendError = 0
     stalledLane = nil
+    silenceCheck = .max
+    endSweep()
   }
 
   // MARK: The relay's end
 
-  /// Whether the relay is ending and every shard's packets have been handed over.
-  var isDrainedUp: Bool {
+  /// Whether the relay is ending and every shard's packets have been handed over. Mutating only because the compiler
+  /// copies a struct of this size for a call that borrows it.
+  mutating func isDrainedUp() -> Bool {
     guard control.phase == .draining, control.shardsDrained == lanes.count else { return false }
+    // Every session has ended: there is nothing to announce, and nobody to ask.
+    endSweep()
     for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return false }
     return true
   }

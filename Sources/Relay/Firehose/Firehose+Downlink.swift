@@ -16,7 +16,7 @@ extension Firehose {
     let count = min(Limits.downlinkRead, memory.capacity &- Int(read &- oldestHeld()))
     let received = kernel.receive(socket, memory[read], count)
     guard received > 0 else { return receivedNothing(received, &kernel) }
-    if received < count, sendError == 0 { readable = false }
+    if received < count, sendError == 0, !hungUp { readable = false }
     read &+= UInt64(received)
     _ = cutPackets(&kernel)
   }
@@ -24,7 +24,9 @@ extension Firehose {
   private mutating func receivedNothing<K: Kernel & ~Copyable>(_ result: Int, _ kernel: inout K) {
     switch result == 0 ? .broken : Refusal(result) {
     case .later: break
-    case .wouldBlock where sendError == 0: readable = false
+    case .wouldBlock where sendError == 0:
+      readable = false
+      hungUp = false
     case .wouldBlock: lose(sendError, &kernel)
     case .broken: lose(Int32(-result), &kernel)
     }
@@ -34,72 +36,92 @@ extension Firehose {
   /// waits.
   private mutating func cutPackets<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
     stalledLane = nil
-    while read &- parsed >= UInt64(Wire.sizePrefix) {
-      let packet = memory[parsed]
-      let size = Int(UInt32(littleEndian: packet.loadUnaligned(as: UInt32.self)))
-      if size > maxTaggedPacket {
+    while true {
+      switch passPackets() {
+      case .unfinished:
+        publish(&kernel)
+        return true
+      case .noRoom(let lane):
+        stalledLane = lane
+        publish(&kernel)
+        return false
+      case .malformed(let size):
+        skip(size, &kernel)
+      case .oversized(let size):
         events.post(.backendOversized(size: UInt32(size)), &kernel)
         publish(&kernel)
         lose(EPROTO, &kernel)
         return false
       }
-      let wireBytes = UInt64(Wire.sizePrefix &+ size)
+    }
+  }
+
+  /// What passing packets on stopped at: the packet at `parsed`.
+  private enum Obstacle {
+    case unfinished
+    case noRoom(lane: Int)
+    case malformed(size: Int)
+    case oversized(size: Int)
+  }
+
+  /// Passes packets on as long as they are whole and well formed and their lanes have room. A loop of its own, so that
+  /// nothing that is rare takes registers from it.
+  @inline(never)
+  private mutating func passPackets() -> Obstacle {
+    while read &- parsed >= UInt64(Wire.sizePrefix) {
+      let size = Int(UInt32(littleEndian: memory[parsed].loadUnaligned(as: UInt32.self)))
+      guard size <= settings.maxTaggedPacket else { return .oversized(size: size) }
+      let wireBytes = UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
       guard read &- parsed >= wireBytes else { break }
-      switch Firehose.decode(memory.span(at: parsed &+ UInt64(Wire.sizePrefix), size)) {
-      case .packet(let tag):
-        let lane = ids.place(of: tag.clientID).shard
-        // An id that no shard has is no session's: any shard says so.
-        let owner = lane < lanes.count ? lane : 0
-        guard lanes[owner].downlink.room() > 0 else {
-          stalledLane = owner
-          publish(&kernel)
-          return false
-        }
-        pass(tag, size, to: owner)
-      case .malformed(let what):
-        skip(what, &kernel)
+      guard let tag = try? Tag.decode(memory.span(at: parsed &+ UInt64(Wire.sizePrefix), size), from: .backend) else {
+        return .malformed(size: size)
       }
+      let place = ids.place(of: tag.clientID)
+      // An id that no shard has is no session's: any shard says so.
+      let lane = place.shard < lanes.count ? place.shard : 0
+      guard lanes[lane].downlink.hasRoom() else { return .noRoom(lane: lane) }
+      pass(tag, size, to: lane, place.slot)
       parsed &+= wireBytes
     }
-    publish(&kernel)
-    return true
-  }
-
-  private enum Decoded {
-    case packet(Tag)
-    case malformed(Event.MalformedPacket)
-  }
-
-  @inline(__always)
-  private static func decode(_ data: RawSpan) -> Decoded {
-    do {
-      return .packet(try Tag.decode(data, from: .backend))
-    } catch {
-      switch error {
-      case .tooShort: return .malformed(.tooShort)
-      case .unknownFlag: return .malformed(.unknownFlag)
-      case .wrongDirection: return .malformed(.wrongDirection)
-      }
-    }
+    return .unfinished
   }
 
   /// Puts the packet at `parsed` into a lane, with the client's size prefix written over the end of its tag.
   @inline(__always)
-  private mutating func pass(_ tag: Tag, _ size: Int, to lane: Int) {
+  private mutating func pass(_ tag: Tag, _ size: Int, to lane: Int, _ slot: UInt32) {
     let position = parsed &+ UInt64(Wire.tag)
     if tag.flag == .kick {
-      lanes[lane].downlink.push(Descriptor(kick: tag.clientID, position: position))
+      lanes[lane].downlink.push(Descriptor(.kick, tag.clientID, slot: slot, position: position))
     } else {
       let dataCount = size &- Wire.tag
       memory[position].storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
-      lanes[lane].downlink.push(Descriptor(position: position, clientID: tag.clientID, dataCount: dataCount))
+      lanes[lane].downlink.push(
+        Descriptor(position: position, clientID: tag.clientID, slot: slot, dataCount: dataCount))
     }
   }
 
+  /// Skips the malformed packet at `parsed`: its length is known, so the stream stays in step.
   @inline(never)
-  private mutating func skip<K: Kernel & ~Copyable>(_ what: Event.MalformedPacket, _ kernel: inout K) {
+  private mutating func skip<K: Kernel & ~Copyable>(_ size: Int, _ kernel: inout K) {
     counters.add(.packetsMalformed)
-    if let count = malformed.admit(now: kernel.now) { events.post(.backendMalformed(what, count: count), &kernel) }
+    if let count = malformed.admit(now: kernel.now) {
+      let data = memory.span(at: parsed &+ UInt64(Wire.sizePrefix), size)
+      events.post(.backendMalformed(Firehose.whatIsWrong(data), count: count), &kernel)
+    }
+    parsed &+= UInt64(Wire.sizePrefix &+ size)
+  }
+
+  private static func whatIsWrong(_ data: RawSpan) -> Event.MalformedPacket {
+    do {
+      _ = try Tag.decode(data, from: .backend)
+      preconditionFailure("the packet is well formed")
+    } catch {
+      switch error {
+      case .tooShort: return .tooShort
+      case .unknownFlag: return .unknownFlag
+      case .wrongDirection: return .wrongDirection
+      }
+    }
   }
 
   /// Shows the shards what this read brought, and wakes those that sleep.
@@ -124,9 +146,9 @@ extension Firehose {
   /// Whether shards have taken enough that the backend may be read. Where not, asks to be woken by those that hold
   /// packets.
   mutating func canReceive() -> Bool {
-    if let stalledLane, lanes[stalledLane].downlink.room() == 0 {
+    if let stalledLane, !lanes[stalledLane].downlink.hasRoom() {
       lanes[stalledLane].downlink.announceWaits()
-      return lanes[stalledLane].downlink.room() > 0
+      return lanes[stalledLane].downlink.hasRoom()
     }
     if parsed &- oldestHeld() < UInt64(Limits.downlinkWindow) { return true }
     for lane in 0..<lanes.count { lanes[lane].downlink.announceWaits() }

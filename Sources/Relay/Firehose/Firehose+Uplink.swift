@@ -5,22 +5,27 @@ extension Firehose {
   /// Sends what the shards have published, in one call, until the socket takes no more.
   mutating func transmit<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard state == .connected, !waitsForRoom, sendError == 0 else { return }
+    if sweep != .none, !announce(&kernel) { return }
     let lanesGathered = gatherLanes()
     guard lanesGathered.vectors > 0 else { return }
     let sent =
       lanesGathered.vectors == 1
       ? kernel.send(socket, vectors[0].iov_base, vectors[0].iov_len)
       : kernel.send(socket, vectors, vectorCount: lanesGathered.vectors)
-    if sent < 0, Refusal(sent) == .broken {
-      sendError = Int32(-sent)
-      readable = true
-      return
-    }
+    if sent < 0, Refusal(sent) == .broken { return sendFailed(Int32(-sent)) }
     takeNote(max(0, sent), lanes: lanesGathered.lanes, &kernel)
-    if sent < lanesGathered.bytes {
-      waitsForRoom = true
-      kernel.submit(.pollWritable(socket), Token(.firehoseWritable, generation: generation))
-    }
+    if sent < lanesGathered.bytes { awaitRoom(&kernel) }
+  }
+
+  /// What the backend sent before can still be read: the connection is lost after that.
+  mutating func sendFailed(_ error: Int32) {
+    sendError = error
+    readable = true
+  }
+
+  mutating func awaitRoom<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    waitsForRoom = true
+    kernel.submit(.pollWritable(socket), Token(.firehoseWritable, generation: generation))
   }
 
   /// Fills the vectors from the lanes, `firstLane` first: a packet that was begun goes on before any other.
@@ -42,7 +47,7 @@ extension Firehose {
     var begun: Int?
     for step in 0..<gathered {
       let lane = laneIndex(step)
-      left = lanes[lane].uplink.advance(left, budget)
+      left = lanes[lane].uplink.advance(left)
       if lanes[lane].uplink.handed > 0 { begun = lane }
       if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
     }

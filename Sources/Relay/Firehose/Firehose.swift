@@ -10,6 +10,10 @@ struct Firehose: ~Copyable {
     var uplink: UplinkConsumer
     var downlink: RecordProducer<Descriptor>
     let bell: Bell
+    let sweep: SweepLane
+    var sweepAnswers: RecordConsumer<SweepAnswer>
+    /// The shard's 0x03s for this connection; nil until it has answered.
+    var announcement: SweepAnswer?
   }
 
   enum State {
@@ -28,9 +32,9 @@ struct Firehose: ~Copyable {
 
   let counters: Counters
   let control: ControlBlock
-  let budget: AssemblyBudget
   let ids: ClientIDs
-  let maxTaggedPacket: Int
+  let settings: FirehoseSettings
+  let backendStatus: BackendStatus
   var events: EventLog
   var malformed = RateLimit()
 
@@ -51,11 +55,31 @@ struct Firehose: ~Copyable {
   /// Counts sockets, so that a late completion of the last one is told from this one's.
   var generation: UInt32 = 0
   var readable = false
+  /// The poll said that the backend hung up: reads go on until they find it.
+  var hungUp = false
   var waitsForRoom = false
   /// A send failed: what can still be read is delivered, then the connection is given up.
   var sendError: Int32 = 0
 
+  /// The sweep with which every connection but the first begins.
+  var sweep = Sweep.none
+  var sweepRequest: UInt64 = 0
+  /// Bytes of the announcement being sent that the socket has taken, and whose it is.
+  var sweepOffset = 0
+  var sweepLane = 0
+
+  /// The packet within which the last connection died, by its lane and its place there.
+  var suspect: (lane: Int, position: UInt64)?
+  /// The client of a packet that was given up: its shard has yet to be told.
+  var refusedClient: UInt64?
+
+  /// When the next dial comes, or this one is given up.
   var deadline: UInt64 = .max
+  /// When to look whether the backend still acknowledges.
+  var silenceCheck: UInt64 = .max
+  /// When held sessions are dropped, because the backend has been away for too long.
+  var dropDeadline: UInt64 = .max
+  var hasConnected = false
   var dialDelay = Limits.dialDelayFirst
   var dialCount = 0
   var connectedAt: UInt64 = 0
@@ -77,6 +101,7 @@ struct Firehose: ~Copyable {
     switch completion.token.purpose {
     case .firehoseReadable:
       readable = true
+      if completion.result < 0 || completion.result & PollBits.hangup != 0 { hungUp = true }
       if !completion.more { kernel.submit(.pollReadable(socket), completion.token) }
     case .firehoseWritable:
       waitsForRoom = false
@@ -89,16 +114,19 @@ struct Firehose: ~Copyable {
   mutating func isDone() -> Bool { state == .done }
 
   /// When the firehose has to be called again at the latest.
-  mutating func nextDeadline() -> UInt64 { deadline }
+  mutating func nextDeadline() -> UInt64 { min(deadline, silenceCheck, dropDeadline) }
 
   /// Whether there is something to do that no completion will announce. Called before a sleep, after the bell has been
   /// told; a firehose that waits for room in a lane says so here.
   mutating func hasWork() -> Bool {
     if state == .connected, !waitsForRoom, sendError == 0 {
-      for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return true }
+      for lane in 0..<lanes.count {
+        if sweep == .none ? !lanes[lane].uplink.isEmpty : lanes[lane].sweepAnswers.available() > 0 { return true }
+      }
     }
+    if refusedClient != nil, canTellRefusal() { return true }
     if state == .finishing, readable { return true }
-    if isDrainedUp, state != .done, state != .finishing { return true }
+    if isDrainedUp(), state != .done, state != .finishing { return true }
     guard state == .connected, readable || stalledLane != nil || sendError != 0 else { return false }
     return canReceive()
   }
@@ -113,6 +141,21 @@ struct Firehose: ~Copyable {
       default: break
       }
     }
-    if isDrainedUp { finish(&kernel) }
+    if kernel.now >= silenceCheck { checkSilence(&kernel) }
+    if kernel.now >= dropDeadline { dropSessions(&kernel) }
+    tellRefusal(&kernel)
+    if isDrainedUp() { finish(&kernel) }
   }
+}
+
+/// What the flags say about the backend. Sizes are bytes, times nanoseconds.
+struct FirehoseSettings: Sendable {
+  /// With its tag.
+  var maxTaggedPacket: Int
+  var announces: Bool
+  var backendLoss: BackendLoss
+  /// How long sessions are held without a backend; `.max` for ever.
+  var backendLossTimeout: UInt64
+  /// How long the backend may acknowledge nothing while data is outstanding; 0: for ever.
+  var backendTimeout: UInt64
 }

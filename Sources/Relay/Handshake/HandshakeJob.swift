@@ -1,18 +1,33 @@
 import VoltlaneCrypto
 
-/// A key for a worker to check. A plain value that crosses a lane.
+/// What a worker is asked. A plain value that crosses a lane; keys cross as references.
 struct HandshakeJob: BitwiseCopyable {
+  enum Task: BitwiseCopyable {
+    /// Is this SEC1 point, 33 or 65 bytes, on the curve?
+    case checkKey(point: InlineArray<65, UInt8>, count: UInt8)
+    /// Seal `plain` for the owner of `client`. The session's key is derived unless it is there.
+    case seal(plain: SealedBox.Plain, nonce: SealedBox.Nonce, client: PublicKey, key: SessionKeyReference?)
+    /// Does `box` hold `plain`?
+    case open(box: SealedBox.Bytes, plain: SealedBox.Plain, key: SessionKeyReference)
+  }
+
   /// The connection that waits.
   let connection: Token
-  /// The SEC1 point, 33 or 65 bytes of it.
-  let point: InlineArray<65, UInt8>
-  let pointCount: UInt8
+  let task: Task
 }
 
+/// What a worker answers.
 struct HandshakeResult: BitwiseCopyable {
+  enum Answer: BitwiseCopyable {
+    /// nil where the point is not on the curve.
+    case key(PublicKey?)
+    /// The box, and the session's key for the next time.
+    case sealed(SealedBox.Bytes, key: SessionKeyReference)
+    case opened(Bool)
+  }
+
   let connection: Token
-  /// nil where the point is not on the curve.
-  let key: PublicKey?
+  let answer: Answer
 }
 
 /// The two lanes between one shard and one worker.

@@ -1,6 +1,7 @@
 import VoltlaneCrypto
 
-/// Checks clients' keys away from the shards, because a point check takes as long as dozens of packets.
+/// The handshake's cryptography, away from the shards: a point check takes as long as dozens of packets, a key
+/// agreement as long as thousands.
 struct HandshakeWorker: ~Copyable {
   /// The worker's ends of its lanes with one shard.
   struct Client: ~Copyable {
@@ -9,10 +10,12 @@ struct HandshakeWorker: ~Copyable {
     let bell: Bell
   }
 
+  private let identity: SecretKey
   private var clients: FixedArray<Client>
 
-  /// `bells` are those of the hosts of the shards behind `lanes`, in their order.
-  init(lanes: [HandshakeLanes], bells: [Bell]) {
+  /// `identity` is the relay's key; `bells` are those of the hosts of the shards behind `lanes`, in their order.
+  init(identity: SecretKey, lanes: [HandshakeLanes], bells: [Bell]) {
+    self.identity = identity
     clients = FixedArray(count: lanes.count) {
       Client(jobs: RecordConsumer(lanes[$0].jobs), results: RecordProducer(lanes[$0].results), bell: bells[$0])
     }
@@ -31,7 +34,7 @@ struct HandshakeWorker: ~Copyable {
       for _ in 0..<count {
         let job = clients[index].jobs.take()
         // Room is certain: a shard has no more jobs under way than the lane of results holds.
-        clients[index].results.push(HandshakeResult(connection: job.connection, key: HandshakeWorker.check(job)))
+        clients[index].results.push(HandshakeResult(connection: job.connection, answer: answer(job.task)))
       }
       let shardWaited = clients[index].jobs.release()
       if clients[index].results.publish() || shardWaited, clients[index].bell.takeSleep() {
@@ -40,8 +43,17 @@ struct HandshakeWorker: ~Copyable {
     }
   }
 
-  private static func check(_ job: HandshakeJob) -> PublicKey? {
-    let bytes = job.point.span.bytes.extracting(0..<Int(job.pointCount))
-    return try? PublicKey(sec1: bytes)
+  private func answer(_ task: HandshakeJob.Task) -> HandshakeResult.Answer {
+    switch task {
+    case .checkKey(let point, let count):
+      return .key(try? PublicKey(sec1: point.span.bytes.extracting(0..<Int(count))))
+    case .seal(let plain, let nonce, let client, let known):
+      let key = known ?? SessionKeyReference(identity.sessionKey(with: client))
+      return .sealed(SealedBox.seal(plain.span.bytes, key: key.value, nonce: nonce), key: key)
+    case .open(let box, let plain, let key):
+      defer { key.release() }
+      guard let opened = SealedBox.open(box.span.bytes, key: key.value) else { return .opened(false) }
+      return .opened(ConstantTime.areEqual(opened.span.bytes, plain.span.bytes))
+    }
   }
 }

@@ -38,6 +38,16 @@ protocol Kernel: ~Copyable {
   /// Makes the socket's close a reset.
   mutating func resetOnClose(_ socket: Int32)
 
+  /// The client's address as limits see it: an IPv4 address, or the /64 of an IPv6 one, or 0 for a unix socket. Shifted
+  /// right by 8 it is the /24 or /56.
+  mutating func peerAddress(_ socket: Int32) -> UInt64
+
+  /// Bytes that the socket took and its peer has not acknowledged.
+  mutating func unacknowledged(_ socket: Int32) -> Int
+
+  /// How long the peer has acknowledged nothing, in nanoseconds; 0 where nothing is outstanding.
+  mutating func silence(_ socket: Int32) -> UInt64
+
   /// Begins a connection; the socket, which becomes writable when the outcome is known.
   mutating func dial(_ address: SocketAddress) -> Int32
 

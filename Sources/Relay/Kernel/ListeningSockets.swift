@@ -10,24 +10,24 @@ struct ListeningSockets {
   private(set) var endpoints: [Endpoint] = []
   private var unixPaths: [String] = []
 
-  init(_ endpoints: [Endpoint], shards: Int, congestionControl: String?) throws(RelayError) {
-    perShard = Array(repeating: [], count: shards)
+  init(_ configuration: RelayConfiguration) throws(RelayError) {
+    perShard = Array(repeating: [], count: configuration.shards)
     do {
-      for endpoint in endpoints { try listen(endpoint, congestionControl) }
+      for endpoint in configuration.listeners { try listen(endpoint, configuration) }
     } catch {
       closeAll()
       throw error
     }
   }
 
-  private mutating func listen(_ endpoint: Endpoint, _ congestionControl: String?) throws(RelayError) {
+  private mutating func listen(_ endpoint: Endpoint, _ configuration: RelayConfiguration) throws(RelayError) {
     switch endpoint {
     case .unix(let path):
       guard let address = SocketAddress(unixPath: path) else {
         throw .address(endpoint, reason: "a unix path has at most 107 bytes")
       }
       try ListeningSockets.removeStale(path, address, endpoint)
-      let socket = try ListeningSockets.open(address, endpoint, nil)
+      let socket = try ListeningSockets.open(address, endpoint, configuration)
       unixPaths.append(path)
       for shard in perShard.indices { perShard[shard].append((socket, true)) }
       self.endpoints.append(endpoint)
@@ -42,7 +42,7 @@ struct ListeningSockets {
         try ListeningSockets.checkFree(address, endpoint)
         var bound = address
         for shard in perShard.indices {
-          let socket = try ListeningSockets.open(bound, endpoint, congestionControl)
+          let socket = try ListeningSockets.open(bound, endpoint, configuration)
           perShard[shard].append((socket, false))
           if shard == 0 { bound = SocketAddress.bound(socket) ?? address }
         }
@@ -52,11 +52,16 @@ struct ListeningSockets {
   }
 
   private static func open(
-    _ address: SocketAddress, _ endpoint: Endpoint, _ congestionControl: String?
+    _ address: SocketAddress, _ endpoint: Endpoint, _ configuration: RelayConfiguration
   ) throws(RelayError) -> Int32 {
-    let result = address.withSockaddr {
-      voltlane_listen($0, $1, Limits.listenBacklog, Int32(Limits.clientReceiveBuffer), congestionControl)
+    let userTimeout = UInt32(clamping: configuration.tcpUserTimeout.nanoseconds / Limits.millisecond)
+    func listen(_ congestionControl: UnsafePointer<CChar>?) -> Int32 {
+      let options = voltlane_listen_options(
+        backlog: Limits.listenBacklog, receive_buffer: Int32(Limits.clientReceiveBuffer),
+        congestion_control: congestionControl, keepalive: configuration.keepalive.seconds, user_timeout: userTimeout)
+      return address.withSockaddr { voltlane_listen($0, $1, options) }
     }
+    let result = configuration.congestionControl.map { $0.withCString(listen) } ?? listen(nil)
     guard result >= 0 else { throw .listen(endpoint, errno: -result) }
     return result
   }
@@ -68,7 +73,7 @@ struct ListeningSockets {
 
   /// A socket file that nobody listens on was left by a process that died; one that somebody does is in use.
   private static func removeStale(_ path: String, _ address: SocketAddress, _ endpoint: Endpoint) throws(RelayError) {
-    let socket = address.withSockaddr { voltlane_dial($0, $1, nil) }
+    let socket = address.withSockaddr { voltlane_dial($0, $1, nil, 0) }
     guard socket < 0 else {
       close(socket)
       throw .listen(endpoint, errno: EADDRINUSE)

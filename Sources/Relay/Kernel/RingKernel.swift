@@ -18,10 +18,14 @@ struct RingKernel: Kernel, ~Copyable {
   private let resolver: Resolver
   private var watchesResolver = false
   private let congestionControl: String?
+  /// Seconds of silence before the kernel asks whether the backend is alive; 0 for never.
+  private let keepalive: Int32
   private let control: ControlBlock
 
   /// Throws when the kernel refuses the ring; the error says how to allow it.
-  init(resolver: Resolver, congestionControl: String?, control: ControlBlock) throws(RelayError) {
+  init(
+    resolver: Resolver, congestionControl: String?, keepalive: Int32, control: ControlBlock
+  ) throws(RelayError) {
     uring = .allocate(capacity: 1)
     uring.initialize(to: io_uring())
     var parameters = io_uring_params()
@@ -41,6 +45,7 @@ struct RingKernel: Kernel, ~Copyable {
     batch = .allocate(capacity: Limits.completionsPerTurn)
     self.resolver = resolver
     self.congestionControl = congestionControl
+    self.keepalive = keepalive
     self.control = control
     readClock()
   }
@@ -174,10 +179,18 @@ struct RingKernel: Kernel, ~Copyable {
     voltlane_reset_on_close(socket)
   }
 
+  mutating func peerAddress(_ socket: Int32) -> UInt64 { voltlane_peer_address(socket) }
+
+  mutating func unacknowledged(_ socket: Int32) -> Int { Int(voltlane_unacknowledged(socket)) }
+
+  mutating func silence(_ socket: Int32) -> UInt64 {
+    voltlane_milliseconds_since_ack(socket) &* Limits.millisecond
+  }
+
   // MARK: Dialling
 
   mutating func dial(_ address: SocketAddress) -> Int32 {
-    address.withSockaddr { voltlane_dial($0, $1, congestionControl) }
+    address.withSockaddr { voltlane_dial($0, $1, congestionControl, keepalive) }
   }
 
   mutating func dialResult(_ socket: Int32) -> Int32 {

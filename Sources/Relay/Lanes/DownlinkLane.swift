@@ -9,28 +9,50 @@
 struct Descriptor: BitwiseCopyable {
   let position: UInt64
   let clientID: UInt64
-  private let lengthAndKick: UInt32
-  /// The next descriptor for the same client in the turn of the shard, which alone writes it.
-  var next: UInt32 = 0
+  private let lengthAndKind: UInt32
+  private var slotOrNext: UInt32
 
-  private static let kickBit: UInt32 = 1 << 31
+  /// What the shard is told. The packet's length is below 2^30.
+  enum Kind: UInt32 {
+    case data = 0
+    case kick = 0x4000_0000
+    /// The backend's connection died twice within a packet of this client's: the packet is gone, and its client ends.
+    case refused = 0x8000_0000
+  }
+
+  /// Bytes from a packet's start in the memory to its `position`.
+  static let tagBefore = 9
+
+  private static let kindBits: UInt32 = 0xc000_0000
 
   /// A packet of `dataCount` bytes whose client header is at `position`.
-  init(position: UInt64, clientID: UInt64, dataCount: Int) {
+  init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int) {
     self.position = position
     self.clientID = clientID
-    lengthAndKick = UInt32(truncatingIfNeeded: dataCount)
+    slotOrNext = slot
+    lengthAndKind = UInt32(truncatingIfNeeded: dataCount)
   }
 
-  init(kick clientID: UInt64, position: UInt64) {
+  init(_ kind: Kind, _ clientID: UInt64, slot: UInt32, position: UInt64) {
     self.position = position
     self.clientID = clientID
-    lengthAndKick = Descriptor.kickBit
+    slotOrNext = slot
+    lengthAndKind = kind.rawValue
   }
 
-  @inline(__always) var isKick: Bool { lengthAndKick & Descriptor.kickBit != 0 }
+  /// The slot that the id names in its shard: the firehose had to work it out to find the shard.
+  @inline(__always) var slot: UInt32 { slotOrNext }
+
+  /// The next descriptor for the same client in the turn of the shard, which writes it over the slot.
+  @inline(__always) var next: UInt32 {
+    get { slotOrNext }
+    set { slotOrNext = newValue }
+  }
+
+  @inline(__always) var isData: Bool { lengthAndKind & Descriptor.kindBits == 0 }
+  var kind: Kind { Kind(rawValue: lengthAndKind & Descriptor.kindBits) ?? .data }
   /// Bytes of the packet with the client's header.
-  @inline(__always) var byteCount: Int { Int(lengthAndKick & ~Descriptor.kickBit) &+ 4 }
+  @inline(__always) var byteCount: Int { Int(lengthAndKind & ~Descriptor.kindBits) &+ 4 }
 }
 
 /// What was read from the backend: a ring that is mapped twice, so that every packet lies in one piece and an
@@ -39,13 +61,14 @@ struct Descriptor: BitwiseCopyable {
 /// Positions count bytes and begin anew at 0 whenever nothing there is in use, which keeps the memory in use in cache.
 struct DownlinkMemory: @unchecked Sendable {
   private let base: UnsafeMutableRawPointer
-  let capacity: Int
+  private let mask: UInt64
+  var capacity: Int { Int(mask) + 1 }
 
   /// Room for a window of whole packets, one unfinished packet of the largest size, and a read.
   init(_ arena: Arena, maxPacketSize: Int) throws(RelayError) {
     var capacity = Limits.mebi
     while capacity < Limits.downlinkWindow + maxPacketSize + 13 + 2 * Limits.downlinkRead { capacity *= 2 }
-    self.capacity = capacity
+    mask = UInt64(capacity - 1)
     base = try arena.allocateRing(byteCount: capacity)
   }
 
@@ -56,7 +79,7 @@ struct DownlinkMemory: @unchecked Sendable {
   }
 
   @inline(__always)
-  subscript(position: UInt64) -> UnsafeMutableRawPointer { base + Int(position & UInt64(capacity &- 1)) }
+  subscript(position: UInt64) -> UnsafeMutableRawPointer { base + Int(truncatingIfNeeded: position & mask) }
 }
 
 /// One shard's packets from the backend, and the memory in which they lie.

@@ -14,14 +14,15 @@ struct FixedArray<Element: ~Copyable>: ~Copyable {
     base.deallocate()
   }
 
+  /// Checked in debug builds only: a check would cost every packet, and indices come from ranges up to `count`.
   @inline(__always)
   subscript(index: Int) -> Element {
     _read {
-      precondition(index >= 0 && index < count)
+      assert(index >= 0 && index < count)
       yield base[index]
     }
     _modify {
-      precondition(index >= 0 && index < count)
+      assert(index >= 0 && index < count)
       yield &base[index]
     }
   }

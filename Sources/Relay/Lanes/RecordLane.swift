@@ -34,17 +34,18 @@ struct RecordProducer<Record: BitwiseCopyable>: ~Copyable {
     published = tail
   }
 
-  /// Records that fit. Looks at the consumer's position only when fewer than `wanted` fit by what was last seen.
+  /// Whether a record fits. Looks at the consumer's position only when none fits by what was last seen.
   @inline(__always)
-  mutating func room(for wanted: Int = 1) -> Int {
-    if Int(mask &+ 1 &- (tail &- headSeen)) < wanted { headSeen = indices.head }
-    return Int(mask &+ 1 &- (tail &- headSeen))
+  mutating func hasRoom() -> Bool {
+    if tail &- headSeen <= mask { return true }
+    headSeen = indices.head
+    return tail &- headSeen <= mask
   }
 
   /// The caller has made sure of room.
   @inline(__always)
   mutating func push(_ record: Record) {
-    records[Int(tail & mask)] = record
+    records[Int(truncatingIfNeeded: tail & mask)] = record
     tail &+= 1
   }
 
@@ -90,14 +91,14 @@ struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
   @inline(__always)
   mutating func available() -> Int {
     if cursor == tailSeen { tailSeen = indices.tail }
-    return Int(tailSeen &- cursor)
+    return Int(truncatingIfNeeded: tailSeen &- cursor)
   }
 
   /// Records that can be taken, looking at the producer's position even where some were seen before.
   @inline(__always)
   mutating func availableNow() -> Int {
     tailSeen = indices.tail
-    return Int(tailSeen &- cursor)
+    return Int(truncatingIfNeeded: tailSeen &- cursor)
   }
 
   /// Whether a record can be taken by what ``available()`` last saw.
@@ -106,11 +107,11 @@ struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
 
   /// The record that ``take()`` would give; the caller has made sure that there is one.
   @inline(__always)
-  var first: Record { records[Int(cursor & mask)] }
+  var first: Record { records[Int(truncatingIfNeeded: cursor & mask)] }
 
   @inline(__always)
   mutating func take() -> Record {
-    let record = records[Int(cursor & mask)]
+    let record = records[Int(truncatingIfNeeded: cursor & mask)]
     cursor &+= 1
     return record
   }
@@ -118,7 +119,7 @@ struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
   /// A taken record that was not given back, by the value of `cursor` before it was taken.
   @inline(__always)
   func taken(_ position: UInt32) -> UnsafeMutablePointer<Record> {
-    records + Int(UInt64(position) & mask)
+    records + Int(truncatingIfNeeded: UInt64(position) & mask)
   }
 
   /// Whether taken records wait to be given back.

@@ -15,17 +15,20 @@ struct UplinkLane: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
   let capacity: Int
   let references: RecordLane<PacketReference>
+  /// Bytes of all references that the firehose has freed, ever: what a shard has pushed less this is what waits.
+  let freedBytes: SharedWord
 
   init(_ arena: Arena, capacity: Int = Limits.uplinkLane) throws(RelayError) {
     indices = LaneIndices(arena)
     base = try arena.allocateRing(byteCount: capacity)
     self.capacity = capacity
     references = RecordLane(arena, capacity: Limits.uplinkReferences)
+    freedBytes = SharedWord(arena)
   }
 }
 
 /// The data of a packet whose header stands in the lane just before `position`. The buffer belongs to the lane from the
-/// push on, and goes back to the budget when the packet has been handed to the backend's socket whole.
+/// push on, and is freed when the packet has been handed to the backend's socket whole.
 struct PacketReference: BitwiseCopyable {
   let position: UInt64
   let buffer: PacketBuffer
@@ -40,6 +43,8 @@ struct UplinkProducer: ~Copyable {
   private var published: UInt64
   private var headSeen: UInt64
   private var references: RecordProducer<PacketReference>
+  private let freedBytes: SharedWord
+  private var pushedBytes: UInt64 = 0
 
   static let headerSize = Wire.sizePrefix + Wire.tag
 
@@ -51,6 +56,7 @@ struct UplinkProducer: ~Copyable {
     published = tail
     headSeen = lane.indices.head
     references = RecordProducer(lane.references)
+    freedBytes = lane.freedBytes
   }
 
   /// Bytes that fit. Looks at the firehose's position only when less than `wanted` fits by what was last seen.
@@ -60,7 +66,10 @@ struct UplinkProducer: ~Copyable {
     return Int(capacity &- (tail &- headSeen))
   }
 
-  mutating func hasReferenceRoom() -> Bool { references.room() > 0 }
+  /// Whether one more packet may cross by reference: while what waits is below the limit, so that one of any size fits.
+  mutating func hasReferenceRoom() -> Bool {
+    references.hasRoom() && pushedBytes &- freedBytes.published < UInt64(Limits.uplinkReferencedBytes)
+  }
 
   /// Whether everything that was appended has been handed over.
   mutating func isEmpty() -> Bool {
@@ -74,6 +83,12 @@ struct UplinkProducer: ~Copyable {
     let header = writeHeader(id: id, flag: flag, count)
     memcpy(header + UplinkProducer.headerSize, data, count)
     tail &+= UInt64(UplinkProducer.headerSize &+ count)
+  }
+
+  /// Writes one tagged packet without data.
+  mutating func append(id: UInt64, flag: PacketFlag) {
+    _ = writeHeader(id: id, flag: flag, 0)
+    tail &+= UInt64(UplinkProducer.headerSize)
   }
 
   /// Writes one data packet whose data stands in two pieces.
@@ -91,15 +106,22 @@ struct UplinkProducer: ~Copyable {
     _ = writeHeader(id: id, flag: .data, Int(buffer.count))
     tail &+= UInt64(UplinkProducer.headerSize)
     references.push(PacketReference(position: tail, buffer: buffer))
+    pushedBytes &+= UInt64(buffer.capacity)
   }
 
   @inline(__always)
   private func writeHeader(id: UInt64, flag: PacketFlag, _ count: Int) -> UnsafeMutableRawPointer {
-    let header = base + Int(tail & (capacity &- 1))
+    let header = base + Int(truncatingIfNeeded: tail & (capacity &- 1))
+    UplinkProducer.writeHeader(at: header, id: id, flag: flag, count)
+    return header
+  }
+
+  /// Writes the size prefix and the tag of a packet with `count` bytes of data.
+  @inline(__always)
+  static func writeHeader(at header: UnsafeMutableRawPointer, id: UInt64, flag: PacketFlag, _ count: Int) {
     header.storeBytes(of: UInt32(truncatingIfNeeded: count &+ Wire.tag).littleEndian, as: UInt32.self)
     header.storeBytes(of: id.littleEndian, toByteOffset: 4, as: UInt64.self)
     header.storeBytes(of: flag.rawValue, toByteOffset: 12, as: UInt8.self)
-    return header
   }
 
   /// Shows the firehose what was appended, once for many packets: publishing each costs 60-85 ns between cores, once
@@ -126,6 +148,7 @@ struct UplinkConsumer: ~Copyable {
   private let mask: UInt64
   private var head: UInt64
   private var references: RecordConsumer<PacketReference>
+  private let freedBytes: SharedWord
   private(set) var handed = 0
   /// Where the stretch that was last gathered ends, and how many bytes it has on the wire.
   private var gatheredEnd: UInt64
@@ -138,6 +161,7 @@ struct UplinkConsumer: ~Copyable {
     head = lane.indices.head
     gatheredEnd = head
     references = RecordConsumer(lane.references)
+    freedBytes = lane.freedBytes
   }
 
   var isEmpty: Bool { indices.tail == head }
@@ -180,13 +204,13 @@ struct UplinkConsumer: ~Copyable {
   /// Takes note that `sent` more bytes, of this lane's or later ones', were handed to the socket. Returns what is left
   /// of them for the lanes gathered after this one.
   @inline(__always)
-  mutating func advance(_ sent: Int, _ budget: AssemblyBudget) -> Int {
+  mutating func advance(_ sent: Int) -> Int {
     if sent >= gatheredBytes {
       let left = sent &- gatheredBytes
       if gatheredEnd != head {
         head = gatheredEnd
         handed = 0
-        giveBackReferences(budget)
+        freeReferences()
       }
       gatheredBytes = 0
       return left
@@ -198,10 +222,26 @@ struct UplinkConsumer: ~Copyable {
       guard handed >= packet.wireBytes else { break }
       handed &-= packet.wireBytes
       head &+= UInt64(packet.laneBytes)
-      giveBackReferences(budget)
+      freeReferences()
     }
     gatheredBytes = 0
     return 0
+  }
+
+  /// Where the first packet begins that was not handed over whole.
+  var headPosition: UInt64 { head }
+
+  /// Gives up the packet at `head`, and returns its tag.
+  mutating func dropPacketAtHead() -> Tag {
+    let packet = packetAtHead()
+    let header = base + Int(head & mask)
+    let tag = Tag(
+      clientID: UInt64(littleEndian: header.loadUnaligned(fromByteOffset: 4, as: UInt64.self)),
+      flag: PacketFlag(rawValue: header.load(fromByteOffset: 12, as: UInt8.self)) ?? .failure)
+    head &+= UInt64(packet.laneBytes)
+    handed = 0
+    freeReferences()
+    return tag
   }
 
   /// The connection is gone: the packet that it had in part is sent whole on the next one.
@@ -227,9 +267,12 @@ struct UplinkConsumer: ~Copyable {
     return (wireBytes, isReference ? Int(header) : wireBytes)
   }
 
-  private mutating func giveBackReferences(_ budget: AssemblyBudget) {
+  private mutating func freeReferences() {
     while references.cursorHolds, references.first.position <= head {
-      references.take().buffer.free(budget)
+      let buffer = references.take().buffer
+      // A load and a store: there is one writer. Before `head` is released, which wakes a shard that waits.
+      freedBytes.published = freedBytes.relaxed &+ UInt64(buffer.capacity)
+      buffer.free()
     }
     _ = references.release()
   }

@@ -46,6 +46,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     bell.announceAwake()
     while let completion = kernel.next() { dispatch(completion) }
     firehose?.receive(&kernel)
+    shard?.takeMessages(&kernel)
     shard?.deliver(&kernel)
     shard?.readClients(&kernel)
     shard?.publish(&kernel)

@@ -75,14 +75,15 @@ struct TimerWheel: ~Copyable {
     return nil
   }
 
-  /// When the next slot comes up; `.max` where nothing is linked.
-  var nextDeadline: UInt64 {
+  /// When the next slot comes up; `.max` where nothing is linked. Mutating, like everything here, only because the
+  /// compiler copies a struct of this size for a call that borrows it.
+  mutating func nextDeadline() -> UInt64 {
     guard let tick = nextOccupied() else { return .max }
     return tick << Limits.wheelTickShift
   }
 
   /// The first tick from `cursor` on whose slot is not empty.
-  private func nextOccupied() -> UInt64? {
+  private mutating func nextOccupied() -> UInt64? {
     let start = Int(cursor % UInt64(Limits.wheelSlots))
     for step in 0...4 {
       let word = (start / 64 + step) % 4

@@ -19,6 +19,7 @@ struct ClientIDs: Sendable {
   private let key: (UInt64, UInt64)
   private let multiplier: UInt64
   private let slotBits: UInt64
+  private let slotMask: UInt64
 
   static let generations: UInt64 = 1 << 40
   private static let cellMask: UInt64 = (1 << Limits.cellBits) - 1
@@ -31,6 +32,7 @@ struct ClientIDs: Sendable {
     var shardBits: UInt64 = 0
     while 1 << shardBits < shards { shardBits += 1 }
     slotBits = Limits.cellBits - shardBits
+    slotMask = 1 << slotBits - 1
   }
 
   /// Slots of each shard.
@@ -51,7 +53,7 @@ struct ClientIDs: Sendable {
   @inline(__always)
   func place(of id: UInt64) -> (shard: Int, slot: UInt32) {
     let cell = (id ^ mask(id >> Limits.cellBits)) & ClientIDs.cellMask
-    return (Int(cell >> slotBits), UInt32(truncatingIfNeeded: cell & (1 << slotBits &- 1)))
+    return (Int(truncatingIfNeeded: cell &>> slotBits), UInt32(truncatingIfNeeded: cell & slotMask))
   }
 
   @inline(__always)

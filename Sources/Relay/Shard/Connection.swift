@@ -1,5 +1,5 @@
 /// One client's socket. Trivial memory: nothing of it is counted, so that the loop touches no reference count.
-struct Connection {
+struct Connection: MemoryHolder {
   enum Phase: UInt8 {
     case free
     /// Expects the protocol version. The relay has sent nothing yet.
@@ -8,6 +8,16 @@ struct Connection {
     case key
     /// A worker checks the client's key; what comes meanwhile stays in the socket.
     case verifying
+    /// A client that comes back: a worker seals its challenge.
+    case sealing
+    /// It has the challenge; expects the response.
+    case response
+    /// A worker opens the response.
+    case opening
+    /// It has proved who it is; expects the ping with which the reconnection takes effect.
+    case ping
+    /// The ping has come; the reconnection waits for the turn's sends and for room in the uplink.
+    case returning
     /// Packets go both ways.
     case attached
     /// The client sent its FIN and is still written to.
@@ -38,6 +48,8 @@ struct Connection {
     static let finRead = Flags(rawValue: 64)
     /// `unfinished` is what came after the client's key, size prefixes and all.
     static let stashed = Flags(rawValue: 128)
+    /// The socket is gone, but a queued send has not completed: what it did not take has to be kept first.
+    static let lost = Flags(rawValue: 256)
     /// What keeps the slot of a released connection.
     static let listed: Flags = [.ready, .dirty, .sending]
   }
@@ -72,13 +84,18 @@ struct Connection {
   var timer = TimerLink()
 
   var nextReady: UInt32 = .none
-  var unfinishedNext: UInt32 = .none
-  var unfinishedPrevious: UInt32 = .none
+  var attempt: AttemptReference?
+  /// Reading time left for the handshake while a worker has it.
+  var timeLeft: UInt64 = 0
+  var holderLinks = HolderLinks()
+
+  /// What it holds of an unfinished packet.
+  var heldBytes: Int { unfinished.map { Int($0.capacity) } ?? 0 }
 }
 
 /// A shard's connections. Invariant: a slot is in the list of free ones or in use.
 struct ConnectionTable: ~Copyable {
-  private var slots: SlotMemory<Connection>
+  private(set) var slots: SlotMemory<Connection>
   private var free: UInt32 = .none
   private(set) var used: UInt32 = 0
   private(set) var count = 0

@@ -49,33 +49,49 @@ struct GatherBuffer: ~Copyable {
     _ lane: borrowing RecordConsumer<Descriptor>, _ memory: DownlinkMemory, _ position: inout UInt32,
     _ left: inout UInt32, behind used: Int
   ) -> Int {
-    var end = used
+    var end = start + used
+    let limit = start + capacity
     var total = 0
-    // Whether the last vector is of copied packets: the next small one extends it.
-    var open = false
     vectorCount = 0
-    while left > 0 {
-      let packet = lane.taken(position).pointee
-      let bytes = memory[packet.position]
-      let count = packet.byteCount
+    while left > 0, vectorCount < Limits.gatherVectors {
+      let packet = lane.taken(position)
+      var vector = iovec(iov_base: memory[packet.pointee.position], iov_len: packet.pointee.byteCount)
       // Copying the only packet would gain nothing.
-      let copies = count <= Limits.largestGathered && count <= capacity &- end && (left > 1 || open)
-      if copies, open {
-        memcpy(start + end, bytes, count)
-        vectors[vectorCount &- 1].iov_len &+= count
-        end &+= count
+      if left > 1, fits(packet, limit - end) {
+        vector.iov_base = end
+        end = copyRun(lane, memory, &position, &left, to: end, limit)
+        vector.iov_len = end - vector.iov_base
       } else {
-        guard vectorCount < Limits.gatherVectors else { break }
-        if copies { memcpy(start + end, bytes, count) }
-        vectors[vectorCount] = iovec(iov_base: copies ? start + end : bytes, iov_len: count)
-        vectorCount &+= 1
-        if copies { end &+= count }
+        position = packet.pointee.next
+        left &-= 1
       }
-      open = copies
-      total &+= count
-      position = packet.next
-      left &-= 1
+      vectors[vectorCount] = vector
+      vectorCount &+= 1
+      total &+= vector.iov_len
     }
     return total
+  }
+
+  /// Copies packets as long as they are small and fit before `limit`. Returns where they end.
+  @inline(__always)
+  private func copyRun(
+    _ lane: borrowing RecordConsumer<Descriptor>, _ memory: DownlinkMemory, _ position: inout UInt32,
+    _ left: inout UInt32, to target: UnsafeMutableRawPointer, _ limit: UnsafeMutableRawPointer
+  ) -> UnsafeMutableRawPointer {
+    var end = target
+    while left > 0 {
+      let packet = lane.taken(position)
+      guard fits(packet, limit - end) else { break }
+      memcpy(end, memory[packet.pointee.position], packet.pointee.byteCount)
+      end += packet.pointee.byteCount
+      position = packet.pointee.next
+      left &-= 1
+    }
+    return end
+  }
+
+  @inline(__always)
+  private func fits(_ packet: UnsafeMutablePointer<Descriptor>, _ room: Int) -> Bool {
+    packet.pointee.byteCount <= min(Limits.largestGathered, room)
   }
 }

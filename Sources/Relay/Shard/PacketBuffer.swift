@@ -3,8 +3,9 @@ import Synchronization
 
 /// The memory of one unfinished packet, and of a large finished one until the backend's socket has it.
 ///
-/// Invariant: `count <= capacity`; `bytes` holds `capacity` bytes that are charged to the assembly budget. Whoever has
-/// the value last frees it: the connection while it fills, the uplink lane afterwards.
+/// Invariant: `count <= capacity`; `bytes` holds `capacity` bytes, charged to the assembly budget while the packet is
+/// unfinished. Whoever has the value last frees it: the connection while it fills, the uplink lane afterwards, which has
+/// a bound of its own.
 struct PacketBuffer: BitwiseCopyable {
   private(set) var bytes: UnsafeMutableRawPointer
   var count: UInt32
@@ -14,7 +15,7 @@ struct PacketBuffer: BitwiseCopyable {
   var end: UnsafeMutableRawPointer { bytes + Int(count) }
 
   /// An empty buffer. The budget is charged whether or not it has room: the caller ends the largest if it has not.
-  init(capacity: Int, _ budget: AssemblyBudget) {
+  init(capacity: Int, _ budget: SharedBudget) {
     guard let bytes = malloc(capacity) else { fatalError("out of memory for \(capacity) bytes") }
     self.bytes = bytes
     self.capacity = UInt32(capacity)
@@ -23,7 +24,7 @@ struct PacketBuffer: BitwiseCopyable {
   }
 
   /// A buffer that begins with `byteCount` bytes of `source`.
-  init(copying source: UnsafeRawPointer, _ byteCount: Int, capacity: Int, _ budget: AssemblyBudget) {
+  init(copying source: UnsafeRawPointer, _ byteCount: Int, capacity: Int, _ budget: SharedBudget) {
     self.init(capacity: capacity, budget)
     memcpy(bytes, source, byteCount)
     count = UInt32(byteCount)
@@ -37,15 +38,19 @@ struct PacketBuffer: BitwiseCopyable {
   }
 
   /// Makes it hold `capacity` bytes.
-  mutating func grow(to capacity: Int, _ budget: AssemblyBudget) {
+  mutating func grow(to capacity: Int, _ budget: SharedBudget) {
     guard let bytes = realloc(bytes, capacity) else { fatalError("out of memory for \(capacity) bytes") }
     budget.charge(capacity - Int(self.capacity))
     self.bytes = bytes
     self.capacity = UInt32(capacity)
   }
 
-  func free(_ budget: AssemblyBudget) {
-    Glibc.free(bytes)
+  /// Frees an unfinished packet's memory.
+  func free(_ budget: SharedBudget) {
+    free()
     budget.giveBack(Int(capacity))
   }
+
+  /// The same for a finished one, which is charged to nothing.
+  func free() { Glibc.free(bytes) }
 }

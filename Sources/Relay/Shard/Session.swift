@@ -1,11 +1,15 @@
 import VoltlaneCrypto
 
 /// One client as the backend knows it: an id, born when it is sent to the client, and told to be over by one 0x01.
-struct Session {
+struct Session: MemoryHolder {
   enum State: UInt8 {
     case free
     /// Has a socket.
     case attached
+    /// Has a socket whose client sent its FIN: packets are kept until they are acknowledged.
+    case halfClosed
+    /// Its socket ended; what the backend sends is kept until the client returns or the session's time runs out.
+    case stale
     /// Over, but the 0x01 still waits for room in the uplink lane.
     case ending
   }
@@ -13,102 +17,30 @@ struct Session {
   var id: UInt64
   /// Sessions that this slot has held. Stays when the slot is free.
   var generation: UInt64
-  /// The connection's slot.
+  /// The connection's slot; `.none` while stale.
   var connection: UInt32
-  /// The next slot of the list that this one is in: free ones, or those whose 0x01 waits.
-  var next: UInt32
+  /// The list that the slot is in: free ones, those whose 0x01 waits, or stale ones of one prefix, oldest first.
+  var next: UInt32 = .none
+  var previous: UInt32 = .none
+  /// Neighbours among all stale sessions, oldest first.
+  var staleNext: UInt32 = .none
+  var stalePrevious: UInt32 = .none
   var state: State
-  var reason: CloseReason
-  /// What a reconnection will be checked against.
-  var key: PublicKey
-}
+  var reason: CloseReason = .staleTimeout
+  /// Whether the backend was told of the session: by a packet or a 0x03.
+  var isHeardOf = false
+  /// What a reconnection is checked against; the key agreement is done when first needed.
+  var publicKey: PublicKey
+  var sessionKey: SessionKeyReference?
+  /// The client's address, as ``Kernel/peerAddress(_:)`` has it.
+  var address: UInt64
+  /// The first of the connections that try to come back as this client.
+  var attempts: UInt32 = .none
+  /// When the session went stale.
+  var staleSince: UInt64 = 0
+  /// What the client missed while stale.
+  var missed = PendingBytes()
+  var holderLinks = HolderLinks()
 
-/// A shard's sessions, found by id with arithmetic and one comparison.
-///
-/// Invariant: a slot is in the list of free ones, or retired, or used; `live` counts the attached ones.
-struct SessionTable: ~Copyable {
-  private var slots: SlotMemory<Session>
-  private let ids: ClientIDs
-  private let shard: Int
-  private var free: UInt32 = .none
-  private var used: UInt32 = 0
-  private var endingFirst: UInt32 = .none
-  private var endingLast: UInt32 = .none
-  private(set) var live = 0
-
-  init(shard: Int, ids: ClientIDs) throws(RelayError) {
-    slots = try SlotMemory(capacity: min(ids.slotsPerShard, 2 * Limits.connectionsPerShard))
-    self.ids = ids
-    self.shard = shard
-  }
-
-  subscript(slot: UInt32) -> UnsafeMutablePointer<Session> {
-    @inline(__always) get { slots[slot] }
-  }
-
-  /// The session with this id, or nil where there is none that is attached.
-  @inline(__always)
-  func find(_ id: UInt64) -> UInt32? {
-    let place = ids.place(of: id)
-    guard place.shard == shard, place.slot < used else { return nil }
-    let session = slots[place.slot]
-    return session.pointee.id == id && session.pointee.state == .attached ? place.slot : nil
-  }
-
-  /// A new session for a client with this key; nil where all slots are in use.
-  mutating func start(connection: UInt32, key: PublicKey) -> UInt32? {
-    let slot: UInt32
-    if free != .none {
-      slot = free
-      free = slots[slot].pointee.next
-    } else {
-      guard used < slots.capacity else { return nil }
-      slot = used
-      used += 1
-    }
-    let session = slots[slot]
-    let generation = session.pointee.generation
-    session.initialize(
-      to: Session(
-        id: ids.id(shard: shard, slot: slot, generation: generation), generation: generation + 1,
-        connection: connection, next: .none, state: .attached, reason: .staleTimeout, key: key))
-    live += 1
-    return slot
-  }
-
-  /// Ends a session whose 0x01 is in the lane.
-  mutating func end(_ slot: UInt32) {
-    live -= 1
-    free(slot)
-  }
-
-  /// Ends a session whose 0x01 has to wait: the slot itself keeps it, so that none is ever lost.
-  mutating func owe(_ slot: UInt32, _ reason: CloseReason) {
-    let session = slots[slot]
-    live -= 1
-    session.pointee.state = .ending
-    session.pointee.reason = reason
-    session.pointee.next = .none
-    if endingLast == .none { endingFirst = slot } else { slots[endingLast].pointee.next = slot }
-    endingLast = slot
-  }
-
-  /// The oldest session whose 0x01 waits.
-  var firstOwed: UInt32? { endingFirst == .none ? nil : endingFirst }
-
-  mutating func settleFirstOwed() {
-    let slot = endingFirst
-    endingFirst = slots[slot].pointee.next
-    if endingFirst == .none { endingLast = .none }
-    free(slot)
-  }
-
-  private mutating func free(_ slot: UInt32) {
-    let session = slots[slot]
-    session.pointee.state = .free
-    // A cell whose generations are used up is retired: its next id would be its first again.
-    guard session.pointee.generation < ClientIDs.generations else { return }
-    session.pointee.next = free
-    free = slot
-  }
+  var heldBytes: Int { missed.count }
 }

@@ -28,7 +28,7 @@ extension Shard {
   }
 
   private mutating func admit<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
-    guard let index = connections.add(socket) else { return refuse(socket, &kernel) }
+    guard !backendStatus.refusesClients, let index = connections.add(socket) else { return refuse(socket, &kernel) }
     counters.add(.clientsAccepted)
     setDeadline(index, kernel.now &+ Limits.handshakeTimeout)
     kernel.submit(.pollReadable(socket), connections.token(.clientReadable, index))

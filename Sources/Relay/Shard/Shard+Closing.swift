@@ -46,7 +46,10 @@ extension Shard {
     case .closing:
       kernel.resetOnClose(connection.pointee.socket)
       drop(index, &kernel)
-    case .verifying, .free, .released:
+    case .response, .ping:
+      // Abandoned: that counts against nobody.
+      closeGracefully(index, &kernel)
+    case .verifying, .sealing, .opening, .returning, .free, .released:
       break
     }
   }
@@ -57,18 +60,29 @@ extension Shard {
     discardUnfinished(index)
     connection.pointee.phase = .halfClosed
     connection.pointee.flags.insert(.finRead)
-    setDeadline(index, kernel.now &+ Limits.halfCloseTimeout)
+    sessions[connection.pointee.session].pointee.state = .halfClosed
+    setDeadline(index, kernel.now &+ settings.halfCloseTimeout)
   }
 
-  /// The socket is gone, and with it the session.
+  /// The socket is gone. Its session goes stale, with what the socket did not deliver: that is known when a send that
+  /// is under way has completed.
   mutating func lose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    endSession(of: index, .staleTimeout, &kernel)
+    let connection = connections[index]
+    guard connection.pointee.flags.isDisjoint(with: .sending) else {
+      connection.pointee.flags.insert(.lost)
+      return
+    }
+    if connection.pointee.phase == .halfClosed {
+      connection.pointee.pending.acknowledge(allBut: kernel.unacknowledged(connection.pointee.socket))
+    }
+    detach(index, &kernel)
     drop(index, &kernel)
   }
 
   /// Ends a client for a reason of the relay's or the backend's.
   mutating func fail<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: CloseReason, _ kernel: inout K) {
-    endSession(of: index, reason, &kernel)
+    let slot = connections[index].pointee.session
+    if slot != .none { endSession(slot, reason, &kernel) }
     closeGracefully(index, &kernel)
   }
 
@@ -77,10 +91,12 @@ extension Shard {
     let connection = connections[index]
     guard connection.pointee.phase.hasSocket, connection.pointee.phase != .closing else { return }
     discardUnfinished(index)
+    unlinkAttempt(index)
+    connection.pointee.pending.hand(0)
     connection.pointee.phase = .closing
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
     // What came before the decision is still unread: discard it, or the close would reset.
-    ready.append(index, connections)
+    markReady(index)
     finishIfFlushed(index, &kernel)
   }
 
@@ -93,7 +109,7 @@ extension Shard {
   @inline(never)
   private mutating func finishClosing<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
-    guard connection.pointee.pending.isEmpty, connection.pointee.inboxCount == 0,
+    guard connection.pointee.pending.unsentCount == 0, connection.pointee.inboxCount == 0,
       connection.pointee.flags.isDisjoint(with: [.sending, .dirty])
     else { return }
     if !connection.pointee.flags.contains(.finSent) {
@@ -108,7 +124,7 @@ extension Shard {
     let connection = connections[index]
     let received = kernel.receive(connection.pointee.socket, readBuffer.start, readBuffer.capacity)
     if received > 0 {
-      ready.append(index, connections)
+      markReady(index)
       return received
     }
     if received == 0 {
@@ -118,7 +134,7 @@ extension Shard {
     }
     switch Refusal(received) {
     case .wouldBlock: break
-    case .later: ready.append(index, connections)
+    case .later: markReady(index)
     case .broken: drop(index, &kernel)
     }
     return 0
@@ -128,12 +144,20 @@ extension Shard {
   mutating func drop<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     guard connection.pointee.phase.hasSocket else { return }
-    // The poll holds the socket open: it has to go first.
+    let socket = connection.pointee.socket
+    unlinkAttempt(index)
+    release(index, &kernel)
+    kernel.submit(.close(socket), Token(.none))
+  }
+
+  /// Frees what the connection holds, but leaves the socket open. The polls hold it open too: they have to go before
+  /// its close.
+  mutating func release<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
     kernel.submit(.cancel(connections.token(.clientReadable, index)), Token(.none))
     if connection.pointee.flags.contains(.waitsForRoom) {
       kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
     }
-    kernel.submit(.close(connection.pointee.socket), Token(.none))
     discardUnfinished(index)
     connection.pointee.pending.clear()
     connection.pointee.inboxCount = 0

@@ -8,11 +8,11 @@ extension Shard {
     for index in 0..<connections.used {
       switch connections[index].pointee.phase {
       case .version: drop(index, &kernel)
-      case .key, .verifying: closeGracefully(index, &kernel)
+      case .key, .verifying, .sealing, .response, .opening, .ping, .returning: closeGracefully(index, &kernel)
       case .attached:
         // Read to the end: the flag keeps it on the list until a receive finds nothing.
         connections[index].pointee.flags.insert(.hungUp)
-        ready.append(index, connections)
+        markReady(index)
       case .halfClosed, .closing, .free, .released: break
       }
     }
@@ -22,7 +22,7 @@ extension Shard {
   var drainCanAdvance: Bool {
     switch drain {
     case .no, .handedOver: false
-    case .reading: ready.isEmpty
+    case .reading: ready.isEmpty && readyAside.isEmpty
     case .ending: sessions.firstOwed == nil
     }
   }
@@ -33,10 +33,8 @@ extension Shard {
   }
 
   mutating func advanceDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    if case .reading(let until) = drain, ready.isEmpty || kernel.now >= until {
-      for index in 0..<connections.used where connections[index].pointee.session != .none {
-        fail(index, .relayDraining, &kernel)
-      }
+    if case .reading(let until) = drain, ready.isEmpty && readyAside.isEmpty || kernel.now >= until {
+      endAllSessions(.relayDraining, &kernel)
       drain = .ending
     }
     if case .ending = drain, sessions.firstOwed == nil {

@@ -1,4 +1,5 @@
 import Glibc
+import VoltlaneCrypto
 import VoltlaneWire
 
 /// The client handshake, version 2, for a new client:
@@ -18,17 +19,18 @@ extension Shard {
     let received = kernel.receive(connection.pointee.socket, start + count, Limits.handshakeRead)
     guard received > 0 else {
       switch received == 0 ? .broken : Refusal(received) {
-      case .wouldBlock: keepHandshakeBytes(index, 0..<count)
+      // What is kept may be whole packets that waited for a worker.
+      case .wouldBlock: takeHandshakePackets(index, count, &kernel)
       case .later:
-        keepHandshakeBytes(index, 0..<count)
-        ready.append(index, connections)
+        markReady(index)
+        takeHandshakePackets(index, count, &kernel)
       // Gone before it was a client.
       case .broken: drop(index, &kernel)
       }
       return
     }
     if received == Limits.handshakeRead || connection.pointee.flags.contains(.hungUp) {
-      ready.append(index, connections)
+      markReady(index)
     }
     takeHandshakePackets(index, count &+ received, &kernel)
   }
@@ -57,13 +59,18 @@ extension Shard {
         guard sendHandshake(index, keyPacket, &kernel) else { return }
       case (.key, .publicKey(let field)):
         let point = (data &+ field.lowerBound)..<(data &+ field.upperBound)
-        submitJob(index, bytes.extracting(point))
+        verify(index, bytes.extracting(point), &kernel)
+        return keepHandshakeBytes(index, offset..<count)
+      case (.key, .clientID(let id)):
         keepHandshakeBytes(index, offset..<count)
-        return
-      case (.key, .clientID):
-        // Every id is that of a session that is over: an orderly close says so.
-        closeGracefully(index, &kernel)
-        return
+        return comeBack(index, id, &kernel)
+      case (.response, .challengeResponse(let field)):
+        let box = SealedBox.Bytes { bytes.byte(at: data &+ field.lowerBound &+ $0) }
+        keepHandshakeBytes(index, offset..<count)
+        return responded(index, box, &kernel)
+      case (.ping, .ping):
+        keepHandshakeBytes(index, offset..<count)
+        return pinged(index)
       default:
         return refuseHandshake(index, &kernel)
       }
@@ -78,20 +85,24 @@ extension Shard {
       copying: readBuffer.start + range.lowerBound, range.count,
       capacity: max(range.count, Limits.firstUnfinishedCapacity), budget)
     connections[index].pointee.unfinished = buffer
-    unfinished.add(index, connections)
+    unfinished.update(index, connections.slots)
   }
 
-  private mutating func submitJob(_ index: UInt32, _ point: RawSpan) {
-    let connection = connections[index]
-    connection.pointee.phase = .verifying
-    // Time at the worker is the relay's own.
-    connection.pointee.deadline = .max
+  private mutating func verify<K: Kernel & ~Copyable>(_ index: UInt32, _ point: RawSpan, _ kernel: inout K) {
+    connections[index].pointee.phase = .verifying
     var bytes = InlineArray<65, UInt8>(repeating: 0)
     for offset in 0..<point.byteCount { bytes[offset] = point.byte(at: offset) }
+    submit(index, .checkKey(point: bytes, count: UInt8(point.byteCount)), kernel)
+  }
+
+  /// Gives a worker something to do for a connection, whose clock stands still meanwhile. Nothing more is read of it
+  /// until the answer.
+  mutating func submit<K: Kernel & ~Copyable>(_ index: UInt32, _ task: HandshakeJob.Task, _ kernel: borrowing K) {
+    let connection = connections[index]
+    connection.pointee.timeLeft = connection.pointee.deadline - min(connection.pointee.deadline, kernel.now)
+    connection.pointee.deadline = .max
     nextWorker = (nextWorker &+ 1) % workers.count
-    workers[nextWorker].jobs.push(
-      HandshakeJob(
-        connection: connections.token(.clientReadable, index), point: bytes, pointCount: UInt8(point.byteCount)))
+    workers[nextWorker].jobs.push(HandshakeJob(connection: connections.token(.clientReadable, index), task: task))
     workers[nextWorker].underWay &+= 1
   }
 
@@ -106,19 +117,26 @@ extension Shard {
       while workers[worker].results.available() > 0 {
         let result = workers[worker].results.take()
         workers[worker].underWay &-= 1
-        // A connection that has gone meanwhile wants no answer.
-        guard let index = connections.find(result.connection), connections[index].pointee.phase == .verifying else {
-          continue
-        }
-        if let key = result.key, case .no = drain, let slot = sessions.start(connection: index, key: key) {
-          attach(index, slot, &kernel)
-        } else {
-          refuseHandshake(index, &kernel)
+        switch result.answer {
+        case .key(let key): verified(result.connection, key, &kernel)
+        case .sealed(let box, let key): sealed(result.connection, box, key, &kernel)
+        case .opened(let isRight): opened(result.connection, isRight, &kernel)
         }
       }
       _ = workers[worker].results.release()
     }
-    while hasWorkerRoom(), let index = waitingForWorker.popFirst(connections) { ready.append(index, connections) }
+    while hasWorkerRoom(), let index = waitingForWorker.popFirst(connections) { markReady(index) }
+  }
+
+  private mutating func verified<K: Kernel & ~Copyable>(_ token: Token, _ key: PublicKey?, _ kernel: inout K) {
+    // A connection that has gone meanwhile wants no answer.
+    guard let index = connections.find(token), connections[index].pointee.phase == .verifying else { return }
+    let address = kernel.peerAddress(connections[index].pointee.socket)
+    if let key, case .no = drain, let slot = sessions.start(connection: index, key: key, address: address) {
+      attach(index, slot, &kernel)
+    } else {
+      refuseHandshake(index, &kernel)
+    }
   }
 
   /// The session is born: its id is sent.
@@ -132,11 +150,11 @@ extension Shard {
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
     guard sendHandshake(index, .clientID(id), &kernel) else { return }
     // The poll's edges came to nothing while the worker was busy: read once to find out.
-    ready.append(index, connections)
+    markReady(index)
   }
 
   /// Sends a handshake packet. False when the connection turned out to be gone.
-  private mutating func sendHandshake<K: Kernel & ~Copyable>(
+  mutating func sendHandshake<K: Kernel & ~Copyable>(
     _ index: UInt32, _ packet: FramedHandshakePacket, _ kernel: inout K
   ) -> Bool {
     sendNow(index, gather.place(packet), packet.byteCount, &kernel)

@@ -19,15 +19,25 @@ extension Shard {
       }
     }
     if !completion.more { kernel.submit(.pollReadable(connection.pointee.socket), completion.token) }
-    ready.append(index, connections)
+    markReady(index)
   }
 
-  /// Reads ready clients in the order in which they became ready, one receive each, until the turn's share is used up
-  /// or the uplink has no room. Returns with the rest still on the list.
+  /// Puts a connection on the list of those to be read.
+  @inline(__always)
+  mutating func markReady(_ index: UInt32) {
+    if connections[index].pointee.phase == .attached {
+      ready.append(index, connections)
+    } else {
+      readyAside.append(index, connections)
+    }
+  }
+
+  /// Reads ready connections in the order in which they became ready, one receive each, until the turn's share is used
+  /// up. Clients are read only while the uplink has room: the rest stays on the list. Handshakes and closes go on.
   mutating func readClients<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    takeHandshakeResults(&kernel)
     settleOwed()
     var share = Limits.readsPerTurn
+    readAside(&share, &kernel)
     var turns = ready.count
     while turns > 0, share > 0 {
       guard sessions.firstOwed == nil, hasUplinkRoom() else {
@@ -41,16 +51,27 @@ extension Shard {
       guard let index = ready.popFirst(connections) else { return }
       turns &-= 1
       switch connections[index].pointee.phase {
-      case .attached:
-        share &-= readPackets(index, &kernel)
-      case .version, .key:
+      case .attached: share &-= readPackets(index, &kernel)
+      case .released: connections.settle(index)
+      // It began to close while it was on the list.
+      case .closing: markReady(index)
+      case .version, .key, .verifying, .sealing, .response, .opening, .ping, .returning, .halfClosed, .free: break
+      }
+    }
+  }
+
+  private mutating func readAside<K: Kernel & ~Copyable>(_ share: inout Int, _ kernel: inout K) {
+    var turns = readyAside.count
+    while turns > 0, share > 0, let index = readyAside.popFirst(connections) {
+      turns &-= 1
+      switch connections[index].pointee.phase {
+      case .version, .key, .response, .ping:
         if hasWorkerRoom() { readHandshake(index, &kernel) } else { waitingForWorker.append(index, connections) }
-      case .closing:
-        share &-= discardInput(index, &kernel)
-      case .released:
-        connections.settle(index)
-      case .verifying, .halfClosed, .free:
-        break
+      case .closing: share &-= discardInput(index, &kernel)
+      case .released: connections.settle(index)
+      // It became a client while it was on the list.
+      case .attached: markReady(index)
+      case .verifying, .sealing, .opening, .returning, .halfClosed, .free: break
       }
     }
   }
@@ -66,7 +87,7 @@ extension Shard {
       receivedNothing(index, received, &kernel)
       return 0
     }
-    if received == limit || connection.pointee.flags.contains(.hungUp) { ready.append(index, connections) }
+    if received == limit || connection.pointee.flags.contains(.hungUp) { markReady(index) }
     // The start of a size prefix that came earlier goes in front of what came now.
     let prefixCount = Int(connection.pointee.prefixCount)
     var start = readBuffer.start
@@ -92,7 +113,9 @@ extension Shard {
     _ index: UInt32, _ start: UnsafeMutableRawPointer, _ count: Int, goesOn: Bool, _ kernel: inout K
   ) {
     let connection = connections[index]
-    let id = sessions[connection.pointee.session].pointee.id
+    let session = sessions[connection.pointee.session]
+    session.pointee.isHeardOf = true
+    let id = session.pointee.id
     let end = start + count
     var next = start
     var packets = 0
@@ -134,7 +157,7 @@ extension Shard {
     connection.pointee.declared = UInt32(size)
     connection.pointee.unfinished = PacketBuffer(
       copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), budget)
-    unfinished.add(index, connections)
+    unfinished.update(index, connections.slots)
     unfinishedGrew(&kernel)
   }
 
@@ -162,7 +185,7 @@ extension Shard {
       receivedNothing(index, received, &kernel)
       return 0
     }
-    if received == own &+ shared || connection.pointee.flags.contains(.hungUp) { ready.append(index, connections) }
+    if received == own &+ shared || connection.pointee.flags.contains(.hungUp) { markReady(index) }
     let inOwn = min(received, own)
     connection.pointee.unfinished!.count &+= UInt32(inOwn)
     // How much of what came into the shared buffer still belongs to the packet.
@@ -181,12 +204,11 @@ extension Shard {
   /// Appends the first `count` bytes of the shared buffer to the unfinished packet, whose buffer grows for them.
   private mutating func extendUnfinished(_ index: UInt32, _ count: Int) {
     let connection = connections[index]
-    unfinished.remove(index, connections)
     let had = Int(connection.pointee.unfinished!.count) &+ count
     connection.pointee.unfinished!.grow(
       to: unfinishedCapacity(had: had, of: Int(connection.pointee.declared)), budget)
     connection.pointee.unfinished!.append(readBuffer.start, count)
-    unfinished.add(index, connections)
+    unfinished.update(index, connections.slots)
   }
 
   /// The unfinished packet is whole with the first `rest` bytes of the shared buffer: it crosses the lane, copied where
@@ -197,8 +219,8 @@ extension Shard {
     let size = Int(connection.pointee.declared)
     if size > Limits.largestCopied, rest > 0 { extendUnfinished(index, rest) }
     let buffer = connection.pointee.unfinished!
-    unfinished.remove(index, connections)
     connection.pointee.unfinished = nil
+    unfinished.update(index, connections.slots)
     connection.pointee.deadline = .max
     counters.add(.packetsUp)
     counters.add(.bytesUp, size)
@@ -206,6 +228,9 @@ extension Shard {
       uplink.append(id: id, buffer.bytes, Int(buffer.count), readBuffer.start, rest)
       buffer.free(budget)
     } else {
+      // It waits for the backend now, which is no fault of its client: the lane's bound stops the reading of clients,
+      // the budget would end them.
+      budget.giveBack(Int(buffer.capacity))
       uplink.append(id: id, reference: buffer)
     }
     budget.publishLargest(unfinished.largestClass, of: self.index)
@@ -217,7 +242,7 @@ extension Shard {
     connection.pointee.flags.remove(.stashed)
     let count = recallUnfinished(index)
     // What is in the socket comes after it.
-    ready.append(index, connections)
+    markReady(index)
     takePackets(index, readBuffer.start, count, goesOn: false, &kernel)
   }
 
@@ -227,7 +252,7 @@ extension Shard {
     guard result != 0 else { return halfClose(index, &kernel) }
     switch Refusal(result) {
     case .wouldBlock: connections[index].pointee.flags.remove(.hungUp)
-    case .later: ready.append(index, connections)
+    case .later: markReady(index)
     case .broken: lose(index, &kernel)
     }
   }
@@ -243,11 +268,12 @@ extension Shard {
       endLargestUnfinished(&kernel)
     } else {
       budget.requestEnd(of: holder)
+      wake(holder, &kernel)
     }
   }
 
   mutating func endLargestUnfinished<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    guard budget.isExceeded, let largest = unfinished.largest(connections) else { return }
+    guard budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
     if connections[largest].pointee.session == .none {
       refuseHandshake(largest, &kernel)
     } else {
@@ -269,8 +295,8 @@ extension Shard {
     let connection = connections[index]
     connection.pointee.prefixCount = 0
     guard let buffer = connection.pointee.unfinished else { return }
-    unfinished.remove(index, connections)
     connection.pointee.unfinished = nil
+    unfinished.update(index, connections.slots)
     buffer.free(budget)
     budget.publishLargest(unfinished.largestClass, of: self.index)
   }

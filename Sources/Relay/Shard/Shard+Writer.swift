@@ -13,47 +13,72 @@ extension Shard {
     guard sendsOutstanding == 0 else { return }
     var share = Limits.gather
     while share > 0, downlink.available() > 0 {
-      let position = UInt32(truncatingIfNeeded: downlink.cursor)
-      let descriptor = downlink.take()
-      share &-= descriptor.byteCount
-      guard let slot = sessions.find(descriptor.clientID) else {
-        answerUnknown(descriptor.clientID)
-        continue
-      }
-      let index = sessions[slot].pointee.connection
-      if descriptor.isKick {
-        fail(index, .kicked, &kernel)
-      } else {
-        enqueue(index, position, descriptor, &kernel)
-      }
+      sortPackets(&share)
+      if share > 0, downlink.cursorHolds { takeUnusual(&share, &kernel) }
     }
     if dirty.count > 0 { sendDirty(&kernel) }
     if sendsOutstanding == 0 { releaseDownlink(&kernel) }
   }
 
-  /// Adds a packet to its connection's list, or, behind what the socket has not taken yet, to its pending bytes.
-  @inline(__always)
-  private mutating func enqueue<K: Kernel & ~Copyable>(
-    _ index: UInt32, _ position: UInt32, _ descriptor: Descriptor, _ kernel: inout K
-  ) {
-    let connection = connections[index]
-    counters.add(.packetsDown)
-    counters.add(.bytesDown, descriptor.byteCount &- 4)
-    if !connection.pointee.pending.isEmpty {
-      keepPending(index, downlinkMemory[descriptor.position], descriptor.byteCount, &kernel)
-      return
+  /// Adds packets to their connections' lists, up to one that needs more than that. A loop of its own, so that nothing
+  /// that is rare takes registers from it.
+  @inline(never)
+  private mutating func sortPackets(_ share: inout Int) {
+    let shareBefore = share
+    var packets = 0
+    while share > 0, downlink.cursorHolds {
+      let descriptor = downlink.first
+      guard descriptor.isData, let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else { break }
+      let index = sessions[slot].pointee.connection
+      let connection = connections[index]
+      guard connection.pointee.pending.isEmpty else { break }
+      let position = UInt32(truncatingIfNeeded: downlink.cursor)
+      _ = downlink.take()
+      if connection.pointee.inboxCount == 0 {
+        connection.pointee.inboxFirst = position
+        connection.pointee.inboxBytes = 0
+        connection.pointee.flags.insert(.dirty)
+        dirty.append(index)
+      } else {
+        downlink.taken(connection.pointee.inboxLast).pointee.next = position
+      }
+      connection.pointee.inboxLast = position
+      connection.pointee.inboxCount &+= 1
+      connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
+      share &-= descriptor.byteCount
+      packets &+= 1
     }
-    if connection.pointee.inboxCount == 0 {
-      connection.pointee.inboxFirst = position
-      connection.pointee.inboxBytes = 0
-      connection.pointee.flags.insert(.dirty)
-      dirty.append(index)
-    } else {
-      downlink.taken(connection.pointee.inboxLast).pointee.next = position
+    counters.add(.packetsDown, packets)
+    counters.add(.bytesDown, shareBefore &- share &- 4 &* packets)
+  }
+
+  /// Takes a packet that goes into no list: one that ends a session, one for an id that is not a session, one for a
+  /// stale session, or one for a client whose socket has not taken the last ones yet, behind which it is kept.
+  @inline(never)
+  private mutating func takeUnusual<K: Kernel & ~Copyable>(_ share: inout Int, _ kernel: inout K) {
+    let descriptor = downlink.take()
+    share &-= descriptor.byteCount
+    let slot = sessions.findLive(descriptor.clientID, at: descriptor.slot)
+    switch descriptor.kind {
+    case .kick:
+      guard let slot else { return answerUnknown(descriptor.clientID) }
+      end(slot, .kicked, &kernel)
+    case .refused:
+      if let slot { end(slot, .backendRefusedPacket, &kernel) }
+    case .data:
+      guard let slot else { return answerUnknown(descriptor.clientID) }
+      counters.add(.packetsDown)
+      counters.add(.bytesDown, descriptor.byteCount &- 4)
+      let packet = downlinkMemory[descriptor.position]
+      let index = sessions[slot].pointee.connection
+      if index == .none {
+        keepMissed(slot, packet, descriptor.byteCount, &kernel)
+      } else if keepPending(index, packet, descriptor.byteCount, &kernel),
+        connections[index].pointee.phase == .halfClosed
+      {
+        sendPending(index, &kernel)
+      }
     }
-    connection.pointee.inboxLast = position
-    connection.pointee.inboxCount &+= 1
-    connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
   }
 
   /// Keeps one whole packet that the socket has no room for; over the limit its client ends. Counts the packet's data
@@ -61,14 +86,17 @@ extension Shard {
   /// legal size always fits. False when the client has ended.
   @discardableResult
   private mutating func keepPending<K: Kernel & ~Copyable>(
-    _ index: UInt32, _ bytes: UnsafeRawPointer, _ count: Int, _ kernel: inout K
+    _ index: UInt32, _ packet: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) -> Bool {
     let connection = connections[index]
-    guard connection.pointee.pending.count < settings.clientSendBuffer else {
+    if connection.pointee.phase == .halfClosed {
+      connection.pointee.pending.acknowledge(allBut: kernel.unacknowledged(connection.pointee.socket))
+    }
+    guard connection.pointee.pending.limitedCount < settings.clientSendBuffer else {
       fail(index, .bufferOverflow, &kernel)
       return false
     }
-    connection.pointee.pending.append(bytes, count)
+    connection.pointee.pending.append(packet, count)
     return true
   }
 
@@ -148,53 +176,87 @@ extension Shard {
     let index = completion.token.index
     let connection = connections[index]
     connection.pointee.flags.remove(.sending)
-    if connection.pointee.phase == .released {
-      connections.settle(index)
-    } else if Int(completion.result) == Int(connection.pointee.inboxBytes) {
+    if Int(completion.result) == Int(connection.pointee.inboxBytes), connection.pointee.phase == .attached,
+      !connection.pointee.flags.contains(.lost)
+    {
       connection.pointee.inboxCount = 0
-      finishIfFlushed(index, &kernel)
     } else {
-      keepUnsent(
-        index, from: connection.pointee.inboxFirst, left: connection.pointee.inboxCount,
-        result: Int(completion.result), &kernel)
+      sentOtherwise(index, Int(completion.result), &kernel)
     }
     if sendsOutstanding == 0 { releaseDownlink(&kernel) }
   }
 
-  /// The socket took `result` bytes of the `left` packets from `start` on, or failed.
+  /// A queued send did not simply go well, or its connection is no longer simply attached.
+  @inline(never)
+  private mutating func sentOtherwise<K: Kernel & ~Copyable>(_ index: UInt32, _ result: Int, _ kernel: inout K) {
+    let connection = connections[index]
+    guard connection.pointee.phase != .released else { return connections.settle(index) }
+    if result == Int(connection.pointee.inboxBytes), connection.pointee.phase != .halfClosed {
+      connection.pointee.inboxCount = 0
+    } else {
+      keepUnsent(
+        index, from: connection.pointee.inboxFirst, left: connection.pointee.inboxCount, result: result, &kernel)
+    }
+    guard connection.pointee.phase.hasSocket else { return }
+    if connection.pointee.flags.contains(.lost) { return lose(index, &kernel) }
+    finishIfFlushed(index, &kernel)
+  }
+
+  /// The socket took `result` bytes of the `left` packets from `start` on, or failed. What it did not take whole is
+  /// kept whole: on another socket it would have to begin anew. After the client's FIN all is kept until it is
+  /// acknowledged.
   @inline(never)
   private mutating func keepUnsent<K: Kernel & ~Copyable>(
     _ index: UInt32, from start: UInt32, left: UInt32, result: Int, _ kernel: inout K
   ) {
     let connection = connections[index]
     connection.pointee.inboxCount = 0
-    if result < 0, Refusal(result) == .broken { return lose(index, &kernel) }
+    if result < 0, Refusal(result) == .broken { return loseKeeping(index, from: start, left: left, &kernel) }
+    let keeps = connection.pointee.phase == .halfClosed
     var taken = max(0, result)
     var position = start
     for _ in 0..<left {
       let packet = downlink.taken(position).pointee
       position = packet.next
-      if taken >= packet.byteCount {
-        taken &-= packet.byteCount
-      } else if taken > 0 {
+      let part = min(taken, packet.byteCount)
+      taken &-= part
+      if part == packet.byteCount, !keeps { continue }
+      if part > 0 {
         // Begun: the rest of it is sent whatever the limit.
-        connection.pointee.pending.append(downlinkMemory[packet.position] + taken, packet.byteCount &- taken)
-        taken = 0
+        connection.pointee.pending.append(downlinkMemory[packet.position], packet.byteCount)
+        if keeps { connection.pointee.pending.handKeeping(part) } else { connection.pointee.pending.hand(part) }
       } else {
         guard keepPending(index, downlinkMemory[packet.position], packet.byteCount, &kernel) else { break }
       }
     }
-    awaitRoom(index, &kernel)
+    if connection.pointee.phase.hasSocket, connection.pointee.pending.unsentCount > 0 { awaitRoom(index, &kernel) }
   }
 
-  /// Sends a few bytes directly, behind nothing but pending bytes. False when the connection turned out to be gone.
+  /// The socket is gone and took nothing of the `left` packets from `start` on: the session keeps them if it waits.
+  private mutating func loseKeeping<K: Kernel & ~Copyable>(
+    _ index: UInt32, from start: UInt32, left: UInt32, _ kernel: inout K
+  ) {
+    let slot = connections[index].pointee.session
+    let id = slot == .none ? 0 : sessions[slot].pointee.id
+    connections[index].pointee.flags.remove(.lost)
+    lose(index, &kernel)
+    var position = start
+    for _ in 0..<left {
+      let packet = downlink.taken(position).pointee
+      position = packet.next
+      guard slot != .none, sessions[slot].pointee.state == .stale, sessions[slot].pointee.id == id else { return }
+      keepMissed(slot, downlinkMemory[packet.position], packet.byteCount, &kernel)
+    }
+  }
+
+  /// Sends a few bytes of the handshake directly. False when the connection turned out to be gone.
   mutating func sendNow<K: Kernel & ~Copyable>(
-    _ index: UInt32, _ bytes: UnsafeRawPointer, _ count: Int, _ kernel: inout K
+    _ index: UInt32, _ packet: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) -> Bool {
     let connection = connections[index]
     var sent = 0
     if connection.pointee.pending.isEmpty {
-      sent = kernel.send(connection.pointee.socket, bytes, count)
+      sent = kernel.send(connection.pointee.socket, packet, count)
       if sent == count { return true }
       if sent < 0 {
         if Refusal(sent) == .broken {
@@ -204,7 +266,8 @@ extension Shard {
         sent = 0
       }
     }
-    connection.pointee.pending.append(bytes + sent, count &- sent)
+    connection.pointee.pending.append(own: packet, count)
+    connection.pointee.pending.hand(sent)
     awaitRoom(index, &kernel)
     return true
   }
@@ -220,13 +283,24 @@ extension Shard {
 
   mutating func clientWritable<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
     guard let index = connections.find(completion.token) else { return }
+    connections[index].pointee.flags.remove(.waitsForRoom)
+    sendPending(index, &kernel)
+  }
+
+  /// Sends what is pending until the socket takes no more.
+  mutating func sendPending<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
-    connection.pointee.flags.remove(.waitsForRoom)
-    while !connection.pointee.pending.isEmpty {
-      let count = connection.pointee.pending.count
-      let sent = kernel.send(connection.pointee.socket, connection.pointee.pending.first, count)
+    while connection.pointee.pending.unsentCount > 0 {
+      let count = connection.pointee.pending.unsentCount
+      let sent = kernel.send(connection.pointee.socket, connection.pointee.pending.unsent, count)
       if sent < 0, Refusal(sent) == .broken { return lose(index, &kernel) }
-      if sent > 0 { connection.pointee.pending.consume(sent) }
+      if sent > 0 {
+        if connection.pointee.phase == .halfClosed {
+          connection.pointee.pending.handKeeping(sent)
+        } else {
+          connection.pointee.pending.hand(sent)
+        }
+      }
       if sent < count { return awaitRoom(index, &kernel) }
     }
     finishIfFlushed(index, &kernel)

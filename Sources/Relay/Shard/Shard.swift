@@ -6,6 +6,12 @@ struct ShardSettings: Sendable {
   var maxPacketSize: Int
   var clientSendBuffer: Int
   var packetTimeout: UInt64
+  var halfCloseTimeout: UInt64
+  /// 0: a session ends with its socket.
+  var staleTimeout: UInt64
+  /// Of all shards together.
+  var maxStaleClients: Int
+  var missedPacketsBuffer: Int
 }
 
 /// One shard: its listeners, its clients, its sessions. A role that a host drives; nothing of it is touched by another
@@ -42,7 +48,15 @@ struct Shard: ~Copyable {
   let settings: ShardSettings
   let counters: Counters
   let control: ControlBlock
-  let budget: AssemblyBudget
+  /// Unfinished packets.
+  let budget: SharedBudget
+  /// Missed packets.
+  let missedBudget: SharedBudget
+  /// Stale sessions of all shards, and of those the ones that the backend never heard of, by shard.
+  let staleTotals: StaleTotals
+  let backendStatus: BackendStatus
+  /// How many times sessions have been dropped with the backend, by what this shard has seen.
+  var dropsSeen: UInt64 = 0
   /// The relay's public key as it goes to each client.
   let keyPacket: FramedHandshakePacket
 
@@ -53,11 +67,18 @@ struct Shard: ~Copyable {
 
   var connections: ConnectionTable
   var sessions: SessionTable
+  /// Clients to read, while the uplink has room.
   var ready = ReadyList()
+  /// Connections whose reads need no room there: they shake hands or close.
+  var readyAside = ReadyList()
   /// Connections in the handshake that are not read while every worker is full.
   var waitingForWorker = ReadyList()
   var wheel: TimerWheel
-  var unfinished = UnfinishedPackets()
+  var unfinished = LargestHolders<Connection>()
+  var stale = StaleSessions()
+  var missed = LargestHolders<Session>()
+  /// Connections whose ping has come: their reconnections take effect before the next packets are delivered.
+  var returning: [Token] = []
   var events: EventLog
   var malformedHandshakes = RateLimit()
 
@@ -65,6 +86,11 @@ struct Shard: ~Copyable {
   let firehoseBell: Bell
   var downlink: RecordConsumer<Descriptor>
   let downlinkMemory: DownlinkMemory
+  /// The other shards, by their index; this one's own place is not used.
+  var peers: FixedArray<ShardPeer>
+  let sweep: SweepLane
+  var sweepAnswers: RecordProducer<SweepAnswer>
+  var sweepsAnswered: UInt64 = 0
   var workers: FixedArray<Worker>
   var nextWorker = 0
 
@@ -106,8 +132,12 @@ struct Shard: ~Copyable {
   /// told; a shard that waits for room says so here.
   mutating func hasWork() -> Bool {
     if sendsOutstanding == 0, downlink.available() > 0 { return true }
+    if sweep.requests.published != sweepsAnswered || backendStatus.drops != dropsSeen { return true }
+    if budget.hasRequest(index) || missedBudget.hasRequest(index) || staleTotals.hasRequest(index) { return true }
+    for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
     for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
-    guard !ready.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance }
+    if !readyAside.isEmpty { return true }
+    guard !ready.isEmpty || !returning.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance }
     if hasUplinkRoom() { return true }
     uplink.announceWaits()
     return hasUplinkRoom()
@@ -115,19 +145,33 @@ struct Shard: ~Copyable {
 
   /// When the shard has to be called again at the latest.
   mutating func nextDeadline() -> UInt64 {
-    var deadline = min(wheel.nextDeadline, acceptResumes)
+    var deadline = min(wheel.nextDeadline(), acceptResumes)
+    if let oldest = stale.oldest { deadline = min(deadline, staleDeadline(oldest)) }
     if case .reading(let until) = drain { deadline = min(deadline, until) }
     return deadline
+  }
+
+  /// Takes what other roles have for the shard besides packets. Before packets are delivered: a client that is back
+  /// gets what it missed first.
+  mutating func takeMessages<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    if sweep.requests.published != sweepsAnswered { answerSweep(&kernel) }
+    takeHandedSockets(&kernel)
+    takeHandshakeResults(&kernel)
+    applyReturns(&kernel)
   }
 
   /// What is due by the clock.
   mutating func expire<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while let index = wheel.nextDue(now: kernel.now, connections) { expired(index, &kernel) }
+    expireStale(&kernel)
     if kernel.now >= acceptResumes {
       acceptResumes = .max
       armListeners(&kernel)
     }
     if budget.takeRequest(index) { endLargestUnfinished(&kernel) }
+    if missedBudget.takeRequest(index) { endLargestMissed(&kernel) }
+    if staleTotals.takeRequest(index) { evictStale(&kernel) }
+    if backendStatus.drops != dropsSeen { dropSessions(&kernel) }
     if case .no = drain {} else { advanceDrain(&kernel) }
   }
 
@@ -137,50 +181,18 @@ struct Shard: ~Copyable {
     for worker in 0..<workers.count {
       if workers[worker].jobs.publish(), workers[worker].bell.takeSleep() { kernel.ring(workers[worker].bell) }
     }
+    for peer in 0..<peers.count where peer != index {
+      if peers[peer].outgoing.publish() { wake(peer, &kernel) }
+    }
   }
 
-  // MARK: Sessions
+  /// Wakes another shard, which has something to look at.
+  mutating func wake<K: Kernel & ~Copyable>(_ shard: Int, _ kernel: inout K) {
+    if shard != index, peers[shard].bell.takeSleep() { kernel.ring(peers[shard].bell) }
+  }
 
   @inline(__always)
   mutating func hasUplinkRoom() -> Bool {
     uplink.room(for: Limits.uplinkMinimumRoom) >= Limits.uplinkMinimumRoom && uplink.hasReferenceRoom()
-  }
-
-  /// Ends the session of a connection: its 0x01 goes behind all its data, or waits in the session's own slot for room.
-  mutating func endSession<K: Kernel & ~Copyable>(of index: UInt32, _ reason: CloseReason, _ kernel: inout K) {
-    let slot = connections[index].pointee.session
-    guard slot != .none else { return }
-    connections[index].pointee.session = .none
-    let id = sessions[slot].pointee.id
-    if sessions.firstOwed == nil, uplink.room(for: 64) >= 64 {
-      appendFailure(id, reason.text)
-      sessions.end(slot)
-    } else {
-      sessions.owe(slot, reason)
-    }
-    counters.add(.sessionsEnded)
-    if events.wants(.debug) { events.post(.sessionEnded(id: id, reason), &kernel) }
-  }
-
-  /// Sends the 0x01s that waited for room, oldest first.
-  mutating func settleOwed() {
-    while let slot = sessions.firstOwed, uplink.room(for: 64) >= 64 {
-      appendFailure(sessions[slot].pointee.id, sessions[slot].pointee.reason.text)
-      sessions.settleFirstOwed()
-    }
-  }
-
-  /// The answer to a packet for an id that is not a session. Takes only room that nothing else is kept for.
-  mutating func answerUnknown(_ id: UInt64) {
-    counters.add(.packetsUnknownClient)
-    guard uplink.room(for: Limits.uplinkReserve) >= Limits.uplinkReserve, sessions.firstOwed == nil else {
-      counters.add(.answersDropped)
-      return
-    }
-    appendFailure(id, CloseReason.unknownClient)
-  }
-
-  private mutating func appendFailure(_ id: UInt64, _ reason: StaticString) {
-    uplink.append(id: id, flag: .failure, reason.utf8Start, reason.utf8CodeUnitCount)
   }
 }

@@ -4,9 +4,13 @@ extension Duration {
     ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000),
   ]
 
-  /// Reads a whole number with its unit. A plain number is refused: the one thinks of seconds, the other of
-  /// milliseconds.
+  /// Reads a whole number with its unit. A plain number is refused, because the one thinks of seconds, the other of
+  /// milliseconds; but zero is zero.
   init(setting text: String) throws(Refusal) {
+    if text == "0" {
+      self = .zero
+      return
+    }
     guard let unit = Self.units.first(where: { text.hasSuffix($0.name) }) else {
       guard let number = wholeNumber(text) else { throw .because("it is not a whole number with a unit") }
       throw .because("it has no unit; write \(number)s for seconds or \(number)ms for milliseconds")

@@ -74,6 +74,94 @@ enum Settings {
       """,
     read: automatic(size(in: RelayConfiguration.budgetRange)))
 
+  static let staleTimeout = Setting(
+    name: "stale-timeout", placeholder: "TIME", standard: "5m",
+    allowed: durations(RelayConfiguration.staleTimeoutRange),
+    summary: "How long a session that has lost its socket waits for its client to come back. 0: it ends at once.",
+    read: duration(in: RelayConfiguration.staleTimeoutRange))
+
+  static let maxStaleClients = Setting(
+    name: "max-stale-clients", placeholder: "N", standard: "65535",
+    allowed: numbers(RelayConfiguration.maxStaleClientsRange),
+    summary: "Sessions of the relay that may be without a socket. At the limit another of them ends first.",
+    read: number(in: RelayConfiguration.maxStaleClientsRange))
+
+  static let missedPacketsBuffer = Setting(
+    name: "missed-packets-buffer", placeholder: "SIZE", standard: "64KiB",
+    allowed: sizes(RelayConfiguration.missedPacketsBufferRange),
+    summary: """
+      What is kept for a client while it has no socket; over it, its session ends. One packet always fits. 0: the \
+      first packet ends the session.
+      """,
+    read: size(in: RelayConfiguration.missedPacketsBufferRange))
+
+  static let missedPacketsTotal = Setting(
+    name: "missed-packets-total", placeholder: "SIZE|auto", standard: "auto",
+    allowed: "auto, or \(sizes(RelayConfiguration.budgetRange)), and at least --max-packet-size and 4",
+    summary: """
+      What is kept for all clients without a socket together; over it, the one that holds most ends. 'auto': an eighth \
+      of memory or of the cgroup's limit.
+      """,
+    read: automatic(size(in: RelayConfiguration.budgetRange)))
+
+  static let halfCloseTimeout = Setting(
+    name: "half-close-timeout", placeholder: "TIME", standard: "5s",
+    allowed: durations(RelayConfiguration.halfCloseTimeoutRange),
+    summary: "How long a client that shut its sending side is still sent what comes for it.",
+    read: duration(in: RelayConfiguration.halfCloseTimeoutRange))
+
+  static let keepalive = Setting(
+    name: "keepalive", placeholder: "TIME", standard: "30s",
+    allowed: "\(durations(RelayConfiguration.keepaliveRange)), in whole seconds",
+    summary: """
+      How long a TCP connection, a client's or the backend's, may be silent before it is probed for life. 0: it never \
+      is.
+      """,
+    read: wholeSeconds(duration(in: RelayConfiguration.keepaliveRange)))
+
+  static let tcpUserTimeout = Setting(
+    name: "tcp-user-timeout", placeholder: "TIME", standard: "60s",
+    allowed: durations(RelayConfiguration.tcpUserTimeoutRange),
+    summary: """
+      How long a client may leave data unacknowledged, or its receive window closed, before its connection is given \
+      up. 0: the system's limit.
+      """,
+    read: duration(in: RelayConfiguration.tcpUserTimeoutRange))
+
+  static let backendTimeout = Setting(
+    name: "backend-timeout", placeholder: "TIME", standard: "30s",
+    allowed: durations(RelayConfiguration.backendTimeoutRange),
+    summary: "How long the backend may leave data unacknowledged before it counts as lost.",
+    read: duration(in: RelayConfiguration.backendTimeoutRange))
+
+  static let announce = Setting(
+    name: "announce", placeholder: "on|off", standard: "on", allowed: "on or off",
+    summary: "Whether the backend is told on every connection but the first which sessions are alive, by a 0x03 each.",
+    read: oneOf { ["on": true, "off": false][$0] })
+
+  static let backendLoss = Setting(
+    name: "backend-loss", placeholder: "hold|drop|exit", standard: "hold", allowed: "hold, drop or exit",
+    summary: """
+      When the backend is lost: 'hold' keeps the clients; 'drop' ends their sessions and refuses newcomers until it is \
+      back; 'exit' ends the sessions and then the relay, with exit code 75.
+      """,
+    read: oneOf { BackendLoss(rawValue: $0) })
+
+  static let backendLossTimeout = Setting(
+    name: "backend-loss-timeout", placeholder: "TIME|off", standard: "off",
+    allowed: "off, or \(durations(RelayConfiguration.backendLossTimeoutRange)), and with --backend-loss hold only",
+    summary: "How long clients are held without a backend before their sessions end. 'off': for as long as it takes.",
+    read: automatic(duration(in: RelayConfiguration.backendLossTimeoutRange), word: "off"))
+
+  static let identity = Setting(
+    name: "identity", placeholder: "FILE|none", standard: "none",
+    allowed: "none, or a file that only its owner can read",
+    summary: """
+      The file of the relay's secret key, made where it is missing, so that clients recognise the relay after a \
+      restart. 'none': a fresh key each start.
+      """,
+    read: automatic(oneOf { $0.isEmpty || $0.utf8.contains(0) ? nil : $0 }, word: "none"))
+
   static let congestionControl = Setting(
     name: "congestion-control", placeholder: "NAME|system", standard: "system",
     allowed: "system, or a name in \(Machine.congestionControlFile)",
@@ -95,8 +183,10 @@ enum Settings {
   /// All of them, in the order of the documentation.
   static let entries: [SettingEntry] = [
     listen.entry, backend.entry, shards.entry, firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
-    maxPacketSize.entry, clientSendBuffer.entry, packetTimeout.entry, assemblyBudget.entry, congestionControl.entry,
-    shutdownTimeout.entry, logLevel.entry,
+    maxPacketSize.entry, clientSendBuffer.entry, packetTimeout.entry, assemblyBudget.entry, staleTimeout.entry,
+    maxStaleClients.entry, missedPacketsBuffer.entry, missedPacketsTotal.entry, halfCloseTimeout.entry, keepalive.entry,
+    tcpUserTimeout.entry, backendTimeout.entry, announce.entry, backendLoss.entry, backendLossTimeout.entry,
+    identity.entry, congestionControl.entry, shutdownTimeout.entry, logLevel.entry,
   ]
 }
 
@@ -144,6 +234,15 @@ extension Settings {
     { text throws(Refusal) in
       let duration = try Duration(setting: text)
       guard range.contains(duration) else { throw .plain }
+      return duration
+    }
+  }
+
+  /// What `read` reads, where the kernel counts it in seconds.
+  private static func wholeSeconds(_ read: @escaping Reader<Duration>) -> Reader<Duration> {
+    { text throws(Refusal) in
+      let duration = try read(text)
+      guard duration.components.attoseconds == 0 else { throw .because("it is not in whole seconds") }
       return duration
     }
   }

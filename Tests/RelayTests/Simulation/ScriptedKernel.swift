@@ -73,6 +73,9 @@ struct ScriptedKernel: Kernel, ~Copyable {
 
   mutating func shutdownSending(_ socket: Int32) { simulation.shutdownSending(socket) }
   mutating func resetOnClose(_ socket: Int32) { simulation.socket(socket).resetOnClose = true }
+  mutating func peerAddress(_ socket: Int32) -> UInt64 { simulation.socket(socket).peerAddress }
+  mutating func unacknowledged(_ socket: Int32) -> Int { simulation.socket(socket).unacknowledged }
+  mutating func silence(_ socket: Int32) -> UInt64 { simulation.socket(socket).silence }
   mutating func dial(_ address: SocketAddress) -> Int32 { simulation.dial() }
   mutating func dialResult(_ socket: Int32) -> Int32 { simulation.dialResult(socket) }
   mutating func resolve(_ token: Token) { simulation.complete(host, token, 0, more: true) }

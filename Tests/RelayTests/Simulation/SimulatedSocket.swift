@@ -12,6 +12,10 @@ final class SimulatedSocket {
 
   /// Bytes that the relay has sent.
   var outgoing: [UInt8] = []
+  /// Of those, how many the other end's TCP has not acknowledged, and for how long it has acknowledged nothing.
+  var unacknowledged = 0
+  var silence: UInt64 = 0
+  var peerAddress: UInt64 = 0xffff_ffff_7f00_0001
   /// How many more the socket takes before the test makes room.
   var room = Int.max
   var relayFinished = false

@@ -28,8 +28,11 @@ final class Simulation {
   /// The sockets that the firehose has dialled, newest last; and whether the backend takes connections.
   private(set) var backends: [SimulatedSocket] = []
   var backendListens = true
+  /// What the sockets of backends that are dialled from now on take.
+  var roomOfNewBackends = Int.max
 
   let arena = Arena()
+  let identity: SecretKey
   let control: ControlBlock
   let parts: RelayParts
   private var hosts: [SimulatedHost] = []
@@ -51,9 +54,9 @@ final class Simulation {
     let placement = Placement(configuration)
     var secrets = SeededRandom(seed: seed ^ 0x1d5)
     let secretKey = Array(1...32 as ClosedRange<UInt8>)
-    let identity = try SecretKey(bytes: secretKey.span.bytes)
+    identity = try SecretKey(bytes: secretKey.span.bytes)
     parts = try RelayParts(
-      configuration, identity.publicKey,
+      configuration, identity,
       listeners: (0..<shards).map { [(Simulation.listenerBase + Int32($0), false)] }, placement, arena, control,
       random: { secrets.next() }, now: now)
     for index in placement.threads.indices {
@@ -101,17 +104,14 @@ final class Simulation {
 
   /// Runs, and moves the clock on to `time` from now.
   func pass(_ time: UInt64) {
+    let target = now + time
     settle(for: time)
-    let target = max(now, now + time)
-    while step(until: target) {}
     now = target
     settle(for: 0)
   }
 
-  var isFinished: Bool {
-    hosts.allSatisfy(\.isDone) || control.hostsDone > 0 && hosts.filter { !$0.isDone }.count <= workerHosts
-  }
-  private var workerHosts: Int { hosts.count { $0.isWorkerOnly } }
+  /// Whether every host has left its loop but those of workers, which stay until the relay stops.
+  var isFinished: Bool { hosts.allSatisfy { $0.isDone || $0.isWorkerOnly } }
 
   func drain() {
     control.phase = .draining
@@ -125,8 +125,9 @@ final class Simulation {
   // MARK: The test's side of the network
 
   /// A client connects; the listener's shard is chosen by `shard`.
-  func connect(shard: Int) -> SimulatedSocket {
+  func connect(shard: Int, address: UInt64? = nil) -> SimulatedSocket {
     let socket = makeSocket()
+    if let address { socket.peerAddress = address }
     guard let acceptor = acceptors.first(where: { $0.listener == Simulation.listenerBase + Int32(shard) }) else {
       fatalError("shard \(shard) does not accept")
     }
@@ -236,9 +237,12 @@ final class Simulation {
       complete(host, token, Int32(send(descriptor, bytes, count)), more: false)
     case .cancel(let target):
       note("  cancel \(target.purpose) \(target.index)")
-      acceptors.removeAll { $0.token == target }
-      for socket in sockets where socket.readablePoll?.token == target.bits { socket.readablePoll = nil }
-      for socket in sockets where socket.writablePoll?.token == target.bits { socket.writablePoll = nil }
+      // Tokens are a host's own.
+      acceptors.removeAll { $0.token == target && $0.host == host }
+      for socket in sockets {
+        if let poll = socket.readablePoll, poll == (host, target.bits) { socket.readablePoll = nil }
+        if let poll = socket.writablePoll, poll == (host, target.bits) { socket.writablePoll = nil }
+      }
     case .close(let descriptor):
       note("  close \(descriptor)")
       guard descriptor < Simulation.listenerBase else { return }
@@ -304,6 +308,7 @@ final class Simulation {
 
   func dial() -> Int32 {
     let socket = makeSocket()
+    socket.room = roomOfNewBackends
     backends.append(socket)
     note("  dial \(socket.descriptor)")
     return socket.descriptor

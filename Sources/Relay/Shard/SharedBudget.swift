@@ -1,6 +1,7 @@
-/// What the unfinished packets of all shards together may hold (`--assembly-budget`), and which shard holds the
-/// largest: over the budget, the largest ends its client, wherever it is.
-struct AssemblyBudget: Sendable {
+/// Memory that all shards together may hold of one kind (unfinished packets: `--assembly-budget`; missed packets:
+/// `--missed-packets-total`), and which shard has the largest holder: over the budget, the largest ends, wherever it
+/// is.
+struct SharedBudget: Sendable {
   private let chargedBytes: SharedWord
   /// For each shard the size of its largest, and whether it is asked to end that.
   private let largestOf: CounterWords
@@ -35,6 +36,9 @@ struct AssemblyBudget: Sendable {
   }
 
   func requestEnd(of shard: Int) { requestTo[shard].relaxed = 1 }
+
+  @inline(__always)
+  func hasRequest(_ shard: Int) -> Bool { requestTo[shard].relaxed != 0 }
 
   @inline(__always)
   func takeRequest(_ shard: Int) -> Bool {

@@ -1,0 +1,83 @@
+import Glibc
+
+/// The backend's connection is lost: what that means for the packets under way and for the clients.
+extension Firehose {
+  /// An unfinished packet of the backend's is dropped; the packet that was handed over in part will be sent whole on
+  /// the next connection. Clients notice nothing, unless they are to be dropped with the backend.
+  mutating func lose<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
+    events.post(.backendLost(errno: error), &kernel)
+    closeSocket(&kernel)
+    read = parsed
+    for lane in 0..<lanes.count {
+      if lanes[lane].uplink.handed > 0 { suspectPacket(in: lane, &kernel) }
+      lanes[lane].uplink.connectionLost()
+    }
+    if kernel.now - connectedAt >= Limits.dialStable { dialDelay = Limits.dialDelayFirst }
+    switch settings.backendLoss {
+    case .hold:
+      if settings.backendLossTimeout < .max { dropDeadline = kernel.now + settings.backendLossTimeout }
+    case .drop:
+      dropSessions(&kernel)
+    case .exit:
+      dropSessions(&kernel)
+      control.requestExit()
+    }
+    waitToDial(&kernel)
+  }
+
+  /// Ends every session, and refuses newcomers until the backend is back.
+  mutating func dropSessions<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    dropDeadline = .max
+    events.post(.sessionsDropped, &kernel)
+    backendStatus.dropSessions()
+    wakeShards(&kernel)
+  }
+
+  func wakeShards<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    for lane in 0..<lanes.count where lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+  }
+
+  /// Keepalive does not notice a dead backend while data is outstanding, and a backend that is slow but alive
+  /// acknowledges: silence is measured by acknowledgements.
+  mutating func checkSilence<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    silenceCheck = kernel.now + settings.backendTimeout / 8
+    guard state == .connected, kernel.silence(socket) >= settings.backendTimeout else { return }
+    lose(ETIMEDOUT, &kernel)
+  }
+
+  // MARK: A packet that the backend refuses
+
+  /// The connection died within a packet. Where two died within the same one, it is given up and its client ended, so
+  /// that one packet can't stop everybody.
+  private mutating func suspectPacket<K: Kernel & ~Copyable>(in lane: Int, _ kernel: inout K) {
+    let position = lanes[lane].uplink.headPosition
+    guard let suspect, suspect == (lane, position), refusedClient == nil else {
+      suspect = (lane, position)
+      return
+    }
+    self.suspect = nil
+    let tag = lanes[lane].uplink.dropPacketAtHead()
+    if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+    counters.add(.packetsRefused)
+    events.post(.packetRefused(id: tag.clientID), &kernel)
+    if tag.flag == .data { refusedClient = tag.clientID }
+  }
+
+  private func refusalLane(_ id: UInt64) -> Int { min(ids.place(of: id).shard, lanes.count - 1) }
+
+  mutating func canTellRefusal() -> Bool {
+    guard let refusedClient else { return false }
+    return lanes[refusalLane(refusedClient)].downlink.hasRoom()
+  }
+
+  /// Tells the shard to end the client, as soon as there is room.
+  mutating func tellRefusal<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard canTellRefusal(), let id = refusedClient else { return }
+    let lane = refusalLane(id)
+    // It stands for no bytes: its place is where the next packet's would be.
+    lanes[lane].downlink.push(
+      Descriptor(.refused, id, slot: ids.place(of: id).slot, position: parsed + UInt64(Descriptor.tagBefore)))
+    refusedClient = nil
+    if lanes[lane].downlink.publish(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+  }
+}

@@ -1,0 +1,74 @@
+import Glibc
+
+/// The sweep: every connection but the relay's first begins with one 0x03 for each session that lives, so that a
+/// restarted backend knows whom it has. The shards are asked; their answers go before anything that waits in the lanes.
+extension Firehose {
+  enum Sweep {
+    case none
+    /// Shards have been asked, and the connection waits for the last answer.
+    case asking
+    case sending
+  }
+
+  mutating func beginSweep<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    sweep = .asking
+    sweepRequest += 1
+    for lane in 0..<lanes.count { lanes[lane].sweep.requests.published = sweepRequest }
+    wakeShards(&kernel)
+  }
+
+  /// Goes on with the sweep. True once it is over, and other packets may follow.
+  @inline(never)
+  mutating func announce<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+    if sweep == .asking, takeAnswers() {
+      sweep = .sending
+      sweepLane = 0
+      sweepOffset = 0
+    }
+    guard sweep == .sending else { return false }
+    while sweepLane < lanes.count {
+      let rest = lanes[sweepLane].announcement!.rest(from: sweepOffset)
+      if rest.iov_len > 0 {
+        let sent = kernel.send(socket, rest.iov_base, rest.iov_len)
+        if sent < 0, Refusal(sent) == .broken {
+          sendFailed(Int32(-sent))
+          return false
+        }
+        sweepOffset += max(0, sent)
+        if sent < rest.iov_len {
+          awaitRoom(&kernel)
+          return false
+        }
+      }
+      sweepLane += 1
+      sweepOffset = 0
+    }
+    endSweep()
+    return true
+  }
+
+  /// Whether every shard has answered. Answers to the question of an earlier connection are thrown away.
+  private mutating func takeAnswers() -> Bool {
+    var complete = true
+    for lane in 0..<lanes.count {
+      while let answer = lanes[lane].sweepAnswers.pop() {
+        guard answer.request == sweepRequest else {
+          answer.free()
+          continue
+        }
+        lanes[lane].announcement = answer
+      }
+      if lanes[lane].announcement == nil { complete = false }
+    }
+    return complete
+  }
+
+  mutating func endSweep() {
+    guard sweep != .none else { return }
+    sweep = .none
+    for lane in 0..<lanes.count {
+      lanes[lane].announcement?.free()
+      lanes[lane].announcement = nil
+    }
+  }
+}

@@ -1,0 +1,19 @@
+/// A socket on its way from the shard that accepted it to the one whose session it asks for.
+struct HandedSocket: BitwiseCopyable {
+  let socket: Int32
+  /// The id that the client gave.
+  let id: UInt64
+  /// When its handshake runs out.
+  let deadline: UInt64
+  /// What came behind the id.
+  let early: PacketBuffer?
+  /// What it did not take of the relay's key.
+  let pending: PendingBytes
+}
+
+/// A shard's ends of the lanes between it and another shard.
+struct ShardPeer: ~Copyable {
+  var outgoing: RecordProducer<HandedSocket>
+  var incoming: RecordConsumer<HandedSocket>
+  let bell: Bell
+}

@@ -1,0 +1,62 @@
+import VoltlaneCrypto
+
+/// One shard and the firehose on one thread, fed as fast as they take it, without sockets: what is left is the relay's
+/// own work, and callgrind counts its instructions (tools/check-instructions). In release only this module's inside can
+/// be specialised and inlined as in the relay itself, which is why this stands here and not beside the tests.
+package struct Replay {
+  package enum Direction: String {
+    case up, down
+  }
+
+  package var direction: Direction
+  package var clients: Int
+  /// Bytes of data of each packet.
+  package var size: Int
+  /// Packets that one receive finds: of each client's socket on the way up, of the backend's on the way down, where
+  /// they are for each client in turn.
+  package var packetsPerReceive: Int
+  /// Packets in all; a multiple of those of a turn.
+  package var packets: Int
+
+  package init(_ direction: Direction, clients: Int, size: Int, packetsPerReceive: Int, packets: Int) {
+    self.direction = direction
+    self.clients = clients
+    self.size = size
+    self.packetsPerReceive = packetsPerReceive
+    self.packets = packets
+  }
+
+  /// Connects the clients, by the true handshake, and moves the packets. Returns the bytes that came out at the other
+  /// end, which is what went in, tagged or untagged, when all is well.
+  package func run() -> Int {
+    var configuration = RelayConfiguration(listeners: [], backend: .unix(path: "/replay"))
+    configuration.eventLevel = .error
+    let arena = Arena()
+    let control = ControlBlock(arena, signal: -1)
+    let placement = Placement(configuration)
+    var secret: UInt64 = 0
+    do {
+      let parts = try RelayParts(
+        configuration, try SecretKey.generate(),
+        listeners: [[(socket: ReplayScript.listener, isShared: true)]], placement, arena, control,
+        random: {
+          secret &+= 0x9e37_79b9_7f4a_7c15
+          return secret
+        }, now: ReplayKernel.start)
+      // The worker joins the others on this thread.
+      let roles = parts.takeRoles(0)
+      for thread in placement.threads.indices where placement.threads[thread].worker != nil {
+        roles.worker = parts.takeRoles(thread).worker.take()
+      }
+      var host = Host(kernel: ReplayKernel(self), roles: roles, wakeSignal: -1, control: control)
+      host.start()
+      while !host.kernel.isDone() {
+        host.turn()
+        host.sleep()
+      }
+      return host.kernel.bytesOut()
+    } catch {
+      fatalError("the replay cannot start: \(error)")
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import Glibc
+import VoltlaneCrypto
+
+/// What a connection that tries to come back as an earlier client has to remember. On the heap, for as long as the
+/// attempt lasts: most connections never make one.
+struct Attempt {
+  /// The session that it is for; its slot's owner is made sure of by the id.
+  let slot: UInt32
+  let id: UInt64
+  /// What the challenge's box holds, and the nonce under which it was sealed.
+  let plain: SealedBox.Plain
+  let nonce: SealedBox.Nonce
+  /// Neighbours among the attempts on the same session.
+  var next: UInt32 = .none
+  var previous: UInt32 = .none
+}
+
+/// The owner's handle of an ``Attempt``. Invariant: exactly one connection has it, and frees it.
+struct AttemptReference: BitwiseCopyable {
+  private let pointer: UnsafeMutablePointer<Attempt>
+
+  init(_ attempt: Attempt) {
+    pointer = .allocate(capacity: 1)
+    pointer.initialize(to: attempt)
+  }
+
+  var value: Attempt {
+    get { pointer.pointee }
+    nonmutating set { pointer.pointee = newValue }
+  }
+
+  func free() { pointer.deallocate() }
+}

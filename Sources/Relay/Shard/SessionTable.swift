@@ -1,0 +1,103 @@
+import VoltlaneCrypto
+
+/// A shard's sessions, found by id with arithmetic and one comparison.
+///
+/// Invariant: a slot is in the list of free ones, or retired, or used; `live` counts those attached or stale.
+struct SessionTable: ~Copyable {
+  private(set) var slots: SlotMemory<Session>
+  private let ids: ClientIDs
+  private let shard: Int
+  private var free: UInt32 = .none
+  private(set) var used: UInt32 = 0
+  private var endingFirst: UInt32 = .none
+  private var endingLast: UInt32 = .none
+  private(set) var live = 0
+
+  init(shard: Int, ids: ClientIDs) throws(RelayError) {
+    slots = try SlotMemory(capacity: min(ids.slotsPerShard, 2 * Limits.connectionsPerShard))
+    self.ids = ids
+    self.shard = shard
+  }
+
+  subscript(slot: UInt32) -> UnsafeMutablePointer<Session> {
+    @inline(__always) get { slots[slot] }
+  }
+
+  /// The session with this id, or nil where there is none that is attached. `slot` is where the id says that it is: no
+  /// other slot ever has that id.
+  @inline(__always)
+  func find(_ id: UInt64, at slot: UInt32) -> UInt32? {
+    guard slot < used else { return nil }
+    let session = slots[slot]
+    return session.pointee.id == id && session.pointee.state == .attached ? slot : nil
+  }
+
+  /// The session with this id, attached or stale.
+  func findLive(_ id: UInt64, at slot: UInt32) -> UInt32? {
+    guard slot < used, slots[slot].pointee.id == id else { return nil }
+    switch slots[slot].pointee.state {
+    case .attached, .halfClosed, .stale: return slot
+    case .free, .ending: return nil
+    }
+  }
+
+  /// The shard whose session this id would be, and the slot there.
+  func place(of id: UInt64) -> (shard: Int, slot: UInt32) { ids.place(of: id) }
+
+  /// A new session for a client with this key; nil where all slots are in use.
+  mutating func start(connection: UInt32, key: PublicKey, address: UInt64) -> UInt32? {
+    let slot: UInt32
+    if free != .none {
+      slot = free
+      free = slots[slot].pointee.next
+    } else {
+      guard used < slots.capacity else { return nil }
+      slot = used
+      used += 1
+    }
+    let session = slots[slot]
+    let generation = session.pointee.generation
+    session.initialize(
+      to: Session(
+        id: ids.id(shard: shard, slot: slot, generation: generation), generation: generation + 1,
+        connection: connection, state: .attached, publicKey: key, address: address))
+    live += 1
+    return slot
+  }
+
+  /// Ends a session whose 0x01 is in the lane.
+  mutating func end(_ slot: UInt32) {
+    live -= 1
+    release(slot)
+  }
+
+  /// Ends a session whose 0x01 has to wait: the slot itself keeps it, so that none is ever lost.
+  mutating func owe(_ slot: UInt32, _ reason: CloseReason) {
+    let session = slots[slot]
+    live -= 1
+    session.pointee.state = .ending
+    session.pointee.reason = reason
+    session.pointee.next = .none
+    if endingLast == .none { endingFirst = slot } else { slots[endingLast].pointee.next = slot }
+    endingLast = slot
+  }
+
+  /// The oldest session whose 0x01 waits.
+  var firstOwed: UInt32? { endingFirst == .none ? nil : endingFirst }
+
+  mutating func settleFirstOwed() {
+    let slot = endingFirst
+    endingFirst = slots[slot].pointee.next
+    if endingFirst == .none { endingLast = .none }
+    release(slot)
+  }
+
+  private mutating func release(_ slot: UInt32) {
+    let session = slots[slot]
+    session.pointee.state = .free
+    // A cell whose generations are used up is retired: its next id would be its first again.
+    guard session.pointee.generation < ClientIDs.generations else { return }
+    session.pointee.next = free
+    free = slot
+  }
+}

@@ -1,0 +1,220 @@
+import Glibc
+import VoltlaneCrypto
+import VoltlaneWire
+
+/// A client that comes back:
+///
+///     client -> relay   client id
+///     relay  -> client  challenge: 32 random bytes, sealed           by a worker
+///     client -> relay   challenge response: the same, sealed anew    opened by a worker
+///     client -> relay   ping                                         the reconnection takes effect
+///     relay  -> client  ping, then missed packets, then live data
+///
+/// Until the ping an attempt changes nothing for the session that it names. Any number may run side by side.
+extension Shard {
+  /// A connection named the session that it wants back. Its shard may be another: the socket goes there.
+  mutating func comeBack<K: Kernel & ~Copyable>(_ index: UInt32, _ id: UInt64, _ kernel: inout K) {
+    let place = sessions.place(of: id)
+    if place.shard == self.index || place.shard >= peers.count {
+      beginAttempt(index, id, place.slot, &kernel)
+    } else {
+      handOver(index, id, to: place.shard, &kernel)
+    }
+  }
+
+  private mutating func beginAttempt<K: Kernel & ~Copyable>(
+    _ index: UInt32, _ id: UInt64, _ slot: UInt32, _ kernel: inout K
+  ) {
+    // Unknown or over: an orderly close says so, and nothing else does.
+    guard let slot = sessions.findLive(id, at: slot) else { return closeGracefully(index, &kernel) }
+    counters.add(.reconnectionsBegun)
+    let connection = connections[index]
+    let session = sessions[slot]
+    let plain = SealedBox.Plain(randomFrom: &kernel)
+    let nonce = SealedBox.Nonce(randomFrom: &kernel)
+    let attempt = AttemptReference(Attempt(slot: slot, id: id, plain: plain, nonce: nonce))
+    connection.pointee.attempt = attempt
+    attempt.value.next = session.pointee.attempts
+    if session.pointee.attempts != .none {
+      connections[session.pointee.attempts].pointee.attempt?.value.previous = index
+    }
+    session.pointee.attempts = index
+    connection.pointee.phase = .sealing
+    submit(
+      index,
+      .seal(
+        plain: plain, nonce: nonce, client: session.pointee.publicKey, key: session.pointee.sessionKey?.copy()), kernel)
+  }
+
+  /// The challenge's box is ready.
+  mutating func sealed<K: Kernel & ~Copyable>(
+    _ connection: Token, _ box: SealedBox.Bytes, _ key: SessionKeyReference, _ kernel: inout K
+  ) {
+    guard let index = connections.find(connection), connections[index].pointee.phase == .sealing,
+      let attempt = connections[index].pointee.attempt?.value
+    else { return key.release() }
+    // While there is an attempt its session lives. The key agreement is done once a session.
+    if sessions[attempt.slot].pointee.sessionKey == nil {
+      sessions[attempt.slot].pointee.sessionKey = key
+    } else {
+      key.release()
+    }
+    connections[index].pointee.phase = .response
+    resumeClock(index, &kernel)
+    guard sendHandshake(index, .challenge(box.span.bytes), &kernel) else { return }
+    markReady(index)
+  }
+
+  /// The client's response, which a worker opens. The challenge's own box sent back would open to the right bytes: its
+  /// nonce gives it away.
+  mutating func responded<K: Kernel & ~Copyable>(_ index: UInt32, _ box: SealedBox.Bytes, _ kernel: inout K) {
+    guard let attempt = connections[index].pointee.attempt?.value,
+      let key = sessions[attempt.slot].pointee.sessionKey,
+      let nonce = SealedBox.nonce(of: box.span.bytes)
+    else { return refuseHandshake(index, &kernel) }
+    guard !ConstantTime.areEqual(nonce.span.bytes, attempt.nonce.span.bytes) else {
+      return refuseResponse(index, &kernel)
+    }
+    connections[index].pointee.phase = .opening
+    submit(index, .open(box: box, plain: attempt.plain, key: key.copy()), kernel)
+  }
+
+  mutating func opened<K: Kernel & ~Copyable>(_ connection: Token, _ isRight: Bool, _ kernel: inout K) {
+    guard let index = connections.find(connection), connections[index].pointee.phase == .opening else { return }
+    guard isRight else { return refuseResponse(index, &kernel) }
+    connections[index].pointee.phase = .ping
+    resumeClock(index, &kernel)
+    markReady(index)
+  }
+
+  private mutating func refuseResponse<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    counters.add(.reconnectionsRefused)
+    if let attempt = connections[index].pointee.attempt?.value {
+      events.post(.reconnectionRefused(id: attempt.id), &kernel)
+    }
+    closeGracefully(index, &kernel)
+  }
+
+  /// The ping has come.
+  mutating func pinged(_ index: UInt32) {
+    connections[index].pointee.phase = .returning
+    connections[index].pointee.deadline = .max
+    returning.append(connections.token(.clientReadable, index))
+  }
+
+  // MARK: Taking effect
+
+  /// Lets the reconnections take effect whose pings have come. Called while no send is under way.
+  mutating func applyReturns<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard !returning.isEmpty, sendsOutstanding == 0 else { return }
+    var done = 0
+    for token in returning {
+      guard sessions.firstOwed == nil, hasControlRoom() else { break }
+      done += 1
+      guard let index = connections.find(token), connections[index].pointee.phase == .returning,
+        let attempt = connections[index].pointee.attempt?.value
+      else { continue }
+      takeOver(index, attempt.slot, &kernel)
+    }
+    returning.removeFirst(done)
+  }
+
+  private mutating func takeOver<K: Kernel & ~Copyable>(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    let session = sessions[slot]
+    // First, while the connection is nobody's: where it is gone, the session stays as it is.
+    guard sendHandshake(index, .ping, &kernel) else { return }
+    if session.pointee.state == .stale { takeOutOfStale(slot) } else { leaveOldSocket(slot, &kernel) }
+    closeAttempts(on: slot, but: index, sessionIsOver: false, &kernel)
+    unlinkAttempt(index)
+
+    session.pointee.state = .attached
+    session.pointee.connection = index
+    session.pointee.isHeardOf = true
+    session.pointee.address = kernel.peerAddress(connection.pointee.socket)
+    connection.pointee.session = slot
+    connection.pointee.phase = .attached
+    if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
+    connection.pointee.pending.carryOver(session.pointee.missed)
+    session.pointee.missed = PendingBytes()
+    // Before any data of the new connection, behind all of the old one.
+    uplink.append(id: session.pointee.id, flag: .reconnection)
+    counters.add(.reconnections)
+    if events.wants(.debug) { events.post(.sessionReturned(id: session.pointee.id), &kernel) }
+    sendPending(index, &kernel)
+    if connections[index].pointee.phase == .attached { markReady(index) }
+  }
+
+  /// The session's old socket still looks alive, or is half closed: it ends with nothing more sent. Whole packets read
+  /// from it are in the lane; nothing more is read.
+  private mutating func leaveOldSocket<K: Kernel & ~Copyable>(_ slot: UInt32, _ kernel: inout K) {
+    let session = sessions[slot]
+    let old = session.pointee.connection
+    let connection = connections[old]
+    if connection.pointee.phase == .halfClosed {
+      connection.pointee.pending.acknowledge(allBut: kernel.unacknowledged(connection.pointee.socket))
+      // They are sent on the new socket: the old one must not deliver them as well.
+      if !connection.pointee.pending.isEmpty { kernel.resetOnClose(connection.pointee.socket) }
+    }
+    connection.pointee.pending.takeBack()
+    session.pointee.missed = connection.pointee.pending
+    connection.pointee.pending = PendingBytes()
+    connection.pointee.session = .none
+    drop(old, &kernel)
+  }
+
+  // MARK: Attempts
+
+  /// Closes the attempts on a session, but one. Between client id and challenge an orderly close means that the session
+  /// is over; where it is not, such an attempt is reset.
+  mutating func closeAttempts<K: Kernel & ~Copyable>(
+    on slot: UInt32, but kept: UInt32, sessionIsOver: Bool, _ kernel: inout K
+  ) {
+    var next = sessions[slot].pointee.attempts
+    while next != .none {
+      let index = next
+      next = connections[index].pointee.attempt!.value.next
+      guard index != kept else { continue }
+      unlinkAttempt(index)
+      if connections[index].pointee.phase == .sealing, !sessionIsOver {
+        kernel.resetOnClose(connections[index].pointee.socket)
+        drop(index, &kernel)
+      } else {
+        closeGracefully(index, &kernel)
+      }
+    }
+  }
+
+  /// Frees what a connection remembers of its attempt.
+  mutating func unlinkAttempt(_ index: UInt32) {
+    guard let reference = connections[index].pointee.attempt else { return }
+    let attempt = reference.value
+    if attempt.previous == .none {
+      sessions[attempt.slot].pointee.attempts = attempt.next
+    } else {
+      connections[attempt.previous].pointee.attempt?.value.next = attempt.next
+    }
+    if attempt.next != .none { connections[attempt.next].pointee.attempt?.value.previous = attempt.previous }
+    reference.free()
+    connections[index].pointee.attempt = nil
+  }
+
+  // MARK: The clock
+
+  /// The handshake's time goes on where it stood when a worker got it: time at the worker is the relay's own.
+  private mutating func resumeClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    setDeadline(index, kernel.now &+ connections[index].pointee.timeLeft)
+  }
+}
+
+extension InlineArray where Element == UInt8 {
+  /// Random bytes, from the one source of chance that a test can script.
+  fileprivate init<K: Kernel & ~Copyable>(randomFrom kernel: inout K) {
+    self.init(repeating: 0)
+    var word: UInt64 = 0
+    for index in 0..<count {
+      if index % 8 == 0 { word = kernel.random() }
+      self[index] = UInt8(truncatingIfNeeded: word >> UInt64(8 * (index % 8)))
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/// Sessions and what the backend is told of them.
+extension Shard {
+  /// Ends a session: its 0x01 goes behind all its data, or waits in the session's own slot for room. Attempts to come
+  /// back as its client are closed: the session is over.
+  mutating func endSession<K: Kernel & ~Copyable>(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+    let session = sessions[slot]
+    if session.pointee.state == .stale { takeOutOfStale(slot) }
+    if session.pointee.connection != .none { connections[session.pointee.connection].pointee.session = .none }
+    closeAttempts(on: slot, but: .none, sessionIsOver: true, &kernel)
+    session.pointee.missed.clear()
+    session.pointee.sessionKey?.release()
+    session.pointee.sessionKey = nil
+    let id = session.pointee.id
+    if sessions.firstOwed == nil, hasControlRoom() {
+      appendFailure(id, reason.text)
+      sessions.end(slot)
+    } else {
+      sessions.owe(slot, reason)
+    }
+    counters.add(.sessionsEnded)
+    if events.wants(.debug) { events.post(.sessionEnded(id: id, reason), &kernel) }
+  }
+
+  /// Room in the uplink for a 0x01 or a 0x03.
+  mutating func hasControlRoom() -> Bool { uplink.room(for: 64) >= 64 }
+
+  /// Sends the 0x01s that waited for room, oldest first.
+  mutating func settleOwed() {
+    while let slot = sessions.firstOwed, hasControlRoom() {
+      appendFailure(sessions[slot].pointee.id, sessions[slot].pointee.reason.text)
+      sessions.settleFirstOwed()
+    }
+  }
+
+  /// The answer to a packet for an id that is not a session. Takes only room that nothing else is kept for.
+  @inline(never)
+  mutating func answerUnknown(_ id: UInt64) {
+    counters.add(.packetsUnknownClient)
+    guard uplink.room(for: Limits.uplinkReserve) >= Limits.uplinkReserve, sessions.firstOwed == nil else {
+      counters.add(.answersDropped)
+      return
+    }
+    appendFailure(id, CloseReason.unknownClient)
+  }
+
+  private mutating func appendFailure(_ id: UInt64, _ reason: StaticString) {
+    uplink.append(id: id, flag: .failure, reason.utf8Start, reason.utf8CodeUnitCount)
+  }
+
+  /// Ends a session for a reason that is not the client's connection: that is closed in order where there is one.
+  mutating func end<K: Kernel & ~Copyable>(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+    let index = sessions[slot].pointee.connection
+    if index != .none { fail(index, reason, &kernel) } else { endSession(slot, reason, &kernel) }
+  }
+
+  mutating func endAllSessions<K: Kernel & ~Copyable>(_ reason: CloseReason, _ kernel: inout K) {
+    for slot in 0..<sessions.used {
+      switch sessions[slot].pointee.state {
+      case .attached, .halfClosed, .stale: end(slot, reason, &kernel)
+      case .free, .ending: break
+      }
+    }
+  }
+
+  /// The backend was lost and sessions end with it; so do handshakes.
+  mutating func dropSessions<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    dropsSeen = backendStatus.drops
+    endAllSessions(.backendLost, &kernel)
+    for index in 0..<connections.used {
+      switch connections[index].pointee.phase {
+      case .version, .key, .verifying: refuseHandshake(index, &kernel)
+      default: break
+      }
+    }
+  }
+
+  /// Answers the firehose's question which sessions live.
+  mutating func answerSweep<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    let request = sweep.requests.published
+    // Room is certain: the firehose asks again only after a connection that lived, and takes all answers.
+    guard request != sweepsAnswered, sweepAnswers.hasRoom() else { return }
+    sweepsAnswered = request
+    var answer = SweepAnswer(request: request, sessions: sessions.live)
+    for slot in 0..<sessions.used {
+      switch sessions[slot].pointee.state {
+      case .stale:
+        if !sessions[slot].pointee.isHeardOf {
+          stale.nowHeardOf(slot, sessions)
+          staleTotals.add(0, unheard: -1, shard: index)
+        }
+        answer.append(sessions[slot].pointee.id)
+      case .attached, .halfClosed:
+        sessions[slot].pointee.isHeardOf = true
+        answer.append(sessions[slot].pointee.id)
+      case .free, .ending: break
+      }
+    }
+    sweepAnswers.push(answer)
+    if sweepAnswers.publish(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
+  }
+}

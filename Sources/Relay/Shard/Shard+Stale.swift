@@ -1,0 +1,93 @@
+/// Sessions whose sockets ended. They wait for their clients for a time; what the backend sends them is kept, in order,
+/// within the client's limit and the relay's.
+extension Shard {
+  /// The client's socket is gone or going: its session stays, with what the socket did not take whole, or is over where
+  /// sessions don't wait.
+  mutating func detach<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    let slot = connection.pointee.session
+    guard slot != .none else { return }
+    connection.pointee.session = .none
+    let session = sessions[slot]
+    session.pointee.connection = .none
+    guard settings.staleTimeout > 0 else { return endSession(slot, .staleTimeout, &kernel) }
+    connection.pointee.pending.takeBack()
+    session.pointee.missed = connection.pointee.pending
+    connection.pointee.pending = PendingBytes()
+    session.pointee.state = .stale
+    session.pointee.staleSince = kernel.now
+    stale.add(slot, sessions)
+    staleTotals.add(1, unheard: session.pointee.isHeardOf ? 0 : 1, shard: self.index)
+    counters.add(.sessionsGoneStale)
+    if events.wants(.debug) { events.post(.sessionStale(id: session.pointee.id), &kernel) }
+    missedBudget.charge(session.pointee.missed.count)
+    missedGrew(slot, &kernel)
+    if staleTotals.count > settings.maxStaleClients { evictStale(&kernel) }
+  }
+
+  /// Keeps a packet for a stale session's client; over its limit the session ends. Changing state ends nobody: what was
+  /// there before may be more than the limit.
+  mutating func keepMissed<K: Kernel & ~Copyable>(
+    _ slot: UInt32, _ packet: UnsafeRawPointer, _ count: Int, _ kernel: inout K
+  ) {
+    let session = sessions[slot]
+    guard session.pointee.missed.count < settings.missedPacketsBuffer else {
+      return endSession(slot, .bufferOverflow, &kernel)
+    }
+    session.pointee.missed.append(packet, count)
+    missedBudget.charge(count)
+    missedGrew(slot, &kernel)
+  }
+
+  /// The session leaves the stale ones; its missed packets are the caller's to take or clear.
+  mutating func takeOutOfStale(_ slot: UInt32) {
+    let session = sessions[slot]
+    stale.remove(slot, sessions)
+    staleTotals.add(-1, unheard: session.pointee.isHeardOf ? 0 : -1, shard: index)
+    missedBudget.giveBack(session.pointee.missed.count)
+    missed.remove(slot, sessions.slots)
+    missedBudget.publishLargest(missed.largestClass, of: index)
+  }
+
+  // MARK: Time
+
+  func staleDeadline(_ slot: UInt32) -> UInt64 { sessions[slot].pointee.staleSince &+ settings.staleTimeout }
+
+  mutating func expireStale<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    while let slot = stale.oldest, staleDeadline(slot) <= kernel.now { endSession(slot, .staleTimeout, &kernel) }
+  }
+
+  // MARK: Limits of all together
+
+  /// Ends sessions while the table of stale ones is too full: those that the backend never heard of first, wherever
+  /// they are, then the oldest of the prefix that holds most.
+  mutating func evictStale<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    while staleTotals.count > settings.maxStaleClients {
+      if stale.unheardCount == 0, let other = staleTotals.shardWithUnheard() {
+        staleTotals.requestEviction(of: other)
+        return wake(other, &kernel)
+      }
+      guard let slot = stale.nextToEvict else { return }
+      endSession(slot, .staleTableFull, &kernel)
+    }
+  }
+
+  private mutating func missedGrew<K: Kernel & ~Copyable>(_ slot: UInt32, _ kernel: inout K) {
+    missed.update(slot, sessions.slots)
+    missedBudget.publishLargest(missed.largestClass, of: index)
+    guard missedBudget.isExceeded else { return }
+    let holder = missedBudget.shardWithLargest()
+    if holder == index || missedBudget.largest(of: holder) <= missed.largestClass {
+      endLargestMissed(&kernel)
+    } else {
+      missedBudget.requestEnd(of: holder)
+      wake(holder, &kernel)
+    }
+  }
+
+  mutating func endLargestMissed<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    while missedBudget.isExceeded, let largest = missed.largest(sessions.slots) {
+      endSession(largest, .memory, &kernel)
+    }
+  }
+}

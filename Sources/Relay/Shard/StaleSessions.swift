@@ -1,0 +1,135 @@
+/// A shard's stale sessions: which goes next, by age or when the table is full.
+///
+/// All have the same time to live, so the list by age is also the list by deadline: nothing is scanned. For eviction
+/// each address prefix has its own list by age, and prefixes stand in lists by how many they hold.
+///
+/// Invariant: every stale session is in the list of all; in the list of its prefix if the backend has heard of it, else
+/// in the list of the unheard; `busiest` is the highest count that a prefix has.
+struct StaleSessions {
+  private struct List {
+    var first: UInt32 = .none
+    var last: UInt32 = .none
+  }
+
+  private struct Prefix {
+    var key: UInt64
+    var sessions = List()
+    var count = 0
+    /// Neighbours among the prefixes that hold as many.
+    var next: Int?
+    var previous: Int?
+  }
+
+  private var all = List()
+  private var unheard = List()
+  private(set) var count = 0
+  private(set) var unheardCount = 0
+
+  private var prefixes: [Prefix] = []
+  private var freePrefixes: [Int] = []
+  private var prefixOf: [UInt64: Int] = [:]
+  /// The first prefix that holds n sessions, by n.
+  private var firstWith: [Int?] = [nil]
+  private var busiest = 0
+
+  /// The session that went stale first.
+  var oldest: UInt32? { all.first == .none ? nil : all.first }
+
+  /// The session that goes when the table is full: one that the backend never heard of, else the oldest of the prefix
+  /// that holds most.
+  var nextToEvict: UInt32? {
+    if unheard.first != .none { return unheard.first }
+    return firstWith[busiest].map { prefixes[$0].sessions.first }
+  }
+
+  /// A /24 of IPv4, a /56 of IPv6.
+  private static func prefix(of address: UInt64) -> UInt64 { address >> 8 }
+
+  mutating func add(_ slot: UInt32, _ sessions: borrowing SessionTable) {
+    count += 1
+    let session = sessions[slot]
+    session.pointee.staleNext = .none
+    session.pointee.stalePrevious = all.last
+    if all.last == .none { all.first = slot } else { sessions[all.last].pointee.staleNext = slot }
+    all.last = slot
+    guard session.pointee.isHeardOf else {
+      unheardCount += 1
+      return StaleSessions.append(slot, &unheard, sessions)
+    }
+    let index = prefixIndex(StaleSessions.prefix(of: session.pointee.address))
+    StaleSessions.append(slot, &prefixes[index].sessions, sessions)
+    recount(index, by: 1)
+  }
+
+  /// Takes a session out: it comes back, or ends.
+  mutating func remove(_ slot: UInt32, _ sessions: borrowing SessionTable) {
+    count -= 1
+    let session = sessions[slot]
+    let (next, previous) = (session.pointee.staleNext, session.pointee.stalePrevious)
+    if previous == .none { all.first = next } else { sessions[previous].pointee.staleNext = next }
+    if next == .none { all.last = previous } else { sessions[next].pointee.stalePrevious = previous }
+    guard session.pointee.isHeardOf else {
+      unheardCount -= 1
+      return StaleSessions.unlink(slot, &unheard, sessions)
+    }
+    let index = prefixOf[StaleSessions.prefix(of: session.pointee.address)]!
+    StaleSessions.unlink(slot, &prefixes[index].sessions, sessions)
+    recount(index, by: -1)
+  }
+
+  /// The backend has just been told of a session that it had not heard of.
+  mutating func nowHeardOf(_ slot: UInt32, _ sessions: borrowing SessionTable) {
+    guard !sessions[slot].pointee.isHeardOf else { return }
+    unheardCount -= 1
+    StaleSessions.unlink(slot, &unheard, sessions)
+    sessions[slot].pointee.isHeardOf = true
+    let index = prefixIndex(StaleSessions.prefix(of: sessions[slot].pointee.address))
+    StaleSessions.append(slot, &prefixes[index].sessions, sessions)
+    recount(index, by: 1)
+  }
+
+  private static func append(_ slot: UInt32, _ list: inout List, _ sessions: borrowing SessionTable) {
+    sessions[slot].pointee.next = .none
+    sessions[slot].pointee.previous = list.last
+    if list.last == .none { list.first = slot } else { sessions[list.last].pointee.next = slot }
+    list.last = slot
+  }
+
+  private static func unlink(_ slot: UInt32, _ list: inout List, _ sessions: borrowing SessionTable) {
+    let (next, previous) = (sessions[slot].pointee.next, sessions[slot].pointee.previous)
+    if previous == .none { list.first = next } else { sessions[previous].pointee.next = next }
+    if next == .none { list.last = previous } else { sessions[next].pointee.previous = previous }
+  }
+
+  private mutating func prefixIndex(_ key: UInt64) -> Int {
+    if let index = prefixOf[key] { return index }
+    let index = freePrefixes.popLast() ?? prefixes.count
+    if index == prefixes.count { prefixes.append(Prefix(key: key)) } else { prefixes[index] = Prefix(key: key) }
+    prefixOf[key] = index
+    return index
+  }
+
+  /// Moves a prefix between the lists by count.
+  private mutating func recount(_ index: Int, by change: Int) {
+    let old = prefixes[index].count
+    let new = old + change
+    if old > 0 {
+      let (next, previous) = (prefixes[index].next, prefixes[index].previous)
+      if let previous { prefixes[previous].next = next } else { firstWith[old] = next }
+      if let next { prefixes[next].previous = previous }
+    }
+    prefixes[index].count = new
+    guard new > 0 else {
+      prefixOf[prefixes[index].key] = nil
+      freePrefixes.append(index)
+      if busiest == old, firstWith[old] == nil { busiest = old - 1 }
+      return
+    }
+    if new == firstWith.count { firstWith.append(nil) }
+    prefixes[index].previous = nil
+    prefixes[index].next = firstWith[new]
+    if let first = firstWith[new] { prefixes[first].previous = index }
+    firstWith[new] = index
+    if new > busiest { busiest = new } else if busiest == old, firstWith[old] == nil { busiest = new }
+  }
+}

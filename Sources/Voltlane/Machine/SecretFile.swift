@@ -1,0 +1,99 @@
+import Glibc
+import VoltlaneCrypto
+
+/// A file that only its owner can read, with unsafe code: pointers are passed for the length of a system call alone, to
+/// paths and to memory that is as long as the call is told.
+enum SecretFile {
+  /// Reads `path` to the front of `text` and returns how many bytes; nil where there is no such file. Refuses one that
+  /// others can read, or that leaves no room in `text`.
+  static func read(_ path: String, into text: inout SecretBytes) throws(IdentityError) -> Int? {
+    // Without O_NONBLOCK a fifo would wait for a writer.
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else {
+      if errno == ENOENT { return nil }
+      throw failure(path, "it cannot be read")
+    }
+    defer { close(descriptor) }
+    try check(path, descriptor)
+    var count = 0
+    while count < text.byteCount {
+      let result = text.withMutableSpan { text in
+        unsafe text.withUnsafeMutableBufferPointer { bytes in
+          unsafe Glibc.read(descriptor, bytes.baseAddress! + count, bytes.count - count)
+        }
+      }
+      if result == 0 { return count }
+      guard result > 0 || errno == EINTR else { throw failure(path, "it cannot be read") }
+      count += max(result, 0)
+    }
+    throw IdentityError(file: path, reason: "it is too long to be a key")
+  }
+
+  /// What is checked is what is read: the descriptor, not the path.
+  private static func check(_ path: String, _ descriptor: Int32) throws(IdentityError) {
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else { throw failure(path, "it cannot be read") }
+    guard status.st_mode & S_IFMT == S_IFREG else { throw IdentityError(file: path, reason: "it is not a file") }
+    guard status.st_uid == geteuid() || status.st_uid == 0 else {
+      throw IdentityError(file: path, reason: "it belongs to another user (\(status.st_uid)), who can read it")
+    }
+    let mode = status.st_mode & 0o7777
+    guard mode & 0o077 == 0 else {
+      let digits = String(mode, radix: 8)
+      throw IdentityError(
+        file: path, reason: "others than its owner have access (mode 0\(digits)); run: chmod 600 \(path)")
+    }
+  }
+
+  /// Makes `path` with the first `count` bytes of `text`, for its owner alone: whole or not at all, and on the disk
+  /// when this returns. False where it is there already.
+  static func create(_ path: String, _ text: borrowing SecretBytes, count: Int) throws(IdentityError) -> Bool {
+    // In the same folder, because a link cannot leave its file system. Unlike a rename, it replaces nothing.
+    let draft = "\(path).new-\(String(UInt64.random(in: .min ... .max), radix: 16))"
+    let descriptor = unsafe open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw failure(path, "it is missing and cannot be made") }
+    defer {
+      close(descriptor)
+      unsafe unlink(draft)
+    }
+    // The umask may have taken away from the owner as well.
+    guard fchmod(descriptor, 0o600) == 0, write(text, count: count, to: descriptor), fsync(descriptor) == 0 else {
+      throw failure(path, "it is missing and cannot be made")
+    }
+    guard unsafe link(draft, path) == 0 else {
+      if errno == EEXIST { return false }
+      throw failure(path, "it is missing and cannot be made")
+    }
+    try syncFolder(of: path)
+    return true
+  }
+
+  private static func write(_ text: borrowing SecretBytes, count: Int, to descriptor: Int32) -> Bool {
+    text.withSpan { text in
+      unsafe text.withUnsafeBufferPointer { bytes in
+        var done = 0
+        while done < count {
+          let result = unsafe Glibc.write(descriptor, bytes.baseAddress! + done, count - done)
+          guard result >= 0 || errno == EINTR else { return false }
+          done += max(result, 0)
+        }
+        return true
+      }
+    }
+  }
+
+  /// A new name is on the disk when its folder is.
+  private static func syncFolder(of path: String) throws(IdentityError) {
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    let descriptor = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure(path, "its folder cannot be synchronised") }
+    defer { close(descriptor) }
+    // EINVAL: a file system that has no such thing.
+    guard fsync(descriptor) == 0 || errno == EINVAL else { throw failure(path, "its folder cannot be synchronised") }
+  }
+
+  /// With the error of the last system call.
+  private static func failure(_ path: String, _ what: String) -> IdentityError {
+    IdentityError(file: path, reason: "\(what): \(System.message(errno))")
+  }
+}

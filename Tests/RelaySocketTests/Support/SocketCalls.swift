@@ -1,0 +1,153 @@
+import Glibc
+import Relay
+
+/// The system calls of this test target: with Thread.swift the only unsafe code. Sockets never block: callers poll.
+enum SocketCalls {
+  /// Bytes that were read; 0 is the peer's FIN.
+  enum Outcome: Equatable {
+    case bytes(Int)
+    case wouldBlock
+    case failed(Int32)
+  }
+
+  static func open(_ endpoint: Endpoint) throws -> Int32 {
+    let stream = Int32(SOCK_STREAM.rawValue)
+    let family =
+      switch endpoint {
+      case .unix: AF_UNIX
+      case .tcp(let host, _): host.contains(":") ? AF_INET6 : AF_INET
+      }
+    let descriptor = socket(family, stream, 0)
+    guard descriptor >= 0 else { throw SocketFailure.system("socket", errno) }
+    if family != AF_UNIX { setOption(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+    _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+    return descriptor
+  }
+
+  static func setOption(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
+    var value = value
+    setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
+  }
+
+  static func option(_ descriptor: Int32, _ level: Int32, _ name: Int32) -> Int32 {
+    var value: Int32 = 0
+    var length = socklen_t(MemoryLayout<Int32>.size)
+    getsockopt(descriptor, level, name, &value, &length)
+    return value
+  }
+
+  /// Makes the close of this socket a reset.
+  static func resetOnClose(_ descriptor: Int32) {
+    var value = linger(l_onoff: 1, l_linger: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
+  }
+
+  /// Begins a connection; whether it came about is seen when the socket is writable.
+  static func connect(_ descriptor: Int32, _ endpoint: Endpoint) throws {
+    let result = try withAddress(endpoint) { Glibc.connect(descriptor, $0, $1) }
+    guard result == 0 || errno == EINPROGRESS else { throw SocketFailure.system("connect", errno) }
+  }
+
+  static func bind(_ descriptor: Int32, _ endpoint: Endpoint) throws {
+    setOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1)
+    guard try withAddress(endpoint, { Glibc.bind(descriptor, $0, $1) }) == 0 else {
+      throw SocketFailure.system("bind", errno)
+    }
+  }
+
+  static func port(_ descriptor: Int32) -> UInt16 {
+    var address = sockaddr_in()
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    _ = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
+    }
+    return UInt16(bigEndian: address.sin_port)
+  }
+
+  static func accept(_ listener: Int32) -> Int32? {
+    let descriptor = Glibc.accept(listener, nil, nil)
+    guard descriptor >= 0 else { return nil }
+    _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+    setOption(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+    return descriptor
+  }
+
+  static func receive(_ descriptor: Int32, into buffer: inout [UInt8]) -> Outcome {
+    outcome(recv(descriptor, &buffer, buffer.count, 0))
+  }
+
+  static func send(_ descriptor: Int32, _ bytes: ArraySlice<UInt8>) -> Outcome {
+    bytes.withUnsafeBytes {
+      outcome(Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)))
+    }
+  }
+
+  private static func outcome(_ result: Int) -> Outcome {
+    if result >= 0 { return .bytes(result) }
+    return errno == EAGAIN ? .wouldBlock : .failed(errno)
+  }
+
+  /// Whether the descriptor has one of `events` (or an error) within `milliseconds`.
+  static func wait(_ descriptor: Int32, _ events: Int32, milliseconds: Int32) -> Bool {
+    var entry = pollfd(fd: descriptor, events: Int16(events), revents: 0)
+    return poll(&entry, 1, milliseconds) > 0
+  }
+
+  private static func withAddress<R>(
+    _ endpoint: Endpoint, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R
+  ) throws -> R {
+    switch endpoint {
+    case .unix(let path):
+      var address = sockaddr_un()
+      address.sun_family = sa_family_t(AF_UNIX)
+      withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+      return rebound(&address, body)
+    case .tcp(let host, let port) where host.contains(":"):
+      var address = sockaddr_in6()
+      address.sin6_family = sa_family_t(AF_INET6)
+      address.sin6_port = port.bigEndian
+      guard inet_pton(AF_INET6, host, &address.sin6_addr) == 1 else { throw SocketFailure.system(host, EINVAL) }
+      return rebound(&address, body)
+    case .tcp(let host, let port):
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_port = port.bigEndian
+      guard inet_pton(AF_INET, host, &address.sin_addr) == 1 else { throw SocketFailure.system(host, EINVAL) }
+      return rebound(&address, body)
+    }
+  }
+
+  private static func rebound<Address, R>(
+    _ address: inout Address, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R
+  ) -> R {
+    withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<Address>.size)) }
+    }
+  }
+
+  // MARK: This process
+
+  /// Microseconds of processor time that the process has used.
+  static var processorTime: Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000 + usage.ru_utime.tv_usec
+      + usage.ru_stime.tv_usec
+  }
+
+  /// Bytes of the process that are in memory.
+  static var residentBytes: Int {
+    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 128)
+    guard fgets(&line, 128, file) != nil else { return 0 }
+    let fields = line.split(separator: CChar(UInt8(ascii: " ")))
+    return Int(atol(fields[1].map { $0 } + [0])) * 4096
+  }
+
+  /// Lets the process have no descriptor from `limit` on.
+  static func limitDescriptors(to limit: Int) {
+    var limits = rlimit(rlim_cur: rlim_t(limit), rlim_max: rlim_t(limit))
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limits)
+  }
+}

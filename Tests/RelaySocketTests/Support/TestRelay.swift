@@ -1,0 +1,89 @@
+import Glibc
+import Relay
+import Vectors
+import VoltlaneCrypto
+
+/// How the relay's roles are spread over threads.
+enum Layout: CaseIterable, Sendable {
+  /// One shard that shares its thread with the firehose.
+  case shared
+  /// Two shards and the firehose, each on a thread of its own.
+  case own
+}
+
+/// A relay with real rings, threads and sockets, whose key is that of the protocol's vectors.
+final class TestRelay {
+  let relay: Relay
+
+  init(
+    _ layout: Layout = .shared, listeners: [Endpoint] = [.tcp(host: "127.0.0.1", port: 0)], backend: Endpoint,
+    configure: (inout RelayConfiguration) -> Void = { _ in }
+  ) throws {
+    var configuration = RelayConfiguration(listeners: listeners, backend: backend)
+    configuration.shards = layout == .shared ? 1 : 2
+    configuration.firehoseCore = layout == .shared ? .shared : .own
+    configure(&configuration)
+    relay = try Relay(configuration: configuration)
+    let secret = Vectors.shared["keys", "server_secret"]
+    try relay.start(identity: SecretKey(bytes: secret.span.bytes))
+  }
+
+  deinit { relay.stop() }
+
+  var endpoint: Endpoint { relay.endpoints[0] }
+
+  func connect(receiveBuffer: Int32? = nil) throws -> RawSocket {
+    try RawSocket(to: endpoint, receiveBuffer: receiveBuffer)
+  }
+
+  func client(receiveBuffer: Int32? = nil) throws -> RawClient {
+    try RawClient(connect(receiveBuffer: receiveBuffer))
+  }
+
+  /// Waits until `condition` holds; false where it does not in time.
+  func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
+    for _ in 0..<patience {
+      if try condition() { return true }
+      usleep(1000)
+    }
+    return false
+  }
+
+  func eventually(_ metric: Metric, is value: UInt64) -> Bool { eventually { relay[metric] == value } }
+
+  /// Whether the drain comes to its end.
+  func finishes() -> Bool { eventually { relay.isFinished } }
+}
+
+/// A relay with a backend that the test plays, connected.
+struct Rig {
+  let backend: RawBackend
+  let test: TestRelay
+  let firehose: Firehose
+  var relay: Relay { test.relay }
+
+  init(_ layout: Layout = .shared, configure: (inout RelayConfiguration) -> Void = { _ in }) throws {
+    backend = try RawBackend()
+    test = try TestRelay(layout, backend: backend.endpoint, configure: configure)
+    firehose = try backend.accept()
+  }
+
+  init(backend: RawBackend, test: TestRelay, firehose: Firehose) {
+    self.backend = backend
+    self.test = test
+    self.firehose = firehose
+  }
+
+  /// The same rig with the relay's next connection.
+  init(_ rig: Rig, firehose: Firehose) {
+    self.init(backend: rig.backend, test: rig.test, firehose: firehose)
+  }
+
+  /// Checks that `client` still has its packets carried both ways.
+  func roundTrip(_ client: RawClient, _ data: [UInt8] = [1, 2, 3]) throws -> Bool {
+    try client.send(data)
+    guard try firehose.receive() == .data(client.id, data) else { return false }
+    try firehose.send(.data(client.id, data))
+    return try client.receive() == data
+  }
+}

@@ -1,0 +1,516 @@
+import Testing
+import VoltlaneCrypto
+import VoltlaneWire
+
+@testable import Relay
+
+/// Sections 4 to 6 of the protocol, rule by rule, over a scripted kernel.
+@Suite struct SessionTests {
+  static let ping: [UInt8] = [0]
+
+  // MARK: Coming back
+
+  @Test(arguments: [0, 1], 1...4 as ClosedRange<UInt64>)
+  func aClientComesBackToWhatItMissed(shard: Int, seed: UInt64) throws {
+    let scene = try SessionScene(seed: seed)
+    let member = scene.join(shard: 0)
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    // The backend hears nothing of going stale.
+    #expect(scene.next() == nil)
+    for byte in 1...3 as ClosedRange<UInt8> { scene.send(member.id, [byte, byte]) }
+    // To either shard, with data behind the ping.
+    var back = scene.comeBack(member.id, shard: shard, also: SimulatedClient.packet([7, 7]))
+    #expect(back.client.next() == Self.ping)
+    for byte in 1...3 as ClosedRange<UInt8> { #expect(back.client.next() == [byte, byte]) }
+    #expect(scene.next() == scene.reconnection(member.id))
+    #expect(scene.next() == .init(id: member.id, flag: .data, data: [7, 7]))
+    scene.send(member.id, [9])
+    #expect(back.client.next() == [9])
+    #expect(scene.next() == nil)
+  }
+
+  @Test(arguments: [0, 1])
+  func whatTheOldSocketTookInPartComesWhole(shard: Int) throws {
+    let scene = try SessionScene()
+    scene.simulation.roughness = 0
+    let member = scene.join()
+    member.socket.room = 7
+    scene.send(member.id, [1, 2, 3, 4, 5, 6])
+    scene.send(member.id, [8])
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    var back = scene.comeBack(member.id, shard: shard)
+    #expect(back.client.next() == Self.ping)
+    #expect(back.client.next() == [1, 2, 3, 4, 5, 6])
+    #expect(back.client.next() == [8])
+    #expect(back.client.next() == nil)
+  }
+
+  @Test func aSessionThatStillLooksAttachedIsTakenOver() throws {
+    let scene = try SessionScene()
+    let member = scene.join()
+    scene.simulation.write(SimulatedClient.packet([1]), to: member.socket)
+    scene.simulation.settle()
+    var back = scene.comeBack(member.id, shard: 1, also: SimulatedClient.packet([2]))
+    #expect(back.client.next() == Self.ping)
+    #expect(member.socket.relayClosed)
+    scene.simulation.write(SimulatedClient.packet([3]), to: back.socket)
+    scene.simulation.settle()
+    #expect(scene.next() == .init(id: member.id, flag: .data, data: [1]))
+    #expect(scene.next() == scene.reconnection(member.id))
+    #expect(scene.next() == .init(id: member.id, flag: .data, data: [2]))
+    #expect(scene.next() == .init(id: member.id, flag: .data, data: [3]))
+    scene.send(member.id, [4])
+    #expect(back.client.next() == [4])
+  }
+
+  @Test func anUnknownIDIsClosedInOrderWithoutAChallenge() throws {
+    let scene = try SessionScene()
+    for id in [0, 1, .max, 0x1234_5678_9abc_def0] as [UInt64] {
+      let attempt = scene.attempt(id)
+      #expect(attempt.challenge == nil)
+      #expect(attempt.socket.relayFinished)
+      scene.simulation.finish(attempt.socket)
+      scene.simulation.settle()
+      #expect(attempt.socket.relayClosed && !attempt.socket.resetOnClose)
+    }
+  }
+
+  @Test func theChallengeSentBackUnreadIsRefused() throws {
+    let scene = try SessionScene()
+    let member = scene.join()
+    let attempt = scene.attempt(member.id)
+    let challenge = try #require(attempt.challenge)
+    scene.simulation.write(
+      FramedHandshakePacket.challengeResponse(challenge.span.bytes).bytes + FramedHandshakePacket.ping.bytes,
+      to: attempt.socket)
+    scene.simulation.settle()
+    #expect(attempt.socket.relayFinished)
+    #expect(attempt.client.next() == nil)
+    #expect(scene.simulation[.reconnectionsRefused] == 1)
+    // Nothing changed for the owner.
+    #expect(!member.socket.relayClosed && !member.socket.relayFinished)
+    #expect(scene.next() == nil)
+    #expect(scene.comeBack(member.id).socket.relayFinished == false)
+    #expect(scene.next() == scene.reconnection(member.id))
+  }
+
+  @Test func wrongResponsesChangeNothingForTheOwner() throws {
+    let scene = try SessionScene()
+    var member = scene.join()
+    let strangerKey = try SecretKey.generate().sessionKey(with: scene.simulation.identity.publicKey)
+    let wrongKey = SealedBox.seal(
+      SealedBox.Plain(repeating: 1).span.bytes, key: strangerKey, nonce: SealedBox.Nonce(repeating: 3))
+    let responses: [[UInt8]] = [
+      FramedHandshakePacket.challengeResponse(wrongKey.span.bytes).bytes,
+      FramedHandshakePacket.challengeResponse([UInt8](repeating: 0, count: 72).span.bytes).bytes,
+      [3, 0, 0, 0, 5, 1, 9], [1, 0, 0, 0, 5], FramedHandshakePacket.ping.bytes, [0, 0, 0, 0],
+      FramedHandshakePacket.clientID(member.id).bytes,
+    ]
+    for response in responses {
+      let attempt = scene.attempt(member.id)
+      #expect(attempt.challenge != nil)
+      scene.simulation.write(response + FramedHandshakePacket.ping.bytes, to: attempt.socket)
+      scene.simulation.settle()
+      #expect(attempt.socket.relayFinished, "\(response)")
+      #expect(attempt.client.next() == nil)
+    }
+    // A replayed response, of an earlier challenge.
+    let first = scene.attempt(member.id)
+    let replayed = scene.response(to: try #require(first.challenge))
+    let second = scene.attempt(member.id)
+    scene.simulation.write(replayed + FramedHandshakePacket.ping.bytes, to: second.socket)
+    scene.simulation.settle()
+    #expect(second.socket.relayFinished)
+    scene.send(member.id, [5])
+    #expect(member.client.next() == [5])
+    #expect(scene.next() == nil)
+  }
+
+  @Test func thePingOfOneAttemptClosesTheOthers() throws {
+    let scene = try SessionScene()
+    let member = scene.join()
+    let parked = scene.attempt(member.id)
+    let answered = scene.attempt(member.id, shard: 1)
+    scene.simulation.write(scene.response(to: try #require(answered.challenge)), to: answered.socket)
+    scene.simulation.settle()
+    // A good response alone changes nothing.
+    #expect(!member.socket.relayClosed && scene.next() == nil)
+    let back = scene.comeBack(member.id)
+    #expect(parked.socket.relayFinished && answered.socket.relayFinished)
+    scene.simulation.write(FramedHandshakePacket.ping.bytes, to: answered.socket)
+    scene.simulation.settle()
+    #expect(scene.next() == scene.reconnection(member.id))
+    #expect(scene.next() == nil)
+    #expect(!back.socket.relayFinished)
+  }
+
+  @Test func aParkedAttemptRunsOutAndTheSessionStays() throws {
+    let scene = try SessionScene()
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    let parked = scene.attempt(member.id)
+    scene.simulation.pass(6 * Limits.second)
+    #expect(parked.socket.relayFinished)
+    var back = scene.comeBack(member.id)
+    #expect(back.client.next() == Self.ping)
+  }
+
+  // MARK: Time
+
+  @Test func aStaleSessionEndsAtItsTimeWhateverIsAttempted() throws {
+    let scene = try SessionScene { $0.staleTimeout = .seconds(60) }
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle(for: 0)
+    scene.simulation.pass(59 * Limits.second)
+    #expect(scene.next() == nil)
+    let attempt = scene.attempt(member.id)
+    scene.simulation.pass(2 * Limits.second)
+    #expect(scene.next() == scene.failure(member.id, "stale timeout"))
+    // The attempts on it are closed, and it is never seen again.
+    #expect(attempt.socket.relayFinished)
+    #expect(scene.attempt(member.id).challenge == nil)
+    scene.send(member.id, [1])
+    #expect(scene.next() == scene.failure(member.id, "unknown client"))
+  }
+
+  @Test func withoutAStaleTimeoutASessionEndsWithItsSocket() throws {
+    let scene = try SessionScene { $0.staleTimeout = .zero }
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    #expect(scene.next() == scene.failure(member.id, "stale timeout"))
+  }
+
+  // MARK: Missed packets
+
+  @Test func missedPacketsAreBoundedInBytes() throws {
+    let scene = try SessionScene { $0.missedPacketsBuffer = 100 }
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    // Below the limit a packet of any size is taken; 24 packets without data make 96 bytes.
+    for _ in 0..<24 { scene.send(member.id, []) }
+    scene.send(member.id, Array(repeating: 1, count: 5000))
+    #expect(scene.next() == nil)
+    scene.send(member.id, [])
+    #expect(scene.next() == scene.failure(member.id, "buffer overflow"))
+  }
+
+  @Test func withoutAMissedPacketsBufferTheFirstPacketEndsTheSession() throws {
+    let scene = try SessionScene { $0.missedPacketsBuffer = 0 }
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    scene.send(member.id, [])
+    #expect(scene.next() == scene.failure(member.id, "buffer overflow"))
+  }
+
+  @Test(arguments: [0, 1])
+  func overTheTotalTheLargestStaleHolderEnds(shard: Int) throws {
+    let scene = try SessionScene { $0.missedPacketsTotal = 10_000 }
+    let small = scene.join(shard: 0)
+    let large = scene.join(shard: shard)
+    for member in [small, large] { scene.simulation.reset(member.socket) }
+    scene.simulation.settle()
+    scene.send(large.id, Array(repeating: 1, count: 7000))
+    scene.send(small.id, Array(repeating: 1, count: 3500))
+    #expect(scene.next() == scene.failure(large.id, "memory"))
+    #expect(scene.next() == nil)
+    var back = scene.comeBack(small.id)
+    #expect(back.client.next() == Self.ping)
+    #expect(back.client.next()?.count == 3500)
+  }
+
+  @Test func carriedOverPacketsDontCountTowardsTheAttachedLimit() throws {
+    let scene = try SessionScene {
+      $0.clientSendBuffer = 50
+      $0.missedPacketsBuffer = 1000
+    }
+    scene.simulation.roughness = 0
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    for _ in 0..<9 { scene.send(member.id, Array(repeating: 1, count: 96)) }
+    let attempt = scene.attempt(member.id)
+    attempt.socket.room = 5
+    var back = scene.finish(attempt)
+    for _ in 0..<10 { scene.send(member.id, [2]) }
+    #expect(scene.next() == scene.reconnection(member.id))
+    #expect(scene.next() == nil)
+    scene.simulation.allow(.max, back.socket)
+    scene.simulation.settle()
+    #expect(back.client.next() == Self.ping)
+    for _ in 0..<9 { #expect(back.client.next()?.count == 96) }
+    for _ in 0..<10 { #expect(back.client.next() == [2]) }
+  }
+
+  // MARK: FIN
+
+  @Test func afterAFINUnacknowledgedPacketsAreMissedPackets() throws {
+    let scene = try SessionScene()
+    scene.simulation.roughness = 0
+    var member = scene.join()
+    scene.simulation.finish(member.socket)
+    scene.simulation.settle()
+    member.socket.unacknowledged = .max
+    scene.send(member.id, [1, 1])
+    scene.send(member.id, [2, 2])
+    scene.send(member.id, [3, 3])
+    // A half-close: it still gets what is coming.
+    #expect(member.client.next() == [1, 1] && member.client.next() == [2, 2] && member.client.next() == [3, 3])
+    // Of 18 bytes its TCP has acknowledged the first packet and a part of the second.
+    member.socket.unacknowledged = 9
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    var back = scene.comeBack(member.id)
+    #expect(back.client.next() == Self.ping)
+    #expect(back.client.next() == [2, 2] && back.client.next() == [3, 3] && back.client.next() == nil)
+  }
+
+  @Test func aHalfClosedClientGoesStaleAfterItsTime() throws {
+    let scene = try SessionScene()
+    scene.simulation.roughness = 0
+    let member = scene.join()
+    scene.simulation.finish(member.socket)
+    scene.simulation.settle()
+    scene.send(member.id, [1])
+    member.socket.unacknowledged = 5
+    scene.simulation.pass(6 * Limits.second)
+    #expect(member.socket.relayClosed && member.socket.resetOnClose)
+    #expect(scene.next() == nil)
+    var back = scene.comeBack(member.id)
+    #expect(back.client.next() == Self.ping)
+    #expect(back.client.next() == [1])
+  }
+
+  @Test func aHalfClosedSessionIsTakenOver() throws {
+    let scene = try SessionScene()
+    scene.simulation.roughness = 0
+    let member = scene.join()
+    scene.simulation.finish(member.socket)
+    scene.simulation.settle()
+    scene.send(member.id, [1])
+    member.socket.unacknowledged = 5
+    var back = scene.comeBack(member.id)
+    #expect(member.socket.relayClosed && member.socket.resetOnClose)
+    #expect(back.client.next() == Self.ping && back.client.next() == [1] && back.client.next() == nil)
+  }
+
+  // MARK: Kick
+
+  @Test func aKickDeliversWhatWasSentBeforeItAndEndsTheSessionForGood() throws {
+    let scene = try SessionScene()
+    var member = scene.join()
+    scene.simulation.write(
+      SimulatedBackend.packet(member.id, .data, [1]) + SimulatedBackend.packet(member.id, .kick)
+        + SimulatedBackend.packet(member.id, .data, [2]), to: scene.backend.socket)
+    scene.simulation.settle()
+    #expect(member.client.next() == [1] && member.client.next() == nil)
+    #expect(member.socket.relayFinished)
+    scene.simulation.write(SimulatedClient.packet([9]), to: member.socket)
+    scene.simulation.settle()
+    #expect(scene.next() == scene.failure(member.id, "kicked"))
+    #expect(scene.next() == scene.failure(member.id, "unknown client"))
+    #expect(scene.next() == nil)
+    #expect(scene.attempt(member.id).challenge == nil)
+  }
+
+  @Test func aStaleSessionIsKicked() throws {
+    let scene = try SessionScene()
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    scene.send(member.id, [1])
+    scene.send(member.id, [], .kick)
+    #expect(scene.next() == scene.failure(member.id, "kicked"))
+    #expect(scene.attempt(member.id).challenge == nil)
+  }
+
+  // MARK: The stale table
+
+  @Test func aCrowdOfConnectAndCloseDoesNotEvictTheRealOwners() throws {
+    let scene = try SessionScene { $0.maxStaleClients = 10 }
+    let owners = (0..<8).map { scene.join(shard: $0 % 2, address: 0xffff_ffff_0a00_0001 + UInt64($0) << 8) }
+    for owner in owners {
+      scene.simulation.write(SimulatedClient.packet([1]), to: owner.socket)
+      scene.simulation.settle()
+      scene.simulation.reset(owner.socket)
+    }
+    for index in 0..<40 {
+      let stranger = scene.join(shard: index % 2, address: 0xffff_ffff_0b00_0001 + UInt64(index) << 8)
+      scene.simulation.reset(stranger.socket)
+      scene.simulation.settle()
+    }
+    var ended: [UInt64] = []
+    while let packet = scene.next() {
+      if packet.flag == .failure {
+        #expect(packet.data == Array("stale table full".utf8))
+        ended.append(packet.id)
+      }
+    }
+    #expect(ended.count == 38)
+    #expect(Set(ended).isDisjoint(with: owners.map(\.id)))
+  }
+
+  @Test func amongThoseHeardOfTheOldestOfTheFullestPrefixGoes() throws {
+    let scene = try SessionScene(shards: 1) { $0.maxStaleClients = 4 }
+    // One of a lone prefix goes stale first, four of one prefix after it.
+    let lone = scene.join(address: 0xffff_ffff_0a00_0001)
+    let crowd = (0..<4).map { scene.join(address: 0xffff_ffff_0b00_0001 + UInt64($0)) }
+    for member in [lone] + crowd {
+      scene.simulation.write(SimulatedClient.packet([1]), to: member.socket)
+      scene.simulation.settle()
+      scene.simulation.reset(member.socket)
+      scene.simulation.settle()
+      #expect(scene.next()?.flag == .data)
+    }
+    #expect(scene.next() == scene.failure(crowd[0].id, "stale table full"))
+    #expect(scene.next() == nil)
+  }
+
+  // MARK: The backend
+
+  @Test(arguments: 1...6 as ClosedRange<UInt64>)
+  func aNewConnectionBeginsWithTheSweep(seed: UInt64) throws {
+    let scene = try SessionScene(seed: seed)
+    let members = (0..<5).map { scene.join(shard: $0 % 2) }
+    scene.simulation.reset(members[0].socket)
+    scene.simulation.settle()
+    scene.send(members[1].id, [], .kick)
+    #expect(scene.next() == scene.failure(members[1].id, "kicked"))
+    scene.simulation.reset(scene.backend.socket)
+    scene.simulation.settle(for: 0)
+    // While there is no backend.
+    scene.simulation.write(SimulatedClient.packet([2]), to: members[2].socket)
+    scene.simulation.settle(for: 0)
+    scene.simulation.pass(3 * Limits.second)
+    scene.backend = SimulatedBackend(scene.simulation.backends.last!)
+    var announced: Set<UInt64> = []
+    for _ in 0..<4 {
+      let packet = scene.next()
+      #expect(packet?.flag == .reconnection)
+      announced.insert(packet?.id ?? 0)
+    }
+    #expect(announced == Set([members[0], members[2], members[3], members[4]].map(\.id)))
+    #expect(scene.next() == .init(id: members[2].id, flag: .data, data: [2]))
+    #expect(scene.next() == nil)
+  }
+
+  @Test func withAnnounceOffThereIsNoSweep() throws {
+    let scene = try SessionScene { $0.announce = false }
+    let member = scene.join()
+    scene.restartBackend()
+    scene.simulation.write(SimulatedClient.packet([2]), to: member.socket)
+    scene.simulation.settle()
+    #expect(scene.next() == .init(id: member.id, flag: .data, data: [2]))
+  }
+
+  @Test func thePacketThatWasHandedOverInPartIsSentWhole() throws {
+    let scene = try SessionScene()
+    scene.simulation.roughness = 0
+    let member = scene.join()
+    let data = (0..<100).map { UInt8($0) }
+    scene.simulation.write(SimulatedClient.packet([1]), to: member.socket)
+    scene.simulation.settle()
+    scene.backend.socket.room = 50
+    scene.simulation.write(SimulatedClient.packet(data) + SimulatedClient.packet([3]), to: member.socket)
+    scene.simulation.settle()
+    #expect(scene.next()?.data == [1] && scene.next() == nil)
+    scene.restartBackend()
+    #expect(scene.next() == scene.reconnection(member.id))
+    #expect(scene.next()?.data == data)
+    #expect(scene.next()?.data == [3])
+    #expect(scene.next() == nil)
+  }
+
+  @Test(arguments: [100, 100_000])
+  func aPacketWithinWhichTwoConnectionsDieIsGivenUp(size: Int) throws {
+    let scene = try SessionScene()
+    scene.simulation.roughness = 0
+    scene.simulation.roomOfNewBackends = 60
+    let offender = scene.join(shard: 0)
+    let neighbour = scene.join(shard: 0)
+    scene.backend.socket.room = 30
+    let poison = SimulatedClient.packet(Array(repeating: 5, count: size))
+    scene.simulation.write(poison + SimulatedClient.packet([6]), to: offender.socket)
+    scene.simulation.settle()
+    scene.simulation.write(SimulatedClient.packet([7]), to: neighbour.socket)
+    scene.simulation.settle()
+    scene.restartBackend()
+    scene.simulation.roomOfNewBackends = .max
+    scene.restartBackend()
+    var packets: [SimulatedBackend.Packet] = []
+    while let packet = scene.next() { if packet.flag != .reconnection { packets.append(packet) } }
+    #expect(
+      packets == [
+        .init(id: offender.id, flag: .data, data: [6]), .init(id: neighbour.id, flag: .data, data: [7]),
+        scene.failure(offender.id, "backend refused packet"),
+      ])
+    #expect(!neighbour.socket.relayFinished)
+  }
+
+  @Test func sessionsAreDroppedWithTheBackendAndNewcomersRefused() throws {
+    let scene = try SessionScene { $0.backendLoss = .drop }
+    let member = scene.join()
+    scene.simulation.backendListens = false
+    scene.simulation.reset(scene.backend.socket)
+    scene.simulation.settle()
+    #expect(member.socket.relayFinished)
+    let newcomer = scene.simulation.connect(shard: 1)
+    scene.simulation.settle()
+    #expect(newcomer.relayClosed)
+    scene.simulation.backendListens = true
+    scene.simulation.pass(5 * Limits.second)
+    scene.backend = SimulatedBackend(scene.simulation.backends.last!)
+    #expect(scene.next() == scene.failure(member.id, "backend lost"))
+    _ = scene.join()
+  }
+
+  @Test func heldSessionsAreDroppedAfterTheBackendLossTimeout() throws {
+    let scene = try SessionScene { $0.backendLossTimeout = .seconds(20) }
+    let member = scene.join()
+    scene.simulation.backendListens = false
+    scene.simulation.reset(scene.backend.socket)
+    scene.simulation.pass(19 * Limits.second)
+    #expect(!member.socket.relayFinished)
+    scene.simulation.pass(2 * Limits.second)
+    #expect(member.socket.relayFinished)
+  }
+
+  @Test func aBackendThatAcknowledgesNothingIsLost() throws {
+    let scene = try SessionScene { $0.backendTimeout = .seconds(30) }
+    _ = scene.join()
+    scene.backend.socket.silence = 29 * Limits.second
+    scene.simulation.pass(40 * Limits.second)
+    #expect(scene.simulation.backends.count == 1)
+    scene.backend.socket.silence = 30 * Limits.second
+    scene.simulation.pass(10 * Limits.second)
+    #expect(scene.simulation.backends.count == 2)
+  }
+
+  // MARK: The relay's end
+
+  @Test func stalePeopleAndAttemptsEndWithTheRelay() throws {
+    let scene = try SessionScene()
+    let stale = scene.join(shard: 0)
+    let attached = scene.join(shard: 1)
+    scene.simulation.reset(stale.socket)
+    scene.simulation.settle()
+    let attempt = scene.attempt(stale.id)
+    scene.simulation.drain()
+    scene.simulation.settle()
+    #expect(attempt.socket.relayFinished && attached.socket.relayFinished)
+    var ended: Set<UInt64> = []
+    while let packet = scene.next() {
+      #expect(packet == scene.failure(packet.id, "relay draining"))
+      ended.insert(packet.id)
+    }
+    #expect(ended == [stale.id, attached.id])
+    for socket in [attempt.socket, attached.socket, scene.backend.socket] { scene.simulation.finish(socket) }
+    scene.simulation.settle()
+    #expect(scene.simulation.isFinished)
+  }
+}
