@@ -131,10 +131,11 @@ final class ConnectionHandler: ChannelInboundHandler {
 
   /// Says something of the handshake.
   private func say(_ bytes: [UInt8]) {
-    channel.writeAndFlush(ByteBuffer(bytes: bytes)).assumeIsolated().whenFailure { error in
-      // NIO tells nobody else before it closes the channel.
-      self.failure = self.failure ?? error
-    }
+    // NIO tells nobody else of a write that fails, and it closes the channel within the call: who asks for the future
+    // after it hears of the end first.
+    let written = channel.eventLoop.makePromise(of: Void.self)
+    written.futureResult.assumeIsolated().whenFailure { self.failure = self.failure ?? $0 }
+    channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: written)
   }
 
   private func establish(_ identity: Identity) {

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import Testing
 import VoltlaneCrypto
@@ -64,6 +65,29 @@ import VoltlaneWire
     var lost = try await Lost()
     try await lost.relay.acceptReturning().reset()
     try await lost.goesOn(after: .refused)
+  }
+
+  /// A reset may first be seen by the write of the id, which NIO tells before the call for it has returned.
+  @Test func aResetThatTheIDRunsIntoIsARefusal() async throws {
+    let relayKey = try SecretKey.generate().publicKey
+    let key = try SecretKey.generate().sessionKey(with: relayKey)
+    let relay = try await TestChannel(
+      relayKey: relayKey,
+      handshake: Handshake(returning: Identity(clientID: 1, relayKey: relayKey), sessionKey: key))
+    try await relay.channel.testingEventLoop.executeInContext { [channel = relay.channel] in
+      try channel.pipeline.syncOperations.addHandler(FailingWrites(), position: .first)
+    }
+    try? await relay.send(relayKey.withCompressed { FramedHandshakePacket.publicKey($0) }.bytes)
+    await #expect(throws: ClientError.refused) { _ = try await relay.opened.get() }
+  }
+
+  private final class FailingWrites: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+      promise?.fail(IOError(errnoCode: EPIPE, reason: "write"))
+      context.close(promise: nil)
+    }
   }
 
   @Test func anEndWithinTheChallengeIsARefusal() async throws {
