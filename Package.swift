@@ -45,6 +45,14 @@ let package = Package(
       ],
       swiftSettings: safe),
 
+    // Examples, which the documentation explains. No products.
+    .executableTarget(
+      name: "ChatServer", dependencies: ["VoltlaneBackend"], path: "Sources/Examples/ChatServer", swiftSettings: safe),
+    .executableTarget(
+      name: "ChatClient",
+      dependencies: ["VoltlaneClient", .product(name: "NIOPosix", package: "swift-nio")],
+      path: "Sources/Examples/ChatClient", swiftSettings: safe),
+
     // What users build on.
     .target(
       name: "VoltlaneClient",
@@ -102,7 +110,7 @@ let package = Package(
       name: "LibraryTests",
       dependencies: [
         "VoltlaneClient", "VoltlaneBackend", "VoltlaneConnect", "VoltlaneEcho", "VoltlaneNIO", "VoltlaneWire",
-        "VoltlaneCrypto",
+        "VoltlaneCrypto", "ChatServer", "ChatClient", "Voltlane",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ]),

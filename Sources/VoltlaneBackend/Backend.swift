@@ -23,6 +23,11 @@ import VoltlaneWire
 /// a connection that says nothing (a port scanner, a health check) takes nothing over. It follows that a backend
 /// serves one relay.
 ///
+/// **When a connection is lost** the relay dials again, within seconds, and its clients stay. The backend goes on
+/// listening; ``events`` tell of the end and of the next connection, and then which sessions are alive: see
+/// <doc:Table-of-clients>. In between, sending throws ``BackendError/notConnected``. What either side had sent and the
+/// other had not yet read may be lost with the connection; the protocol has no acknowledgement.
+///
 /// **Bounds.** While events of 4 MiB wait to be taken, the connection is not read, and TCP slows the relay. While
 /// packets of 4 MiB wait to be sent, ``send(_:to:)`` waits. Neither waits for the other, and a relay never stops
 /// reading the firehose in order to write: so a consumer that answers each event before it takes the next cannot
@@ -80,7 +85,11 @@ public final class Backend: Sendable {
 
   /// Queues a packet for a client, and returns once it is queued; waits where too much is queued already.
   ///
-  /// The relay answers a packet for an id that is no session with a failure, `unknown client`.
+  /// The relay answers a packet for an id that is no session with a failure, `unknown client`. For a client that is away
+  /// it keeps packets, within its `missed-packets-buffer`.
+  ///
+  /// Throws ``BackendError/notConnected`` while no relay is connected: the packet was dropped, and may be sent again
+  /// after ``BackendEvent/connected(_:)``.
   public func send(_ data: ByteBuffer, to id: UInt64) async throws(BackendError) {
     guard data.readableBytes <= maxPacketSize else {
       throw .packetTooLarge(size: data.readableBytes, maximum: maxPacketSize)
@@ -93,7 +102,8 @@ public final class Backend: Sendable {
     try await send(ByteBuffer(bytes: bytes), to: id)
   }
 
-  /// Ends a client's session for good. What was sent to it before is still delivered.
+  /// Ends a client's session for good. What was sent to it before is still delivered; a client that is away loses it.
+  /// The end comes as an event, with the reason `kicked`, after packets that the relay had already taken from it.
   public func kick(_ id: UInt64) async throws(BackendError) {
     try await send(Tag(clientID: id, flag: .kick), ByteBuffer())
   }

@@ -27,8 +27,17 @@ public enum FirehoseEnding: Equatable, Sendable {
 /// What a relay tells its backend, in the order in which it said so.
 public enum BackendEvent: Equatable, Sendable {
   /// A connection is read from now on. On every connection but its first, a relay begins with
-  /// ``reconnection(clientID:)`` for each session that is alive, unless it was told not to.
+  /// ``reconnection(clientID:)`` for each session that is alive, unless it was told not to (`--announce off`); then
+  /// comes ``announced(_:)``.
   case connected(Firehose)
+  /// The connection's first packet that is no ``reconnection(clientID:)`` follows: every session that was alive when the
+  /// connection began has been named since ``connected(_:)``. Of a session that was not named, no more can be expected:
+  /// its ``failure(clientID:reason:)`` still comes, or was lost with the connection before. See
+  /// <doc:Table-of-clients>.
+  ///
+  /// It comes once a connection, on the first one too, and not before that first packet: an announcement of nobody
+  /// cannot be seen. Mind that a relay with `--announce off` names nobody.
+  case announced(Firehose)
   /// Nothing more comes from this connection. What the relay had sent and nobody had read is lost; the protocol has no
   /// acknowledgement.
   case disconnected(Firehose, FirehoseEnding)
@@ -38,7 +47,8 @@ public enum BackendEvent: Equatable, Sendable {
   /// The client's session is over; this is the last that is heard of it, save in an answer to a packet for it
   /// (`unknown client`).
   case failure(clientID: UInt64, reason: String)
-  /// The client came back after it had been away, or is announced on a new connection.
+  /// The client came back after it had been away, or is announced on a new connection. Both are the same to a backend:
+  /// the session goes on, and what was sent to the client may have been lost.
   case reconnection(clientID: UInt64)
   /// A tagged packet that was skipped: short, of an unknown flag or of the wrong direction.
   case refusedPacket(TaggedPacketError)

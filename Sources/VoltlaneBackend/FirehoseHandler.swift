@@ -22,6 +22,8 @@ final class FirehoseHandler: ChannelInboundHandler {
   private let intake: Intake
   private var splitter: PacketSplitter
   private var phase = Phase.waiting
+  /// Everything so far was a reconnection.
+  private var isAnnouncing = true
   /// The first cause of the end.
   private var ending: FirehoseEnding?
   private var isOpen = true
@@ -115,12 +117,23 @@ final class FirehoseHandler: ChannelInboundHandler {
   private func deliver() {
     var events: [BackendEvent] = []
     do {
-      while let packet = try splitter.next() { events.append(event(packet)) }
+      while let packet = try splitter.next() {
+        let event = event(packet)
+        endAnnouncement(before: event, &events)
+        events.append(event)
+      }
       intake.emit(events)
     } catch {
       intake.emit(events)
       close(.oversizedPacket(size: error.size, maximum: error.maximum))
     }
+  }
+
+  private func endAnnouncement(before event: BackendEvent, _ events: inout [BackendEvent]) {
+    guard isAnnouncing, case .current(let firehose) = phase else { return }
+    if case .reconnection = event { return }
+    isAnnouncing = false
+    events.append(.announced(firehose))
   }
 
   private func event(_ packet: ByteBuffer) -> BackendEvent {

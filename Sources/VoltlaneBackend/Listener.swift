@@ -30,6 +30,7 @@ final class Listener: Sendable {
           let id = ObjectIdentifier(channel)
           connections.value[id] = channel
           channel.closeFuture.whenComplete { _ in connections.value[id] = nil }
+          try BackendLimits.keepAlive.configure(channel)
           try configure(channel)
         }
       }

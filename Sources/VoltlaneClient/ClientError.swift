@@ -3,15 +3,15 @@ import VoltlaneNIO
 import VoltlaneWire
 
 /// What can go wrong for a client.
-public enum ClientError: Error, Equatable, Sendable {
+public indirect enum ClientError: Error, Equatable, Sendable {
   // Connecting.
 
   /// Nothing listens there, no way leads there, or the name does not resolve; the reason is the system's word for it.
   case unreachable(Endpoint, reason: String)
   /// The relay was not reached, or the handshake not done, within the connect timeout.
   case timeout(Duration)
-  /// The relay took the connection and ended it before it gave out a client id: a relay that is full, or does not like
-  /// this address. There is no error packet that would say so.
+  /// The relay took the connection and ended it before it gave out a client id, or before it was asked for an old one: a
+  /// relay that is full, or does not like this address. There is no error packet that would say so.
   case closedDuringHandshake
   /// A handshake packet that cannot be read: what answers there is hardly a relay.
   case malformedHandshake(HandshakePacketError)
@@ -21,16 +21,36 @@ public enum ClientError: Error, Equatable, Sendable {
   case invalidRelayKey(KeyError)
   /// No key could be made for this client: the system has no memory for it.
   case noKey(KeyError)
+  /// The relay's key is not the one of ``ClientOptions/relayKey``, of the saved session or of the earlier connections:
+  /// another relay answers there, or one that has lost its key. SEC1 compressed, 33 bytes each.
+  case wrongRelayKey(expected: [UInt8], received: [UInt8])
+
+  // Coming back.
+
+  /// The relay has no such session: it has ended, or ended with the relay.
+  case sessionOver
+  /// The relay did not let this client come back this time: it reset the connection, or closed it after its challenge
+  /// was answered. The session may live on.
+  case refused
+  /// The challenge cannot be opened with this session's key: who answers shows the relay's public key and does not hold
+  /// its secret key, or the session is another client's.
+  case invalidChallenge
+  /// ``ClientOptions/Reconnection/giveUpAfter`` has passed since the connection was lost; `last` is what the last attempt
+  /// came to. The session may live on, and can be resumed as long as it does.
+  case gaveUp(after: Duration, last: ClientError)
+  /// A saved session whose keys are no keys.
+  case invalidSession(KeyError)
 
   // Connected.
 
-  /// The connection ended otherwise than by the relay closing it between two packets. Packets may be missing.
+  /// The connection ended otherwise than by the relay closing it between two packets. Packets may be missing where the
+  /// client does not reconnect.
   case connectionLost(reason: String)
   /// The relay sent a packet of `size` bytes where `maximum` are allowed. The connection is closed.
   case oversizedPacket(size: Int, maximum: Int)
   /// A packet to send of `size` bytes where `maximum` are allowed. It was not sent, and the connection goes on.
   case packetTooLarge(size: Int, maximum: Int)
-  /// The connection is closed, or its sending side finished: the packet was not sent.
+  /// The client is closed, its session over, or its sending side finished: the packet was not sent.
   case closed
   /// The task was cancelled: the connection was not made, or the packet not sent.
   case cancelled
@@ -46,12 +66,19 @@ extension ClientError: CustomStringConvertible {
     case .unexpectedHandshakePacket(let name): "no relay answers there: a \(name) came out of turn in the handshake"
     case .invalidRelayKey(let error): "the relay's key is invalid: \(error)"
     case .noKey(let error): "cannot make a key: \(error)"
+    case .wrongRelayKey(let expected, let received):
+      "the relay's key is \(hexadecimal(received)), not \(hexadecimal(expected)) as expected"
+    case .sessionOver: "the relay says that the session is over"
+    case .refused: "the relay refused to take the client back"
+    case .invalidChallenge: "the relay's challenge is not for this session"
+    case .gaveUp(let time, let last): "gave up after \(time): \(last)"
+    case .invalidSession(let error): "the saved session is invalid: \(error)"
     case .connectionLost(let reason): "the connection to the relay was lost: \(reason)"
     case .oversizedPacket(let size, let maximum):
       "the relay sent a packet of \(size) bytes; at most \(maximum) are allowed"
     case .packetTooLarge(let size, let maximum):
       "a packet of \(size) bytes is too large; at most \(maximum) are allowed"
-    case .closed: "the connection is closed"
+    case .closed: "the client is closed"
     case .cancelled: "the task was cancelled"
     }
   }

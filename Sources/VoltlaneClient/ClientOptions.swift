@@ -2,30 +2,72 @@ import NIOCore
 import NIOPosix
 import VoltlaneWire
 
-/// How a client connects, and how much it holds.
+/// How a client connects, comes back, and how much it holds.
 public struct ClientOptions: Sendable {
-  /// The time for all of connecting: resolving the name, reaching the relay and the handshake.
+  /// The time for all of connecting: resolving the name, reaching the relay and the handshake. Each attempt to come back
+  /// has it anew.
   public var connectTimeout: Duration
   /// The largest packet either way, in bytes: the relay's `max-packet-size`.
   public var maxPacketSize: Int
   /// The connection is not read while packets of this many bytes wait to be taken; each counts its data and 64 bytes.
   public var receiveLimit: Int
-  /// ``Client/send(_:)`` waits while packets of this many bytes wait to be sent; each counts its data and 64 bytes.
+  /// ``Client/send(_:)`` waits while packets of this many bytes wait to be sent; each counts its data and 64 bytes. The
+  /// same limit holds while the connection is away.
   public var sendLimit: Int
+  /// The relay's public key, where it is known beforehand: a SEC1 point, 33 bytes, as ``Client/relayPublicKey`` gives it.
+  /// A relay with another key is refused with ``ClientError/wrongRelayKey(expected:received:)``. nil: the key of the
+  /// first connection is accepted, whatever it is, and pinned for the following ones.
+  public var relayKey: [UInt8]?
+  /// How the client comes back when its connection is lost; nil: it does not, and ``Client/packets`` end.
+  public var reconnection: Reconnection?
+  /// How long the relay may be silent until the kernel asks whether it is still there; it counts as lost after twice
+  /// that. Without it, a client that only receives would never notice that its network is gone. nil: off. While sent
+  /// data is unacknowledged it is the kernel's retransmissions that decide (about 15 minutes unless `tcp_retries2` says
+  /// otherwise).
+  public var keepAlive: Duration?
   /// The threads to run on; a client uses one of them.
   public var group: any EventLoopGroup
+
+  /// Attempts follow one another with delays between them, which double from the first to the last. Each delay is drawn
+  /// at random between nothing and its full length, so that the clients of a relay do not all come at once. Delays start
+  /// small again once a connection has lived 10 s.
+  public struct Reconnection: Equatable, Sendable {
+    /// The longest delay before the first attempt.
+    public var firstDelay: Duration
+    /// The longest delay before any attempt.
+    public var lastDelay: Duration
+    /// The time from the loss of the connection after which the client gives up; nil: never. A relay forgets a client
+    /// after its `stale-timeout`, which is 5 minutes unless it is told otherwise.
+    public var giveUpAfter: Duration?
+
+    public init(
+      firstDelay: Duration = .milliseconds(100), lastDelay: Duration = .seconds(10),
+      giveUpAfter: Duration? = .seconds(300)
+    ) {
+      precondition(firstDelay >= .zero && lastDelay >= firstDelay, "no delays")
+      self.firstDelay = firstDelay
+      self.lastDelay = lastDelay
+      self.giveUpAfter = giveUpAfter
+    }
+  }
 
   public init(
     connectTimeout: Duration = .seconds(10),
     maxPacketSize: Int = Wire.defaultMaxPacketSize,
     receiveLimit: Int = 1 << 20,
     sendLimit: Int = 1 << 20,
+    relayKey: [UInt8]? = nil,
+    reconnection: Reconnection? = Reconnection(),
+    keepAlive: Duration? = .seconds(30),
     group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup
   ) {
     self.connectTimeout = connectTimeout
     self.maxPacketSize = maxPacketSize
     self.receiveLimit = receiveLimit
     self.sendLimit = sendLimit
+    self.relayKey = relayKey
+    self.reconnection = reconnection
+    self.keepAlive = keepAlive
     self.group = group
   }
 }

@@ -3,35 +3,46 @@ import NIOPosix
 import VoltlaneCrypto
 import VoltlaneNIO
 
-/// One socket that has shaken hands. A ``Client`` stands for the session, which may outlive it.
+/// One socket that has shaken hands. A ``Client`` stands for the session, which outlives it.
 struct Connection: Sendable {
   let channel: any Channel
-  let inbox: Inbox<ByteBuffer, ClientError>
-  let outbox: Outbox
   let identity: Identity
+  /// nil for a unix socket without a name. Kept, as a closed socket has no address.
+  let remoteAddress: Endpoint?
+  /// When it has ended: why; nil where the relay closed it between two packets.
+  let ended: EventLoopFuture<ClientError?>
 
-  /// Connects to `endpoint` and shakes hands as a new client with `key`.
+  /// Waits for the end, and returns why.
+  func end() async -> ClientError? {
+    // The future never fails.
+    (try? await ended.get()) ?? nil
+  }
+
+  /// Connects to `endpoint` and shakes hands, all within `timeout`.
   static func open(
-    to endpoint: Endpoint, key: PublicKey, options: ClientOptions
+    to endpoint: Endpoint, on loop: any EventLoop, handshake: Handshake, queues: Queues, options: ClientOptions,
+    timeout: Duration
   ) async throws(ClientError) -> Connection {
-    let loop = options.group.next()
-    let deadline = NIODeadline.now() + TimeAmount(options.connectTimeout)
+    let deadline = NIODeadline.now() + TimeAmount(timeout)
     let opened = loop.makePromise(of: Connection.self)
+    let keepAlive = options.keepAlive.map(KeepAlive.init(after:))
     let connecting = ClientBootstrap(group: loop)
-      .connectTimeout(TimeAmount(options.connectTimeout))
       .channelOption(.autoRead, value: false)
       .channelOption(.maxMessagesPerRead, value: 1)
       .channelOption(.recvAllocator, value: NIOReads.allocator)
+      .connectTimeout(TimeAmount(timeout))
       .connect(to: endpoint)
     connecting.whenComplete { result in
       do {
         // Not in the channel's initialiser: that would run for each address that is tried, and only one must speak.
         let channel = try result.get()
+        try keepAlive?.configure(channel)
         let handler = ConnectionHandler(
-          channel: channel, key: key, options: options, deadline: deadline, opened: opened)
+          channel: channel, handshake: handshake, queues: queues, maxPacketSize: options.maxPacketSize,
+          timeout: ConnectionHandler.Timeout(duration: timeout, deadline: deadline), opened: opened)
         try channel.pipeline.syncOperations.addHandler(handler)
       } catch ChannelError.connectTimeout {
-        opened.fail(ClientError.timeout(options.connectTimeout))
+        opened.fail(ClientError.timeout(timeout))
       } catch {
         opened.fail(ClientError.unreachable(endpoint, reason: describe(error)))
       }

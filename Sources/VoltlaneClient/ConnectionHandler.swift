@@ -1,90 +1,105 @@
 import NIOCore
-import VoltlaneCrypto
 import VoltlaneNIO
 import VoltlaneWire
 
-/// The socket's side of a client: it shakes hands, then cuts the stream into packets for the inbox. It reads while the
-/// inbox has room.
+/// The socket's side of a client: it shakes hands, joins the session's queues, and cuts the stream into packets. It
+/// reads while the inbox has room.
 final class ConnectionHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
+  struct Timeout {
+    var duration: Duration
+    var deadline: NIODeadline
+  }
+
   private enum Phase {
     case handshake(Handshake)
     case established
-    case ended
+    /// The channel is being closed from this side; nothing more is read.
+    case closing(ClientError)
   }
 
   private let channel: any Channel
-  private let key: PublicKey
-  private let options: ClientOptions
-  private let deadline: NIODeadline
+  private let queues: Queues
+  private let maxPacketSize: Int
+  private let timeout: Timeout
   private let opened: EventLoopPromise<Connection>
-  private let inbox: Inbox<ByteBuffer, ClientError>
-  private let outbox: Outbox
+  /// Of an established connection.
+  private var ended: EventLoopPromise<ClientError?>?
 
-  private var phase = Phase.handshake(Handshake())
+  private var phase: Phase
+  private let opening: [UInt8]
   private var splitter = PacketSplitter(maximum: Wire.maxHandshakePacket)
-  private var timeout: Scheduled<Void>?
-  /// The client finished its sending side.
-  private var hasFinished = false
+  private var timer: Scheduled<Void>?
+  /// What the network did, where it was not an orderly close.
+  private var failure: (any Error)?
 
   init(
-    channel: any Channel, key: PublicKey, options: ClientOptions, deadline: NIODeadline,
+    channel: any Channel, handshake: Handshake, queues: Queues, maxPacketSize: Int, timeout: Timeout,
     opened: EventLoopPromise<Connection>
   ) {
     self.channel = channel
-    self.key = key
-    self.options = options
-    self.deadline = deadline
+    self.queues = queues
+    self.maxPacketSize = maxPacketSize
+    self.timeout = timeout
     self.opened = opened
-    inbox = Inbox(limit: options.receiveLimit) {
-      channel.eventLoop.execute { channel.read() }
-    }
-    outbox = Outbox(channel: channel, limit: options.sendLimit)
+    opening = handshake.opening
+    phase = .handshake(handshake)
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
-    guard context.channel.isActive else { return end(.closedDuringHandshake) }
-    timeout = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
-      self.end(.timeout(self.options.connectTimeout))
+    guard context.channel.isActive else { return close(.closedDuringHandshake) }
+    timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: timeout.deadline) {
+      self.close(.timeout(self.timeout.duration))
     }
-    context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: Handshake.opening(key))), promise: nil)
+    say(opening)
     context.read()
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    if case .closing = phase { return }
     splitter.append(unwrapInboundIn(data))
     var packets: [(element: ByteBuffer, cost: Int)] = []
     do {
       while let packet = try nextPacket() {
         packets.append((packet, packet.readableBytes + Limits.packetOverhead))
       }
-      inbox.append(packets)
+      queues.inbox.append(packets)
     } catch {
-      inbox.append(packets)
-      end(error)
+      queues.inbox.append(packets)
+      close(error)
     }
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
-    if inbox.hasRoom() { context.read() }
-  }
-
-  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if case ChannelEvent.outputClosed = event { hasFinished = true }
-    context.fireUserInboundEventTriggered(event)
+    switch phase {
+    // What waits to be taken is of an earlier connection.
+    case .handshake: context.read()
+    case .established: if queues.inbox.hasRoom() { context.read() }
+    case .closing: break
+    }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    end(lost(error))
+    failure = failure ?? error
+    channel.close(promise: nil)
   }
 
   func channelInactive(context: ChannelHandlerContext) {
+    timer?.cancel()
+    let cause: ClientError?
     switch phase {
-    case .handshake: end(.closedDuringHandshake)
-    case .established: end(outbox.failure.map(lost) ?? unfinishedPacket)
-    case .ended: break
+    case .handshake(let handshake):
+      cause = handshake.ending(isOrderly: failure == nil && splitter.unreadCount == 0)
+    case .established: cause = loss
+    case .closing(let error): cause = error
+    }
+    if let ended {
+      queues.outbox.detach()
+      ended.succeed(cause)
+    } else {
+      opened.fail(cause ?? .closedDuringHandshake)
     }
   }
 
@@ -94,10 +109,12 @@ final class ConnectionHandler: ChannelInboundHandler {
   private func nextPacket() throws(ClientError) -> ByteBuffer? {
     while case .handshake(var handshake) = phase {
       guard let packet = try nextFrame() else { return nil }
-      if let identity = try handshake.receive(packet.readableBytesSpan) {
-        establish(identity)
-      } else {
-        phase = .handshake(handshake)
+      let step = try handshake.receive(packet.readableBytesSpan)
+      phase = .handshake(handshake)
+      switch step {
+      case .more: break
+      case .send(let bytes): say(bytes)
+      case .done(let identity): establish(identity)
       }
     }
     return try nextFrame()
@@ -112,33 +129,42 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
   }
 
+  /// Says something of the handshake.
+  private func say(_ bytes: [UInt8]) {
+    // NIO tells nobody else of a write that fails, and it closes the channel within the call: who asks for the future
+    // after it hears of the end first.
+    let written = channel.eventLoop.makePromise(of: Void.self)
+    written.futureResult.assumeIsolated().whenFailure { self.failure = self.failure ?? $0 }
+    channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: written)
+  }
+
   private func establish(_ identity: Identity) {
-    timeout?.cancel()
+    timer?.cancel()
     phase = .established
-    splitter.maximum = options.maxPacketSize
-    opened.succeed(Connection(channel: channel, inbox: inbox, outbox: outbox, identity: identity))
+    splitter.maximum = maxPacketSize
+    let ended = channel.eventLoop.makePromise(of: ClientError?.self)
+    self.ended = ended
+    queues.outbox.attach(channel)
+    opened.succeed(
+      Connection(
+        channel: channel, identity: identity, remoteAddress: Endpoint(channel.remoteAddress),
+        ended: ended.futureResult))
   }
 
-  /// What a lost connection means. After the client has finished, the relay resets the socket once it has waited its
-  /// time for more to deliver: that is the ordinary end, unless it comes within a packet.
-  private func lost(_ error: any Error) -> ClientError? {
-    switch phase {
-    case .handshake: .closedDuringHandshake
-    case .established, .ended: hasFinished ? unfinishedPacket : .connectionLost(reason: describe(error))
-    }
+  /// What the end of an established connection means; nil where nothing was lost.
+  private var loss: ClientError? {
+    if splitter.unreadCount > 0 { return .connectionLost(reason: "it ended within a packet") }
+    // After the client has finished, the relay resets the socket once it has waited its time for more to deliver: that
+    // is the ordinary end.
+    guard let failure = failure ?? queues.outbox.failure, !queues.outbox.hasFinished else { return nil }
+    return .connectionLost(reason: describe(failure))
   }
 
-  private var unfinishedPacket: ClientError? {
-    splitter.unreadCount > 0 ? .connectionLost(reason: "it ended within a packet") : nil
-  }
-
-  /// Ends the connection; only the first cause is told.
-  private func end(_ error: ClientError?) {
-    if case .handshake = phase { opened.fail(error ?? .closedDuringHandshake) }
-    phase = .ended
-    timeout?.cancel()
-    inbox.finish(error)
-    outbox.close()
+  /// Closes the connection from this side.
+  private func close(_ error: ClientError) {
+    phase = .closing(error)
+    timer?.cancel()
+    if ended == nil { opened.fail(error) }
     channel.close(promise: nil)
   }
 }

@@ -39,9 +39,12 @@ final class Conversation: Sendable {
       if ending.halfCloses { try await self.client.finish() }
       guard let quiet = ending.quiet else { return false }
       try await self.waitForQuiet(quiet)
-      try await self.client.finish()
+      // While the connection is away, only what has yet to be sent is worth waiting for.
+      if self.isConnected || self.client.unsentByteCount > 0 { try await self.client.finish() }
       return true
     }
+    let telling = Task { await self.tellStates() }
+    defer { telling.cancel() }
     for await result in results {
       await client.close()
       return try result.get()
@@ -63,6 +66,29 @@ final class Conversation: Sendable {
         over.yield(.failure(error))
       } catch {
         over.yield(.failure(error))
+      }
+    }
+  }
+
+  private var isConnected: Bool {
+    if case .reconnecting = client.state { false } else { true }
+  }
+
+  /// Says when the connection is lost and when it is back. Attempts in between are told where they come to something
+  /// else than the one before.
+  private func tellStates() async {
+    var told: ClientError?
+    for await state in client.states {
+      switch state {
+      case .reconnecting(let attempt, let cause):
+        guard attempt == 1 || cause != told else { continue }
+        told = cause
+        StandardStreams.tell("voltlane-connect: \(cause); reconnecting")
+      case .reconnected:
+        lastPacket.withLock { $0 = .now }
+        StandardStreams.tell("voltlane-connect: reconnected")
+      case .connected, .over:
+        break
       }
     }
   }

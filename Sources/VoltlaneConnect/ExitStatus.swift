@@ -5,6 +5,7 @@ func exitStatus(of error: any Error) -> Int32 {
   switch error {
   case let error as ClientError: exitStatus(of: error)
   case is LineTooLong: 65
+  case is SessionFileError: 66
   default: 74
   }
 }
@@ -12,7 +13,15 @@ func exitStatus(of error: any Error) -> Int32 {
 private func exitStatus(of error: ClientError) -> Int32 {
   switch error {
   case .malformedHandshake, .unexpectedHandshakePacket, .invalidRelayKey, .oversizedPacket, .packetTooLarge: 65
-  case .unreachable, .timeout, .closedDuringHandshake: 69
-  case .connectionLost, .closed, .cancelled, .noKey: 74
+  case .invalidSession: 66
+  case .unreachable, .timeout, .closedDuringHandshake, .refused: 69
+  case .connectionLost, .closed, .cancelled, .noKey, .sessionOver: 74
+  case .wrongRelayKey, .invalidChallenge: 77
+  case .gaveUp(_, let last):
+    switch last {
+    // What was tried last says why it could not come back; the loss itself is no reason for that.
+    case .connectionLost: 69
+    default: exitStatus(of: last)
+    }
   }
 }

@@ -56,6 +56,12 @@ public final class SecretKey: Sendable {
     self.publicKey = publicKey
   }
 
+  /// A copy of the 32 bytes, big-endian, to be saved where nobody else reads it. The copy is the caller's to guard: it
+  /// is not locked against swapping and not wiped.
+  public func copyBytes() -> [UInt8] {
+    memory.withSpan { bytes in bytes.indices.map { bytes[$0] } }
+  }
+
   /// Writes the text form to `text`, from `offset` on: ``hexadecimalCount`` lowercase digits. They are as secret as the
   /// key: ``SecretBytes`` keeps them so.
   public func writeHexadecimal(into text: inout MutableSpan<UInt8>, at offset: Int) {

@@ -1,35 +1,50 @@
 import NIOCore
 
+/// Framed packets that are written together: several small ones in one buffer, or one large one behind its header.
+struct Frames {
+  /// Ours to append to until it is written.
+  var buffer = ByteBuffer()
+  /// The data of a large packet, as its sender gave it; then `buffer` is its header and nothing else.
+  var data: ByteBuffer?
+  /// The sum of the costs of the packets, in bytes.
+  var cost = 0
+  var packetCount = 0
+}
+
 /// Framed packets that wait to be written. Small ones share a buffer; large ones stay where they are.
 struct FrameQueue {
   /// Up to this many bytes, copying costs less than one more buffer for the kernel to gather: measured for the relay,
   /// where copying 64 B wins 4 to 10 times, and no longer clearly from 4 KiB on.
   private static let copiedSize = 4 << 10
+  /// A shared buffer takes no more packets from this many bytes on: where a connection dies while it is written, nobody
+  /// knows which of its packets had gone.
+  private static let sharedSize = 64 << 10
 
-  private(set) var buffers: [ByteBuffer] = []
-  /// The sum of the costs of the packets in `buffers`, in bytes.
-  private(set) var cost = 0
-  /// The last buffer is ours to append to, not a sender's.
-  private var lastIsOurs = false
+  private var frames: [Frames] = []
 
-  var isEmpty: Bool { buffers.isEmpty }
+  var isEmpty: Bool { frames.isEmpty }
 
   mutating func append(header: (inout ByteBuffer) -> Void, data: ByteBuffer, cost: Int) {
-    self.cost += cost
-    if !lastIsOurs { buffers.append(ByteBuffer()) }
-    lastIsOurs = true
-    let last = buffers.count - 1
-    header(&buffers[last])
-    if data.readableBytes <= Self.copiedSize {
-      buffers[last].writeImmutableBuffer(data)
-    } else {
-      buffers.append(data)
-      lastIsOurs = false
-    }
+    let isLarge = data.readableBytes > Self.copiedSize
+    if isLarge || !isLastOpen { frames.append(Frames()) }
+    let last = frames.count - 1
+    header(&frames[last].buffer)
+    if isLarge { frames[last].data = data } else { frames[last].buffer.writeImmutableBuffer(data) }
+    frames[last].cost += cost
+    frames[last].packetCount += 1
   }
 
-  mutating func takeAll() -> FrameQueue {
-    defer { self = FrameQueue() }
-    return self
+  mutating func prepend(_ older: CircularBuffer<Frames>) {
+    frames.insert(contentsOf: older, at: 0)
+  }
+
+  mutating func takeAll() -> [Frames] {
+    defer { frames = [] }
+    return frames
+  }
+
+  private var isLastOpen: Bool {
+    guard let last = frames.last else { return false }
+    return last.data == nil && last.buffer.readableBytes < Self.sharedSize
   }
 }

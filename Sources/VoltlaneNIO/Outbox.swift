@@ -9,10 +9,11 @@ package enum OutboxRefusal: Error, Sendable {
   case cancelled
 }
 
-/// What tasks send on one channel, bounded in bytes.
+/// What tasks send on a channel, bounded in bytes. It may outlive its channel and go on with the next one.
 ///
 /// A sender waits while `limit` bytes or more are queued or with the channel; then its packet is taken, whatever its
-/// size. So at most `limit` and one packet is held for all senders together, and any legal packet fits.
+/// size. So at most `limit` and one packet is held for all senders together, and any legal packet fits. While there is
+/// no channel the same holds, and nothing leaves.
 ///
 /// What is queued while a write is under way leaves in one write: senders that are quicker than the socket share its
 /// system calls.
@@ -20,14 +21,24 @@ package final class Outbox: Sendable {
   private typealias Sender = CheckedContinuation<OutboxRefusal?, Never>
 
   private struct State {
+    var channel: (any Channel)?
     var queue = FrameQueue()
-    /// The cost of what is queued, with the channel, or promised to a sender that waited.
+    /// With the channel, and not known to be with the kernel.
+    var inFlight = CircularBuffer<Frames>()
+    /// The cost of what is queued, in flight, or promised to a sender that waited.
     var bytes = 0
     /// A write was asked of the event loop, or is with the channel.
     var isWriting = false
+    /// Nothing more is taken.
+    var isRefusing = false
+    /// After what is queued, the sending side is to be shut down.
+    var isFinishing = false
+    /// The kernel has it all, and the sending side is shut down.
+    var hasFinished = false
     var isClosed = false
     var failure: IOError?
     var senders = Waiters<OutboxRefusal?>()
+    var finishers = Waiters<OutboxRefusal?>()
 
     /// The senders for whom there is room now.
     mutating func admit(below limit: Int) -> [Sender] {
@@ -38,74 +49,112 @@ package final class Outbox: Sendable {
       }
       return admitted
     }
+
+    /// The channel on which a write has to be asked for; nil where one is under way, or nothing can be written.
+    mutating func startWriting() -> (any Channel)? {
+      guard !isWriting, !isClosed, let channel else { return nil }
+      isWriting = true
+      return channel
+    }
   }
 
   private let state = Mutex(State())
-  private let channel: any Channel
   private let limit: Int
 
-  package init(channel: any Channel, limit: Int) {
-    self.channel = channel
+  package init(channel: (any Channel)? = nil, limit: Int) {
     self.limit = limit
+    if let channel { attach(channel) }
   }
 
   /// What is queued, with the channel or promised costs together.
   package var bytes: Int { state.withLock { $0.bytes } }
 
-  /// Why the first write failed, where one did: NIO tells nobody else before it closes the channel.
+  /// Why the first write on this channel failed, where one did: NIO tells nobody else before it closes the channel.
   package var failure: IOError? { state.withLock { $0.failure } }
+
+  /// What leaves, leaves here.
+  package var channel: (any Channel)? { state.withLock { $0.channel } }
+
+  /// ``finish()`` has done all of its work.
+  package var hasFinished: Bool { state.withLock { $0.hasFinished } }
+
+  /// Sends on `channel` from now on, and what is queued first.
+  package func attach(_ channel: any Channel) {
+    let writes = state.withLock { state -> Bool in
+      guard !state.isClosed else { return false }
+      state.channel = channel
+      state.failure = nil
+      return (!state.queue.isEmpty || state.isFinishing) && state.startWriting() != nil
+    }
+    if writes { ask(channel) }
+  }
+
+  /// The channel has become inactive, which is said on its event loop. What was not begun waits for the next channel.
+  ///
+  /// Of what was with the channel, packets that share a buffer are dropped where that buffer was the one under way:
+  /// some of them may have gone, and none must go twice. A packet with a buffer of its own did not go whole, or the
+  /// channel would have said so: it is sent again, whole.
+  package func detach() {
+    let admitted = state.withLock { state -> [Sender] in
+      state.channel = nil
+      state.isWriting = false
+      if let first = state.inFlight.first, first.packetCount > 1 {
+        state.bytes -= first.cost
+        state.inFlight.removeFirst()
+      }
+      state.queue.prepend(state.inFlight)
+      state.inFlight.removeAll()
+      return state.admit(below: limit)
+    }
+    for sender in admitted { sender.resume(returning: nil) }
+  }
 
   /// Queues one packet: `header` writes what goes before `data`. Returns once it is queued, not once it is sent.
   package func send(header: (inout ByteBuffer) -> Void, data: ByteBuffer) async throws(OutboxRefusal) {
     let cost = data.readableBytes + Limits.packetOverhead
     if let refusal = await reserve(cost) { throw refusal }
-    let (isQueued, starts) = state.withLock { state -> (Bool, Bool) in
-      guard !state.isClosed else { return (false, false) }
+    let (isQueued, channel) = state.withLock { state -> (Bool, (any Channel)?) in
+      guard !state.isRefusing else { return (false, nil) }
       state.queue.append(header: header, data: data, cost: cost)
-      defer { state.isWriting = true }
-      return (true, !state.isWriting)
+      return (true, state.startWriting())
     }
     guard isQueued else { throw .closed }
-    if starts { channel.eventLoop.execute { self.write() } }
+    if let channel { ask(channel) }
   }
 
-  /// Takes nothing more, writes what is queued and shuts the sending side down. Returns when the kernel has it all.
+  /// Takes nothing more, writes what is queued and shuts the sending side down. Returns when the kernel has it all;
+  /// where the channel ends before, on the next one.
   package func finish() async throws(OutboxRefusal) {
-    refuse()
-    let channel = channel
-    let finished = channel.eventLoop.flatSubmit {
-      let frames = self.state.withLock { $0.queue.takeAll() }
-      for buffer in frames.buffers { channel.write(buffer, promise: nil) }
-      channel.flush()
-      return channel.close(mode: .output)
+    let (senders, channel) = state.withLock { state in
+      state.isRefusing = true
+      state.isFinishing = true
+      return (state.senders.removeAll(), state.startWriting())
     }
-    do {
-      try await finished.get()
-    } catch ChannelError.outputClosed {
-      // Finished before: there is nothing left to do.
-    } catch {
-      throw .closed
-    }
+    for sender in senders { sender.resume(returning: .closed) }
+    if let channel { ask(channel) }
+    if let refusal = await waitUntilFinished() { throw refusal }
   }
 
   /// Takes nothing more, and drops what is queued.
   package func close() {
-    refuse()
-    _ = state.withLock { $0.queue.takeAll() }
+    let waiting = state.withLock { state in
+      state.isRefusing = true
+      state.isClosed = true
+      state.channel = nil
+      state.bytes = 0
+      _ = state.queue.takeAll()
+      state.inFlight.removeAll()
+      return state.senders.removeAll() + state.finishers.removeAll()
+    }
+    for task in waiting { task.resume(returning: .closed) }
   }
 
-  private func refuse() {
-    let senders = state.withLock { state in
-      state.isClosed = true
-      return state.senders.removeAll()
-    }
-    for sender in senders { sender.resume(returning: .closed) }
-  }
+  // MARK: - Waiting
 
   /// Waits for room for `cost` bytes; nil once they are promised to the caller.
   private func reserve(_ cost: Int) async -> OutboxRefusal? {
     let isPromised = state.withLock { state in
-      guard !state.isClosed, state.senders.isEmpty, state.bytes < limit else { return false }
+      guard !state.isRefusing, state.senders.isEmpty, state.bytes < limit else { return false }
       state.bytes += cost
       return true
     }
@@ -120,7 +169,7 @@ package final class Outbox: Sendable {
 
   private func wait(_ id: WaiterID, cost: Int, _ continuation: Sender) {
     let (refusal, admitted) = state.withLock { state -> (OutboxRefusal?, [Sender]) in
-      if state.isClosed { return (.closed, []) }
+      if state.isRefusing { return (.closed, []) }
       if !state.senders.append(id, cost: cost, continuation) { return (.cancelled, []) }
       // Room may have been made since the caller looked.
       return (nil, state.admit(below: limit))
@@ -129,33 +178,87 @@ package final class Outbox: Sendable {
     for sender in admitted { sender.resume(returning: nil) }
   }
 
-  /// On the event loop: hands the channel all that is queued.
-  private func write() {
-    let frames = state.withLock { $0.queue.takeAll() }
-    guard let last = frames.buffers.last else {
-      wrote(cost: 0)
-      return
-    }
-    for buffer in frames.buffers.dropLast() { channel.write(buffer, promise: nil) }
-    channel.writeAndFlush(last).whenComplete { result in
-      if case .failure(let error as IOError) = result { self.failed(error) }
-      self.wrote(cost: frames.cost)
+  private func waitUntilFinished() async -> OutboxRefusal? {
+    let id = WaiterID()
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation { (continuation: Sender) in
+        let outcome = state.withLock { state -> OutboxRefusal?? in
+          if state.hasFinished { return .some(nil) }
+          if state.isClosed { return .closed }
+          return state.finishers.append(id, continuation) ? nil : .cancelled
+        }
+        if let outcome { continuation.resume(returning: outcome) }
+      }
+    } onCancel: {
+      state.withLock { $0.finishers.cancel(id) }?.resume(returning: .cancelled)
     }
   }
 
-  private func failed(_ error: IOError) {
-    state.withLock { $0.failure = $0.failure ?? error }
+  // MARK: - On the event loop
+
+  /// Never called directly: writes that complete at once would nest without end.
+  private func ask(_ channel: any Channel) {
+    channel.eventLoop.execute { self.write(on: channel) }
   }
 
-  /// On the event loop: the channel is done with `cost` bytes; written or lost, they take no memory any more.
-  private func wrote(cost: Int) {
+  /// Hands the channel all that is queued.
+  private func write(on channel: any Channel) {
+    let (frames, finishes) = state.withLock { state -> ([Frames], Bool) in
+      // What is not handed to a channel that has ended is not in doubt.
+      guard state.channel === channel, channel.isActive else { return ([], false) }
+      let frames = state.queue.takeAll()
+      state.inFlight.append(contentsOf: frames)
+      state.isWriting = !frames.isEmpty || state.isFinishing
+      return (frames, frames.isEmpty && state.isFinishing)
+    }
+    for frame in frames {
+      if let data = frame.data {
+        channel.write(frame.buffer, promise: nil)
+        write(data, on: channel)
+      } else {
+        write(frame.buffer, on: channel)
+      }
+    }
+    if !frames.isEmpty { channel.flush() }
+    if finishes { shutDown(channel) }
+  }
+
+  /// Writes the last buffer of a frame.
+  private func write(_ buffer: ByteBuffer, on channel: any Channel) {
+    channel.write(buffer).whenComplete { result in
+      switch result {
+      case .success: self.wrote(on: channel)
+      // It stays in flight: the channel ends now.
+      case .failure(let error): if let error = error as? IOError { self.failed(error, on: channel) }
+      }
+    }
+  }
+
+  private func failed(_ error: IOError, on channel: any Channel) {
+    state.withLock { if $0.channel === channel { $0.failure = $0.failure ?? error } }
+  }
+
+  /// The kernel has the first frame that was in flight.
+  private func wrote(on channel: any Channel) {
     let (admitted, continues) = state.withLock { state -> ([Sender], Bool) in
-      state.bytes -= cost
-      state.isWriting = !state.queue.isEmpty
-      return (state.admit(below: limit), state.isWriting)
+      guard state.channel === channel, let frame = state.inFlight.popFirst() else { return ([], false) }
+      state.bytes -= frame.cost
+      let continues = state.inFlight.isEmpty && (!state.queue.isEmpty || state.isFinishing)
+      state.isWriting = continues || !state.inFlight.isEmpty
+      return (state.admit(below: limit), continues)
     }
     for sender in admitted { sender.resume(returning: nil) }
-    // Not called directly: writes that complete at once would nest without end.
-    if continues { channel.eventLoop.execute { self.write() } }
+    if continues { ask(channel) }
+  }
+
+  private func shutDown(_ channel: any Channel) {
+    channel.close(mode: .output).whenSuccess {
+      let finishers = self.state.withLock { state -> [Sender] in
+        guard state.channel === channel else { return [] }
+        state.hasFinished = true
+        return state.finishers.removeAll()
+      }
+      for finisher in finishers { finisher.resume(returning: nil) }
+    }
   }
 }

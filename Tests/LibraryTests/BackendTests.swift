@@ -137,24 +137,39 @@ import VoltlaneWire
 /// A backend, its relay, and its events after the relay has connected.
 func start(
   maxPacketSize: Int = Wire.defaultMaxPacketSize, finishing: TimeAmount = BackendLimits.finishing
-) async throws -> (backend: Backend, relay: BytePeer, events: BackendEvents.Iterator) {
+) async throws -> (backend: Backend, relay: BytePeer, events: Events) {
   let backend = try await Backend.listen(
     on: .tcp(host: "127.0.0.1", port: 0), maxPacketSize: maxPacketSize, group: MultiThreadedEventLoopGroup.singleton,
     finishing: finishing)
   let relay = try await BytePeer.connect(to: backend.address)
-  var iterator = backend.events.makeAsyncIterator()
+  var iterator = Events(backend)
   #expect(await connected(&iterator) == 1)
   return (backend, relay, iterator)
 }
 
 /// The number of the connection where the next event is one.
-func connected(_ iterator: inout BackendEvents.Iterator) async -> Int? {
+func connected(_ iterator: inout Events) async -> Int? {
   guard case .connected(let firehose) = await iterator.next() else { return nil }
   return firehose.number
 }
 
 /// How the connection ended where the next event says so.
-func ending(_ iterator: inout BackendEvents.Iterator) async -> FirehoseEnding? {
+func ending(_ iterator: inout Events) async -> FirehoseEnding? {
   guard case .disconnected(_, let ending) = await iterator.next() else { return nil }
   return ending
+}
+
+/// The events of a backend, without those that end the announcements.
+struct Events {
+  private var iterator: BackendEvents.Iterator
+
+  init(_ backend: Backend) {
+    iterator = backend.events.makeAsyncIterator()
+  }
+
+  mutating func next() async -> BackendEvent? {
+    let event = await iterator.next()
+    if case .announced = event { return await iterator.next() }
+    return event
+  }
 }

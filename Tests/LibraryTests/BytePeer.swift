@@ -8,12 +8,14 @@ final class BytePeer: Sendable {
   let channel: any Channel
   private let inbox: Inbox<ByteBuffer, Never>
   private let unread = Mutex(ByteBuffer())
+  private let reader: Reader
 
   fileprivate init(_ channel: any Channel) throws {
     self.channel = channel
     let inbox = Inbox<ByteBuffer, Never>(limit: 1) { channel.eventLoop.execute { channel.read() } }
     self.inbox = inbox
-    try channel.pipeline.syncOperations.addHandler(Reader(inbox))
+    reader = Reader(inbox)
+    try channel.pipeline.syncOperations.addHandler(reader)
   }
 
   static func connect(to endpoint: Endpoint) async throws -> BytePeer {
@@ -52,6 +54,16 @@ final class BytePeer: Sendable {
     }
   }
 
+  /// The other side has shut its sending side down, as opposed to a reset.
+  var isFinished: Bool { reader.isFinished.load(ordering: .relaxed) }
+
+  /// What has come, or comes next; nil at the end of the stream.
+  func readSome() async -> [UInt8]? {
+    let first = await read(1)
+    guard !first.isEmpty else { return nil }
+    return first + unread.withLock { $0.readBytes(length: $0.readableBytes) ?? [] }
+  }
+
   /// Everything up to the end of the stream.
   func readToEnd() async -> [UInt8] {
     await read(.max)
@@ -81,9 +93,10 @@ final class BytePeer: Sendable {
     await close()
   }
 
-  private final class Reader: ChannelInboundHandler {
+  private final class Reader: ChannelInboundHandler, Sendable {
     typealias InboundIn = ByteBuffer
     let inbox: Inbox<ByteBuffer, Never>
+    let isFinished = Atomic(false)
 
     init(_ inbox: Inbox<ByteBuffer, Never>) {
       self.inbox = inbox
@@ -101,7 +114,9 @@ final class BytePeer: Sendable {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-      if case ChannelEvent.inputClosed = event { inbox.finish() }
+      guard case ChannelEvent.inputClosed = event else { return }
+      isFinished.store(true, ordering: .relaxed)
+      inbox.finish()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

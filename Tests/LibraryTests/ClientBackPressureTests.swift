@@ -10,7 +10,7 @@ import VoltlaneWire
 
 @Suite(.timeLimit(.minutes(1))) struct ClientBackPressureTests {
   @Test func aSlowConsumerHoldsTheRelayUp() async throws {
-    let options = ClientOptions(connectTimeout: .seconds(60), receiveLimit: 100_000)
+    let options = ClientOptions(connectTimeout: .seconds(60), receiveLimit: 100_000, reconnection: nil)
     let (client, peer) = try await FakeRelay.start().connect(options)
     let packets = (0..<2000).map { pattern($0 * 17) }
     async let sending: Void = {
@@ -28,11 +28,12 @@ import VoltlaneWire
 
   /// No sockets: each read that the handler asks for is counted.
   @Test func readingStopsAtTheLimitAndGoesOn() async throws {
-    let relay = try await TestRelay(receiveLimit: 1000)
+    let relay = try await TestChannel(receiveLimit: 1000)
     #expect(relay.reads.count == 1)
     try await relay.send(relay.greeting)
     #expect(relay.reads.count == 2)
-    let inbox = try await relay.opened.get().inbox
+    let inbox = relay.inbox
+    _ = try await relay.opened.get()
 
     // Packets of no bytes count as well: 15 of them are 960, one more is over the limit.
     try await relay.send([UInt8](repeating: 0, count: 15 * 4))
@@ -54,47 +55,19 @@ import VoltlaneWire
     let behind = framed([1, 2, 3]) + framed([]) + framed(pattern(300))
     var cut = 0
     while true {
-      let relay = try await TestRelay(receiveLimit: 100_000)
+      let relay = try await TestChannel(receiveLimit: 100_000)
       let stream = relay.greeting + behind
       guard cut <= stream.count else { break }
       try await relay.send(Array(stream[..<cut]))
       try await relay.send(Array(stream[cut...]))
-      let inbox = try await relay.opened.get().inbox
+      _ = try await relay.opened.get()
       _ = try await relay.channel.finish()
+      relay.inbox.finish()
       var packets: [[UInt8]] = []
-      while let packet = try await inbox.next() { packets.append(Array(buffer: packet)) }
+      while let packet = try await relay.inbox.next() { packets.append(Array(buffer: packet)) }
       #expect(packets == [[1, 2, 3], [], pattern(300)], "cut at \(cut)")
       cut += 1
     }
-  }
-}
-
-/// A relay that hands its bytes to the client's channel handler directly.
-private struct TestRelay {
-  let channel = NIOAsyncTestingChannel()
-  let reads = ReadCounter()
-  let opened: EventLoopFuture<Connection>
-  let greeting: [UInt8]
-
-  init(receiveLimit: Int) async throws {
-    let relayKey = try SecretKey.generate().publicKey
-    greeting =
-      relayKey.withCompressed { FramedHandshakePacket.publicKey($0) }.bytes + FramedHandshakePacket.clientID(1).bytes
-    let key = try SecretKey.generate().publicKey
-    let promise = channel.eventLoop.makePromise(of: Connection.self)
-    opened = promise.futureResult
-    try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).get()
-    try await channel.testingEventLoop.executeInContext { [channel, reads] in
-      try channel.pipeline.syncOperations.addHandler(reads)
-      try channel.pipeline.syncOperations.addHandler(
-        ConnectionHandler(
-          channel: channel, key: key, options: ClientOptions(receiveLimit: receiveLimit), deadline: .distantFuture,
-          opened: promise))
-    }
-  }
-
-  func send(_ bytes: [UInt8]) async throws {
-    try await channel.writeInbound(ByteBuffer(bytes: bytes))
   }
 }
 

@@ -44,7 +44,7 @@ import VoltlaneWire
 
   @Test func aPacketTooLargeToSendIsNotSent() async throws {
     let (client, peer) = try await FakeRelay.start().connect(
-      ClientOptions(connectTimeout: .seconds(60), maxPacketSize: 10))
+      ClientOptions(connectTimeout: .seconds(60), maxPacketSize: 10, reconnection: nil))
     await #expect(throws: ClientError.packetTooLarge(size: 11, maximum: 10)) { try await client.send(pattern(11)) }
     try await client.send(pattern(10))
     #expect(await peer.readPacket() == pattern(10))
@@ -52,7 +52,7 @@ import VoltlaneWire
 
   @Test func anOversizedPacketEndsTheConnectionAfterWhatCameBefore() async throws {
     let (client, peer) = try await FakeRelay.start().connect(
-      ClientOptions(connectTimeout: .seconds(60), maxPacketSize: 10))
+      ClientOptions(connectTimeout: .seconds(60), maxPacketSize: 10, reconnection: nil))
     try await peer.write(framed(pattern(10)) + framed(pattern(11)))
     let (packets, error) = await collect(client.packets)
     #expect(packets == [pattern(10)])

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import VoltlaneNIO
 
@@ -14,7 +15,7 @@ import VoltlaneNIO
   }
 
   @Test func sendsLinesAndPrintsPackets() async throws {
-    let (program, peer, relay) = try await start("--wait", "inf")
+    let (program, peer, relay) = try await start("--wait", "inf", "--no-reconnect")
     try program.write("hello\n\nlast")
     #expect(await peer.readPacket() == Array("hello".utf8))
     #expect(await peer.readPacket() == [])
@@ -29,7 +30,7 @@ import VoltlaneNIO
   }
 
   @Test func rawSendsAndPrintsBytesAsTheyAre() async throws {
-    let (program, peer, _) = try await start("--raw", "--wait", "inf")
+    let (program, peer, _) = try await start("--raw", "--wait", "inf", "--no-reconnect")
     try program.write("a\nb")
     #expect(await peer.readPacket() == Array("a\nb".utf8))
     try await peer.write(framed(Array("x".utf8)) + framed(Array("y\n".utf8)))
@@ -75,12 +76,122 @@ import VoltlaneNIO
   }
 
   @Test func aLostConnection() async throws {
-    let (program, peer, _) = try await start()
+    let (program, peer, _) = try await start("--no-reconnect")
     try await peer.write([4, 0])
     try await peer.finish()
     let (status, _, errors) = try await program.end()
     #expect(status == 74)
     #expect(errors.hasSuffix("voltlane-connect: the connection to the relay was lost: it ended within a packet\n"))
+  }
+
+  @Test func comesBackAndSaysSo() async throws {
+    let relay = try await FakeRelay.start()
+    let program = try Program("voltlane-connect", [relay.listener.endpoint.description, "-N"])
+    let (old, key) = try await relay.greet()
+    try await old.write(framed(Array("one".utf8)))
+    try program.write("hello\n")
+    #expect(await old.readPacket() == Array("hello".utf8))
+    try await old.reset()
+    let new = try await relay.takeBack(key, behind: framed(Array("two".utf8)))
+    try program.write("again\n")
+    #expect(await new.readPacket() == Array("again".utf8))
+    try program.endInput()
+    #expect(await new.readToEnd() == [])
+    try await new.finish()
+    let (status, output, errors) = try await program.end()
+    #expect(status == 0)
+    #expect(output == "one\ntwo\n")
+    #expect(
+      errors.hasSuffix(
+        """
+        voltlane-connect: the connection to the relay was lost: connection reset; reconnecting
+        voltlane-connect: reconnected
+
+        """), "\(errors)")
+  }
+
+  @Test func theSessionIsOver() async throws {
+    let (program, peer, relay) = try await start()
+    try await peer.reset()
+    await (try await relay.acceptReturning()).close()
+    let (status, _, errors) = try await program.end()
+    #expect(status == 74)
+    #expect(errors.hasSuffix("voltlane-connect: the relay says that the session is over\n"), "\(errors)")
+  }
+
+  /// It has nothing to send and nothing to wait for.
+  @Test func leavesWhileTheRelayIsAway() async throws {
+    let (program, peer, relay) = try await start("--wait", "0.1")
+    await relay.listener.stop()
+    await peer.close()
+    try program.endInput()
+    #expect(try await program.end().status == 0)
+  }
+
+  @Test func givesUp() async throws {
+    let (program, peer, relay) = try await start("--give-up", "0.1")
+    await relay.listener.stop()
+    try await peer.reset()
+    let (status, _, errors) = try await program.end()
+    #expect(status == 69)
+    #expect(errors.contains("voltlane-connect: gave up after "), "\(errors)")
+  }
+
+  @Test func anotherKeyThanThePinnedOne() async throws {
+    let relay = try await FakeRelay.start()
+    let other = try await FakeRelay.start()
+    let program = try Program(
+      "voltlane-connect", [relay.listener.endpoint.description, "--relay-key", "\(other.key)"])
+    let peer = await relay.listener.accept()
+    try await peer.write(relay.greeting)
+    let (status, _, errors) = try await program.end()
+    #expect(status == 77)
+    #expect(errors == "voltlane-connect: the relay's key is \(relay.key), not \(other.key) as expected\n")
+  }
+
+  @Test func aSessionIsSavedResumedAndReplaced() async throws {
+    let path = "/tmp/voltlane-connect-\(UInt64.random(in: 0 ... .max))"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let relay = try await FakeRelay.start()
+    let arguments = [relay.listener.endpoint.description, "--session", path, "--wait", "0.1"]
+
+    let first = try Program("voltlane-connect", arguments)
+    let (peer, key) = try await relay.greet()
+    try first.write("hello\n")
+    #expect(await peer.readPacket() == Array("hello".utf8))
+    try first.endInput()
+    #expect(try await first.end().status == 0)
+
+    let second = try Program("voltlane-connect", arguments)
+    let back = try await relay.takeBack(key, behind: framed(Array("kept".utf8)))
+    try second.write("again\n")
+    #expect(await back.readPacket() == Array("again".utf8))
+    try second.endInput()
+    let (status, output, errors) = try await second.end()
+    #expect(status == 0)
+    #expect(output == "kept\n")
+    #expect(errors.hasPrefix("client id \(FakeRelay.clientID)\n"))
+
+    let third = try Program("voltlane-connect", arguments)
+    await (try await relay.acceptReturning()).close()
+    // A new session; the key of the old one was another.
+    let (_, newKey) = try await relay.greet()
+    try third.endInput()
+    #expect(try await third.end().errors.hasPrefix("voltlane-connect: the saved session is over; a new one begins\n"))
+
+    let fourth = try Program("voltlane-connect", arguments)
+    _ = try await relay.takeBack(newKey)
+    try fourth.endInput()
+    #expect(try await fourth.end().status == 0)
+  }
+
+  @Test func aSessionFileThatOthersCanRead() async throws {
+    let path = "/tmp/voltlane-connect-\(UInt64.random(in: 0 ... .max))"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    #expect(FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o644]))
+    let (status, _, errors) = try await Program("voltlane-connect", ["127.0.0.1:1", "--session", path]).end()
+    #expect(status == 66)
+    #expect(errors.contains("others may read it"))
   }
 
   @Test func nobodyListens() async throws {
@@ -103,7 +214,8 @@ import VoltlaneNIO
 
   @Test(arguments: [
     [], ["nonsense"], ["::1:5"], ["127.0.0.1:1", "--wait", "-1"], ["127.0.0.1:1", "--connect-timeout", "0"],
-    ["127.0.0.1:1", "--max-packet-size", "9999999999"],
+    ["127.0.0.1:1", "--max-packet-size", "9999999999"], ["127.0.0.1:1", "--relay-key", "02ff"],
+    ["127.0.0.1:1", "--give-up", "-1"],
   ])
   func wrongUsage(arguments: [String]) async throws {
     #expect(try await Program("voltlane-connect", arguments).end().status == 64)

@@ -38,12 +38,12 @@ final class Program: Sendable {
 
   /// What the program says on stderr up to the first newline.
   func firstError() async throws -> String {
-    var line = ""
-    for try await byte in bytes(of: errors.fileHandleForReading) {
-      if byte == UInt8(ascii: "\n") { break }
-      line.unicodeScalars.append(Unicode.Scalar(byte))
-    }
-    return line
+    try await line(of: errors.fileHandleForReading)
+  }
+
+  /// The next line that it prints.
+  func firstLine() async throws -> String {
+    try await line(of: output.fileHandleForReading)
   }
 
   func terminate() {
@@ -63,6 +63,22 @@ final class Program: Sendable {
     var read: [UInt8] = []
     for try await byte in bytes(of: file) { read.append(byte) }
     return String(decoding: read, as: UTF8.self)
+  }
+
+  /// Byte by byte, so that nothing behind the newline is taken.
+  private func line(of file: FileHandle) async throws -> String {
+    try await withCheckedThrowingContinuation { continuation in
+      DispatchQueue.global().async {
+        continuation.resume(
+          with: Result {
+            var line = ""
+            while let byte = try file.read(upToCount: 1)?.first, byte != UInt8(ascii: "\n") {
+              line.unicodeScalars.append(Unicode.Scalar(byte))
+            }
+            return line
+          })
+      }
+    }
   }
 
   /// A blocking read, kept off the threads that the tests share.

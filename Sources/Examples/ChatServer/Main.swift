@@ -1,0 +1,31 @@
+import Foundation
+import VoltlaneBackend
+
+/// A chat on a Voltlane backend: whatever a client sends, all others read.
+///
+///     ChatServer 127.0.0.1:42001
+///     voltlane --listen 0.0.0.0:42000 --backend 127.0.0.1:42001
+///     ChatClient 127.0.0.1:42000
+@main
+struct ChatServer {
+  static func main() async throws {
+    let address = CommandLine.arguments.dropFirst().first ?? "127.0.0.1:42001"
+    let backend = try await Backend.listen(on: try Endpoint(address))
+    FileHandle.standardError.write(Data("listening on \(backend.address)\n".utf8))
+    var room = Room()
+    for await event in backend.events {
+      for action in room.handle(event) { await perform(action, on: backend) }
+    }
+  }
+
+  private static func perform(_ action: Room.Action, on backend: Backend) async {
+    do {
+      switch action {
+      case .tell(let id, let text): try await backend.send(Array(text.utf8), to: id)
+      case .kick(let id): try await backend.kick(id)
+      }
+    } catch {
+      // The relay is away. A chat can lose a line; what must not get lost would be kept, and sent after `.connected`.
+    }
+  }
+}

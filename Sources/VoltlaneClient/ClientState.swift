@@ -1,0 +1,29 @@
+/// How a client stands with its relay.
+public enum ClientState: Equatable, Sendable {
+  /// On its first connection, whether as a new client or resumed.
+  case connected
+  /// The connection is lost. Attempt `attempt`, counted from 1 since then, comes next; `cause` is why it is needed: how
+  /// the connection ended, or what the attempt before came to. Sent packets wait.
+  case reconnecting(attempt: Int, cause: ClientError)
+  /// On a later connection: the relay has taken the client back.
+  case reconnected
+  /// For good. Nothing follows.
+  case over(ClientEnding)
+}
+
+/// How it came to an end with a client.
+public enum ClientEnding: Equatable, Sendable {
+  /// By ``Client/close()``, or because nobody held the client any more. The relay keeps the session for a while.
+  case closed
+  /// The relay closed the connection between two packets, and, where the client reconnects, said that the session is
+  /// over: it was kicked, or the relay is being stopped. No packet is missing. Also after ``Client/finish()``.
+  case closedByRelay
+  /// Anything else. ``ClientError/sessionOver``: the session ended while the connection was away, so that packets may be
+  /// missing. ``ClientError/wrongRelayKey(expected:received:)``: another relay answers.
+  case failed(ClientError)
+
+  /// With what ``Client/packets`` end.
+  var error: ClientError? {
+    if case .failed(let error) = self { error } else { nil }
+  }
+}

@@ -1,0 +1,152 @@
+import NIOCore
+import Synchronization
+import VoltlaneCrypto
+import VoltlaneNIO
+
+/// What keeps a client's session on a connection: it waits for the end of one, and then makes the next one or gives up.
+///
+/// It runs as a task of its own, which holds it, and which ``close()`` ends.
+final class Link: Sendable {
+  let identity: Identity
+  let key: SecretKey
+  let queues: Queues
+  let states = StateBroadcast()
+
+  private let place: Place
+  private let pacing: Pacing
+  private let current: Mutex<Current>
+
+  /// Where connections go, and how.
+  private struct Place: Sendable {
+    var endpoint: Endpoint
+    var options: ClientOptions
+    /// All connections of a client are on one event loop.
+    var loop: any EventLoop
+
+    func open(_ handshake: Handshake, queues: Queues, timeout: Duration) async throws(ClientError) -> Connection {
+      try await Connection.open(
+        to: endpoint, on: loop, handshake: handshake, queues: queues, options: options, timeout: timeout)
+    }
+  }
+
+  private struct Current {
+    /// The newest connection, which may have ended.
+    var connection: Connection
+    var task: Task<Void, Never>?
+  }
+
+  private init(_ connection: Connection, key: SecretKey, queues: Queues, place: Place, pacing: Pacing) {
+    identity = connection.identity
+    self.key = key
+    self.queues = queues
+    self.place = place
+    self.pacing = pacing
+    current = Mutex(Current(connection: connection))
+  }
+
+  /// Makes the first connection: as a new client, or as `identity` where that is given. One attempt.
+  static func open(
+    to endpoint: Endpoint, key: SecretKey, as identity: Identity?, relayKey: PublicKey?, options: ClientOptions,
+    pacing: Pacing
+  ) async throws(ClientError) -> Link {
+    let queues = Queues(options)
+    let place = Place(endpoint: endpoint, options: options, loop: options.group.next())
+    let handshake =
+      identity.map { Handshake(returning: $0, sessionKey: key.sessionKey(with: $0.relayKey)) }
+      ?? Handshake(newWith: key.publicKey, relayKey: relayKey)
+    let connection = try await place.open(handshake, queues: queues, timeout: options.connectTimeout)
+    let link = Link(connection, key: key, queues: queues, place: place, pacing: pacing)
+    link.current.withLock { $0.task = Task { await link.run(connection) } }
+    return link
+  }
+
+  var remoteAddress: Endpoint? { current.withLock { $0.connection.remoteAddress } }
+
+  /// Ends it for good, at once. The future is that of the newest connection's end.
+  @discardableResult
+  func close() -> EventLoopFuture<ClientError?> {
+    end(.closed)
+    let (connection, task) = current.withLock { ($0.connection, $0.task) }
+    task?.cancel()
+    connection.channel.close(promise: nil)
+    return connection.ended
+  }
+
+  // MARK: -
+
+  private func run(_ first: Connection) async {
+    var connection = first
+    var backoff = Backoff(place.options.reconnection ?? .init())
+    while true {
+      let begin = pacing.now()
+      let loss = await connection.end()
+      guard let policy = place.options.reconnection, isWorthComingBack(after: loss) else {
+        return end(loss.map { .failed($0) } ?? .closedByRelay)
+      }
+      if pacing.now() - begin >= ClientLimits.settled { backoff.startOver() }
+      do {
+        connection = try await comeBack(after: loss, policy, &backoff)
+      } catch .sessionOver where loss == nil {
+        return end(.closedByRelay)
+      } catch {
+        return end(.failed(error))
+      }
+      current.withLock { $0.connection = connection }
+      // Closed meanwhile: whoever did it may have seen the connection before.
+      guard states.change(to: .reconnected) else { return connection.channel.close(promise: nil) }
+    }
+  }
+
+  private func isWorthComingBack(after loss: ClientError?) -> Bool {
+    // A relay that sends too much would only do so again.
+    if case .oversizedPacket = loss { return false }
+    return !queues.outbox.hasFinished
+  }
+
+  /// Tries until the relay takes the client back. Two answers are final: that the session is over, and another key.
+  /// Everything else may pass: a relay that is not there yet, or full, or something else at its address.
+  private func comeBack(
+    after loss: ClientError?, _ policy: ClientOptions.Reconnection, _ backoff: inout Backoff
+  ) async throws(ClientError) -> Connection {
+    let begin = pacing.now()
+    let handshake = Handshake(returning: identity, sessionKey: key.sessionKey(with: identity.relayKey))
+    var cause = loss ?? .connectionLost(reason: "the relay closed it")
+    var attempt = 0
+    /// Until it gives up; throws when that is now.
+    func timeLeft() throws(ClientError) -> Duration {
+      guard let time = policy.giveUpAfter else { return .seconds(Int64.max) }
+      let left = time - (pacing.now() - begin)
+      guard left > .zero else { throw .gaveUp(after: time, last: cause) }
+      return left
+    }
+    while true {
+      attempt += 1
+      guard states.change(to: .reconnecting(attempt: attempt, cause: cause)) else { throw .closed }
+      try await sleep(min(backoff.next(fraction: pacing.fraction()), try timeLeft()))
+      do {
+        return try await place.open(
+          handshake, queues: queues, timeout: min(place.options.connectTimeout, try timeLeft()))
+      } catch {
+        switch error {
+        case .sessionOver, .wrongRelayKey, .cancelled, .gaveUp: throw error
+        default: cause = error
+        }
+      }
+    }
+  }
+
+  private func sleep(_ duration: Duration) async throws(ClientError) {
+    do {
+      try await pacing.sleep(duration)
+    } catch {
+      throw .cancelled
+    }
+  }
+
+  /// Only the first ending counts.
+  private func end(_ ending: ClientEnding) {
+    guard states.change(to: .over(ending)) else { return }
+    queues.outbox.close()
+    queues.inbox.finish(ending.error)
+  }
+}

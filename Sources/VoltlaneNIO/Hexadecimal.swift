@@ -1,0 +1,16 @@
+/// Two lower-case digits a byte.
+package func hexadecimal(_ bytes: [UInt8]) -> String {
+  bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+}
+
+/// The bytes that `text` gives in hexadecimal, in either case; nil where it is none.
+package func bytes(hexadecimal text: some StringProtocol) -> [UInt8]? {
+  let digits = text.map { $0.isASCII ? $0.hexDigitValue : nil }
+  guard digits.count.isMultiple(of: 2) else { return nil }
+  var bytes: [UInt8] = []
+  for place in stride(from: 0, to: digits.count, by: 2) {
+    guard let high = digits[place], let low = digits[place + 1] else { return nil }
+    bytes.append(UInt8(high << 4 | low))
+  }
+  return bytes
+}
