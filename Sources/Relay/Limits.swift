@@ -41,7 +41,8 @@ enum Limits {
   static let uplinkReserve = 32 * kibi
 
   /// Packets by reference that one uplink lane holds, and their bytes, beyond one packet of the largest size: past
-  /// either, a shard stops reading clients. Several 256 KiB sends fit, so that the firehose never waits for the next one.
+  /// either, a shard stops reading clients. Several 256 KiB sends fit, so that the firehose never waits for the next
+  /// one.
   static let uplinkReferences = 1024
   static let uplinkReferencedBytes = 4 * mebi
 

@@ -85,8 +85,8 @@ public final class Backend: Sendable {
 
   /// Queues a packet for a client, and returns once it is queued; waits where too much is queued already.
   ///
-  /// The relay answers a packet for an id that is no session with a failure, `unknown client`. For a client that is away
-  /// it keeps packets, within its `missed-packets-buffer`.
+  /// The relay answers a packet for an id that is no session with a failure, `unknown client`. For a client that is
+  /// away it keeps packets, within its `missed-packets-buffer`.
   ///
   /// Throws ``BackendError/notConnected`` while no relay is connected: the packet was dropped, and may be sent again
   /// after ``BackendEvent/connected(_:)``.

@@ -30,9 +30,9 @@ public enum BackendEvent: Equatable, Sendable {
   /// ``reconnection(clientID:)`` for each session that is alive, unless it was told not to (`--announce off`); then
   /// comes ``announced(_:)``.
   case connected(Firehose)
-  /// The connection's first packet that is no ``reconnection(clientID:)`` follows: every session that was alive when the
-  /// connection began has been named since ``connected(_:)``. Of a session that was not named, no more can be expected:
-  /// its ``failure(clientID:reason:)`` still comes, or was lost with the connection before. See
+  /// The connection's first packet that is no ``reconnection(clientID:)`` follows: every session that was alive when
+  /// the connection began has been named since ``connected(_:)``. Of a session that was not named, no more can be
+  /// expected: its ``failure(clientID:reason:)`` still comes, or was lost with the connection before. See
   /// <doc:Table-of-clients>.
   ///
   /// It comes once a connection, on the first one too, and not before that first packet: an announcement of nobody

@@ -16,8 +16,8 @@ enum BackendLimits {
   /// comes in milliseconds; a half-open one would never end by itself.
   static let finishing = TimeAmount.seconds(1)
 
-  /// A relay whose machine is gone says nothing, and a backend that only receives would never notice: as long as a relay
-  /// waits for the acknowledgement of its data.
+  /// A relay whose machine is gone says nothing, and a backend that only receives would never notice: as long as a
+  /// relay waits for the acknowledgement of its data.
   static let keepAlive = KeepAlive(after: .seconds(30))
 
   /// Connections that wait for their turn. A relay dials one at a time; over this the oldest is dropped.

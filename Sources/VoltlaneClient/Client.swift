@@ -106,8 +106,8 @@ public final class Client: Sendable {
   /// How it stands with the connection.
   public var state: ClientState { link.states.state }
 
-  /// The state as it is, then every change; it ends after ``ClientState/over(_:)``. Each call gives a stream of its own.
-  /// Who falls 64 changes behind misses the oldest.
+  /// The state as it is, then every change; it ends after ``ClientState/over(_:)``. Each call gives a stream of its
+  /// own. Who falls 64 changes behind misses the oldest.
   public var states: AsyncStream<ClientState> { link.states.observe() }
 
   /// What the relay sends, until the session ends: normally, or with a ``ClientError``, after all that had come. See
@@ -143,7 +143,8 @@ public final class Client: Sendable {
   }
 
   /// Says that nothing more will be sent: sends what is queued, then shuts the sending side down (a half close).
-  /// Returns once the kernel has it all; where the connection is away, once the client has come back. ``packets`` go on.
+  /// Returns once the kernel has it all; where the connection is away, once the client has come back. ``packets`` go
+  /// on.
   ///
   /// TCP does not tell a relay whether its client still reads: it delivers what comes within 5 s (its
   /// `half-close-timeout`), and then ends the connection, which ends ``packets`` normally. A client that has finished

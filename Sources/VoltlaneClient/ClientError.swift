@@ -10,8 +10,8 @@ public indirect enum ClientError: Error, Equatable, Sendable {
   case unreachable(Endpoint, reason: String)
   /// The relay was not reached, or the handshake not done, within the connect timeout.
   case timeout(Duration)
-  /// The relay took the connection and ended it before it gave out a client id, or before it was asked for an old one: a
-  /// relay that is full, or does not like this address. There is no error packet that would say so.
+  /// The relay took the connection and ended it before it gave out a client id, or before it was asked for an old one:
+  /// a relay that is full, or does not like this address. There is no error packet that would say so.
   case closedDuringHandshake
   /// A handshake packet that cannot be read: what answers there is hardly a relay.
   case malformedHandshake(HandshakePacketError)
@@ -35,8 +35,8 @@ public indirect enum ClientError: Error, Equatable, Sendable {
   /// The challenge cannot be opened with this session's key: who answers shows the relay's public key and does not hold
   /// its secret key, or the session is another client's.
   case invalidChallenge
-  /// ``ClientOptions/Reconnection/giveUpAfter`` has passed since the connection was lost; `last` is what the last attempt
-  /// came to. The session may live on, and can be resumed as long as it does.
+  /// ``ClientOptions/Reconnection/giveUpAfter`` has passed since the connection was lost; `last` is what the last
+  /// attempt came to. The session may live on, and can be resumed as long as it does.
   case gaveUp(after: Duration, last: ClientError)
   /// A saved session whose keys are no keys.
   case invalidSession(KeyError)

@@ -4,8 +4,8 @@ import VoltlaneWire
 
 /// How a client connects, comes back, and how much it holds.
 public struct ClientOptions: Sendable {
-  /// The time for all of connecting: resolving the name, reaching the relay and the handshake. Each attempt to come back
-  /// has it anew.
+  /// The time for all of connecting: resolving the name, reaching the relay and the handshake. Each attempt to come
+  /// back has it anew.
   public var connectTimeout: Duration
   /// The largest packet either way, in bytes: the relay's `max-packet-size`.
   public var maxPacketSize: Int
@@ -14,9 +14,9 @@ public struct ClientOptions: Sendable {
   /// ``Client/send(_:)`` waits while packets of this many bytes wait to be sent; each counts its data and 64 bytes. The
   /// same limit holds while the connection is away.
   public var sendLimit: Int
-  /// The relay's public key, where it is known beforehand: a SEC1 point, 33 bytes, as ``Client/relayPublicKey`` gives it.
-  /// A relay with another key is refused with ``ClientError/wrongRelayKey(expected:received:)``. nil: the key of the
-  /// first connection is accepted, whatever it is, and pinned for the following ones.
+  /// The relay's public key, where it is known beforehand: a SEC1 point, 33 bytes, as ``Client/relayPublicKey`` gives
+  /// it. A relay with another key is refused with ``ClientError/wrongRelayKey(expected:received:)``. nil: the key of
+  /// the first connection is accepted, whatever it is, and pinned for the following ones.
   public var relayKey: [UInt8]?
   /// How the client comes back when its connection is lost; nil: it does not, and ``Client/packets`` end.
   public var reconnection: Reconnection?
@@ -29,8 +29,8 @@ public struct ClientOptions: Sendable {
   public var group: any EventLoopGroup
 
   /// Attempts follow one another with delays between them, which double from the first to the last. Each delay is drawn
-  /// at random between nothing and its full length, so that the clients of a relay do not all come at once. Delays start
-  /// small again once a connection has lived 10 s.
+  /// at random between nothing and its full length, so that the clients of a relay do not all come at once. Delays
+  /// start small again once a connection has lived 10 s.
   public struct Reconnection: Equatable, Sendable {
     /// The longest delay before the first attempt.
     public var firstDelay: Duration

@@ -30,7 +30,8 @@ extension ClientSession: CustomStringConvertible, CustomReflectable {
   }
 }
 
-/// Three strings: the id in decimal, as not every reader of JSON keeps 64 bits of a number, and the keys in hexadecimal.
+/// Three strings: the id in decimal, as not every reader of JSON keeps 64 bits of a number, and the keys in
+/// hexadecimal.
 extension ClientSession: Codable {
   private enum CodingKeys: String, CodingKey {
     case clientID, secretKey, relayKey

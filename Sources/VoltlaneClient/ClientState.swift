@@ -18,8 +18,8 @@ public enum ClientEnding: Equatable, Sendable {
   /// The relay closed the connection between two packets, and, where the client reconnects, said that the session is
   /// over: it was kicked, or the relay is being stopped. No packet is missing. Also after ``Client/finish()``.
   case closedByRelay
-  /// Anything else. ``ClientError/sessionOver``: the session ended while the connection was away, so that packets may be
-  /// missing. ``ClientError/wrongRelayKey(expected:received:)``: another relay answers.
+  /// Anything else. ``ClientError/sessionOver``: the session ended while the connection was away, so that packets may
+  /// be missing. ``ClientError/wrongRelayKey(expected:received:)``: another relay answers.
   case failed(ClientError)
 
   /// With what ``Client/packets`` end.

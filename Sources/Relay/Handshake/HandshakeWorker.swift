@@ -43,6 +43,7 @@ struct HandshakeWorker: ~Copyable {
     }
   }
 
+  @inline(never)
   private func answer(_ task: HandshakeJob.Task) -> HandshakeResult.Answer {
     switch task {
     case .checkKey(let point, let count):

@@ -4,8 +4,8 @@ import Synchronization
 /// The memory of one unfinished packet, and of a large finished one until the backend's socket has it.
 ///
 /// Invariant: `count <= capacity`; `bytes` holds `capacity` bytes, charged to the assembly budget while the packet is
-/// unfinished. Whoever has the value last frees it: the connection while it fills, the uplink lane afterwards, which has
-/// a bound of its own.
+/// unfinished. Whoever has the value last frees it: the connection while it fills, the uplink lane afterwards, which
+/// has a bound of its own.
 struct PacketBuffer: BitwiseCopyable {
   private(set) var bytes: UnsafeMutableRawPointer
   var count: UInt32

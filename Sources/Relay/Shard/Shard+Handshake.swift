@@ -129,6 +129,7 @@ extension Shard {
     while hasWorkerRoom(), let index = waitingForWorker.popFirst(connections) { markReady(index) }
   }
 
+  @inline(never)
   private mutating func verified<K: Kernel & ~Copyable>(_ token: Token, _ key: PublicKey?, _ kernel: inout K) {
     // A connection that has gone meanwhile wants no answer.
     guard let index = connections.find(token), connections[index].pointee.phase == .verifying else { return }

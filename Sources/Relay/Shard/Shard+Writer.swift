@@ -76,7 +76,7 @@ extension Shard {
       let packet = downlinkMemory[descriptor.position]
       let index = sessions[slot].pointee.connection
       if index == .none {
-        keepMissed(slot, packet, descriptor.byteCount, &kernel)
+        keepMissed(slot, descriptor, &kernel)
       } else if keepPending(index, packet, descriptor.byteCount, &kernel),
         connections[index].pointee.phase == .halfClosed
       {
@@ -249,7 +249,7 @@ extension Shard {
       let packet = downlink.taken(position).pointee
       position = packet.next
       guard slot != .none, sessions[slot].pointee.state == .stale, sessions[slot].pointee.id == id else { return }
-      keepMissed(slot, downlinkMemory[packet.position], packet.byteCount, &kernel)
+      keepMissed(slot, packet, &kernel)
     }
   }
 

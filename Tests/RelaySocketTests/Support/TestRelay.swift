@@ -22,8 +22,8 @@ final class TestRelay {
     var configuration = RelayConfiguration(listeners: listeners, backend: backend)
     configuration.shards = layout == .shared ? 1 : 2
     configuration.firehoseCore = layout == .shared ? .shared : .own
-    // A session ends with its socket, and a new firehose begins with the first packet that waits; tests of staleness and
-    // of the sweep ask for them.
+    // A session ends with its socket, and a new firehose begins with the first packet that waits; tests of staleness
+    // and of the sweep ask for them.
     configuration.staleTimeout = .zero
     configuration.announce = false
     configure(&configuration)
