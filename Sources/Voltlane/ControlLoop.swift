@@ -26,18 +26,20 @@ struct ControlLoop {
 
   /// Returns when the relay has stopped. The first signal drains, the second ends the process.
   func run() -> Ending {
-    // What happened before the relay had started: its start read the signal that told of it.
-    logEvents()
     var ending = Ending.asked
     var deadline: ContinuousClock.Instant?
-    while deadline == nil || !relay.isFinished {
+    while true {
+      // Before all that is asked of the relay, because it makes the relay's signal quiet; and before the first wait,
+      // because the relay's start has done so too.
+      logEvents()
+      if deadline == nil, let own = endingOfItsOwn {
+        ending = own
+        deadline = drain()
+      }
+      if deadline != nil, relay.isFinished { break }
       switch signals.wait(or: relay.signal, atMost: deadline.map { ContinuousClock.now.duration(to: $0) }) {
       case .readable:
-        logEvents()
-        if deadline == nil, let own = endingOfItsOwn {
-          ending = own
-          deadline = drain()
-        }
+        break
       case .timeout:
         log.warning("the time for the shutdown is over: giving up what is still queued")
         deadline = .now

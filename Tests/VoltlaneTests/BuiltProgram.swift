@@ -4,6 +4,7 @@ import Foundation
 struct BuiltProgram {
   static let relay = BuiltProgram(name: "voltlane")
   static let client = BuiltProgram(name: "voltlane-connect")
+  static let echo = BuiltProgram(name: "voltlane-echo")
 
   let name: String
 

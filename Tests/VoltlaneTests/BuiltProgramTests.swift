@@ -113,6 +113,22 @@ struct BuiltProgramTests {
     _ = client.finish()
   }
 
+  /// EX_TEMPFAIL, so that whatever started the relay can tell that starting it again may help.
+  @Test func lostBackendEndsItWith75() throws {
+    let backend = try BuiltProgram.echo.start(["--listen", "127.0.0.1:0"])
+    let address = try #require(backend.log(until: "listening on ").split(separator: " ").last)
+      .trimmingCharacters(in: .newlines)
+    let relay = try BuiltProgram.relay.start([
+      "--listen", "127.0.0.1:0", "--backend", address, "--backend-loss", "exit", "--shutdown-timeout", "200ms",
+    ])
+    #expect(relay.log(until: "backend connected").contains("backend connected"))
+    backend.send(SIGKILL)
+    let outcome = relay.finish()
+    #expect(outcome.code == 75)
+    #expect(outcome.errors.contains("backend lost"), "\(outcome.errors)")
+    #expect(backend.finish().code == -SIGKILL)
+  }
+
   @Test func shutdownTimeoutEndsIt() throws {
     let (relay, address) = try startRelay(["--backend", "unix:/no/such/backend", "--shutdown-timeout", "100ms"])
     let client = try BuiltProgram.client.start([address])
