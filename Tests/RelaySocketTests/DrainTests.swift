@@ -148,7 +148,7 @@ import VoltlaneWire
           try #require(access(path, F_OK) != 0)
         }
         // The kernel takes a ring down a little later.
-        for _ in 0..<1000 where try openDescriptors() > before { usleep(1000) }
+        for _ in 0..<patience where try openDescriptors() > before { usleep(1000) }
         try #require(try openDescriptors() == before)
       }
     }

@@ -111,9 +111,20 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
 
   /// Closes what is still open, where the relay stops at once; the last queued closes leave.
   private mutating func finish() {
+    closeAccepted()
     shard?.closeSockets(&kernel)
     firehose?.closeSocket(&kernel)
     kernel.poll()
+    closeAccepted()
+    kernel.poll()
     if !hostsWorkerOnly() { control.addDoneHost() }
+  }
+
+  /// Closes the sockets of completions that no turn has taken.
+  private mutating func closeAccepted() {
+    while let completion = kernel.next() {
+      guard completion.token.purpose == .accept, completion.result >= 0 else { continue }
+      kernel.submit(.close(completion.result), Token(.none))
+    }
   }
 }
