@@ -111,20 +111,21 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
 
   /// Closes what is still open, where the relay stops at once; the last queued closes leave.
   private mutating func finish() {
-    closeAccepted()
+    _ = closeAccepted()
     shard?.closeSockets(&kernel)
     firehose?.closeSocket(&kernel)
-    kernel.poll()
-    closeAccepted()
-    kernel.poll()
+    repeat { kernel.poll() } while closeAccepted()
     if !hostsWorkerOnly() { control.addDoneHost() }
   }
 
-  /// Closes the sockets of completions that no turn has taken.
-  private mutating func closeAccepted() {
+  /// Closes the sockets of completions that no turn has taken. True where there were some.
+  private mutating func closeAccepted() -> Bool {
+    var found = false
     while let completion = kernel.next() {
       guard completion.token.purpose == .accept, completion.result >= 0 else { continue }
       kernel.submit(.close(completion.result), Token(.none))
+      found = true
     }
+    return found
   }
 }
