@@ -38,6 +38,8 @@ struct Connection {
     static let finRead = Flags(rawValue: 64)
     /// `unfinished` is what came after the client's key, size prefixes and all.
     static let stashed = Flags(rawValue: 128)
+    /// The poll said that the connection is gone both ways.
+    static let wasReset = Flags(rawValue: 256)
     /// What keeps the slot of a released connection.
     static let listed: Flags = [.ready, .dirty, .sending]
   }

@@ -54,6 +54,7 @@ extension Shard {
   /// The client's FIN: it may be a half-close, so it is still written to for a while.
   mutating func halfClose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
+    guard !connection.pointee.flags.contains(.wasReset) else { return lose(index, &kernel) }
     discardUnfinished(index)
     connection.pointee.phase = .halfClosed
     connection.pointee.flags.insert(.finRead)
