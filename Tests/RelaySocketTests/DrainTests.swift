@@ -92,19 +92,16 @@ import VoltlaneWire
   @Test(arguments: Layout.allCases)
   func `a slow backend still gets everything`(_ layout: Layout) throws {
     let rig = try Rig(layout)
-    let client = try rig.test.client()
-    let count = 16_000
-    let packet = pattern(1000)
-    let sender = Background { for _ in 0..<count { try client.send(packet) } }
-    // As much as fits, for longer than a client that never stops is read.
-    usleep(300_000)
+    let stuffed = try Stuffed.clients(of: rig, count: 1, packet: 1000)[0]
     rig.relay.drain()
+    // Longer than a client that never stops is read.
     usleep(1_500_000)
-    let (data, reason) = try rig.firehose.receiveUntilFailure(of: client.id)
-    #expect(data.allSatisfy { $0 == packet })
-    #expect(data.count == count)
+    let (data, reason) = try rig.firehose.receiveUntilFailure(of: stuffed.client.id)
+    // All but what the client's own kernel may still hold, 64 KiB: nobody can tell that this is on its way. The relay's
+    // socket alone holds twice as much.
+    #expect(data.count > stuffed.packets - 100)
+    #expect(data.enumerated().allSatisfy { $0.element == pattern(1000, $0.offset) })
     #expect(reason == "relay draining")
-    try sender.join()
   }
 
   @Test(arguments: Layout.allCases)
