@@ -86,6 +86,10 @@ enum Limits {
   /// Sockets on their way between two shards, at most: clients that come back to another shard than their session's.
   static let shardLane = 256
 
+  /// Bytes that wait for one client, whatever the flags and however often it came back with packets carried over: with
+  /// one packet of the largest size more they still fit the 32 bits in which they are counted.
+  static let largestPending = 1 << 30
+
   // MARK: Handshakes
 
   /// Jobs of one shard that wait at one worker.

@@ -137,7 +137,7 @@ public final class Relay {
     wakeHosts()
     for thread in threads { thread.join() }
     threads = []
-    sockets.closeShared()
+    if hostsWithData == 0 { sockets.closeAll() } else { sockets.closeShared() }
   }
 
   private func wakeHosts() {

@@ -5,42 +5,6 @@ import VoltlaneWire
 
 /// A backend that does not read: clients are not read either, memory stays bounded, and nothing is lost.
 @Suite struct BackPressureTests {
-  /// Clients send until neither kernel nor relay take more; then the backend reads again.
-  private func stuff(_ rig: Rig, clients count: Int, packet size: Int) throws -> [Stuffed] {
-    var stuffed = try (0..<count).map { _ in Stuffed(try rig.test.client(), size) }
-    var idle = 0
-    while idle < 30 {
-      var taken = 0
-      for index in stuffed.indices { taken += try stuffed[index].push() }
-      idle = taken == 0 ? idle + 1 : 0
-      if taken == 0 { usleep(10_000) }
-    }
-    return stuffed
-  }
-
-  /// A client that sends packets of one size without an end.
-  struct Stuffed {
-    let client: RawClient
-    let size: Int
-    var packets = 0
-    var rest: ArraySlice<UInt8> = []
-
-    init(_ client: RawClient, _ size: Int) {
-      self.client = client
-      self.size = size
-    }
-
-    mutating func push() throws -> Int {
-      if rest.isEmpty {
-        rest = framed(pattern(size, packets))[...]
-        packets += 1
-      }
-      let count = try client.socket.sendSome(rest)
-      rest = rest.dropFirst(count)
-      return count
-    }
-  }
-
   @Test(arguments: Layout.allCases, [40, 3000, 100_000, 1_000_000])
   func `nothing is lost when the backend reads again`(_ layout: Layout, _ size: Int) throws {
     let rig = try Rig(layout) {
@@ -48,7 +12,7 @@ import VoltlaneWire
       // Packets that wait for the backend are no unfinished ones: they must not end anybody.
       $0.assemblyBudget = 8 << 20
     }
-    let stuffed = try stuff(rig, clients: 6, packet: size)
+    let stuffed = try Stuffed.clients(of: rig, count: 4, packet: size)
     let finishers = stuffed.map { stuffed in
       Background {
         try stuffed.client.socket.send(Array(stuffed.rest))
@@ -73,7 +37,7 @@ import VoltlaneWire
   func `a full way up holds up neither the way down nor newcomers`(_ layout: Layout) throws {
     let rig = try Rig(layout)
     let quiet = try rig.test.client()
-    let stuffed = try stuff(rig, clients: 4, packet: 500)
+    let stuffed = try Stuffed.clients(of: rig, count: 4, packet: 500)
     try rig.firehose.send(.data(quiet.id, [1]), .data(stuffed[0].client.id, [2]))
     #expect(try quiet.receive() == [1])
     #expect(try stuffed[0].client.receive() == [2])
@@ -96,13 +60,7 @@ import VoltlaneWire
       let rig = try Rig(.own) { $0.assemblyBudget = 16 << 20 }
       var clients = try (0..<64).map { _ in Stuffed(try rig.test.client(), size) }
       let before = SocketCalls.residentBytes
-      var idle = 0
-      while idle < 30 {
-        var taken = 0
-        for index in clients.indices { taken += try clients[index].push() }
-        idle = taken == 0 ? idle + 1 : 0
-        if taken == 0 { usleep(10_000) }
-      }
+      try Stuffed.push(&clients)
       let grown = SocketCalls.residentBytes - before
       // Two lanes of 1 MiB, packets by reference within the budget, and as much again for this test and for malloc.
       try #require(grown < 40 << 20, "\(grown) bytes")

@@ -22,10 +22,13 @@ import VoltlaneCrypto
     let test = try TestRelay(layout, listeners: listeners, backend: backend.endpoint)
     let rig = Rig(backend: backend, test: test, firehose: try backend.accept())
     #expect(test.relay.endpoints.count == 4)
+    // Kept, so that their ends don't come between the others' packets.
+    var kept: [RawClient] = []
     for endpoint in test.relay.endpoints {
       // As many as reach both shards.
-      for _ in 0..<16 {
-        let client = try RawClient(RawSocket(to: endpoint))
+      let clients = try (0..<16).map { _ in try RawClient(RawSocket(to: endpoint)) }
+      kept += clients
+      for client in clients {
         #expect(try rig.roundTrip(client, pattern(100_000)), "\(endpoint)")
       }
       let client = try RawClient(RawSocket(to: endpoint))
@@ -34,6 +37,7 @@ import VoltlaneCrypto
       #expect(try client.receive() == pattern(300_000))
       #expect(try client.socket.receiveToEnd() == ([], .fin), "\(endpoint)")
       while try rig.firehose.receive() != .failure(client.id, "kicked") {}
+      kept.append(client)
     }
   }
 

@@ -95,7 +95,8 @@ struct ListeningSockets {
     perShard = perShard.map { _ in [] }
   }
 
-  private mutating func closeAll() {
+  /// Closes all, where no shard has them yet.
+  mutating func closeAll() {
     for sockets in perShard { for entry in sockets where !entry.isShared { close(entry.socket) } }
     closeShared()
   }

@@ -11,6 +11,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   let control: ControlBlock
   private let wakeSignal: Int32
   private var draining = false
+  private var saidDone = false
 
   /// Takes the roles out of `roles`. `wakeSignal` is an eventfd on which the control thread wakes the host.
   init(kernel: consuming K, roles: Roles, wakeSignal: Int32, control: ControlBlock) {
@@ -23,11 +24,16 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     self.control = control
   }
 
-  /// The loop: until the relay stops or everything has been handed over.
+  /// The loop: until the relay stops, which it does when every host has handed everything over, or at once.
   mutating func run() {
     start()
-    while !isDone() {
+    while control.phase != .stopping {
       turn()
+      if !saidDone, isDone() {
+        // It goes on until all others are done too: what still comes for its clients has to be taken from the lanes.
+        saidDone = true
+        if !hostsWorkerOnly() { control.addDoneHost() }
+      }
       sleep()
     }
     finish()
@@ -91,7 +97,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
 
   private mutating func hasWork() -> Bool {
     if control.phase != .running, !draining { return true }
-    return (shard?.hasWork() ?? false) || (firehose?.hasWork() ?? false) || (worker?.hasWork() ?? false) || isDone()
+    return (shard?.hasWork() ?? false) || (firehose?.hasWork() ?? false) || (worker?.hasWork() ?? false)
   }
 
   private mutating func nextDeadline() -> UInt64 {
@@ -115,14 +121,20 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   /// Closes what is still open, where the relay stops at once; the last queued closes leave.
   @inline(never)
   private mutating func finish() {
+    _ = closeAccepted()
     shard?.closeSockets(&kernel)
     firehose?.closeSocket(&kernel)
-    kernel.poll()
-    // A client that was accepted meanwhile is nobody's yet: its socket stands in a completion.
+    repeat { kernel.poll() } while closeAccepted()
+  }
+
+  /// Closes the sockets of completions that no turn has taken. True where there were some.
+  private mutating func closeAccepted() -> Bool {
+    var found = false
     while let completion = kernel.next() {
-      if completion.token.purpose == .accept { dispatch(completion) }
+      guard completion.token.purpose == .accept, completion.result >= 0 else { continue }
+      kernel.submit(.close(completion.result), Token(.none))
+      found = true
     }
-    kernel.poll()
-    if !hostsWorkerOnly() { control.addDoneHost() }
+    return found
   }
 }

@@ -50,6 +50,8 @@ struct Connection: MemoryHolder {
     static let stashed = Flags(rawValue: 128)
     /// The socket is gone, but a queued send has not completed: what it did not take has to be kept first.
     static let lost = Flags(rawValue: 256)
+    /// The poll said that the connection is gone both ways.
+    static let wasReset = Flags(rawValue: 512)
     /// What keeps the slot of a released connection.
     static let listed: Flags = [.ready, .dirty, .sending]
   }

@@ -59,6 +59,7 @@ extension Shard {
   @inline(never)
   mutating func halfClose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
+    guard !connection.pointee.flags.contains(.wasReset) else { return lose(index, &kernel) }
     discardUnfinished(index)
     connection.pointee.phase = .halfClosed
     connection.pointee.flags.insert(.finRead)

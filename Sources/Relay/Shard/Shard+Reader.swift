@@ -13,9 +13,10 @@ extension Shard {
     let connection = connections[index]
     if completion.result < 0 || completion.result & PollBits.hangup != 0 {
       connection.pointee.flags.insert(.hungUp)
-      // After the client's FIN a receive shows a reset no more: the poll does.
-      if completion.result & PollBits.reset != 0, connection.pointee.phase == .halfClosed {
-        return lose(index, &kernel)
+      // After the client's FIN a receive shows a reset no more: the poll does, perhaps together with the FIN.
+      if completion.result & PollBits.reset != 0 {
+        if connection.pointee.phase == .halfClosed { return lose(index, &kernel) }
+        connection.pointee.flags.insert(.wasReset)
       }
     }
     if !completion.more { kernel.submit(.pollReadable(connection.pointee.socket), completion.token) }

@@ -33,7 +33,7 @@ extension Shard {
     _ slot: UInt32, _ packet: Descriptor, _ kernel: inout K
   ) {
     let session = sessions[slot]
-    guard session.pointee.missed.count < settings.missedPacketsBuffer else {
+    guard session.pointee.missed.count < min(settings.missedPacketsBuffer, Limits.largestPending) else {
       return endSession(slot, .bufferOverflow, &kernel)
     }
     session.pointee.missed.append(downlinkMemory[packet.position], packet.byteCount)

@@ -96,7 +96,10 @@ extension Shard {
     if connection.pointee.phase == .halfClosed {
       connection.pointee.pending.acknowledge(allBut: kernel.unacknowledged(connection.pointee.socket))
     }
-    guard connection.pointee.pending.limitedCount < settings.clientSendBuffer else {
+    // What was queued before a close was decided is sent, whatever the limit: it is at most a turn's.
+    let limit = connection.pointee.phase == .closing ? .max : settings.clientSendBuffer
+    guard connection.pointee.pending.limitedCount < limit, connection.pointee.pending.count < Limits.largestPending
+    else {
       fail(index, .bufferOverflow, &kernel)
       return false
     }
