@@ -156,6 +156,10 @@ enum Limits {
 
   static let listenBacklog: Int32 = 4096
 
+  /// How often, and at what distance, a port that is in use is tried again at the start: for half a second.
+  static let listenTries = 10
+  static let listenRetryMicroseconds: UInt32 = 50_000
+
   static let kibi = 1024
   static let mebi = 1024 * 1024
   static let millisecond: UInt64 = 1_000_000

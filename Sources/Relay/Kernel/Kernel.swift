@@ -16,8 +16,7 @@ protocol Kernel: ~Copyable {
   /// The next of the completions that the last `wait` or `poll` brought.
   mutating func next() -> Completion?
 
-  /// Starts what is queued and sleeps until a completion comes besides those of queued sends, or the clock reaches
-  /// `deadline`.
+  /// Starts what is queued and sleeps until a completion comes, or the clock reaches `deadline`.
   mutating func wait(until deadline: UInt64)
 
   /// Starts what is queued and collects what has completed, without sleeping.
@@ -96,7 +95,7 @@ enum KernelOperation {
   case pollReadable(Int32)
   /// Completes once, when the socket is writable.
   case pollWritable(Int32)
-  /// A send that never waits; the memory must stay as it is until it completes, which is before the next sleep ends.
+  /// A send that never waits; the memory must stay as it is until it completes, which it does as it starts.
   case send(Int32, UnsafeRawPointer, count: Int)
   /// Ends the poll or accept with this token. Its own completion is not reported.
   case cancel(Token)

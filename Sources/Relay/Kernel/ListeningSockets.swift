@@ -66,8 +66,15 @@ struct ListeningSockets {
     return result
   }
 
+  /// The ring of a relay that has just died keeps its listeners for a moment after its process is gone: a restart waits
+  /// for that.
   private static func checkFree(_ address: SocketAddress, _ endpoint: Endpoint) throws(RelayError) {
-    let result = address.withSockaddr { voltlane_check_free($0, $1) }
+    var result: Int32 = 0
+    for _ in 0..<Limits.listenTries {
+      result = address.withSockaddr { voltlane_check_free($0, $1) }
+      guard result == -EADDRINUSE else { break }
+      usleep(Limits.listenRetryMicroseconds)
+    }
     guard result == 0 else { throw .listen(endpoint, errno: -result) }
   }
 

@@ -13,8 +13,6 @@ struct RingKernel: Kernel, ~Copyable {
   private let batch: UnsafeMutablePointer<Completion>
   private var reaped = 0
   private var taken = 0
-  /// Sends queued since the last enter. They complete at once, so a sleep has to wait for one completion more.
-  private var queuedSends: UInt32 = 0
   private let resolver: Resolver
   private var watchesResolver = false
   private let congestionControl: String?
@@ -73,7 +71,6 @@ struct RingKernel: Kernel, ~Copyable {
       io_uring_prep_poll_add(entry, socket, UInt32(POLLOUT))
     case .send(let socket, let bytes, let count):
       io_uring_prep_send(entry, socket, bytes, count, voltlane_send_flags)
-      queuedSends &+= 1
     case .cancel(let token):
       io_uring_prep_cancel64(entry, token.bits, 0)
       entry.pointee.flags |= UInt8(voltlane_skip_success)
@@ -103,21 +100,18 @@ struct RingKernel: Kernel, ~Copyable {
 
   mutating func wait(until deadline: UInt64) {
     var entry: UnsafeMutablePointer<io_uring_cqe>?
-    let count = 1 &+ queuedSends
-    queuedSends = 0
     if deadline == .max {
-      _ = io_uring_submit_and_wait_timeout(uring, &entry, count, nil, nil)
+      _ = io_uring_submit_and_wait_timeout(uring, &entry, 1, nil, nil)
     } else {
       let left = deadline > now ? deadline &- now : 0
       var timeout = __kernel_timespec(
         tv_sec: Int64(left / Limits.second), tv_nsec: Int64(left % Limits.second))
-      _ = io_uring_submit_and_wait_timeout(uring, &entry, count, &timeout, nil)
+      _ = io_uring_submit_and_wait_timeout(uring, &entry, 1, &timeout, nil)
     }
     reap()
   }
 
   mutating func poll() {
-    queuedSends = 0
     if io_uring_sq_ready(uring) > 0 || voltlane_ring_wants_enter(uring) != 0 {
       _ = io_uring_submit_and_get_events(uring)
     }

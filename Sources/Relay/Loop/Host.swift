@@ -29,11 +29,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     start()
     while control.phase != .stopping {
       turn()
-      if !saidDone, isDone() {
-        // It goes on until all others are done too: what still comes for its clients has to be taken from the lanes.
-        saidDone = true
-        if !hostsWorkerOnly() { control.addDoneHost() }
-      }
+      if draining, !saidDone { sayWhenDone() }
       sleep()
     }
     finish()
@@ -44,6 +40,15 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     kernel.submit(.pollReadable(wakeSignal), Token(.control))
     firehose?.start(&kernel)
     shard?.start(&kernel)
+  }
+
+  /// Tells the control thread when the host's roles have nothing left to do. The loop goes on until all others are done
+  /// too: what still comes for its clients has to be taken from the lanes.
+  @inline(never)
+  private mutating func sayWhenDone() {
+    guard isDone() else { return }
+    saidDone = true
+    control.addDoneHost()
   }
 
   /// One turn. The order is a packet's: what the kernel has to say is taken note of; the backend is read, so that

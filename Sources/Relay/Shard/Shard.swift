@@ -138,7 +138,9 @@ struct Shard: ~Copyable {
   /// Whether there is something to do that no completion will announce. Called before a sleep, after the bell has been
   /// told; a shard that waits for room says so here.
   mutating func hasWork() -> Bool {
-    if sendsOutstanding == 0, downlink.available() > 0 { return true }
+    // Queued sends complete as they enter the kernel, but are seen only after that: a sleep now would keep the lane's
+    // memory, for which the firehose may wait, until something else happens.
+    if sendsOutstanding > 0 || downlink.available() > 0 { return true }
     if sweep.requests.published != sweepsAnswered || backendStatus.drops != dropsSeen { return true }
     if budget.hasRequest(index) || missedBudget.hasRequest(index) || staleTotals.hasRequest(index) { return true }
     for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
