@@ -30,8 +30,10 @@ final class RawSocket: @unchecked Sendable {
   init(_ descriptor: Int32) { self.descriptor = descriptor }
 
   /// Connects to `endpoint`. A small `receiveBuffer` makes a peer run out of room soon.
-  convenience init(to endpoint: Endpoint, receiveBuffer: Int32? = nil) throws {
+  /// `source` is the address that the peer sees.
+  convenience init(to endpoint: Endpoint, from source: Endpoint? = nil, receiveBuffer: Int32? = nil) throws {
     self.init(try SocketCalls.open(endpoint))
+    if let source { try SocketCalls.bind(descriptor, source) }
     if let receiveBuffer { SocketCalls.setOption(descriptor, SOL_SOCKET, SO_RCVBUF, receiveBuffer) }
     try connect(to: endpoint)
   }
