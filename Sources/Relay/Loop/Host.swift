@@ -118,6 +118,11 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     shard?.closeSockets(&kernel)
     firehose?.closeSocket(&kernel)
     kernel.poll()
+    // A client that was accepted meanwhile is nobody's yet: its socket stands in a completion.
+    while let completion = kernel.next() {
+      if completion.token.purpose == .accept { dispatch(completion) }
+    }
+    kernel.poll()
     if !hostsWorkerOnly() { control.addDoneHost() }
   }
 }

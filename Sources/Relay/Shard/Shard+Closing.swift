@@ -149,6 +149,7 @@ extension Shard {
   /// Closes every socket at once, whatever is queued.
   mutating func closeSockets<K: Kernel & ~Copyable>(_ kernel: inout K) {
     stopAccepting(&kernel)
+    drain = .handedOver
     for index in 0..<connections.used { drop(index, &kernel) }
   }
 
