@@ -42,10 +42,9 @@ extension Shard {
     case .attached:
       fail(index, .packetTimeout, &kernel)
     case .halfClosed:
-      kernel.resetOnClose(connection.pointee.socket)
       lose(index, &kernel)
     case .closing:
-      kernel.resetOnClose(connection.pointee.socket)
+      kernel.reset(connection.pointee.socket)
       drop(index, &kernel)
     case .response, .ping:
       // Abandoned: that counts against nobody.
@@ -77,6 +76,8 @@ extension Shard {
     }
     if connection.pointee.phase == .halfClosed {
       connection.pointee.pending.acknowledge(allBut: kernel.unacknowledged(connection.pointee.socket))
+      // They are missed packets now: the socket must not deliver them as well.
+      kernel.reset(connection.pointee.socket)
     }
     detach(index, &kernel)
     drop(index, &kernel)
