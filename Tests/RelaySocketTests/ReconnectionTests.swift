@@ -195,6 +195,31 @@ import VoltlaneWire
     #expect(try rig.roundTrip(back))
   }
 
+  /// A Unix socket knows no acknowledgements: what its kernel had taken counts as delivered.
+  @Test func `over a unix socket nothing comes twice`() throws {
+    let path = "/tmp/voltlane-comeback-\(getpid()).sock"
+    defer { unlink(path) }
+    let backend = try RawBackend()
+    let test = try TestRelay(listeners: [.unix(path: path)], backend: backend.endpoint) {
+      $0.staleTimeout = .seconds(300)
+    }
+    let rig = Rig(backend: backend, test: test, firehose: try backend.accept())
+    let other = try rig.test.client()
+    let client = try rig.test.client()
+    client.socket.finish()
+    #expect(try rig.roundTrip(other))
+    for number in 0..<10 {
+      try rig.firehose.send(.data(client.id, pattern(5, number)))
+      #expect(try rig.roundTrip(other))
+      if number < 9 { #expect(try client.receive() == pattern(5, number)) }
+    }
+    let back = try rig.test.comeBack(client.id)
+    #expect(try client.socket.receiveToEnd() == (framed(pattern(5, 9)), .fin))
+    #expect(try back.socket.staysSilent())
+    #expect(try rig.firehose.receive() == .reconnection(client.id))
+    #expect(try rig.roundTrip(back))
+  }
+
   // MARK: Takeover
 
   @Test(arguments: Layout.allCases)
