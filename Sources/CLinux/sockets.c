@@ -77,6 +77,9 @@ unsigned long long voltlane_peer_address(int socket) {
 
 int voltlane_unacknowledged(int socket) {
   int bytes = 0;
+  int domain = AF_UNIX;
+  socklen_t length = sizeof domain;
+  if (getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 || domain == AF_UNIX) return 0;
   return ioctl(socket, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
 }
 
@@ -99,9 +102,13 @@ int voltlane_dial_result(int socket) {
   return getpeername(socket, (struct sockaddr *)&peer, &length) < 0 ? -errno : 0;
 }
 
-void voltlane_reset_on_close(int socket) {
+void voltlane_reset(int socket) {
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
   setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+  // The close comes later, when the ring gets to it, and until then the kernel would go on sending. Dissolving the
+  // association sends the reset now. A Unix socket refuses this.
+  struct sockaddr none = {.sa_family = AF_UNSPEC};
+  connect(socket, &none, sizeof none);
 }
 
 int voltlane_check_free(const struct sockaddr *address, socklen_t length) {

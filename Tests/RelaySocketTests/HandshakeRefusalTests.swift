@@ -161,7 +161,8 @@ import VoltlaneWire
     for (bytes, socket) in zip(beginnings, sockets) {
       let (answer, end) = try socket.receiveToEnd()
       #expect(answer == (bytes.count < RawClient.version.count ? [] : RawClient.relayKey))
-      #expect(bytes.isEmpty || bytes.count < RawClient.version.count || end == .fin)
+      // After the relay's key a client id may be on its way: an orderly close would say that its session is over.
+      #expect(bytes.count < RawClient.version.count || end != .fin)
     }
     #expect(try rig.roundTrip(other))
   }

@@ -73,7 +73,7 @@ import VoltlaneWire
       #expect(attempt.socket.relayFinished)
       scene.simulation.finish(attempt.socket)
       scene.simulation.settle()
-      #expect(attempt.socket.relayClosed && !attempt.socket.resetOnClose)
+      #expect(attempt.socket.relayClosed && !attempt.socket.relayReset)
     }
   }
 
@@ -279,7 +279,7 @@ import VoltlaneWire
     scene.send(member.id, [1])
     member.socket.unacknowledged = 5
     scene.simulation.pass(6 * Limits.second)
-    #expect(member.socket.relayClosed && member.socket.resetOnClose)
+    #expect(member.socket.relayClosed && member.socket.relayReset)
     #expect(scene.next() == nil)
     var back = scene.comeBack(member.id)
     #expect(back.client.next() == Self.ping)
@@ -295,7 +295,7 @@ import VoltlaneWire
     scene.send(member.id, [1])
     member.socket.unacknowledged = 5
     var back = scene.comeBack(member.id)
-    #expect(member.socket.relayClosed && member.socket.resetOnClose)
+    #expect(member.socket.relayClosed && member.socket.relayReset)
     #expect(back.client.next() == Self.ping && back.client.next() == [1] && back.client.next() == nil)
   }
 

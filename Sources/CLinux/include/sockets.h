@@ -60,7 +60,8 @@ int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *
 // An IPv4 address (under 32 one bits, so that no IPv6 prefix is equal), the first 64 bits of an IPv6 address, or 0.
 unsigned long long voltlane_peer_address(int socket);
 
-// Bytes in the send queue that the peer has not acknowledged.
+// Bytes in the send queue that the peer has not acknowledged. 0 for a Unix socket, which has no acknowledgements: what
+// it counts is memory, which can be many times the bytes.
 int voltlane_unacknowledged(int socket);
 
 // Milliseconds since the last acknowledgement, 0 where nothing is outstanding.
@@ -69,8 +70,8 @@ unsigned long long voltlane_milliseconds_since_ack(int socket);
 // 0 once a dialled socket is connected, else -errno.
 int voltlane_dial_result(int socket);
 
-// Makes the close of this socket a reset.
-void voltlane_reset_on_close(int socket);
+// Resets the connection, now: nothing more leaves. The socket is good for nothing but its close.
+void voltlane_reset(int socket);
 
 // 0 where nobody listens on `address`, else -errno. Looks without SO_REUSEPORT, which would hide a listener that has
 // it.

@@ -34,14 +34,14 @@ protocol Kernel: ~Copyable {
   /// Sends a FIN after what is queued in the socket.
   mutating func shutdownSending(_ socket: Int32)
 
-  /// Makes the socket's close a reset.
-  mutating func resetOnClose(_ socket: Int32)
+  /// Resets the connection at once; the socket is good for nothing but its close.
+  mutating func reset(_ socket: Int32)
 
   /// The client's address as limits see it: an IPv4 address, or the /64 of an IPv6 one, or 0 for a unix socket. Shifted
   /// right by 8 it is the /24 or /56.
   mutating func peerAddress(_ socket: Int32) -> UInt64
 
-  /// Bytes that the socket took and its peer has not acknowledged.
+  /// Bytes that the socket took and its peer has not acknowledged; none where there are no acknowledgements.
   mutating func unacknowledged(_ socket: Int32) -> Int
 
   /// How long the peer has acknowledged nothing, in nanoseconds; 0 where nothing is outstanding.

@@ -169,8 +169,8 @@ struct RingKernel: Kernel, ~Copyable {
     Glibc.shutdown(socket, Int32(SHUT_WR))
   }
 
-  mutating func resetOnClose(_ socket: Int32) {
-    voltlane_reset_on_close(socket)
+  mutating func reset(_ socket: Int32) {
+    voltlane_reset(socket)
   }
 
   mutating func peerAddress(_ socket: Int32) -> UInt64 { voltlane_peer_address(socket) }

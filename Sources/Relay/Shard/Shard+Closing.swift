@@ -37,15 +37,19 @@ extension Shard {
       return wheel.arm(index, at: again, connections)
     }
     switch connection.pointee.phase {
-    case .version, .key:
+    case .version:
       refuseHandshake(index, &kernel)
+    case .key:
+      // Its client id may be on its way, and an orderly close would say that the session is over.
+      counters.add(.handshakesMalformed)
+      kernel.reset(connection.pointee.socket)
+      drop(index, &kernel)
     case .attached:
       fail(index, .packetTimeout, &kernel)
     case .halfClosed:
-      kernel.resetOnClose(connection.pointee.socket)
       lose(index, &kernel)
     case .closing:
-      kernel.resetOnClose(connection.pointee.socket)
+      kernel.reset(connection.pointee.socket)
       drop(index, &kernel)
     case .response, .ping:
       // Abandoned: that counts against nobody.
@@ -78,6 +82,8 @@ extension Shard {
     }
     if connection.pointee.phase == .halfClosed {
       connection.pointee.pending.acknowledge(allBut: kernel.unacknowledged(connection.pointee.socket))
+      // They are missed packets now: the socket must not deliver them as well.
+      kernel.reset(connection.pointee.socket)
     }
     detach(index, &kernel)
     drop(index, &kernel)

@@ -8,7 +8,7 @@ extension Shard {
     let connection = connections[index]
     guard peers[shard].outgoing.hasRoom(), case .no = drain else {
       // Not an orderly close: that would say that the session is over.
-      kernel.resetOnClose(connection.pointee.socket)
+      kernel.reset(connection.pointee.socket)
       return drop(index, &kernel)
     }
     let early = connection.pointee.unfinished
@@ -35,7 +35,7 @@ extension Shard {
 
   private mutating func take<K: Kernel & ~Copyable>(_ handed: HandedSocket, _ kernel: inout K) {
     guard case .no = drain, let index = connections.add(handed.socket) else {
-      kernel.resetOnClose(handed.socket)
+      kernel.reset(handed.socket)
       kernel.submit(.close(handed.socket), Token(.none))
       handed.early?.free(budget)
       var pending = handed.pending

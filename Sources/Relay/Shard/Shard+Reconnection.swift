@@ -159,7 +159,7 @@ extension Shard {
     if connection.pointee.phase == .halfClosed {
       connection.pointee.pending.acknowledge(allBut: kernel.unacknowledged(connection.pointee.socket))
       // They are sent on the new socket: the old one must not deliver them as well.
-      if !connection.pointee.pending.isEmpty { kernel.resetOnClose(connection.pointee.socket) }
+      if !connection.pointee.pending.isEmpty { kernel.reset(connection.pointee.socket) }
     }
     connection.pointee.pending.takeBack()
     session.pointee.missed = connection.pointee.pending
@@ -182,7 +182,7 @@ extension Shard {
       guard index != kept else { continue }
       unlinkAttempt(index)
       if connections[index].pointee.phase == .sealing, !sessionIsOver {
-        kernel.resetOnClose(connections[index].pointee.socket)
+        kernel.reset(connections[index].pointee.socket)
         drop(index, &kernel)
       } else {
         closeGracefully(index, &kernel)

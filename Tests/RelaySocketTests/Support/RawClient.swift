@@ -22,6 +22,12 @@ struct RawClient {
     id = try RawClient.receiveAnswers(socket)
   }
 
+  /// One that has come back.
+  init(returned socket: RawSocket, _ id: UInt64) {
+    self.socket = socket
+    self.id = id
+  }
+
   /// Takes the relay's key and the client id.
   static func receiveAnswers(_ socket: RawSocket) throws -> UInt64 {
     let key = try socket.receive(relayKey.count)

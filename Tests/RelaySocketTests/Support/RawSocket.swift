@@ -29,9 +29,13 @@ final class RawSocket: @unchecked Sendable {
 
   init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-  /// Connects to `endpoint`. Small buffers make a peer, or this side, run out of room soon.
-  convenience init(to endpoint: Endpoint, receiveBuffer: Int32? = nil, sendBuffer: Int32? = nil) throws {
+  /// Connects to `endpoint`. Small buffers make a peer, or this side, run out of room soon. `source` is the address that
+  /// the peer sees.
+  convenience init(
+    to endpoint: Endpoint, from source: Endpoint? = nil, receiveBuffer: Int32? = nil, sendBuffer: Int32? = nil
+  ) throws {
     self.init(try SocketCalls.open(endpoint))
+    if let source { try SocketCalls.bind(descriptor, source) }
     if let receiveBuffer { SocketCalls.setOption(descriptor, SOL_SOCKET, SO_RCVBUF, receiveBuffer) }
     if let sendBuffer { SocketCalls.setOption(descriptor, SOL_SOCKET, SO_SNDBUF, sendBuffer) }
     try connect(to: endpoint)

@@ -125,7 +125,66 @@ enum SocketCalls {
     }
   }
 
+  /// Bytes that have come and were not read.
+  static func unread(_ descriptor: Int32) -> Int {
+    var count: Int32 = 0
+    _ = ioctl(descriptor, UInt(FIONREAD), &count)
+    return Int(count)
+  }
+
+  /// Bytes that were sent and not acknowledged (SIOCOUTQ).
+  static func unacknowledged(_ descriptor: Int32) -> Int {
+    var count: Int32 = 0
+    _ = ioctl(descriptor, UInt(TIOCOUTQ), &count)
+    return Int(count)
+  }
+
   // MARK: This process
+
+  /// The other end of the connection of `descriptor`, over IPv4, where that is in this process too.
+  static func otherEnd(_ descriptor: Int32) -> Int32? {
+    guard let own = names(descriptor) else { return nil }
+    return descriptors.first { names($0).map { $0 == (own.peer, own.own) } ?? false }
+  }
+
+  /// Address and port of both ends of a connection over IPv4.
+  private static func names(_ descriptor: Int32) -> (own: UInt64, peer: UInt64)? {
+    guard let own = name(descriptor, getsockname), let peer = name(descriptor, getpeername) else { return nil }
+    return (own, peer)
+  }
+
+  private static func name(
+    _ descriptor: Int32, _ call: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+  ) -> UInt64? {
+    var address = sockaddr_in()
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let result = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { call(descriptor, $0, &length) }
+    }
+    guard result == 0, address.sin_family == sa_family_t(AF_INET) else { return nil }
+    return UInt64(address.sin_addr.s_addr) << 16 | UInt64(address.sin_port)
+  }
+
+  /// The descriptors of the process.
+  static var descriptors: [Int32] {
+    guard let directory = opendir("/proc/self/fd") else { return [] }
+    defer { closedir(directory) }
+    var found: [Int32] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if let descriptor = Int32(name), descriptor != dirfd(directory) { found.append(descriptor) }
+    }
+    return found
+  }
+
+  /// Gives memory that is free back to the system, so that ``residentBytes`` tells what is in use.
+  static func trimMemory() {
+    // Found by name: the module of the C library leaves the header out.
+    guard let symbol = dlsym(nil, "malloc_trim") else { return }
+    _ = unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)(0)
+  }
 
   /// Microseconds of processor time that the process has used.
   static var processorTime: Int {

@@ -72,9 +72,12 @@ struct ScriptedKernel: Kernel, ~Copyable {
   }
 
   mutating func shutdownSending(_ socket: Int32) { simulation.shutdownSending(socket) }
-  mutating func resetOnClose(_ socket: Int32) { simulation.socket(socket).resetOnClose = true }
+  mutating func reset(_ socket: Int32) { simulation.socket(socket).relayReset = true }
   mutating func peerAddress(_ socket: Int32) -> UInt64 { simulation.socket(socket).peerAddress }
-  mutating func unacknowledged(_ socket: Int32) -> Int { simulation.socket(socket).unacknowledged }
+  mutating func unacknowledged(_ socket: Int32) -> Int {
+    precondition(!simulation.socket(socket).relayReset, "a socket that was reset knows nothing of acknowledgements")
+    return simulation.socket(socket).unacknowledged
+  }
   mutating func silence(_ socket: Int32) -> UInt64 { simulation.socket(socket).silence }
   mutating func dial(_ address: SocketAddress) -> Int32 { simulation.dial() }
   mutating func dialResult(_ socket: Int32) -> Int32 { simulation.dialResult(socket) }

@@ -20,8 +20,8 @@ final class SimulatedSocket {
   var room = Int.max
   var relayFinished = false
   var relayClosed = false
-  /// The relay's close was a reset.
-  var resetOnClose = false
+  /// The relay reset the connection.
+  var relayReset = false
 
   /// Polls that wait, with the host that waits.
   var readablePoll: (host: Int, token: UInt64)?

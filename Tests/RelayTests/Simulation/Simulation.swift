@@ -250,7 +250,7 @@ final class Simulation {
       precondition(socket.readablePoll == nil && socket.writablePoll == nil, "a poll keeps socket \(descriptor) open")
       socket.relayClosed = true
       // The kernel resets a connection that is closed with unread input.
-      if socket.available > 0 { socket.resetOnClose = true }
+      if socket.available > 0 { socket.relayReset = true }
     }
   }
 
