@@ -29,8 +29,8 @@ final class RawSocket: @unchecked Sendable {
 
   init(_ descriptor: Int32) { self.descriptor = descriptor }
 
-  /// Connects to `endpoint`. Small buffers make a peer, or this side, run out of room soon. `source` is the address that
-  /// the peer sees.
+  /// Connects to `endpoint`. Small buffers make a peer, or this side, run out of room soon. `source` is the address
+  /// that the peer sees.
   convenience init(
     to endpoint: Endpoint, from source: Endpoint? = nil, receiveBuffer: Int32? = nil, sendBuffer: Int32? = nil
   ) throws {
