@@ -27,7 +27,7 @@ let package = Package(
     .executableTarget(
       name: "Voltlane",
       dependencies: [
-        "Relay", "VoltlaneBackend", "VoltlaneCrypto", "VoltlaneWire", "CLinux",
+        "Relay", "VoltlaneBackend", "VoltlaneCrypto", "VoltlaneWire", "VoltlaneText", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -35,13 +35,15 @@ let package = Package(
     .executableTarget(
       name: "VoltlaneConnect",
       dependencies: [
-        "VoltlaneClient", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "VoltlaneClient", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: safe),
     .executableTarget(
       name: "VoltlaneEcho",
       dependencies: [
-        "VoltlaneBackend", "VoltlaneWire", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "VoltlaneBackend", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: safe),
 
@@ -57,34 +59,35 @@ let package = Package(
     .target(
       name: "VoltlaneClient",
       dependencies: [
-        "VoltlaneWire", "VoltlaneCrypto", "VoltlaneNIO",
+        "VoltlaneWire", "VoltlaneText", "VoltlaneCrypto", "VoltlaneNIO",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: safe),
     .target(
       name: "VoltlaneBackend",
       dependencies: [
-        "VoltlaneWire", "VoltlaneNIO",
+        "VoltlaneWire", "VoltlaneText", "VoltlaneNIO",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: safe),
 
-    // What the two libraries share: endpoints, packets cut from a stream, queues bounded in bytes.
+    // What the two libraries share: packets cut from a stream, queues bounded in bytes.
     .target(
       name: "VoltlaneNIO",
       dependencies: [
-        "VoltlaneWire",
+        "VoltlaneWire", "VoltlaneText",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: safe),
 
-    // The bytes and the keys. Pure: no I/O, no threads.
+    // The bytes, the keys, and what people write and read: addresses, ids. Pure: no I/O, no threads.
     .target(name: "VoltlaneWire", swiftSettings: safe),
-    .target(name: "VoltlaneCrypto", dependencies: ["CSodium", "CSecp256k1"], swiftSettings: safe),
+    .target(name: "VoltlaneCrypto", dependencies: ["VoltlaneText", "CSodium", "CSecp256k1"], swiftSettings: safe),
+    .target(name: "VoltlaneText", swiftSettings: safe),
 
     // The data plane: one module, so that whole-module optimisation sees all of it.
     .target(
-      name: "Relay", dependencies: ["VoltlaneWire", "VoltlaneCrypto", "CLiburing", "CLinux"],
+      name: "Relay", dependencies: ["VoltlaneWire", "VoltlaneText", "VoltlaneCrypto", "CLiburing", "CLinux"],
       // For spans of memory that a method returns.
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
@@ -99,6 +102,7 @@ let package = Package(
 
     .target(name: "Vectors", path: "Tests/Vectors", resources: [.embedInCode("vectors.json")]),
     .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire", "Vectors"]),
+    .testTarget(name: "VoltlaneTextTests", dependencies: ["VoltlaneText"]),
     .testTarget(
       name: "VoltlaneTests",
       dependencies: [
@@ -110,7 +114,7 @@ let package = Package(
       name: "LibraryTests",
       dependencies: [
         "VoltlaneClient", "VoltlaneBackend", "VoltlaneConnect", "VoltlaneEcho", "VoltlaneNIO", "VoltlaneWire",
-        "VoltlaneCrypto", "ChatServer", "ChatClient", "Voltlane",
+        "VoltlaneCrypto", "VoltlaneText", "ChatServer", "ChatClient", "Voltlane",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ]),

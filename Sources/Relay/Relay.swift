@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import Synchronization
 import VoltlaneCrypto
+import VoltlaneText
 import VoltlaneWire
 
 /// The relay: its parts and how they are joined.

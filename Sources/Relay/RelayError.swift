@@ -1,4 +1,5 @@
 import Glibc
+import VoltlaneText
 
 /// Why a relay cannot start.
 public enum RelayError: Error, CustomStringConvertible {
@@ -14,22 +15,20 @@ public enum RelayError: Error, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .system(let call, let error): "\(call): \(message(error))"
+    case .system(let call, let error): "\(call): \(systemMessage(error))"
     case .ring(let error) where error == EPERM || error == EACCES:
       """
-      io_uring is refused here (\(message(error))). Allow it: set the sysctl kernel.io_uring_disabled to 0, and in a \
+      io_uring is refused here (\(systemMessage(error))). Allow it: set the sysctl kernel.io_uring_disabled to 0, and in a \
       container use a seccomp profile that permits io_uring_setup, io_uring_enter and io_uring_register \
       (docker: --security-opt seccomp=unconfined, or a profile of your own)
       """
     case .ring(let error) where error == EINVAL || error == ENOSYS:
-      "io_uring is too old here (\(message(error))): Linux 6.1 or later is needed"
-    case .ring(let error): "io_uring: \(message(error))"
+      "io_uring is too old here (\(systemMessage(error))): Linux 6.1 or later is needed"
+    case .ring(let error): "io_uring: \(systemMessage(error))"
     case .ringFeature(let name): "this kernel's io_uring lacks \(name): Linux 6.1 or later is needed"
-    case .listen(let endpoint, let error): "cannot listen on \(endpoint): \(message(error))"
+    case .listen(let endpoint, let error): "cannot listen on \(endpoint): \(systemMessage(error))"
     case .address(let endpoint, let reason): "\(endpoint): \(reason)"
-    case .cpu(let cpu, let error): "cannot pin a thread to CPU \(cpu): \(message(error))"
+    case .cpu(let cpu, let error): "cannot pin a thread to CPU \(cpu): \(systemMessage(error))"
     }
   }
-
-  private func message(_ error: Int32) -> String { String(cString: strerror(error)) }
 }

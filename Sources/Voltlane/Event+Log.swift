@@ -1,5 +1,6 @@
 import Logging
 import Relay
+import VoltlaneText
 
 /// How the relay's events read in the log.
 extension Event {
@@ -7,36 +8,34 @@ extension Event {
     switch self {
     case .backendConnected: ("backend connected", nil)
     case .backendLost(errno: 0): ("backend lost: it closed the connection; dialling again", nil)
-    case .backendLost(let errno): ("backend lost: \(System.message(errno)); dialling again", nil)
-    case .backendDialFailed(let errno): ("backend not reached: \(System.message(errno)); dialling again", nil)
+    case .backendLost(let errno): ("backend lost: \(systemMessage(errno)); dialling again", nil)
+    case .backendDialFailed(let errno): ("backend not reached: \(systemMessage(errno)); dialling again", nil)
     case .backendUnresolved: ("backend not reached: its name has no address; looking it up again", nil)
     case .backendOversized(let size):
       ("backend lost: it sent a packet above the maximum; dialling again", ["size": "\(size)"])
     case .backendMalformed(let what, let count):
       ("packets of the backend skipped: \(what.logged)", ["count": "\(count)"])
-    case .sessionStarted(let id): ("session started", ["id": "\(hexadecimal(id))"])
-    case .sessionEnded(let id, let reason): ("session ended: \(reason.text)", ["id": "\(hexadecimal(id))"])
-    case .sessionStale(let id): ("session stale: its client's connection ended", ["id": "\(hexadecimal(id))"])
-    case .sessionReturned(let id): ("session attached again: its client came back", ["id": "\(hexadecimal(id))"])
+    case .sessionStarted(let id): ("session started", ["id": "\(String(clientID: id))"])
+    case .sessionEnded(let id, let reason): ("session ended: \(reason.text)", ["id": "\(String(clientID: id))"])
+    case .sessionStale(let id): ("session stale: its client's connection ended", ["id": "\(String(clientID: id))"])
+    case .sessionReturned(let id): ("session attached again: its client came back", ["id": "\(String(clientID: id))"])
     case .reconnectionRefused(let id):
-      ("reconnection refused: the response to the challenge was wrong", ["id": "\(hexadecimal(id))"])
+      ("reconnection refused: the response to the challenge was wrong", ["id": "\(String(clientID: id))"])
     case .handshakesRefused(let count): ("handshakes refused", ["count": "\(count)"])
-    case .acceptPaused(let errno): ("accepting paused: \(System.message(errno))", nil)
+    case .acceptPaused(let errno): ("accepting paused: \(systemMessage(errno))", nil)
     case .sessionsDropped: ("every session ends with the backend's connection", nil)
     case .packetRefused(let id):
       (
         "a packet was given up: two connections to the backend died within it; its client ends",
-        ["id": "\(hexadecimal(id))"]
+        ["id": "\(String(clientID: id))"]
       )
     case .budgetExceeded(let id):
-      ("unfinished packets exceed the assembly budget: the client with the largest ends", ["id": "\(hexadecimal(id))"])
+      (
+        "unfinished packets exceed the assembly budget: the client with the largest ends",
+        ["id": "\(String(clientID: id))"]
+      )
     case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": "\(count)"])
     }
-  }
-
-  private func hexadecimal(_ id: UInt64) -> String {
-    let digits = String(id, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
   }
 }
 

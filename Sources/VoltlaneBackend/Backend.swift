@@ -1,7 +1,8 @@
 import NIOCore
 import NIOPosix
 import Synchronization
-@_exported import VoltlaneNIO
+import VoltlaneNIO
+@_exported import VoltlaneText
 import VoltlaneWire
 
 /// The backend of a relay: it accepts the relay's firehose connections, one after the other, and speaks with all of the

@@ -1,4 +1,5 @@
 import VoltlaneNIO
+import VoltlaneText
 
 /// What can go wrong for a backend.
 public enum BackendError: Error, Equatable, Sendable {

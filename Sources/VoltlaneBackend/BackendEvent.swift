@@ -1,5 +1,6 @@
 import NIOCore
 import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 /// One connection of a relay.

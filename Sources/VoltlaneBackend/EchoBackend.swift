@@ -1,6 +1,7 @@
 import NIOCore
 import NIOPosix
-@_exported import VoltlaneNIO
+import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 /// A backend that sends every data packet back to the client it came from.

@@ -1,5 +1,6 @@
 import NIOCore
 import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 /// One firehose connection: it cuts the stream into events once it is current. While it waits it reads once, to learn

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOPosix
 import VoltlaneNIO
+import VoltlaneText
 
 /// A listening socket and the connections that it accepted, all on one event loop.
 final class Listener: Sendable {

@@ -1,6 +1,7 @@
 import NIOCore
 import VoltlaneCrypto
-@_exported import VoltlaneNIO
+import VoltlaneNIO
+@_exported import VoltlaneText
 import VoltlaneWire
 
 /// A client of a relay: packets of bytes go to the relay's backend, and packets come back, in order.

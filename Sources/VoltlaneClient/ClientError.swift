@@ -1,5 +1,6 @@
 import VoltlaneCrypto
 import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 /// What can go wrong for a client.

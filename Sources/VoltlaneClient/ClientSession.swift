@@ -1,5 +1,6 @@
 import VoltlaneCrypto
 import VoltlaneNIO
+import VoltlaneText
 
 /// All that a client needs to come back as itself, even from another process: see ``Client/session`` and
 /// ``Client/resume(_:to:options:)``.

@@ -2,6 +2,7 @@ import NIOCore
 import NIOPosix
 import VoltlaneCrypto
 import VoltlaneNIO
+import VoltlaneText
 
 /// One socket that has shaken hands. A ``Client`` stands for the session, which outlives it.
 struct Connection: Sendable {

@@ -1,5 +1,6 @@
 import NIOCore
 import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 /// The socket's side of a client: it shakes hands, joins the session's queues, and cuts the stream into packets. It

@@ -2,6 +2,7 @@ import NIOCore
 import Synchronization
 import VoltlaneCrypto
 import VoltlaneNIO
+import VoltlaneText
 
 /// What keeps a client's session on a connection: it waits for the end of one, and then makes the next one or gives up.
 ///

@@ -2,6 +2,7 @@ import NIOCore
 import NIOPosix
 import Synchronization
 import VoltlaneClient
+import VoltlaneNIO
 
 /// stdin to the relay and the relay to stdout, until one side has had enough.
 final class Conversation: Sendable {

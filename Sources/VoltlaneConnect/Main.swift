@@ -2,6 +2,8 @@ import ArgumentParser
 import NIOCore
 import NIOPosix
 import VoltlaneClient
+import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 @main

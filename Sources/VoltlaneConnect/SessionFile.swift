@@ -2,6 +2,8 @@ import Glibc
 import NIOCore
 import NIOPosix
 import VoltlaneClient
+import VoltlaneNIO
+import VoltlaneText
 
 /// A session kept in a file that only its owner reads:
 ///

@@ -1,3 +1,5 @@
+import VoltlaneText
+
 /// A point of the curve secp256k1, known to lie on it.
 ///
 /// A plain value of 33 bytes, so that a session table can hold it; what needs the uncompressed point computes it anew,
@@ -48,7 +50,5 @@ extension PublicKey: Equatable {
 
 extension PublicKey: CustomStringConvertible {
   /// The compressed encoding in hexadecimal.
-  public var description: String {
-    compressed.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
-  }
+  public var description: String { hexadecimal(compressed) }
 }

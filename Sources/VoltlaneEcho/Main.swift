@@ -1,5 +1,7 @@
 import ArgumentParser
 import VoltlaneBackend
+import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 @main

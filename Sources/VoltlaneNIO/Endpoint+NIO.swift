@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import VoltlaneText
 
 extension Endpoint {
   /// The endpoint of a socket; nil where it has no address, as the far side of a unix socket.

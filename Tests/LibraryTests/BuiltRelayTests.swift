@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import Testing
 import VoltlaneNIO
+import VoltlaneText
 
 @testable import VoltlaneBackend
 @testable import VoltlaneClient

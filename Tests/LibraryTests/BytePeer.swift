@@ -2,6 +2,7 @@ import NIOCore
 import NIOPosix
 import Synchronization
 import VoltlaneNIO
+import VoltlaneText
 
 /// The other side of a connection, played byte by byte: it reads only while the test asks for bytes.
 final class BytePeer: Sendable {

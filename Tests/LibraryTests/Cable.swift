@@ -1,6 +1,7 @@
 import NIOCore
 import Synchronization
 import VoltlaneNIO
+import VoltlaneText
 
 /// What lies between a client and its relay, and can be cut. Each connection that comes is carried on to the relay, and
 /// so is how it ends: a reset has another meaning than an orderly close.

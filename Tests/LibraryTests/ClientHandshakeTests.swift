@@ -2,6 +2,7 @@ import Testing
 import VoltlaneClient
 import VoltlaneCrypto
 import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 @Suite(.timeLimit(.minutes(1))) struct ClientHandshakeTests {

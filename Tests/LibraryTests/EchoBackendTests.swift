@@ -3,6 +3,7 @@ import NIOEmbedded
 import Synchronization
 import Testing
 import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 @testable import VoltlaneBackend

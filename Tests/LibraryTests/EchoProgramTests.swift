@@ -1,5 +1,6 @@
 import Testing
 import VoltlaneNIO
+import VoltlaneText
 
 @Suite(.timeLimit(.minutes(1))) struct EchoProgramTests {
   @Test func saysWhereItListensAndEchoes() async throws {

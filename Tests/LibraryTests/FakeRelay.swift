@@ -3,6 +3,7 @@ import Synchronization
 import Testing
 import VoltlaneCrypto
 import VoltlaneNIO
+import VoltlaneText
 import VoltlaneWire
 
 @testable import VoltlaneClient

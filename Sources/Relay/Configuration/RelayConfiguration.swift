@@ -1,3 +1,5 @@
+@_exported import VoltlaneText
+
 /// Everything that decides how a relay behaves, with nothing left to be found out: what was `auto` for the operator is
 /// a number here. Sizes and budgets are bytes, and the relay's as a whole unless they say "a client".
 public struct RelayConfiguration: Sendable {

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import VoltlaneText
 
 /// The sockets that clients connect to: one a shard for each TCP address, all on one port by SO_REUSEPORT, so that the
 /// kernel spreads clients over the shards; one for all shards for a unix path.

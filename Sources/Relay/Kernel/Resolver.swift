@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+import VoltlaneText
 
 /// Looks the backend's name up anew before each dial, on a thread of its own because getaddrinfo blocks.
 final class Resolver: Sendable {

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import VoltlaneText
 
 /// A kernel thread that runs one closure.
 struct OSThread {
@@ -27,7 +28,7 @@ struct OSThread {
         return nil
       }, start.toOpaque())
     // Fails only where the process may have no more threads: there is nothing to run on.
-    precondition(result == 0, "pthread_create: \(String(cString: strerror(result)))")
+    precondition(result == 0, "pthread_create: \(systemMessage(result))")
     self.handle = handle
   }
 

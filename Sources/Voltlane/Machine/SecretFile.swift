@@ -1,5 +1,6 @@
 import Glibc
 import VoltlaneCrypto
+import VoltlaneText
 
 /// A file that only its owner can read, with unsafe code: pointers are passed for the length of a system call alone, to
 /// paths and to memory that is as long as the call is told.
@@ -94,6 +95,6 @@ enum SecretFile {
 
   /// With the error of the last system call.
   private static func failure(_ path: String, _ what: String) -> IdentityError {
-    IdentityError(file: path, reason: "\(what): \(System.message(errno))")
+    IdentityError(file: path, reason: "\(what): \(systemMessage(errno))")
   }
 }

@@ -22,11 +22,6 @@ enum System {
     guard result == 0 else { throw StartError(doing: "running on CPUs \(CPUList(cpus: cpus))", errno: -result) }
   }
 
-  /// What an error number of the system means.
-  static func message(_ errno: Int32) -> String {
-    unsafe String(cString: strerror(errno))
-  }
-
   /// Bytes of the machine's memory.
   static func memory() -> Int {
     Int(clamping: voltlane_memory_bytes())

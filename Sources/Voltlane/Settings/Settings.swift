@@ -6,13 +6,13 @@ import VoltlaneWire
 /// ProgramConfiguration.swift; the compiler asks for the second when it sees the third.
 enum Settings {
   static let listen = Setting(
-    name: "listen", placeholder: "ADDRESS", standard: "127.0.0.1:42000", allowed: addresses,
+    name: "listen", placeholder: "ADDRESS", standard: "127.0.0.1:42000", allowed: Endpoint.forms,
     summary: "Where clients connect. May be given several times.", isRepeatable: true,
     read: endpoint)
 
   static let backend = Setting(
     name: "backend", alias: "master", placeholder: "ADDRESS", standard: "127.0.0.1:42001",
-    allowed: "\(addresses), or echo",
+    allowed: "\(Endpoint.forms), or echo",
     summary: "The backend that is dialled. 'echo' embeds one that sends every packet back.",
     read: { text throws(Refusal) in try BackendChoice(text) })
 
@@ -194,13 +194,11 @@ enum Settings {
 extension Settings {
   typealias Reader<Value> = Setting<Value>.Reader
 
-  private static let addresses = "host:port, [v6 address]:port or unix:/path"
-
   @Sendable static func endpoint(_ text: String) throws(Refusal) -> Endpoint {
     do {
       return try Endpoint(text)
     } catch {
-      throw .because(error.description)
+      throw .because(error.reason)
     }
   }
 

@@ -1,14 +1,17 @@
-/// Where the relay listens, or what it dials.
+/// Where something listens or is to be reached, as people write it: ``forms``.
 public enum Endpoint: Hashable, Sendable {
   /// A name or an address, without brackets. Port 0 is for listening on any free port.
   case tcp(host: String, port: UInt16)
   /// The absolute path of a unix stream socket.
   case unix(path: String)
 
+  /// What may be written, for errors and help.
+  public static let forms = "host:port, [v6 address]:port or unix:/path"
+
   /// Bytes of the longest path that the kernel takes for a unix socket (its `sun_path`, less the final zero).
   public static let longestPath = 107
 
-  /// Reads `host:port`, `[v6 address]:port` or `unix:/path`, which is also what ``description`` writes.
+  /// Reads one of the ``forms``, which is also what ``description`` writes.
   public init(_ text: String) throws(EndpointError) {
     let scheme = "unix:"
     if text.hasPrefix(scheme) {
@@ -67,7 +70,10 @@ public enum EndpointError: Error, Equatable, Sendable {
 }
 
 extension EndpointError: CustomStringConvertible {
-  public var description: String {
+  public var description: String { "no address: \(reason); write \(Endpoint.forms)" }
+
+  /// Where the text and what is allowed are told beside it.
+  package var reason: String {
     switch self {
     case .missingPort: "it has no port"
     case .invalidPort(let port): "'\(port)' is not a port, which is a number from 0 to 65535"

@@ -1,5 +1,5 @@
-import Relay
 import Testing
+import VoltlaneText
 
 @Suite struct EndpointTests {
   @Test(
@@ -11,6 +11,7 @@ import Testing
       ("[fe80::1%eth0]:80", .tcp(host: "fe80::1%eth0", port: 80)),
       ("unix:/run/voltlane.sock", .unix(path: "/run/voltlane.sock")),
       ("unix:/a:1", .unix(path: "/a:1")),
+      ("unix:/run/a b.sock", .unix(path: "/run/a b.sock")),
     ] as [(String, Endpoint)])
   func textAndBack(text: String, endpoint: Endpoint) throws {
     #expect(try Endpoint(text) == endpoint)

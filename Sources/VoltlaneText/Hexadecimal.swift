@@ -1,6 +1,6 @@
 /// Two lower-case digits a byte.
 package func hexadecimal(_ bytes: [UInt8]) -> String {
-  bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+  bytes.map { hexadecimal($0) }.joined()
 }
 
 /// The bytes that `text` gives in hexadecimal, in either case; nil where it is none.
@@ -13,4 +13,10 @@ package func bytes(hexadecimal text: some StringProtocol) -> [UInt8]? {
     bytes.append(UInt8(high << 4 | low))
   }
   return bytes
+}
+
+/// All digits of `number`, with the zeros in front.
+func hexadecimal<Number: FixedWidthInteger & UnsignedInteger>(_ number: Number) -> String {
+  let digits = String(number, radix: 16)
+  return String(repeating: "0", count: Number.bitWidth / 4 - digits.count) + digits
 }

@@ -1,0 +1,7 @@
+import Glibc
+
+/// What an error number of the system means, in the system's words. Its unsafe code is a C string that is copied while
+/// nobody else can change it: glibc keeps one a thread.
+package func systemMessage(_ errno: Int32) -> String {
+  unsafe String(cString: strerror(errno))
+}
