@@ -27,7 +27,7 @@ let package = Package(
     .executableTarget(
       name: "Voltlane",
       dependencies: [
-        "Relay", "VoltlaneBackend", "VoltlaneCrypto", "VoltlaneWire", "VoltlaneText", "CLinux",
+        "Relay", "VoltlaneBackend", "VoltlaneCrypto", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -35,16 +35,22 @@ let package = Package(
     .executableTarget(
       name: "VoltlaneConnect",
       dependencies: [
-        "VoltlaneClient", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText",
+        "VoltlaneClient", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: safe),
     .executableTarget(
       name: "VoltlaneEcho",
       dependencies: [
-        "VoltlaneBackend", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText",
+        "VoltlaneBackend", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
+      swiftSettings: safe),
+
+    // What the programs share: how a flag is defined, read and refused, and their version.
+    .target(
+      name: "VoltlaneSettings",
+      dependencies: ["VoltlaneText", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: safe),
 
     // Examples, which the documentation explains. No products.
@@ -106,7 +112,7 @@ let package = Package(
     .testTarget(
       name: "VoltlaneTests",
       dependencies: [
-        "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay",
+        "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay", "VoltlaneSettings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),

@@ -18,8 +18,8 @@ public enum RelayError: Error, CustomStringConvertible {
     case .system(let call, let error): "\(call): \(systemMessage(error))"
     case .ring(let error) where error == EPERM || error == EACCES:
       """
-      io_uring is refused here (\(systemMessage(error))). Allow it: set the sysctl kernel.io_uring_disabled to 0, and in a \
-      container use a seccomp profile that permits io_uring_setup, io_uring_enter and io_uring_register \
+      io_uring is refused here (\(systemMessage(error))). Allow it: set the sysctl kernel.io_uring_disabled to 0, and \
+      in a container use a seccomp profile that permits io_uring_setup, io_uring_enter and io_uring_register \
       (docker: --security-opt seccomp=unconfined, or a profile of your own)
       """
     case .ring(let error) where error == EINVAL || error == ENOSYS:

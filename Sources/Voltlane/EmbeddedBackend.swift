@@ -6,7 +6,7 @@ import VoltlaneBackend
 final class EmbeddedBackend: Sendable {
   private let backend: EchoBackend
   /// Where it listens, as the relay dials it.
-  var address: String { backend.address.description }
+  var address: Endpoint { backend.address }
 
   /// Starts it on a free port of the loopback. Blocks until it listens.
   init(maxPacketSize: Int) throws(BackendError) {

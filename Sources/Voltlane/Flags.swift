@@ -1,4 +1,5 @@
 import ArgumentParser
+import VoltlaneSettings
 
 /// The settings as flags. ArgumentParser wants a property for each; all that is to be known of one is in
 /// Settings.swift.
@@ -55,21 +56,5 @@ struct Flags: ParsableArguments {
     @Option(Settings.congestionControl) var congestionControl: [Given] = []
     @Option(Settings.shutdownTimeout) var shutdownTimeout: [Given] = []
     @Option(Settings.logLevel) var logLevel: [Given] = []
-  }
-}
-
-extension Option where Value == [Given] {
-  /// A flag for `setting`. Its texts are kept as they are: the setting reads them, wherever they come from. Every flag
-  /// collects, so that one given twice can be refused where that makes no sense.
-  init<SettingValue>(wrappedValue: [Given], _ setting: Setting<SettingValue>) {
-    let names = [setting.name] + [setting.alias].compactMap { $0 }
-    let origin = setting.flag
-    self.init(
-      wrappedValue: wrappedValue,
-      name: NameSpecification(names.map { .customLong($0) }),
-      // A value may begin with a dash: it is wrong then, but the error should be about the value.
-      parsing: .unconditionalSingleValue,
-      help: ArgumentHelp("\(setting.summary) (default: \(setting.standard))", valueName: setting.placeholder),
-      transform: { Given(text: $0, origin: origin) })
   }
 }

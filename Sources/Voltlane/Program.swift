@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import Relay
 import VoltlaneCrypto
+import VoltlaneSettings
 
 /// From a configuration to the end of the process.
 enum Program {
@@ -21,7 +22,7 @@ enum Program {
 
       let echo = configuration.embedsEcho ? try EmbeddedBackend(maxPacketSize: configuration.relay.maxPacketSize) : nil
       var settings = configuration.relay
-      if let echo { settings.backend = try Endpoint(echo.address) }
+      if let echo { settings.backend = echo.address }
       let relay = try start(settings, key: try key(configuration.identity, log), log)
       log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
 

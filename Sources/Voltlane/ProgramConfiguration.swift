@@ -1,5 +1,6 @@
 import Logging
 import Relay
+import VoltlaneSettings
 import VoltlaneWire
 
 /// What the program does: its settings, with everything that was left to the machine decided.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import VoltlaneSettings
 
 /// `voltlane`: flags, then the configuration, then the relay.
 @main
@@ -36,7 +37,7 @@ struct VoltlaneCommand: ParsableCommand {
 
   func run() throws {
     if settingsTable {
-      print(SettingsTable.markdown)
+      print(Settings.table)
       return
     }
     try Program.run(ProgramConfiguration(flags, on: .current()))

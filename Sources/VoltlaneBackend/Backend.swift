@@ -68,7 +68,7 @@ public final class Backend: Sendable {
   static func listen(
     on endpoint: Endpoint, maxPacketSize: Int, group: any EventLoopGroup, finishing: TimeAmount
   ) async throws(BackendError) -> Backend {
-    precondition(Limits.packetSizes.contains(maxPacketSize), "no size for packets")
+    precondition(Wire.maxPacketSizes.contains(maxPacketSize), "no size for packets")
     let loop = group.next()
     let intake = Intake(loop: loop, finishing: finishing)
     let listener = try await Listener.start(on: endpoint, loop: loop) { channel in

@@ -38,7 +38,7 @@ public final class EchoBackend: Sendable {
     maxPacketSize: Int = Wire.defaultMaxPacketSize,
     group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup
   ) async throws(BackendError) -> EchoBackend {
-    precondition(Limits.packetSizes.contains(maxPacketSize), "no size for packets")
+    precondition(Wire.maxPacketSizes.contains(maxPacketSize), "no size for packets")
     let refused = Counter()
     let listener = try await Listener.start(on: endpoint, loop: group.next()) { channel in
       try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)

@@ -50,7 +50,7 @@ public final class Client: Sendable {
   static func connect(
     to endpoint: Endpoint, options: ClientOptions, pacing: Pacing
   ) async throws(ClientError) -> Client {
-    precondition(Limits.packetSizes.contains(options.maxPacketSize), "no size for packets")
+    precondition(Wire.maxPacketSizes.contains(options.maxPacketSize), "no size for packets")
     let link = try await Link.open(
       to: endpoint, key: try makeKey(), as: nil, relayKey: try options.pinnedKey(), options: options, pacing: pacing)
     return Client(link, maxPacketSize: options.maxPacketSize)
@@ -70,7 +70,7 @@ public final class Client: Sendable {
   static func resume(
     _ session: ClientSession, to endpoint: Endpoint, options: ClientOptions, pacing: Pacing
   ) async throws(ClientError) -> Client {
-    precondition(Limits.packetSizes.contains(options.maxPacketSize), "no size for packets")
+    precondition(Wire.maxPacketSizes.contains(options.maxPacketSize), "no size for packets")
     let (secret, relayKey) = try session.keys()
     if let pinned = try options.pinnedKey(), pinned != relayKey {
       throw .wrongRelayKey(expected: pinned.compressed, received: relayKey.compressed)

@@ -87,8 +87,8 @@ struct VoltlaneConnect: AsyncParsableCommand {
     guard connectTimeout > 0, connectTimeout <= 86_400 else {
       throw ValidationError("--connect-timeout wants a number of seconds above 0, at most a day.")
     }
-    guard Limits.packetSizes.contains(maxPacketSize) else {
-      throw ValidationError("--max-packet-size is at most \(Limits.packetSizes.upperBound) bytes.")
+    guard Wire.maxPacketSizes.contains(maxPacketSize) else {
+      throw ValidationError("--max-packet-size is at most \(Wire.maxPacketSizes.upperBound) bytes.")
     }
   }
 

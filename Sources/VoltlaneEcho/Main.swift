@@ -29,8 +29,8 @@ struct VoltlaneEcho: AsyncParsableCommand {
   var maxPacketSize = Wire.defaultMaxPacketSize
 
   func validate() throws {
-    guard Limits.packetSizes.contains(maxPacketSize) else {
-      throw ValidationError("--max-packet-size is at most \(Limits.packetSizes.upperBound) bytes.")
+    guard Wire.maxPacketSizes.contains(maxPacketSize) else {
+      throw ValidationError("--max-packet-size is at most \(Wire.maxPacketSizes.upperBound) bytes.")
     }
   }
 

@@ -9,8 +9,4 @@ package enum Limits {
   package static let smallestRead = 4 << 10
   package static let firstRead = 64 << 10
   package static let largestRead = 256 << 10
-
-  /// What may be asked for as the largest packet: with its tag it must fit the u32 size, and no buffer of NIO holds
-  /// more than 4 GiB. A quarter of that is beyond any use.
-  package static let packetSizes = 0...(1 << 30)
 }

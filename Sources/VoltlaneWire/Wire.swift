@@ -10,6 +10,10 @@ public enum Wire {
   /// backends in the field accept.
   public static let defaultMaxPacketSize = 8_388_599
 
+  /// What may be asked for as the largest packet of a client. With its tag it must fit the u32 size, and no buffer of
+  /// the libraries holds more than 4 GiB; a quarter of that is beyond any use.
+  public static let maxPacketSizes = 1...(1 << 30)
+
   /// The largest `size` a handshake packet may declare.
   public static let maxHandshakePacket = 256
 

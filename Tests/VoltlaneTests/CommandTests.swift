@@ -1,5 +1,6 @@
 import ArgumentParser
 import Testing
+import VoltlaneSettings
 
 @testable import Voltlane
 
@@ -51,7 +52,7 @@ import Testing
   }
 
   @Test func tableHasARowForEachSetting() {
-    let rows = SettingsTable.markdown.split(separator: "\n")
+    let rows = Settings.table.split(separator: "\n")
     #expect(rows.count == Settings.entries.count + 2)
     for (entry, row) in zip(Settings.entries, rows.dropFirst(2)) {
       #expect(row.hasPrefix("| `--\(entry.name)`"))

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import VoltlaneSettings
 
 @testable import Voltlane
 
@@ -17,7 +18,7 @@ import Testing
   @Test func tableIsTheSettings() throws {
     let table = try Self.text(Self.root.appendingPathComponent("README.md")).split(separator: "\n")
       .drop { !$0.hasPrefix("| Flag |") }.prefix { $0.hasPrefix("|") }.joined(separator: "\n")
-    #expect(table == SettingsTable.markdown)
+    #expect(table == Settings.table)
   }
 
   /// Files that links name, from the README and from the longer documentation, exist.

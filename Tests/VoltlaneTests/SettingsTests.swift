@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import Relay
 import Testing
+import VoltlaneSettings
 
 @testable import Voltlane
 

@@ -1,4 +1,5 @@
 import Testing
+import VoltlaneSettings
 
 @testable import Voltlane
 

@@ -1,4 +1,5 @@
 @_exported import VoltlaneText
+import VoltlaneWire
 
 /// Everything that decides how a relay behaves, with nothing left to be found out: what was `auto` for the operator is
 /// a number here. Sizes and budgets are bytes, and the relay's as a whole unless they say "a client".
@@ -24,7 +25,7 @@ public struct RelayConfiguration: Sendable {
 
   /// The largest packet that a client may send or be sent, without the size prefix, and without the 9 bytes of the tag
   /// that it travels with on the firehose. By default it has exactly 8 MiB with its tag.
-  public var maxPacketSize = 8_388_599
+  public var maxPacketSize = Wire.defaultMaxPacketSize
 
   /// What may wait for one client that reads too slowly: a packet is taken while less than this waits, else the client
   /// ends with `buffer overflow`.
@@ -100,7 +101,7 @@ extension RelayConfiguration {
 
   /// A packet's memory comes in one piece, and with its tag its size is a u32 on the firehose: a GiB stays far from
   /// both ends of what can be done.
-  public static let maxPacketSizeRange = 1...(1 << 30)
+  public static let maxPacketSizeRange = Wire.maxPacketSizes
   /// A terabyte is more than any machine of today has for one client; it keeps sums of sizes within an Int.
   public static let budgetRange = 1...(1 << 40)
 

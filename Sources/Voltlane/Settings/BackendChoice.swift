@@ -1,4 +1,5 @@
 import Relay
+import VoltlaneSettings
 
 /// What stands behind the firehose.
 enum BackendChoice: Equatable, Sendable {
@@ -11,8 +12,6 @@ enum BackendChoice: Equatable, Sendable {
       self = .echo
       return
     }
-    let endpoint = try Settings.endpoint(text)
-    if case .tcp(_, port: 0) = endpoint { throw .because("nobody can be reached at port 0") }
-    self = .address(endpoint)
+    self = .address(try Settings.reachableEndpoint(text))
   }
 }

@@ -1,3 +1,5 @@
+import VoltlaneSettings
+
 /// CPU numbers as they are written in settings: `0,2-5`. Their order is kept.
 struct CPUList: Equatable, Sendable {
   var cpus: [Int]

@@ -1,10 +1,12 @@
 import Logging
 import Relay
+import VoltlaneSettings
+import VoltlaneText
 import VoltlaneWire
 
 /// Every setting of the program. A new one is a definition here, a line in Flags.swift and a line in
 /// ProgramConfiguration.swift; the compiler asks for the second when it sees the third.
-enum Settings {
+enum Settings: SettingDefinitions {
   static let listen = Setting(
     name: "listen", placeholder: "ADDRESS", standard: "127.0.0.1:42000", allowed: Endpoint.forms,
     summary: "Where clients connect. May be given several times.", isRepeatable: true,
@@ -180,7 +182,6 @@ enum Settings {
     summary: "How long a shutdown may take to hand over what is queued.",
     read: duration(in: RelayConfiguration.shutdownTimeoutRange))
 
-  /// All of them, in the order of the documentation.
   static let entries: [SettingEntry] = [
     listen.entry, backend.entry, shards.entry, firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
     maxPacketSize.entry, clientSendBuffer.entry, packetTimeout.entry, assemblyBudget.entry, staleTimeout.entry,
@@ -188,73 +189,4 @@ enum Settings {
     tcpUserTimeout.entry, backendTimeout.entry, announce.entry, backendLoss.entry, backendLossTimeout.entry,
     identity.entry, congestionControl.entry, shutdownTimeout.entry, logLevel.entry,
   ]
-}
-
-/// The kinds of values that several settings have.
-extension Settings {
-  typealias Reader<Value> = Setting<Value>.Reader
-
-  @Sendable static func endpoint(_ text: String) throws(Refusal) -> Endpoint {
-    do {
-      return try Endpoint(text)
-    } catch {
-      throw .because(error.reason)
-    }
-  }
-
-  /// What `read` reads, or the word that leaves it to the program.
-  private static func automatic<Value>(
-    _ read: @escaping Reader<Value>, word: String = "auto"
-  ) -> Reader<Automatic<Value>> {
-    { text throws(Refusal) in text == word ? .auto : .value(try read(text)) }
-  }
-
-  private static func oneOf<Value>(_ find: @escaping @Sendable (String) -> Value?) -> Reader<Value> {
-    { text throws(Refusal) in
-      guard let value = find(text) else { throw .plain }
-      return value
-    }
-  }
-
-  private static func number(in range: ClosedRange<Int>) -> Reader<Int> {
-    oneOf { text in wholeNumber(text).flatMap { range.contains($0) ? $0 : nil } }
-  }
-
-  private static func size(in range: ClosedRange<Int>) -> Reader<ByteSize> {
-    { text throws(Refusal) in
-      let size = try ByteSize(text)
-      guard range.contains(size.bytes) else { throw .plain }
-      return size
-    }
-  }
-
-  private static func duration(in range: ClosedRange<Duration>) -> Reader<Duration> {
-    { text throws(Refusal) in
-      let duration = try Duration(setting: text)
-      guard range.contains(duration) else { throw .plain }
-      return duration
-    }
-  }
-
-  /// What `read` reads, where the kernel counts it in seconds.
-  private static func wholeSeconds(_ read: @escaping Reader<Duration>) -> Reader<Duration> {
-    { text throws(Refusal) in
-      let duration = try read(text)
-      guard duration.components.attoseconds == 0 else { throw .because("it is not in whole seconds") }
-      return duration
-    }
-  }
-
-  private static func numbers(_ range: ClosedRange<Int>) -> String {
-    "a number from \(range.lowerBound) to \(range.upperBound)"
-  }
-
-  private static func sizes(_ range: ClosedRange<Int>) -> String {
-    let ends = (ByteSize(bytes: range.lowerBound), ByteSize(bytes: range.upperBound))
-    return "\(ends.0) to \(ends.1), in bytes or with KiB, MiB, GiB, KB, MB or GB"
-  }
-
-  private static func durations(_ range: ClosedRange<Duration>) -> String {
-    "\(range.lowerBound.setting) to \(range.upperBound.setting), with ms, s, m or h"
-  }
 }

@@ -1,17 +1,17 @@
 /// A number of bytes as it is written in settings: `8388599`, `64KiB`, `1MB`.
-struct ByteSize: Equatable, Sendable {
-  var bytes: Int
+package struct ByteSize: Equatable, Sendable {
+  package var bytes: Int
 
-  static let units: [(name: String, bytes: Int)] = [
+  private static let units: [(name: String, bytes: Int)] = [
     ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000),
   ]
 
-  init(bytes: Int) {
+  package init(bytes: Int) {
     self.bytes = bytes
   }
 
   /// Reads a whole number, alone or with a unit right after it. The case of the unit does not matter.
-  init(_ text: String) throws(Refusal) {
+  package init(_ text: String) throws(Refusal) {
     let unit = Self.units.first { text.lowercased().hasSuffix($0.name.lowercased()) }
     let digits = text.dropLast(unit?.name.count ?? 0)
     guard let number = wholeNumber(digits) else {
@@ -25,13 +25,13 @@ struct ByteSize: Equatable, Sendable {
 
 extension ByteSize: CustomStringConvertible {
   /// The shortest exact form: binary units, or plain bytes.
-  var description: String {
+  package var description: String {
     let unit = Self.units.prefix(3).first { bytes > 0 && bytes % $0.bytes == 0 }
     return unit.map { "\(bytes / $0.bytes)\($0.name)" } ?? "\(bytes)"
   }
 }
 
 /// The number that `digits` spell, all of them: Int's own initialiser would take a sign too.
-func wholeNumber(_ digits: some StringProtocol) -> Int? {
+package func wholeNumber(_ digits: some StringProtocol) -> Int? {
   digits.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(digits) : nil
 }

@@ -6,7 +6,7 @@ extension Duration {
 
   /// Reads a whole number with its unit. A plain number is refused, because the one thinks of seconds, the other of
   /// milliseconds; but zero is zero.
-  init(setting text: String) throws(Refusal) {
+  package init(setting text: String) throws(Refusal) {
     if text == "0" {
       self = .zero
       return
@@ -24,7 +24,7 @@ extension Duration {
   }
 
   /// The shortest exact form that ``init(setting:)`` reads, to the millisecond.
-  var setting: String {
+  package var setting: String {
     let (seconds, attoseconds) = components
     let milliseconds = Int(seconds) * 1000 + Int(attoseconds / 1_000_000_000_000_000)
     let unit = Self.units.last { milliseconds % $0.milliseconds == 0 && milliseconds > 0 } ?? Self.units[1]

@@ -1,10 +1,10 @@
 /// A value, or the word that leaves it to the program.
-enum Automatic<Value: Sendable & Equatable>: Equatable, Sendable {
+package enum Automatic<Value: Sendable & Equatable>: Equatable, Sendable {
   case auto
   case value(Value)
 
   /// The value; where it is left to the program, `standard`.
-  func or(_ standard: @autoclosure () -> Value) -> Value {
+  package func or(_ standard: @autoclosure () -> Value) -> Value {
     switch self {
     case .auto: standard()
     case .value(let value): value

@@ -1,8 +1,13 @@
-/// The settings as a table of the documentation.
-enum SettingsTable {
-  /// Markdown: a head and a row for each setting.
-  static var markdown: String {
-    let rows = Settings.entries.map { entry in
+/// Every setting of a program, as static members, with the kinds of values that several of them have.
+package protocol SettingDefinitions: SendableMetatype {
+  /// All of them, in the order of the documentation.
+  static var entries: [SettingEntry] { get }
+}
+
+extension SettingDefinitions {
+  /// The settings as a table of the documentation. Markdown: a head and a row for each.
+  package static var table: String {
+    let rows = entries.map { entry in
       let names = ([entry.name] + [entry.alias].compactMap { $0 }).map { "`--\($0)`" }.joined(separator: ", ")
       return row([names, "`\(entry.standard)`", entry.allowed, entry.summary])
     }
