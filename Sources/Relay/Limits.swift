@@ -106,7 +106,8 @@ enum Limits {
   /// How long a socket that is being closed waits for the client's FIN. The protocol's number.
   static let closeTimeout = 5 * second
 
-  /// At the relay's end, how long clients are read that never stop sending; others are read to the last byte.
+  /// At the relay's end, how long clients and a backend are read that never stop sending; others are read to the last
+  /// byte.
   static let drainReading = second
   /// The same with the time in which a slow backend kept the relay from reading; leaves time for what is then queued.
   static let drainReadingLongest = 3 * second

@@ -42,7 +42,8 @@ struct ControlLoop {
       case .readable:
         break
       case .timeout:
-        log.warning("the time for the shutdown is over: giving up what is still queued")
+        log.warning(
+          "the time for the shutdown is over: closing connections that their other ends keep open, whatever is queued")
         deadline = .now
         stop()
         return ending
@@ -50,7 +51,7 @@ struct ControlLoop {
         log.info("\(name(signal)): draining, at most \(relay.configuration.shutdownTimeout.setting)")
         deadline = drain()
       case .signal(let signal):
-        log.warning("\(name(signal)): giving up what is still queued")
+        log.warning("\(name(signal)) again: ending at once, whatever is queued")
         // At once: no handlers, no waiting for threads. The code is what a shell reports of a signal.
         _exit(128 + signal)
       }

@@ -13,6 +13,7 @@ struct ControlBlock: Sendable {
   }
 
   private let phaseWord: SharedWord
+  private let backendReadWord: SharedWord
   private let drainedShards: SharedWord
   private let doneHosts: SharedWord
   private let exitWord: SharedWord
@@ -21,6 +22,7 @@ struct ControlBlock: Sendable {
 
   init(_ arena: Arena, signal: Int32) {
     phaseWord = SharedWord(arena)
+    backendReadWord = SharedWord(arena)
     drainedShards = SharedWord(arena)
     doneHosts = SharedWord(arena)
     exitWord = SharedWord(arena)
@@ -30,6 +32,12 @@ struct ControlBlock: Sendable {
   @inline(__always) var phase: Phase {
     get { Phase(rawValue: phaseWord.published) ?? .stopping }
     nonmutating set { phaseWord.published = newValue.rawValue }
+  }
+
+  /// While the relay drains: whether what the backend had sent by then is in the lanes. Sessions end behind it.
+  var backendIsRead: Bool {
+    get { backendReadWord.published != 0 }
+    nonmutating set { backendReadWord.published = newValue ? 1 : 0 }
   }
 
   /// Shards that will put nothing more into their uplink lanes.

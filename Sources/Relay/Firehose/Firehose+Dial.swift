@@ -84,47 +84,4 @@ extension Firehose {
     silenceCheck = .max
     endSweep()
   }
-
-  // MARK: The relay's end
-
-  /// Whether the relay is ending and every shard's packets have been handed over. Mutating only because the compiler
-  /// copies a struct of this size for a call that borrows it.
-  mutating func isDrainedUp() -> Bool {
-    guard control.phase == .draining, control.shardsDrained == lanes.count else { return false }
-    // Every session has ended: there is nothing to announce, and nobody to ask.
-    endSweep()
-    for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return false }
-    return true
-  }
-
-  /// Sends the FIN. What the backend still sends is read and thrown away until its own FIN: a close with unread input
-  /// would reset the connection and lose what was queued.
-  @inline(never)
-  mutating func finish<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    switch state {
-    case .connected:
-      state = .finishing
-      readable = true
-      kernel.shutdownSending(socket)
-    case .finishing, .done: break
-    case .idle, .resolving, .dialing, .waiting:
-      closeSocket(&kernel)
-      state = .done
-    }
-  }
-
-  @inline(never)
-  mutating func discardInput<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    while readable {
-      let received = kernel.receive(socket, memory[0], Limits.downlinkRead)
-      if received > 0 { continue }
-      switch received == 0 ? .broken : Refusal(received) {
-      case .wouldBlock: readable = false
-      case .later: return
-      case .broken:
-        closeSocket(&kernel)
-        state = .done
-      }
-    }
-  }
 }

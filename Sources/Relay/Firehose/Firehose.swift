@@ -55,7 +55,7 @@ struct Firehose: ~Copyable {
   /// Counts sockets, so that a late completion of the last one is told from this one's.
   var generation: UInt32 = 0
   var readable = false
-  /// The poll said that the backend hung up: reads go on until they find it.
+  /// The poll said that the backend hung up, or the relay ends: reads go on until one finds nothing.
   var hungUp = false
   var waitsForRoom = false
   /// A send failed: what can still be read is delivered, then the connection is given up.
@@ -86,6 +86,8 @@ struct Firehose: ~Copyable {
   var lastDialError: Int32 = 0
   var nextDialEvent: UInt64 = 0
 
+  var drain = Drain.no
+
   // MARK: What a host asks
 
   mutating func start<K: Kernel & ~Copyable>(_ kernel: inout K) {
@@ -114,7 +116,10 @@ struct Firehose: ~Copyable {
   mutating func isDone() -> Bool { state == .done }
 
   /// When the firehose has to be called again at the latest.
-  mutating func nextDeadline() -> UInt64 { min(deadline, silenceCheck, dropDeadline) }
+  mutating func nextDeadline() -> UInt64 {
+    let next = min(deadline, silenceCheck, dropDeadline)
+    return if case .reading(let until) = drain { min(next, until) } else { next }
+  }
 
   /// Whether there is something to do that no completion will announce. Called before a sleep, after the bell has been
   /// told; a firehose that waits for room in a lane says so here.
@@ -144,6 +149,7 @@ struct Firehose: ~Copyable {
     if kernel.now >= silenceCheck { checkSilence(&kernel) }
     if kernel.now >= dropDeadline { dropSessions(&kernel) }
     if refusedClient != nil { tellRefusal(&kernel) }
+    if case .reading = drain { advanceDrain(&kernel) }
     if isDrainedUp() { finish(&kernel) }
   }
 }

@@ -94,6 +94,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     if control.phase != .running, !draining {
       draining = true
       shard?.beginDrain(&kernel)
+      firehose?.beginDrain(&kernel)
     }
     shard?.expire(&kernel)
     shard?.publish(&kernel)

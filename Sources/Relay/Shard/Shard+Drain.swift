@@ -1,4 +1,4 @@
-/// The orderly end of the relay: accepting stops, what clients had sent is read, every session ends with
+/// The orderly end of the relay: accepting stops, what clients and backend had sent is read, every session ends with
 /// `relay draining`, and what is queued either way is handed over.
 extension Shard {
   @inline(never)
@@ -21,12 +21,18 @@ extension Shard {
   }
 
   /// Whether the drain can go a step further now.
-  var drainCanAdvance: Bool {
+  mutating func drainCanAdvance() -> Bool {
     switch drain {
     case .no, .handedOver: false
-    case .reading: ready.isEmpty && readyAside.isEmpty
+    case .reading: hasReadEverything()
     case .ending: sessions.firstOwed == nil
     }
+  }
+
+  /// Whether all has been taken that clients and backend had sent.
+  private mutating func hasReadEverything() -> Bool {
+    // In this order: what the backend had sent is in the lane when the control block says so.
+    ready.isEmpty && readyAside.isEmpty && control.backendIsRead && downlink.available() == 0
   }
 
   /// Whether nothing is left: all is in the lane, and all sockets are closed.
@@ -37,7 +43,7 @@ extension Shard {
   @inline(never)
   mutating func advanceDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if case .reading(let until, let latest) = drain,
-      ready.isEmpty && readyAside.isEmpty || now(kernel) >= until || kernel.now >= latest
+      hasReadEverything() || now(kernel) >= until || kernel.now >= latest
     {
       endAllSessions(.relayDraining, &kernel)
       drain = .ending

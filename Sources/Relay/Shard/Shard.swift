@@ -37,8 +37,8 @@ struct Shard: ~Copyable {
 
   enum Drain {
     case no
-    /// What clients have sent is read, at most until the times given: one on the clock that stands still while the
-    /// shard cannot read, one on the real one.
+    /// What clients and backend have sent is read, at most until the times given: one on the clock that stands still
+    /// while the shard cannot read, one on the real one.
     case reading(until: UInt64, latest: UInt64)
     /// Sessions have been told to end; 0x01s that found no room, and sockets, remain.
     case ending
@@ -146,7 +146,7 @@ struct Shard: ~Copyable {
     for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
     for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
     if !readyAside.isEmpty { return true }
-    guard !ready.isEmpty || !returning.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance }
+    guard !ready.isEmpty || !returning.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance() }
     if hasUplinkRoom() { return true }
     uplink.announceWaits()
     return hasUplinkRoom()

@@ -1,0 +1,72 @@
+/// The relay's end, seen from the backend: what it had sent is read before sessions end, everything that shards have
+/// for it is sent, and a FIN says that this was all.
+extension Firehose {
+  enum Drain {
+    case no
+    /// What the backend had sent is being read, at most until the time given.
+    case reading(until: UInt64)
+    /// It is in the lanes; sessions may end behind it.
+    case read
+  }
+
+  @inline(never)
+  mutating func beginDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    drain = .reading(until: kernel.now &+ Limits.drainReading)
+    guard state == .connected else { return }
+    // As after a hang-up, reads go on until one finds nothing.
+    readable = true
+    hungUp = true
+  }
+
+  /// Lets the shards end their sessions once the backend has nothing more to say to them for the moment.
+  @inline(never)
+  mutating func advanceDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard case .reading(let until) = drain else { return }
+    let isBehind = state == .connected && (readable || stalledLane != nil) || refusedClient != nil
+    guard !isBehind || kernel.now >= until else { return }
+    drain = .read
+    control.backendIsRead = true
+    wakeShards(&kernel)
+  }
+
+  /// Whether the relay is ending and every shard's packets have been handed over. Mutating only because the compiler
+  /// copies a struct of this size for a call that borrows it.
+  mutating func isDrainedUp() -> Bool {
+    guard control.phase == .draining, control.shardsDrained == lanes.count else { return false }
+    // Every session has ended: there is nothing to announce, and nobody to ask.
+    endSweep()
+    for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return false }
+    return true
+  }
+
+  /// Sends the FIN. What the backend still sends is read and thrown away until its own FIN: a close with unread input
+  /// would reset the connection and lose what was queued.
+  @inline(never)
+  mutating func finish<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    switch state {
+    case .connected:
+      state = .finishing
+      readable = true
+      kernel.shutdownSending(socket)
+    case .finishing, .done: break
+    case .idle, .resolving, .dialing, .waiting:
+      closeSocket(&kernel)
+      state = .done
+    }
+  }
+
+  @inline(never)
+  mutating func discardInput<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    while readable {
+      let received = kernel.receive(socket, memory[0], Limits.downlinkRead)
+      if received > 0 { continue }
+      switch received == 0 ? .broken : Refusal(received) {
+      case .wouldBlock: readable = false
+      case .later: return
+      case .broken:
+        closeSocket(&kernel)
+        state = .done
+      }
+    }
+  }
+}
