@@ -102,13 +102,13 @@ int voltlane_dial_result(int socket) {
   return getpeername(socket, (struct sockaddr *)&peer, &length) < 0 ? -errno : 0;
 }
 
-void voltlane_reset(int socket) {
+bool voltlane_reset(int socket) {
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
   setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
   // The close comes later, when the ring gets to it, and until then the kernel would go on sending. Dissolving the
   // association sends the reset now. A Unix socket refuses this.
   struct sockaddr none = {.sa_family = AF_UNSPEC};
-  connect(socket, &none, sizeof none);
+  return connect(socket, &none, sizeof none) == 0;
 }
 
 int voltlane_check_free(const struct sockaddr *address, socklen_t length) {

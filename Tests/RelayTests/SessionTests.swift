@@ -299,6 +299,70 @@ import VoltlaneWire
     #expect(back.client.next() == Self.ping && back.client.next() == [1] && back.client.next() == nil)
   }
 
+  // MARK: Refused before the challenge
+
+  /// Between client id and challenge an orderly close says that the session is over. Attempts that run while another
+  /// one takes effect are refused by a reset there, or behind their challenge where a socket knows no reset.
+  @Test(arguments: [false, true])
+  func anAttemptThatLosesIsNotToldThatItsSessionIsOver(isLocal: Bool) throws {
+    var unchallenged = 0
+    for seed in 1...40 as ClosedRange<UInt64> {
+      let scene = try SessionScene(seed: seed)
+      let member = scene.join()
+      let winner = scene.attempt(member.id)
+      let losers = (0..<6).map { shard in
+        let socket = scene.simulation.connect(shard: shard % 2)
+        socket.isLocal = isLocal
+        scene.simulation.write(
+          FramedHandshakePacket.protocolVersion().bytes + FramedHandshakePacket.clientID(member.id).bytes, to: socket)
+        return socket
+      }
+      _ = scene.finish(winner)
+      for loser in losers {
+        let wasReset = loser.relayReset
+        var client = SimulatedClient(loser)
+        _ = client.next()
+        let challenge = client.next()
+        #expect(wasReset ? loser.relayClosed : challenge != nil, "seed \(seed)")
+        if wasReset, challenge == nil { unchallenged += 1 }
+      }
+      #expect(scene.next() == scene.reconnection(member.id))
+    }
+    #expect((unchallenged > 0) == !isLocal)
+  }
+
+  /// What connections send ahead in the handshake counts towards the budget of unfinished packets.
+  @Test(arguments: [false, true])
+  func whatComesAheadInTheHandshakeIsWithinTheBudget(isLocal: Bool) throws {
+    for seed in 1...10 as ClosedRange<UInt64> {
+      let scene = try SessionScene(seed: seed) { $0.assemblyBudget = 2048 }
+      // A unix socket whose id has come in part only is closed as it is.
+      if isLocal { scene.simulation.roughness = 0 }
+      let member = scene.join()
+      let sockets = (0..<40).map { index in
+        let socket = scene.simulation.connect(shard: index % 2)
+        socket.isLocal = isLocal
+        // Behind the id a packet of 250 bytes that never becomes whole.
+        scene.simulation.write(
+          FramedHandshakePacket.protocolVersion().bytes + FramedHandshakePacket.clientID(member.id).bytes
+            + [250, 0, 0, 0] + [UInt8](repeating: 5, count: 200), to: socket)
+        return socket
+      }
+      scene.simulation.settle()
+      #expect(scene.simulation[.handshakesShed] >= 32, "seed \(seed)")
+      #expect(scene.simulation[.handshakesMalformed] == 0)
+      for socket in sockets {
+        var client = SimulatedClient(socket)
+        _ = client.next()
+        #expect(client.next() != nil || socket.relayReset, "seed \(seed)")
+      }
+      #expect(sockets.count { !$0.relayFinished && !$0.relayClosed } <= 8)
+      #expect(sockets.contains { !$0.relayFinished && !$0.relayClosed })
+      scene.simulation.pass(Limits.handshakeTimeout + Limits.second)
+      #expect(scene.comeBack(member.id).socket.relayFinished == false)
+    }
+  }
+
   // MARK: Kick
 
   @Test func aKickDeliversWhatWasSentBeforeItAndEndsTheSessionForGood() throws {
@@ -492,6 +556,49 @@ import VoltlaneWire
   }
 
   // MARK: The relay's end
+
+  /// Whatever the order in which the relay's threads learn of the end, and however little each read brings.
+  @Test(arguments: [1, 2]) func whatTheBackendHadSentIsDeliveredAtTheRelaysEnd(shards: Int) throws {
+    for seed in 1...30 as ClosedRange<UInt64> {
+      let scene = try SessionScene(seed: seed, shards: shards)
+      var members = (0..<4).map { scene.join(shard: $0 % shards) }
+      for number in 0..<100 as Range<UInt8> {
+        let member = members[Int(number) % members.count]
+        scene.simulation.write(SimulatedBackend.packet(member.id, .data, [number]), to: scene.backend.socket)
+      }
+      scene.simulation.write(SimulatedBackend.packet(members[3].id, .kick), to: scene.backend.socket)
+      scene.simulation.drain()
+      scene.simulation.settle()
+      for index in members.indices {
+        for number in 0..<25 { #expect(members[index].client.next() == [UInt8(4 * number + index)], "seed \(seed)") }
+        #expect(members[index].client.next() == nil && members[index].socket.relayFinished)
+      }
+      var reasons: [UInt64: String] = [:]
+      while let packet = scene.next() {
+        #expect(packet.flag == .failure && reasons[packet.id] == nil)
+        reasons[packet.id] = String(decoding: packet.data, as: UTF8.self)
+      }
+      #expect(reasons.removeValue(forKey: members[3].id) == "kicked")
+      #expect(reasons == Dictionary(uniqueKeysWithValues: members.prefix(3).map { ($0.id, "relay draining") }))
+      for socket in members.map(\.socket) + [scene.backend.socket] { scene.simulation.finish(socket) }
+      scene.simulation.settle()
+      #expect(scene.simulation.isFinished)
+    }
+  }
+
+  /// A backend that never stops sending does not keep the relay.
+  @Test func aBackendThatGoesOnSendingIsCutOffAtTheRelaysEnd() throws {
+    let scene = try SessionScene()
+    let member = scene.join()
+    scene.simulation.drain()
+    let packet = SimulatedBackend.packet(member.id, .data, [UInt8](repeating: 1, count: 500))
+    while !member.socket.relayFinished {
+      for _ in 0..<100 { scene.simulation.write(packet, to: scene.backend.socket) }
+      scene.simulation.pass(50 * Limits.millisecond)
+      #expect(scene.simulation.now < 60 * Limits.second)
+    }
+    #expect(scene.next() == scene.failure(member.id, "relay draining"))
+  }
 
   @Test func stalePeopleAndAttemptsEndWithTheRelay() throws {
     let scene = try SessionScene()

@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -70,8 +71,9 @@ unsigned long long voltlane_milliseconds_since_ack(int socket);
 // 0 once a dialled socket is connected, else -errno.
 int voltlane_dial_result(int socket);
 
-// Resets the connection, now: nothing more leaves. The socket is good for nothing but its close.
-void voltlane_reset(int socket);
+// Resets the connection, now: nothing more leaves. The socket is good for nothing but its close. False where that is
+// not possible: a Unix socket knows no reset.
+bool voltlane_reset(int socket);
 
 // 0 where nobody listens on `address`, else -errno. Looks without SO_REUSEPORT, which would hide a listener that has
 // it.

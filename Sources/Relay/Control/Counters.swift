@@ -1,6 +1,6 @@
 /// What a host counts. A new metric is one line here.
 public enum Metric: Int, CaseIterable, Sendable {
-  case clientsAccepted, clientsRefused, handshakesMalformed
+  case clientsAccepted, clientsRefused, handshakesMalformed, handshakesShed
   case sessionsStarted, sessionsEnded, sessionsGoneStale
   case reconnectionsBegun, reconnections, reconnectionsRefused
   case packetsUp, bytesUp, packetsDown, bytesDown

@@ -35,7 +35,8 @@ protocol Kernel: ~Copyable {
   mutating func shutdownSending(_ socket: Int32)
 
   /// Resets the connection at once; the socket is good for nothing but its close.
-  mutating func reset(_ socket: Int32)
+  @discardableResult
+  mutating func reset(_ socket: Int32) -> Bool
 
   /// The client's address as limits see it: an IPv4 address, or the /64 of an IPv6 one, or 0 for a unix socket. Shifted
   /// right by 8 it is the /24 or /56.

@@ -169,9 +169,8 @@ struct RingKernel: Kernel, ~Copyable {
     Glibc.shutdown(socket, Int32(SHUT_WR))
   }
 
-  mutating func reset(_ socket: Int32) {
-    voltlane_reset(socket)
-  }
+  @discardableResult
+  mutating func reset(_ socket: Int32) -> Bool { voltlane_reset(socket) }
 
   mutating func peerAddress(_ socket: Int32) -> UInt64 { voltlane_peer_address(socket) }
 

@@ -52,6 +52,8 @@ struct Connection: MemoryHolder {
     static let lost = Flags(rawValue: 256)
     /// The poll said that the connection is gone both ways.
     static let wasReset = Flags(rawValue: 512)
+    /// It may not come back, but must not be told so by a close before its challenge: it is closed behind that.
+    static let refused = Flags(rawValue: 1024)
     /// What keeps the slot of a released connection.
     static let listed: Flags = [.ready, .dirty, .sending]
   }

@@ -40,10 +40,8 @@ extension Shard {
     case .version:
       refuseHandshake(index, &kernel)
     case .key:
-      // Its client id may be on its way, and an orderly close would say that the session is over.
       counters.add(.handshakesMalformed)
-      kernel.reset(connection.pointee.socket)
-      drop(index, &kernel)
+      refuseUnchallenged(index, &kernel)
     case .attached:
       fail(index, .packetTimeout, &kernel)
     case .halfClosed:

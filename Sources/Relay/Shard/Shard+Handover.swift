@@ -7,9 +7,7 @@ extension Shard {
   ) {
     let connection = connections[index]
     guard peers[shard].outgoing.hasRoom(), case .no = drain else {
-      // Not an orderly close: that would say that the session is over.
-      kernel.reset(connection.pointee.socket)
-      return drop(index, &kernel)
+      return refuseUnchallenged(index, &kernel)
     }
     let early = connection.pointee.unfinished
     connection.pointee.unfinished = nil

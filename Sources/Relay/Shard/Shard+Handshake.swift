@@ -14,6 +14,8 @@ extension Shard {
   /// Reads a connection that is in the handshake: a little at a time, because what follows the key has to be kept.
   @inline(never)
   mutating func readHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    // What is kept counts, and may be too much for the budget.
+    defer { unfinishedGrew(&kernel) }
     let connection = connections[index]
     let start = readBuffer.start
     let count = recallUnfinished(index)

@@ -252,7 +252,7 @@ extension Shard {
   // MARK: The budget of unfinished packets
 
   /// Over the budget the largest unfinished packet ends its client, here or in the shard that has it.
-  private mutating func unfinishedGrew<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func unfinishedGrew<K: Kernel & ~Copyable>(_ kernel: inout K) {
     budget.publishLargest(unfinished.largestClass, of: index)
     guard budget.isExceeded else { return }
     let holder = budget.shardWithLargest()
@@ -267,11 +267,16 @@ extension Shard {
   @inline(never)
   mutating func endLargestUnfinished<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
-    if connections[largest].pointee.session == .none {
-      refuseHandshake(largest, &kernel)
-    } else {
-      events.post(.budgetExceeded(id: sessions[connections[largest].pointee.session].pointee.id), &kernel)
-      fail(largest, .memory, &kernel)
+    let connection = connections[largest]
+    guard connection.pointee.session == .none else {
+      events.post(.budgetExceeded(id: sessions[connection.pointee.session].pointee.id), &kernel)
+      return fail(largest, .memory, &kernel)
+    }
+    counters.add(.handshakesShed)
+    switch connection.pointee.phase {
+    case .version: drop(largest, &kernel)
+    case .key, .sealing: refuseUnchallenged(largest, &kernel)
+    default: closeGracefully(largest, &kernel)
     }
   }
 

@@ -64,6 +64,7 @@ extension Shard {
     connections[index].pointee.phase = .response
     resumeClock(index, &kernel)
     guard sendHandshake(index, .challenge(box.span.bytes), &kernel) else { return }
+    if connections[index].pointee.flags.contains(.refused) { return closeGracefully(index, &kernel) }
     markReady(index)
   }
 
@@ -170,8 +171,19 @@ extension Shard {
 
   // MARK: Attempts
 
-  /// Closes the attempts on a session, but one. Between client id and challenge an orderly close means that the session
-  /// is over; where it is not, such an attempt is reset.
+  /// Refuses a connection that has sent its client id, or may have, and has no challenge yet: by a reset, because an
+  /// orderly close would say that its session is over. A unix socket can't be reset: there the challenge that is being
+  /// sealed goes first; one whose id has not come whole is closed as it is.
+  @inline(never)
+  mutating func refuseUnchallenged<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    if !kernel.reset(connections[index].pointee.socket), connections[index].pointee.phase == .sealing {
+      connections[index].pointee.flags.insert(.refused)
+      return discardUnfinished(index)
+    }
+    drop(index, &kernel)
+  }
+
+  /// Closes the attempts on a session, but one.
   mutating func closeAttempts<K: Kernel & ~Copyable>(
     on slot: UInt32, but kept: UInt32, sessionIsOver: Bool, _ kernel: inout K
   ) {
@@ -180,10 +192,8 @@ extension Shard {
       let index = next
       next = connections[index].pointee.attempt!.value.next
       guard index != kept else { continue }
-      unlinkAttempt(index)
       if connections[index].pointee.phase == .sealing, !sessionIsOver {
-        kernel.reset(connections[index].pointee.socket)
-        drop(index, &kernel)
+        refuseUnchallenged(index, &kernel)
       } else {
         closeGracefully(index, &kernel)
       }

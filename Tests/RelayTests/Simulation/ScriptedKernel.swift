@@ -72,7 +72,11 @@ struct ScriptedKernel: Kernel, ~Copyable {
   }
 
   mutating func shutdownSending(_ socket: Int32) { simulation.shutdownSending(socket) }
-  mutating func reset(_ socket: Int32) { simulation.socket(socket).relayReset = true }
+  mutating func reset(_ socket: Int32) -> Bool {
+    let socket = simulation.socket(socket)
+    socket.relayReset = !socket.isLocal
+    return socket.relayReset
+  }
   mutating func peerAddress(_ socket: Int32) -> UInt64 { simulation.socket(socket).peerAddress }
   mutating func unacknowledged(_ socket: Int32) -> Int {
     precondition(!simulation.socket(socket).relayReset, "a socket that was reset knows nothing of acknowledgements")

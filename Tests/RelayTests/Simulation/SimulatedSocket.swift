@@ -20,6 +20,8 @@ final class SimulatedSocket {
   var room = Int.max
   var relayFinished = false
   var relayClosed = false
+  /// A unix socket, which can't be reset.
+  var isLocal = false
   /// The relay reset the connection.
   var relayReset = false
 
