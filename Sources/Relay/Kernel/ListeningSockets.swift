@@ -86,10 +86,12 @@ struct ListeningSockets {
       close(socket)
       throw .listen(endpoint, errno: EADDRINUSE)
     }
-    if socket == -ECONNREFUSED, isSocket(path) { unlink(path) }
+    guard socket == -ECONNREFUSED else { return }
+    // A file of another kind refuses connections too, and is not the relay's to remove.
+    guard isSocket(path) else { throw .address(endpoint, reason: "the file that is there is not a socket") }
+    unlink(path)
   }
 
-  /// A file of another kind refuses connections too, and is not the relay's to remove.
   private static func isSocket(_ path: String) -> Bool {
     var information = stat()
     return lstat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFSOCK
