@@ -1,6 +1,7 @@
 import Logging
 import Relay
 import VoltlaneSettings
+import VoltlaneText
 import VoltlaneWire
 
 /// What the program does: its settings, with everything that was left to the machine decided.
@@ -23,6 +24,7 @@ struct ProgramConfiguration: Sendable {
 
     switch try Settings.backend.value(of: flags.addresses.backend) {
     case .address(let endpoint):
+      try Self.check(flags.addresses, listeners, leadNotTo: endpoint)
       relay = RelayConfiguration(listeners: listeners, backend: endpoint)
       embedsEcho = false
     case .echo:
@@ -85,6 +87,17 @@ struct ProgramConfiguration: Sendable {
       throw Settings.listen.error(given[index], .because("it was given before"))
     }
     return listeners
+  }
+
+  /// A relay that is its own backend would be its own client too, and speak the one protocol to the other.
+  private static func check(
+    _ flags: Flags.Addresses, _ listeners: [Endpoint], leadNotTo backend: Endpoint
+  ) throws(SettingError) {
+    for listener in listeners where listener.isReached(at: backend) {
+      let reason = "it is the relay's own address: --listen \(listener)"
+      throw Settings.backend.error(
+        flags.backend.first ?? Given(text: Settings.backend.standard, origin: Settings.backend.flag), .because(reason))
+    }
   }
 
   private static func cpus(_ given: [Given], on machine: Machine) throws(SettingError) -> [Int] {

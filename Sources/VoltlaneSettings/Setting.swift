@@ -52,6 +52,11 @@ package struct Given: Equatable, Sendable {
   package var text: String
   /// Where, as an error names it: `--shards`.
   package var origin: String
+
+  package init(text: String, origin: String) {
+    self.text = text
+    self.origin = origin
+  }
 }
 
 extension Setting {

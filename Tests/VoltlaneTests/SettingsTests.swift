@@ -297,6 +297,25 @@ import VoltlaneSettings
     #expect(error?.description.hasPrefix("--listen: 'a:1' is not allowed: it was given before.") == true)
   }
 
+  @Test(arguments: [
+    ("127.0.0.1:7", "127.0.0.1:7"), ("0.0.0.0:7", "127.0.0.1:7"), ("[::]:7", "localhost:7"), ("[::1]:7", "0.0.0.0:7"),
+    ("Relay.example:7", "relay.example:7"), ("unix:/run/v.sock", "unix:/run/v.sock"),
+  ])
+  func backendIsNotTheRelayItself(listener: String, backend: String) throws {
+    let error = try #require(try refusal(["--listen", "10.0.0.1:7", "--listen", listener, "--backend", backend]))
+    #expect(
+      error.description.hasPrefix(
+        "--backend: '\(backend)' is not allowed: it is the relay's own address: --listen \(listener)."))
+    // Elsewhere it may be; and what listens on another address may have the port.
+    let other = try configure(["--listen", "10.0.0.1:7", "--backend", backend])
+    #expect(other.relay.listeners == [.tcp(host: "10.0.0.1", port: 7)])
+  }
+
+  @Test func defaultBackendIsNotTheRelayItself() throws {
+    let error = try refusal(["--listen", "0.0.0.0:42001"])
+    #expect(error?.description.hasPrefix("--backend: '127.0.0.1:42001' is not allowed: it is the relay's own") == true)
+  }
+
   /// Every setting with one value; --master is --backend.
   @Test(arguments: Settings.entries.filter { !$0.isRepeatable })
   func givenTwice(entry: SettingEntry) throws {

@@ -1,0 +1,21 @@
+import VoltlaneText
+
+extension Endpoint {
+  /// Whether who listens here is who answers on this machine at `dialled`, as far as the texts tell: names are not
+  /// looked up.
+  func isReached(at dialled: Endpoint) -> Bool {
+    guard case .tcp(let host, let port) = self, case .tcp(let dialledHost, let dialledPort) = dialled else {
+      return self == dialled
+    }
+    guard port == dialledPort else { return false }
+    return host.lowercased() == dialledHost.lowercased()
+      || Self.isLoopback(dialledHost) && (Self.isAny(host) || Self.isLoopback(host))
+  }
+
+  private static func isAny(_ host: String) -> Bool { ["0.0.0.0", "::"].contains(host) }
+
+  /// To dial any address is to dial the loopback.
+  private static func isLoopback(_ host: String) -> Bool {
+    ["localhost", "127.0.0.1", "::1"].contains(host.lowercased()) || isAny(host)
+  }
+}
