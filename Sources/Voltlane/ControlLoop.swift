@@ -34,6 +34,11 @@ struct ControlLoop {
       // because the relay's start has done so too.
       logEvents()
       if deadline == nil, let own = endingOfItsOwn {
+        log.error(
+          """
+          ending with the backend, as --backend-loss exit asks: draining, at most \
+          \(relay.configuration.shutdownTimeout.setting), then exit code \(own.exitCode.rawValue)
+          """)
         ending = own
         deadline = drain()
       }

@@ -7,12 +7,17 @@ extension Event {
   var logged: (message: Logger.Message, metadata: Logger.Metadata?) {
     switch self {
     case .backendConnected: ("backend connected", nil)
-    case .backendLost(errno: 0): ("backend lost: it closed the connection; dialling again", nil)
-    case .backendLost(let errno): ("backend lost: \(systemMessage(errno)); dialling again", nil)
+    case .backendLost(let errno, let isDialledAgain):
+      (
+        """
+        backend lost: \(errno == 0 ? "it closed the connection" : systemMessage(errno))\
+        \(isDialledAgain ? "; dialling again" : "")
+        """, nil
+      )
     case .backendDialFailed(let errno): ("backend not reached: \(systemMessage(errno)); dialling again", nil)
     case .backendUnresolved: ("backend not reached: its name has no address; looking it up again", nil)
     case .backendOversized(let size):
-      ("backend lost: it sent a packet above the maximum; dialling again", ["size": "\(size)"])
+      ("the backend sent a packet above the maximum: its connection is given up", ["size": "\(size)"])
     case .backendMalformed(let what, let count):
       ("packets of the backend skipped: \(what.logged)", ["count": "\(count)"])
     case .sessionStarted(let id): ("session started", ["id": "\(String(clientID: id))"])

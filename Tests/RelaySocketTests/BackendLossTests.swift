@@ -98,6 +98,24 @@ import VoltlaneWire
     #expect(rig.relay[.sessionsEnded] == 0)
   }
 
+  /// It is not dialled again, and what it had not read holds up the end no longer.
+  @Test(arguments: Layout.allCases)
+  func `a relay that ends with its backend`(_ layout: Layout) throws {
+    let rig = try Rig(layout) { $0.backendLoss = .exit }
+    let client = try rig.test.client()
+    // More than the lane and the sockets hold, so that the shard waits for room when the backend goes.
+    let sender = Background { try client.socket.send(framed(pattern(4_000_000)) + framed(pattern(12_000_000))) }
+    _ = try rig.firehose.socket.receive(1_000_000)
+    rig.firehose.socket.reset()
+    #expect(rig.test.eventually { rig.relay.isEndedByBackendLoss })
+    rig.relay.drain()
+    try? sender.join()
+    client.socket.close()
+    #expect(rig.test.finishes())
+    #expect(rig.relay[.backendConnections] == 1)
+    #expect(rig.relay[.backendDialsFailed] == 0)
+  }
+
   @Test func `a unix backend will do`() throws {
     let path = "/tmp/voltlane-backend-\(getpid()).sock"
     unlink(path)
@@ -109,15 +127,13 @@ import VoltlaneWire
     #expect(try rig.roundTrip(client, pattern(30_000)))
   }
 
-  @Test func `a name that nobody knows is asked for again and again`() throws {
+  @Test func `a name that nobody knows is asked for again and again, and told of once`() throws {
     let test = try TestRelay(backend: .tcp(host: "no-such-host.invalid", port: 1))
     var unresolved = 0
     let client = try test.client()
-    #expect(
-      test.eventually {
-        test.relay.takeEvents { if case .backendUnresolved = $0 { unresolved += 1 } }
-        return unresolved > 1
-      })
+    #expect(test.eventually { test.relay[.backendDialsFailed] > 3 })
+    test.relay.takeEvents { if case .backendUnresolved = $0 { unresolved += 1 } }
+    #expect(unresolved == 1)
     try client.send([1])
     #expect(test.relay[.sessionsEnded] == 0)
   }

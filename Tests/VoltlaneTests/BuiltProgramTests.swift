@@ -114,19 +114,27 @@ struct BuiltProgramTests {
     _ = client.finish()
   }
 
-  /// EX_TEMPFAIL, so that whatever started the relay can tell that starting it again may help.
+  /// EX_TEMPFAIL, so that whatever started the relay can tell that starting it again may help. There is nobody to hand
+  /// anything over to, so it ends before its time for that is over.
   @Test func lostBackendEndsItWith75() throws {
     let backend = try BuiltProgram.echo.start(["--listen", "127.0.0.1:0"])
     let address = try #require(backend.log(until: "listening on ").split(separator: " ").last)
       .trimmingCharacters(in: .newlines)
     let relay = try BuiltProgram.relay.start([
-      "--listen", "127.0.0.1:0", "--backend", address, "--backend-loss", "exit", "--shutdown-timeout", "200ms",
+      "--listen", "127.0.0.1:0", "--backend", address, "--backend-loss", "exit", "--shutdown-timeout", "1h",
     ])
-    #expect(relay.log(until: "backend connected").contains("backend connected"))
+    let log = relay.log(until: "backend connected")
+    #expect(log.contains("backend connected"))
+    let listener = try #require(log.split(separator: "\n").first { $0.contains("listening on ") })
+    let client = try BuiltProgram.client.start([String(try #require(listener.split(separator: " ").last))])
+    #expect(client.log(until: "client id").contains("client id"))
     backend.send(SIGKILL)
     let outcome = relay.finish()
     #expect(outcome.code == 75)
-    #expect(outcome.errors.contains("backend lost"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("ending with the backend, as --backend-loss exit asks"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("exit code 75"), "\(outcome.errors)")
+    #expect(!outcome.errors.contains("dialling again"), "\(outcome.errors)")
+    _ = client.finish()
     #expect(backend.finish().code == -SIGKILL)
   }
 

@@ -8,9 +8,14 @@ import Testing
   @Test(
     arguments: [
       (.backendConnected, "backend connected", nil),
-      (.backendLost(errno: 0), "backend lost: it closed the connection; dialling again", nil),
-      (.backendLost(errno: 104), "backend lost: Connection reset by peer; dialling again", nil),
-      (.backendOversized(size: 9), "backend lost: it sent a packet above the maximum; dialling again", ["size": "9"]),
+      (
+        .backendLost(errno: 0, isDialledAgain: true), "backend lost: it closed the connection; dialling again", nil
+      ),
+      (.backendLost(errno: 104, isDialledAgain: false), "backend lost: Connection reset by peer", nil),
+      (
+        .backendOversized(size: 9), "the backend sent a packet above the maximum: its connection is given up",
+        ["size": "9"]
+      ),
       (.sessionStarted(id: 7), "session started", ["id": "0000000000000007"]),
       (.sessionEnded(id: .max, .bufferOverflow), "session ended: buffer overflow", ["id": "ffffffffffffffff"]),
       (

@@ -4,8 +4,8 @@ import Synchronization
 /// host ever waits for a log.
 public enum Event: Sendable, BitwiseCopyable {
   case backendConnected
-  /// The connection to the backend ended; the error number, 0 for its FIN.
-  case backendLost(errno: Int32)
+  /// The connection to the backend ended; the error number, 0 for its FIN. With `--backend-loss exit` it was the last.
+  case backendLost(errno: Int32, isDialledAgain: Bool)
   case backendDialFailed(errno: Int32)
   case backendUnresolved
   /// A size prefix above the maximum: the connection is dropped.

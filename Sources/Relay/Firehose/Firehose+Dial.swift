@@ -12,13 +12,10 @@ extension Firehose {
   /// The look-up has ended.
   @inline(never)
   mutating func dial<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    guard let address = kernel.resolvedAddress(dialCount) else {
-      events.post(.backendUnresolved, &kernel)
-      return waitToDial(&kernel)
-    }
+    guard let address = kernel.resolvedAddress(dialCount) else { return dialFailed(.unresolved, &kernel) }
     dialCount += 1
     let result = kernel.dial(address)
-    guard result >= 0 else { return dialFailed(-result, &kernel) }
+    guard result >= 0 else { return dialFailed(.system(errno: -result), &kernel) }
     socket = result
     generation &+= 1
     state = .dialing
@@ -31,12 +28,11 @@ extension Firehose {
   @inline(never)
   mutating func dialled<K: Kernel & ~Copyable>(_ kernel: inout K) {
     let result = kernel.dialResult(socket)
-    guard result == 0 else { return dialFailed(-result, &kernel) }
+    guard result == 0 else { return dialFailed(.system(errno: -result), &kernel) }
     state = .connected
     deadline = .max
     connectedAt = kernel.now
-    lastDialError = 0
-    nextDialEvent = 0
+    lastDialFailure = nil
     readable = true
     kernel.submit(.pollReadable(socket), Token(.firehoseReadable, generation: generation))
     counters.add(.backendConnections)
@@ -49,13 +45,13 @@ extension Firehose {
   }
 
   @inline(never)
-  mutating func dialFailed<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
+  mutating func dialFailed<K: Kernel & ~Copyable>(_ failure: DialFailure, _ kernel: inout K) {
     counters.add(.backendDialsFailed)
     closeSocket(&kernel)
     // The same failure again and again is told once in a while.
-    if error != lastDialError || kernel.now >= nextDialEvent {
-      events.post(.backendDialFailed(errno: error), &kernel)
-      lastDialError = error
+    if failure != lastDialFailure || kernel.now >= nextDialEvent {
+      events.post(failure.event, &kernel)
+      lastDialFailure = failure
       nextDialEvent = kernel.now + Limits.dialEventEvery
     }
     waitToDial(&kernel)
@@ -83,5 +79,19 @@ extension Firehose {
     stalledLane = nil
     silenceCheck = .max
     endSweep()
+  }
+}
+
+/// Why a dial led to no connection.
+enum DialFailure: Equatable {
+  /// The backend's name has no address.
+  case unresolved
+  case system(errno: Int32)
+
+  fileprivate var event: Event {
+    switch self {
+    case .unresolved: .backendUnresolved
+    case .system(let errno): .backendDialFailed(errno: errno)
+    }
   }
 }

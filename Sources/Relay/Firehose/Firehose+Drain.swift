@@ -35,8 +35,7 @@ extension Firehose {
     guard control.phase == .draining, control.shardsDrained == lanes.count else { return false }
     // Every session has ended: there is nothing to announce, and nobody to ask.
     endSweep()
-    for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return false }
-    return true
+    return isUplinkEmpty()
   }
 
   /// Sends the FIN. What the backend still sends is read and thrown away until its own FIN: a close with unread input

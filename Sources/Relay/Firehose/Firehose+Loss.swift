@@ -3,10 +3,12 @@ import Glibc
 /// The backend's connection is lost: what that means for the packets under way and for the clients.
 extension Firehose {
   /// An unfinished packet of the backend's is dropped; the packet that was handed over in part will be sent whole on
-  /// the next connection. Clients notice nothing, unless they are to be dropped with the backend.
+  /// the next connection. Clients notice nothing, unless they are to be dropped with the
+  /// backend.
   @inline(never)
   mutating func lose<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
-    events.post(.backendLost(errno: error), &kernel)
+    let isTheEnd = settings.backendLoss == .exit
+    events.post(.backendLost(errno: error, isDialledAgain: !isTheEnd), &kernel)
     closeSocket(&kernel)
     read = parsed
     for lane in 0..<lanes.count {
@@ -23,7 +25,7 @@ extension Firehose {
       dropSessions(&kernel)
       control.requestExit()
     }
-    waitToDial(&kernel)
+    if isTheEnd { state = .done } else { waitToDial(&kernel) }
   }
 
   /// Ends every session, and refuses newcomers until the backend is back.

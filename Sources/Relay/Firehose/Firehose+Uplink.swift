@@ -54,6 +54,20 @@ extension Firehose {
     firstLane = begun ?? laneIndex(1)
   }
 
+  mutating func isUplinkEmpty() -> Bool {
+    for lane in 0..<lanes.count where !lanes[lane].uplink.isEmpty { return false }
+    return true
+  }
+
+  /// Throws away what the shards have published: there is nobody who will ever get it, and they wait for the room.
+  @inline(never)
+  mutating func discardUplink<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    for lane in 0..<lanes.count {
+      lanes[lane].uplink.discard()
+      if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+    }
+  }
+
   @inline(__always)
   private func laneIndex(_ step: Int) -> Int {
     let index = firstLane &+ step

@@ -27,6 +27,7 @@ struct Firehose: ~Copyable {
     case waiting
     /// At the relay's end: everything was sent, and the FIN; input is discarded until the backend's.
     case finishing
+    /// Nothing is sent any more. What shards still have for a backend that was lost for good is discarded.
     case done
   }
 
@@ -83,7 +84,9 @@ struct Firehose: ~Copyable {
   var dialDelay = Limits.dialDelayFirst
   var dialCount = 0
   var connectedAt: UInt64 = 0
-  var lastDialError: Int32 = 0
+  /// What the last dials failed with, as it was told; nil after one that succeeded.
+  var lastDialFailure: DialFailure?
+  /// When the same failure is told again.
   var nextDialEvent: UInt64 = 0
 
   var drain = Drain.no
@@ -131,6 +134,7 @@ struct Firehose: ~Copyable {
     }
     if refusedClient != nil, canTellRefusal() { return true }
     if state == .finishing, readable { return true }
+    if state == .done, !isUplinkEmpty() { return true }
     if isDrainedUp(), state != .done, state != .finishing { return true }
     guard state == .connected, readable || stalledLane != nil || sendError != 0 else { return false }
     return canReceive()
@@ -141,13 +145,14 @@ struct Firehose: ~Copyable {
     if kernel.now >= deadline {
       deadline = .max
       switch state {
-      case .dialing: dialFailed(ETIMEDOUT, &kernel)
+      case .dialing: dialFailed(.system(errno: ETIMEDOUT), &kernel)
       case .waiting: beginDial(&kernel)
       default: break
       }
     }
     if kernel.now >= silenceCheck { checkSilence(&kernel) }
     if kernel.now >= dropDeadline { dropSessions(&kernel) }
+    if state == .done { discardUplink(&kernel) }
     if refusedClient != nil { tellRefusal(&kernel) }
     if case .reading = drain { advanceDrain(&kernel) }
     if isDrainedUp() { finish(&kernel) }

@@ -248,6 +248,17 @@ struct UplinkConsumer: ~Copyable {
     return 0
   }
 
+  /// Gives up everything that was published.
+  mutating func discard() {
+    let tail = indices.tail
+    guard head != tail else { return }
+    // After `tail`, as in `gather`.
+    _ = references.availableNow()
+    head = tail
+    handed = 0
+    freeReferences()
+  }
+
   /// Where the first packet begins that was not handed over whole.
   var headPosition: UInt64 { head }
 
