@@ -155,6 +155,9 @@ enum Limits {
   /// Events for the log that a host keeps until the control thread takes them; more are dropped and counted.
   static let eventLane = 1024
 
+  /// Reloads of the settings that a host has not taken yet; one more is refused.
+  static let settingsLane = 8
+
   static let listenBacklog: Int32 = 4096
 
   /// How often, and at what distance, a port that is in use is tried again at the start: for half a second.

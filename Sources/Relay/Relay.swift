@@ -19,7 +19,7 @@ import VoltlaneWire
 /// The caller is the control thread: it waits on ``signal``, takes events, and decides when the relay ends. Not
 /// thread-safe: one thread calls.
 public final class Relay {
-  public let configuration: RelayConfiguration
+  public private(set) var configuration: RelayConfiguration
   /// Where clients connect, with the ports that were chosen where 0 was asked for.
   public let endpoints: [Endpoint]
   /// The kernel that the probe found, for the log.
@@ -31,6 +31,9 @@ public final class Relay {
   private var sockets: ListeningSockets
   private var threads: [OSThread] = []
   private var eventLanes: [RecordConsumerBox] = []
+  private var settingsLanes: [SettingsProducer] = []
+  /// What unfinished and missed packets may hold; nil before the start.
+  private var budgets: (unfinished: SharedBudget, missed: SharedBudget)?
   private var counters: [Counters] = []
   /// An eventfd a host, to wake it from this thread.
   private var wakeSignals: [Int32] = []
@@ -55,6 +58,18 @@ public final class Relay {
     close(control.signal)
   }
 
+  // MARK: What it needs of the machine
+
+  /// Makes a ring as each thread will, and ends it. Throws what is missing, and what to do about it.
+  public static func probe() throws(RelayError) {
+    _ = try RingFeatures()
+  }
+
+  /// Connections that may wait to be accepted, for each listening socket.
+  public static let listenBacklog = Int(Limits.listenBacklog)
+  /// What a client's socket is asked to receive beyond what the relay has read.
+  public static let clientReceiveBuffer = Limits.clientReceiveBuffer
+
   // MARK: Starting
 
   /// Starts every thread and returns when each has its ring. `identity` is the relay's key. Throws ``RelayError``.
@@ -62,6 +77,8 @@ public final class Relay {
     let parts = try RelayParts(configuration, identity, sockets, placement, arena, control)
     counters = parts.counters
     eventLanes = parts.events.map(RecordConsumerBox.init)
+    settingsLanes = parts.settings.map(SettingsProducer.init)
+    budgets = (parts.budget, parts.missedBudget)
     hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
     let resolver = try Resolver(backend: configuration.backend)
     let outcome = Mutex<(started: Int, error: RelayError?)>((0, nil))
@@ -113,6 +130,33 @@ public final class Relay {
   /// What all threads together have counted.
   public subscript(metric: Metric) -> UInt64 {
     counters.reduce(0) { $0 &+ $1[metric] }
+  }
+
+  // MARK: Other settings
+
+  /// Goes on with the limits, times and the event level of `new`, on all threads, each from its next turn on; nobody is
+  /// dropped for it. What is fixed when the relay starts stays as it is: listeners, backend, threads, the largest
+  /// packet, and how sockets are set up. Call it between ``start(identity:)`` and ``drain()``. False where the threads
+  /// have not taken the last settings yet, and nothing was changed.
+  public func reconfigure(_ new: RelayConfiguration) -> Bool {
+    guard settingsLanes.allSatisfy({ $0.hasRoom }) else { return false }
+    let fixed = configuration
+    configuration = new
+    configuration.listeners = fixed.listeners
+    configuration.backend = fixed.backend
+    configuration.shards = fixed.shards
+    configuration.firehoseCore = fixed.firehoseCore
+    configuration.cpus = fixed.cpus
+    configuration.handshakeWorkers = fixed.handshakeWorkers
+    configuration.maxPacketSize = fixed.maxPacketSize
+    configuration.keepalive = fixed.keepalive
+    configuration.tcpUserTimeout = fixed.tcpUserTimeout
+    configuration.congestionControl = fixed.congestionControl
+    budgets?.unfinished.limit = configuration.assemblyBudget
+    budgets?.missed.limit = configuration.missedPacketsTotal
+    for lane in settingsLanes { lane.push(HostSettings(configuration)) }
+    wakeHosts()
+    return true
   }
 
   // MARK: Ending
@@ -169,6 +213,20 @@ private final class StartGate: Sendable {
       var value: UInt64 = 0
       _ = Glibc.read(control.signal, &value, 8)
     }
+  }
+}
+
+/// The control thread's end of a host's lane of settings.
+private final class SettingsProducer {
+  private var lane: RecordProducer<HostSettings>
+
+  init(_ lane: RecordLane<HostSettings>) { self.lane = RecordProducer(lane) }
+
+  var hasRoom: Bool { lane.hasRoom() }
+
+  func push(_ settings: HostSettings) {
+    lane.push(settings)
+    _ = lane.publish()
   }
 }
 

@@ -9,8 +9,12 @@ final class Roles: @unchecked Sendable {
   var firehose: Firehose?
   var worker: HandshakeWorker?
   let bell: Bell
+  let settings: RecordLane<HostSettings>
 
-  init(bell: Bell) { self.bell = bell }
+  init(bell: Bell, settings: RecordLane<HostSettings>) {
+    self.bell = bell
+    self.settings = settings
+  }
 }
 
 /// Makes the roles, thread by thread as a ``Placement`` says, and the lanes between them. Tests make theirs here too.
@@ -18,8 +22,10 @@ struct RelayParts {
   let counters: [Counters]
   let events: [RecordLane<Event>]
   let ids: ClientIDs
+  /// For each host what it is given anew.
+  let settings: [RecordLane<HostSettings>]
   let budget: SharedBudget
-  private let missedBudget: SharedBudget
+  let missedBudget: SharedBudget
   private let staleTotals: StaleTotals
   private let backendStatus: BackendStatus
   private let roles: [Roles]
@@ -98,7 +104,8 @@ struct RelayParts {
     missedBudget = SharedBudget(arena, limit: configuration.missedPacketsTotal, shards: shards)
     staleTotals = StaleTotals(arena, shards: shards)
     backendStatus = BackendStatus(arena)
-    roles = hostBells.map(Roles.init)
+    settings = threads.map { _ in RecordLane<HostSettings>(arena, capacity: Limits.settingsLane) }
+    roles = zip(hostBells, settings).map(Roles.init)
     bells = Bells(placement, hostBells)
     lanes = try Lanes(
       arena, shards: shards, workers: configuration.handshakeWorkers, maxPacketSize: configuration.maxPacketSize)

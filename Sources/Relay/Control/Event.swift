@@ -51,7 +51,8 @@ public enum Event: Sendable, BitwiseCopyable {
 /// A host's end of its event lane.
 struct EventLog: ~Copyable {
   private var lane: RecordProducer<Event>
-  private let minimum: Event.Level
+  /// Less important events are not posted.
+  var minimum: Event.Level
   private let control: ControlBlock
   private var dropped: UInt64 = 0
 

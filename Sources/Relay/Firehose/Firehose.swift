@@ -34,7 +34,7 @@ struct Firehose: ~Copyable {
   let counters: Counters
   let control: ControlBlock
   let ids: ClientIDs
-  let settings: FirehoseSettings
+  var settings: FirehoseSettings
   let backendStatus: BackendStatus
   var events: EventLog
   var malformed = RateLimit()
@@ -92,6 +92,12 @@ struct Firehose: ~Copyable {
   var drain = Drain.no
 
   // MARK: What a host asks
+
+  /// Goes on with other settings. What is to be done at a loss of the backend holds from the next one on.
+  mutating func take(_ new: HostSettings) {
+    settings = new.firehose
+    events.minimum = new.eventLevel
+  }
 
   mutating func start<K: Kernel & ~Copyable>(_ kernel: inout K) {
     beginDial(&kernel)
@@ -160,7 +166,7 @@ struct Firehose: ~Copyable {
 }
 
 /// What the flags say about the backend. Sizes are bytes, times nanoseconds.
-struct FirehoseSettings: Sendable {
+struct FirehoseSettings: BitwiseCopyable, Sendable {
   /// With its tag.
   var maxTaggedPacket: Int
   var announces: Bool

@@ -9,6 +9,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   var worker: HandshakeWorker?
   let bell: Bell
   let control: ControlBlock
+  private var settings: RecordConsumer<HostSettings>
   private let wakeSignal: Int32
   private var draining = false
   private var saidDone = false
@@ -20,6 +21,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     firehose = roles.firehose.take()
     worker = roles.worker.take()
     bell = roles.bell
+    settings = RecordConsumer(roles.settings)
     self.wakeSignal = wakeSignal
     self.control = control
   }
@@ -37,9 +39,15 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
 
   @inline(never)
   mutating func start() {
-    kernel.submit(.pollReadable(wakeSignal), Token(.control))
+    listenToControl()
     firehose?.start(&kernel)
     shard?.start(&kernel)
+  }
+
+  /// The control thread wakes the host for what it then finds in the control block and among its settings.
+  @inline(never)
+  private mutating func listenToControl() {
+    kernel.submit(.pollReadable(wakeSignal), Token(.control))
   }
 
   /// Tells the control thread when the host's roles have nothing left to do. The loop goes on until all others are done
@@ -84,13 +92,16 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       shard?.handle(completion, &kernel)
     case .firehoseReadable, .firehoseWritable, .resolved:
       firehose?.handle(completion, &kernel)
-    case .bell, .control, .none:
+    case .control:
+      if !completion.more { listenToControl() }
+    case .bell, .none:
       // What it is about stands in the lanes and in the control block, which every turn looks at.
       break
     }
   }
 
   private mutating func expire() {
+    if settings.available() > 0 { takeSettings() }
     if control.phase != .running, !draining {
       draining = true
       shard?.beginDrain(&kernel)
@@ -101,8 +112,17 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     firehose?.expire(&kernel)
   }
 
+  @inline(never)
+  private mutating func takeSettings() {
+    while let new = settings.pop() {
+      shard?.take(new)
+      firehose?.take(new)
+    }
+  }
+
   private mutating func hasWork() -> Bool {
     if control.phase != .running, !draining { return true }
+    if settings.available() > 0 { return true }
     return (shard?.hasWork() ?? false) || (firehose?.hasWork() ?? false) || (worker?.hasWork() ?? false)
   }
 

@@ -3,7 +3,7 @@ import VoltlaneCrypto
 import VoltlaneWire
 
 /// What the flags say about clients. Sizes are bytes, times nanoseconds.
-struct ShardSettings: Sendable {
+struct ShardSettings: BitwiseCopyable, Sendable {
   var maxPacketSize: Int
   var clientSendBuffer: Int
   var packetTimeout: UInt64
@@ -47,7 +47,7 @@ struct Shard: ~Copyable {
   }
 
   let index: Int
-  let settings: ShardSettings
+  var settings: ShardSettings
   let counters: Counters
   let control: ControlBlock
   /// Unfinished packets.
@@ -117,6 +117,12 @@ struct Shard: ~Copyable {
   }
 
   // MARK: What a host asks
+
+  /// Goes on with other settings. Deadlines that stand already keep their time; limits hold from the next packet on.
+  mutating func take(_ new: HostSettings) {
+    settings = new.shard
+    events.minimum = new.eventLevel
+  }
 
   /// Starts accepting.
   mutating func start<K: Kernel & ~Copyable>(_ kernel: inout K) {

@@ -7,14 +7,21 @@ struct SharedBudget: Sendable {
   private let largestOf: CounterWords
   private let requestTo: CounterWords
   private let shards: Int
-  let limit: Int
+  private let limitWord: SharedWord
 
   init(_ arena: Arena, limit: Int, shards: Int) {
     chargedBytes = SharedWord(arena)
     largestOf = CounterWords(arena, count: shards)
     requestTo = CounterWords(arena, count: shards)
-    self.limit = limit
+    limitWord = SharedWord(arena)
     self.shards = shards
+    self.limit = limit
+  }
+
+  /// Changed by the control thread alone. Where it falls below what is charged, the next charge finds that out.
+  var limit: Int {
+    get { Int(limitWord.relaxed) }
+    nonmutating set { limitWord.relaxed = UInt64(newValue) }
   }
 
   var charged: Int { Int(chargedBytes.relaxed) }

@@ -1,0 +1,13 @@
+/// The settings that a host can be given anew while it runs. They come over a lane from the control thread; a role's
+/// own copy is replaced at the end of a turn, so that nothing changes within one.
+struct HostSettings: BitwiseCopyable, Sendable {
+  var shard: ShardSettings
+  var firehose: FirehoseSettings
+  var eventLevel: Event.Level
+
+  init(_ configuration: RelayConfiguration) {
+    shard = ShardSettings(configuration)
+    firehose = FirehoseSettings(configuration)
+    eventLevel = configuration.eventLevel
+  }
+}
