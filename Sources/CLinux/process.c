@@ -15,6 +15,7 @@ int voltlane_block_signals(void) {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   int error = pthread_sigmask(SIG_BLOCK, &set, NULL);
   if (error) return -error;
   // A reader of the log that went away must not end the relay.
@@ -58,6 +59,8 @@ unsigned long long voltlane_memory_bytes(void) {
   if (sysinfo(&info) < 0) return 0;
   return (unsigned long long)info.totalram * info.mem_unit;
 }
+
+const char *voltlane_environment(int index) { return environ[index]; }
 
 long voltlane_read_file(const char *path, void *buffer, size_t capacity) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -4,11 +4,13 @@ import Logging
 import Relay
 import VoltlaneSettings
 
-/// What the main thread does while the relay runs: it writes events to the log, and ends the relay when a signal asks.
+/// What the main thread does while the relay runs: it writes events to the log, and reads the settings anew or ends the
+/// relay when a signal asks.
 struct ControlLoop {
   let relay: Relay
   let signals: Signals
-  let log: Logger
+  var reload: Reload
+  var log: Logger
 
   /// What ended the relay.
   enum Ending {
@@ -25,8 +27,8 @@ struct ControlLoop {
     }
   }
 
-  /// Returns when the relay has stopped. The first signal drains, the second ends the process.
-  func run() -> Ending {
+  /// Returns when the relay has stopped. SIGHUP reloads; the first other signal drains, the second ends the process.
+  mutating func run() -> Ending {
     var ending = Ending.asked
     var deadline: ContinuousClock.Instant?
     while true {
@@ -52,6 +54,8 @@ struct ControlLoop {
         deadline = .now
         stop()
         return ending
+      case .signal(SIGHUP):
+        if deadline == nil { readSettings() }
       case .signal(let signal) where deadline == nil:
         log.info("\(name(signal)): draining, at most \(relay.configuration.shutdownTimeout.setting)")
         deadline = drain()
@@ -64,6 +68,33 @@ struct ControlLoop {
     stop()
     return ending
   }
+
+  // MARK: Reloading
+
+  /// All of it or nothing: where anything is wrong, what was in effect stays so.
+  private mutating func readSettings() {
+    let outcome: Reload.Outcome
+    do throws(ConfigurationError) {
+      outcome = try reload.read()
+    } catch {
+      for problem in error.problems { log.error("SIGHUP: everything stays as it was: \(problem)") }
+      return
+    }
+    if outcome.settings.configuration.file == nil { log.warning("SIGHUP: there is no --config to read anew") }
+    for warning in outcome.warnings { log.warning("\(warning)") }
+    guard relay.reconfigure(outcome.settings.configuration.relay) else {
+      log.error("SIGHUP: everything stays as it was: the last reload is not yet done")
+      return
+    }
+    reload.adopt(outcome)
+    // Before its level changes.
+    for change in outcome.changes { log.info("SIGHUP: \(change)") }
+    for change in outcome.needRestart { log.warning("SIGHUP: \(change), after the next start") }
+    if outcome.changes.isEmpty, outcome.needRestart.isEmpty { log.info("SIGHUP: no setting has changed") }
+    log.logLevel = outcome.settings.configuration.logLevel
+  }
+
+  // MARK: Ending
 
   /// Why the relay wants to end without having been asked.
   private var endingOfItsOwn: Ending? { relay.isEndedByBackendLoss ? .backendLost : nil }

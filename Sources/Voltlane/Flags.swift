@@ -52,9 +52,21 @@ struct Flags: ParsableArguments {
   }
 
   struct Operation: ParsableArguments {
+    @Option(Settings.config) var config: [Given] = []
     @Option(Settings.identity) var identity: [Given] = []
     @Option(Settings.congestionControl) var congestionControl: [Given] = []
     @Option(Settings.shutdownTimeout) var shutdownTimeout: [Given] = []
     @Option(Settings.logLevel) var logLevel: [Given] = []
+  }
+
+  /// All that was given. The properties are found by reflection: to list them once more would be one more place to
+  /// forget one.
+  var given: [Given] {
+    let groups: [any ParsableArguments] = [
+      addresses, threads, limits, sessions, connections, backendLoss, operation,
+    ]
+    return groups.flatMap { group in
+      Mirror(reflecting: group).children.flatMap { ($0.value as? Option<[Given]>)?.wrappedValue ?? [] }
+    }
   }
 }

@@ -7,14 +7,18 @@ import VoltlaneSettings
 /// From a configuration to the end of the process.
 enum Program {
   /// Runs until a signal asks for the end, or the relay ends by itself. Throws the exit code where that is not 0.
-  static func run(_ configuration: ProgramConfiguration) throws {
-    LoggingSystem.bootstrap { _ in StandardErrorLog(level: configuration.logLevel) }
+  static func run(_ settings: LoadedSettings, flags: [Given]) throws {
+    LoggingSystem.bootstrap { _ in StandardErrorLog(level: settings.configuration.logLevel) }
     let log = Logger(label: "voltlane")
-    let ending = try runRelay(configuration, log)
+    if let file = settings.configuration.file { log.info("read the settings in \(file)") }
+    for warning in settings.given.warnings { log.warning("\(warning)") }
+    let ending = try runRelay(settings.configuration, Reload(flags: flags, settings: settings), log)
     if ending.exitCode != .success { throw ending.exitCode }
   }
 
-  private static func runRelay(_ configuration: ProgramConfiguration, _ log: Logger) throws -> ControlLoop.Ending {
+  private static func runRelay(
+    _ configuration: ProgramConfiguration, _ reload: Reload, _ log: Logger
+  ) throws -> ControlLoop.Ending {
     do {
       // Both before anything that starts a thread, which inherits them.
       let signals = try Signals()
@@ -26,9 +30,10 @@ enum Program {
       let relay = try start(settings, key: try key(configuration.identity, log), log)
       log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
 
-      let ending = ControlLoop(relay: relay, signals: signals, log: log).run()
+      var loop = ControlLoop(relay: relay, signals: signals, reload: reload, log: log)
+      let ending = loop.run()
       echo?.stop()
-      log.info("stopped")
+      loop.log.info("stopped")
       return ending
     } catch {
       log.critical("cannot start: \(error)")

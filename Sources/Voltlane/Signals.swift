@@ -1,6 +1,6 @@
 import CLinux
 
-/// SIGTERM and SIGINT, read one after the other instead of interrupting whatever runs.
+/// SIGTERM, SIGINT and SIGHUP, read one after the other instead of interrupting whatever runs.
 ///
 /// Make it before the first thread: threads inherit what is blocked, and a signal that any thread does not block ends
 /// the process. There is one, and it lives as long as the process.

@@ -71,7 +71,7 @@ extension Int {
 }
 
 extension String {
-  fileprivate func padded(to count: Int) -> String {
+  func padded(to count: Int) -> String {
     self + String(repeating: " ", count: Swift.max(0, count - self.count))
   }
 }

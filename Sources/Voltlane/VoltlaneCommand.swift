@@ -18,6 +18,10 @@ struct VoltlaneCommand: ParsableCommand {
       An ADDRESS is host:port, [v6 address]:port or unix:/path. A SIZE is a number of bytes or has one of KiB, MiB, \
       GiB, KB, MB, GB after it. A TIME has ms, s, m or h after it. SIGTERM and SIGINT end the relay in an orderly way, \
       a second one at once.
+
+      Every option that takes a value is also a variable (--stale-timeout: VOLTLANE_STALE_TIMEOUT) and a key of the \
+      TOML file that --config names (stale-timeout = "5m"). Options win, then variables, then the file. SIGHUP reads \
+      the file anew.
       """,
     version: Version.current)
 
@@ -26,12 +30,20 @@ struct VoltlaneCommand: ParsableCommand {
   @Flag(help: ArgumentHelp("Print every setting as a table of the documentation.", visibility: .hidden))
   var settingsTable = false
 
+  @Flag(help: "Check options, variables and file, say all that is wrong, and exit: with 0 where nothing is.")
+  var checkConfig = false
+
+  @Flag(help: "Print every setting with its value and where that came from, as a file for --config, and exit.")
+  var printConfig = false
+
   func validate() throws {
-    do {
-      _ = try ProgramConfiguration(flags, on: .current())
-    } catch {
+    do throws(ConfigurationError) {
+      _ = try LoadedSettings(flags: flags.given)
+    } catch  where error.isUsage {
       // Exit code 64 (EX_USAGE), with a pointer to the help.
       throw ValidationError(error.description)
+    } catch {
+      // What is wrong is not how the program was called: run() says so.
     }
   }
 
@@ -40,6 +52,24 @@ struct VoltlaneCommand: ParsableCommand {
       print(Settings.table)
       return
     }
-    try Program.run(ProgramConfiguration(flags, on: .current()))
+    let settings = try loaded()
+    if checkConfig {
+      for warning in settings.given.warnings { print("warning: \(warning)") }
+      print("nothing is wrong")
+    } else if printConfig {
+      print(settings.effective)
+    } else {
+      try Program.run(settings, flags: flags.given)
+    }
+  }
+
+  private func loaded() throws -> LoadedSettings {
+    do throws(ConfigurationError) {
+      return try LoadedSettings(flags: flags.given)
+    } catch {
+      for problem in error.problems { System.writeToStandardError("Error: \(problem)\n") }
+      // EX_CONFIG of sysexits.h.
+      throw ExitCode(78)
+    }
   }
 }

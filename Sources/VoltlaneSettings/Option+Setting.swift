@@ -5,13 +5,13 @@ extension Option where Value == [Given] {
   /// collects, so that one given twice can be refused where that makes no sense.
   package init<SettingValue>(wrappedValue: [Given], _ setting: Setting<SettingValue>) {
     let names = [setting.name] + [setting.alias].compactMap { $0 }
-    let origin = setting.flag
+    let name = setting.name
     self.init(
       wrappedValue: wrappedValue,
       name: NameSpecification(names.map { .customLong($0) }),
       // A value may begin with a dash: it is wrong then, but the error should be about the value.
       parsing: .unconditionalSingleValue,
       help: ArgumentHelp("\(setting.summary) (default: \(setting.standard))", valueName: setting.placeholder),
-      transform: { Given(text: $0, origin: origin) })
+      transform: { Given(setting: name, text: $0, origin: .flag) })
   }
 }

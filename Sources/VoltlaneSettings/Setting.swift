@@ -1,8 +1,8 @@
 /// One setting of a program: the only place where its name, default, allowed values and meaning are written down. The
-/// flag, its help, the table in the documentation and every error come from here.
+/// flag, its help, the names in environment and file, the table in the documentation and every error come from here.
 ///
-/// A value is a text with an origin, wherever it was given: a flag now, the environment or a file as well once they are
-/// read. The default is such a text too, so that what the help shows as the default can be written by hand.
+/// A value is a text with an origin, wherever it was given: by a flag, or in the environment or a file where a program
+/// reads them. The default is such a text too, so that what the help shows as the default can be written by hand.
 package struct Setting<Value: Sendable>: Sendable {
   /// As in `--name`.
   package let name: String
@@ -18,6 +18,8 @@ package struct Setting<Value: Sendable>: Sendable {
   package let summary: String
   /// Whether several values may be given.
   package var isRepeatable = false
+  /// Whether a program that runs can be given another value.
+  package var isReloadable = false
   /// Reads a value.
   package let read: Reader
 
@@ -25,7 +27,7 @@ package struct Setting<Value: Sendable>: Sendable {
 
   package init(
     name: String, alias: String? = nil, placeholder: String, standard: String, allowed: String, summary: String,
-    isRepeatable: Bool = false, read: @escaping Reader
+    isRepeatable: Bool = false, isReloadable: Bool = false, read: @escaping Reader
   ) {
     self.name = name
     self.alias = alias
@@ -34,6 +36,7 @@ package struct Setting<Value: Sendable>: Sendable {
     self.allowed = allowed
     self.summary = summary
     self.isRepeatable = isRepeatable
+    self.isReloadable = isReloadable
     self.read = read
   }
 }
@@ -49,18 +52,46 @@ package struct Refusal: Error, Equatable {
 
 /// A text that was given for a setting.
 package struct Given: Equatable, Sendable {
+  /// The setting's name.
+  package var setting: String
   package var text: String
-  /// Where, as an error names it: `--shards`.
-  package var origin: String
+  package var origin: Origin
 
-  package init(text: String, origin: String) {
+  package init(setting: String, text: String, origin: Origin) {
+    self.setting = setting
     self.text = text
     self.origin = origin
   }
 }
 
+/// Where a text for a setting was given.
+package enum Origin: Equatable, Sendable {
+  /// Nowhere: it is the default.
+  case standard
+  case flag
+  /// A variable of the environment, by its name.
+  case variable(String)
+  /// The value of `key` in a file.
+  case file(String, line: Int, column: Int, key: String)
+
+  /// The place as an error names it.
+  package func name(of setting: String) -> String {
+    switch self {
+    case .standard, .flag: "--\(setting)"
+    case .variable(let name): name
+    case .file(let path, let line, let column, let key): "\(path):\(line):\(column): \(key)"
+    }
+  }
+
+  /// Whether an error there is one of how the program was called.
+  package var isFlag: Bool { self == .standard || self == .flag }
+}
+
 extension Setting {
   package var flag: String { "--\(name)" }
+
+  /// The default, as it stands where nothing is given.
+  package var defaultGiven: Given { Given(setting: name, text: standard, origin: .standard) }
 
   /// The value given, or the default.
   package func value(of given: [Given]) throws(SettingError) -> Value {
@@ -71,7 +102,7 @@ extension Setting {
   /// The values given, or the default as the only one.
   package func values(of given: [Given]) throws(SettingError) -> [Value] {
     var values: [Value] = []
-    for one in given.isEmpty ? [Given(text: standard, origin: flag)] : given {
+    for one in given.isEmpty ? [defaultGiven] : given {
       do {
         values.append(try read(one.text))
       } catch {
@@ -89,12 +120,20 @@ extension Setting {
   package var entry: SettingEntry {
     SettingEntry(
       name: name, alias: alias, placeholder: placeholder, standard: standard, allowed: allowed, summary: summary,
-      isRepeatable: isRepeatable)
+      isRepeatable: isRepeatable, isReloadable: isReloadable,
+      check: { given in
+        do throws(SettingError) {
+          _ = try values(of: [given])
+          return nil
+        } catch {
+          return error
+        }
+      })
   }
 }
 
 /// What is known of a setting apart from its type.
-package struct SettingEntry: Equatable, Sendable {
+package struct SettingEntry: Sendable {
   package let name: String
   package let alias: String?
   package let placeholder: String
@@ -102,4 +141,11 @@ package struct SettingEntry: Equatable, Sendable {
   package let allowed: String
   package let summary: String
   package let isRepeatable: Bool
+  package let isReloadable: Bool
+  /// What is wrong with a text for it; nil where it is allowed.
+  package let check: @Sendable (Given) -> SettingError?
+
+  package func accepts(_ text: String) -> Bool {
+    check(Given(setting: name, text: text, origin: .standard)) == nil
+  }
 }

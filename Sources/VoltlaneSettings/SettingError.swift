@@ -7,6 +7,12 @@ package struct SettingError: Error, Equatable, CustomStringConvertible {
 
   package var description: String {
     let because = reason.map { ": \($0)" } ?? ""
-    return "\(given.origin): '\(given.text)' is not allowed\(because). Allowed: \(allowed)."
+    return "\(given.origin.name(of: given.setting)): \(shown) is not allowed\(because). Allowed: \(allowed)."
   }
+
+  /// What could be a key is not repeated: errors go into logs.
+  private var shown: String { isSecret(given.text) ? "a key" : "'\(given.text)'" }
 }
+
+/// Whether `text` has the form of a secret key.
+package func isSecret(_ text: String) -> Bool { text.count == 64 && text.allSatisfy(\.isHexDigit) }

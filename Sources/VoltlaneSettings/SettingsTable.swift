@@ -9,9 +9,11 @@ extension SettingDefinitions {
   package static var table: String {
     let rows = entries.map { entry in
       let names = ([entry.name] + [entry.alias].compactMap { $0 }).map { "`--\($0)`" }.joined(separator: ", ")
-      return row([names, "`\(entry.standard)`", entry.allowed, entry.summary])
+      return row([
+        names, "`\(entry.standard)`", entry.allowed, entry.isReloadable ? "yes" : "no", entry.summary,
+      ])
     }
-    return ([row(["Flag", "Default", "Allowed", "Meaning"]), row(["---", "---", "---", "---"])] + rows)
+    return ([row(["Flag", "Default", "Allowed", "Reload", "Meaning"]), row(Array(repeating: "---", count: 5))] + rows)
       .joined(separator: "\n")
   }
 

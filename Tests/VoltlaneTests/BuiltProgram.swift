@@ -23,16 +23,19 @@ struct BuiltProgram {
   }()
 
   /// Runs it to its end, with `input` on its standard input.
-  func run(_ arguments: [String], input: String = "") throws -> Outcome {
-    let running = try start(arguments)
+  func run(_ arguments: [String], environment: [String: String] = [:], input: String = "") throws -> Outcome {
+    let running = try start(arguments, environment: environment)
     running.input.fileHandleForWriting.write(Data(input.utf8))
     return running.finish()
   }
 
-  func start(_ arguments: [String]) throws -> Running {
+  /// Starts it with `environment` added to this process's, without what there is for the tests.
+  func start(_ arguments: [String], environment: [String: String] = [:]) throws -> Running {
     let process = Process()
     process.executableURL = Self.folder?.appendingPathComponent(name)
     process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("VOLTLANE_") }
+      .merging(environment) { $1 }
     let running = Running(process: process, input: Pipe(), output: Pipe(), errors: Pipe())
     process.standardInput = running.input
     process.standardOutput = running.output

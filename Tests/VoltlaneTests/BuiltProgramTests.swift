@@ -110,7 +110,7 @@ struct BuiltProgramTests {
     relay.send(SIGINT)
     let outcome = relay.finish()
     #expect(outcome.code == 128 + SIGINT)
-    #expect(outcome.errors.contains("giving up"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("again: ending at once"), "\(outcome.errors)")
     _ = client.finish()
   }
 

@@ -18,7 +18,8 @@ extension Machine {
 
 /// The configuration that `arguments` give on `machine`.
 func configure(_ arguments: [String], on machine: Machine = .test) throws -> ProgramConfiguration {
-  try ProgramConfiguration(try Flags.parse(arguments), on: machine)
+  let given = try GivenSettings(flags: try Flags.parse(arguments).given, environment: [:], read: { _ in "" })
+  return try ProgramConfiguration(given, on: machine)
 }
 
 /// What `arguments` are refused with on `machine`; nil where they are accepted.

@@ -1,4 +1,5 @@
 import Foundation
+import Relay
 import Testing
 import VoltlaneSettings
 
@@ -19,6 +20,19 @@ import VoltlaneSettings
     let table = try Self.text(Self.root.appendingPathComponent("README.md")).split(separator: "\n")
       .drop { !$0.hasPrefix("| Flag |") }.prefix { $0.hasPrefix("|") }.joined(separator: "\n")
     #expect(table == Settings.table)
+  }
+
+  /// An operator who reads a reason in a log finds it.
+  @Test(arguments: CloseReason.allCases) func everyReasonIsExplained(reason: CloseReason) throws {
+    let page = try Self.text(Self.documentation.appendingPathComponent("Operation.md"))
+    #expect(page.contains("\n| `\(reason.text)` |"))
+  }
+
+  /// What became of each of connserver's settings.
+  @Test(arguments: EarlierSetting.all) func everyEarlierSettingIsExplained(setting: EarlierSetting) throws {
+    let page = try Self.text(Self.documentation.appendingPathComponent("Configuration.md"))
+    let today = setting.today.map { "`\($0)`" } ?? "none: "
+    #expect(page.contains("| `[\(setting.table)] \(setting.key)` | `\(setting.variable)` | \(today)"))
   }
 
   /// Files that links name, from the README and from the longer documentation, exist.

@@ -232,6 +232,7 @@ import VoltlaneSettings
 
   /// The flag, the value, and a part of the reason where there is one.
   static let refused: [(flag: String, value: String, reason: String?)] = [
+    ("config", "", nil),
     ("listen", "42000", "it has no port"),
     ("listen", "::1:42000", "an IPv6 address stands in brackets, as in [::1]:42000"),
     ("listen", "host:99999", "'99999' is not a port"), ("listen", "unix:x", "absolute"),

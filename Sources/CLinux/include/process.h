@@ -3,8 +3,8 @@
 
 // The process as a whole: signals, CPUs, memory. Functions that can fail return -errno.
 
-// Blocks SIGTERM and SIGINT in the calling thread, and so in all that it starts from now on, ignores SIGPIPE, and
-// returns a descriptor on which the two can be read.
+// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread, and so in all that it starts from now on, ignores SIGPIPE,
+// and returns a descriptor on which the three can be read.
 int voltlane_block_signals(void);
 
 // Waits for a blocked signal, for `descriptor` to become readable, or for `milliseconds` to pass (-1: for ever).
@@ -20,6 +20,9 @@ int voltlane_next_allowed_cpu(int cpu);
 
 // Bytes of the machine's memory.
 unsigned long long voltlane_memory_bytes(void);
+
+// The variable at `index` of the environment, as NAME=VALUE, or NULL past the last.
+const char *voltlane_environment(int index);
 
 // Reads the start of a file, at most `capacity` bytes. Returns how many.
 long voltlane_read_file(const char *path, void *buffer, size_t capacity);

@@ -27,11 +27,30 @@ enum System {
     Int(clamping: voltlane_memory_bytes())
   }
 
+  /// The process's environment.
+  static func environment() -> [String: String] {
+    var variables: [String: String] = [:]
+    var index: Int32 = 0
+    while let variable = unsafe voltlane_environment(index) {
+      // name "=" value
+      let parts = unsafe String(cString: variable).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+      index += 1
+    }
+    return variables
+  }
+
+  /// The first bytes of a file.
+  static func bytes(of path: String, atMost count: Int) throws(StartError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    let result = unsafe voltlane_read_file(path, &bytes, bytes.count)
+    guard result >= 0 else { throw StartError(doing: "reading \(path)", errno: Int32(-result)) }
+    return Array(bytes.prefix(result))
+  }
+
   /// The first 64 KiB of a file, as the kernel's small files need; nil where it cannot be read.
   static func contents(of path: String) -> String? {
-    var bytes = [UInt8](repeating: 0, count: 64 * 1024)
-    let count = unsafe voltlane_read_file(path, &bytes, bytes.count)
-    return count < 0 ? nil : String(decoding: bytes.prefix(count), as: UTF8.self)
+    (try? bytes(of: path, atMost: 64 * 1024)).map { String(decoding: $0, as: UTF8.self) }
   }
 
   /// Writes a line of the log in one piece.

@@ -4,8 +4,9 @@ import VoltlaneSettings
 import VoltlaneText
 import VoltlaneWire
 
-/// Every setting of the program. A new one is a definition here, a line in Flags.swift and a line in
-/// ProgramConfiguration.swift; the compiler asks for the second when it sees the third.
+/// Every setting of the program. A new one is a definition here, its place among `entries`, a line in Flags.swift and
+/// one in ProgramConfiguration.swift; names in environment and file, help, table and errors follow. Tests ask for what
+/// is missing.
 enum Settings: SettingDefinitions {
   static let listen = Setting(
     name: "listen", placeholder: "ADDRESS", standard: "127.0.0.1:42000", allowed: Endpoint.forms,
@@ -17,6 +18,14 @@ enum Settings: SettingDefinitions {
     allowed: "\(Endpoint.forms), or echo",
     summary: "The backend that is dialled. 'echo' embeds one that sends every packet back.",
     read: { text throws(Refusal) in try BackendChoice(text) })
+
+  static let config = Setting(
+    name: "config", placeholder: "FILE|none", standard: "none", allowed: "none, or a TOML file",
+    summary: """
+      The file with settings that neither flags nor the environment give: keys are named as the flags are. SIGHUP \
+      reads it anew.
+      """,
+    read: automatic(file, word: "none"))
 
   static let shards = Setting(
     name: "shards", placeholder: "N|auto", standard: "auto",
@@ -59,12 +68,14 @@ enum Settings: SettingDefinitions {
     name: "client-send-buffer", placeholder: "SIZE", standard: "1MiB",
     allowed: sizes(RelayConfiguration.budgetRange),
     summary: "What may wait for a client that reads too slowly; over it, that client ends. One packet always fits.",
+    isReloadable: true,
     read: size(in: RelayConfiguration.budgetRange))
 
   static let packetTimeout = Setting(
     name: "packet-timeout", placeholder: "TIME", standard: "30s",
     allowed: durations(RelayConfiguration.packetTimeoutRange),
     summary: "How long a client may take from the first byte of a packet to its last.",
+    isReloadable: true,
     read: duration(in: RelayConfiguration.packetTimeoutRange))
 
   static let assemblyBudget = Setting(
@@ -74,18 +85,21 @@ enum Settings: SettingDefinitions {
       What unfinished packets of all clients may hold together; over it, the client with the largest ends. 'auto': an \
       eighth of memory or of the cgroup's limit.
       """,
+    isReloadable: true,
     read: automatic(size(in: RelayConfiguration.budgetRange)))
 
   static let staleTimeout = Setting(
     name: "stale-timeout", placeholder: "TIME", standard: "5m",
     allowed: durations(RelayConfiguration.staleTimeoutRange),
     summary: "How long a session that has lost its socket waits for its client to come back. 0: it ends at once.",
+    isReloadable: true,
     read: duration(in: RelayConfiguration.staleTimeoutRange))
 
   static let maxStaleClients = Setting(
     name: "max-stale-clients", placeholder: "N", standard: "65535",
     allowed: numbers(RelayConfiguration.maxStaleClientsRange),
     summary: "Sessions of the relay that may be without a socket. At the limit another of them ends first.",
+    isReloadable: true,
     read: number(in: RelayConfiguration.maxStaleClientsRange))
 
   static let missedPacketsBuffer = Setting(
@@ -95,6 +109,7 @@ enum Settings: SettingDefinitions {
       What is kept for a client while it has no socket; over it, its session ends. One packet always fits. 0: the \
       first packet ends the session.
       """,
+    isReloadable: true,
     read: size(in: RelayConfiguration.missedPacketsBufferRange))
 
   static let missedPacketsTotal = Setting(
@@ -104,12 +119,14 @@ enum Settings: SettingDefinitions {
       What is kept for all clients without a socket together; over it, the one that holds most ends. 'auto': an eighth \
       of memory or of the cgroup's limit.
       """,
+    isReloadable: true,
     read: automatic(size(in: RelayConfiguration.budgetRange)))
 
   static let halfCloseTimeout = Setting(
     name: "half-close-timeout", placeholder: "TIME", standard: "5s",
     allowed: durations(RelayConfiguration.halfCloseTimeoutRange),
     summary: "How long a client that shut its sending side is still sent what comes for it.",
+    isReloadable: true,
     read: duration(in: RelayConfiguration.halfCloseTimeoutRange))
 
   static let keepalive = Setting(
@@ -134,11 +151,13 @@ enum Settings: SettingDefinitions {
     name: "backend-timeout", placeholder: "TIME", standard: "30s",
     allowed: durations(RelayConfiguration.backendTimeoutRange),
     summary: "How long the backend may leave data unacknowledged before it counts as lost.",
+    isReloadable: true,
     read: duration(in: RelayConfiguration.backendTimeoutRange))
 
   static let announce = Setting(
     name: "announce", placeholder: "on|off", standard: "on", allowed: "on or off",
     summary: "Whether the backend is told on every connection but the first which sessions are alive, by a 0x03 each.",
+    isReloadable: true,
     read: oneOf { ["on": true, "off": false][$0] })
 
   static let backendLoss = Setting(
@@ -147,12 +166,14 @@ enum Settings: SettingDefinitions {
       When the backend is lost: 'hold' keeps the clients; 'drop' ends their sessions and refuses newcomers until it is \
       back; 'exit' ends the sessions and then the relay, with exit code 75.
       """,
+    isReloadable: true,
     read: oneOf { BackendLoss(rawValue: $0) })
 
   static let backendLossTimeout = Setting(
     name: "backend-loss-timeout", placeholder: "TIME|off", standard: "off",
     allowed: "off, or \(durations(RelayConfiguration.backendLossTimeoutRange)), and with --backend-loss hold only",
     summary: "How long clients are held without a backend before their sessions end. 'off': for as long as it takes.",
+    isReloadable: true,
     read: automatic(duration(in: RelayConfiguration.backendLossTimeoutRange), word: "off"))
 
   static let identity = Setting(
@@ -162,7 +183,7 @@ enum Settings: SettingDefinitions {
       The file of the relay's secret key, made where it is missing, so that clients recognise the relay after a \
       restart. 'none': a fresh key each start.
       """,
-    read: automatic(oneOf { $0.isEmpty || $0.utf8.contains(0) ? nil : $0 }, word: "none"))
+    read: automatic(fileOfKey, word: "none"))
 
   static let congestionControl = Setting(
     name: "congestion-control", placeholder: "NAME|system", standard: "system",
@@ -174,19 +195,31 @@ enum Settings: SettingDefinitions {
     name: "log-level", placeholder: "LEVEL", standard: "info",
     allowed: Logger.Level.allCases.map(\.rawValue).joined(separator: ", "),
     summary: "The least important messages that are logged, to standard error.",
+    isReloadable: true,
     read: oneOf { Logger.Level(rawValue: $0) })
 
   static let shutdownTimeout = Setting(
     name: "shutdown-timeout", placeholder: "TIME", standard: "5s",
     allowed: durations(RelayConfiguration.shutdownTimeoutRange),
     summary: "How long a shutdown may take to hand over what is queued.",
+    isReloadable: true,
     read: duration(in: RelayConfiguration.shutdownTimeoutRange))
 
   static let entries: [SettingEntry] = [
-    listen.entry, backend.entry, shards.entry, firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
+    config.entry, listen.entry, backend.entry, shards.entry, firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
     maxPacketSize.entry, clientSendBuffer.entry, packetTimeout.entry, assemblyBudget.entry, staleTimeout.entry,
     maxStaleClients.entry, missedPacketsBuffer.entry, missedPacketsTotal.entry, halfCloseTimeout.entry, keepalive.entry,
     tcpUserTimeout.entry, backendTimeout.entry, announce.entry, backendLoss.entry, backendLossTimeout.entry,
     identity.entry, congestionControl.entry, shutdownTimeout.entry, logLevel.entry,
   ]
+}
+
+extension Settings {
+  private static let file: Reader<String> = oneOf { $0.isEmpty || $0.utf8.contains(0) ? nil : $0 }
+
+  /// The name of a file with a key, and not the key.
+  private static let fileOfKey: Reader<String> = { text throws(Refusal) in
+    guard !isSecret(text) else { throw .because("it is to be the name of a file that has it") }
+    return try file(text)
+  }
 }

@@ -1,0 +1,101 @@
+import VoltlaneSettings
+import VoltlaneText
+
+/// What a TOML file gives: keys named as the flags are, `stale-timeout = "5m"`.
+struct ConfigurationFile {
+  let path: String
+  private(set) var given: [Given] = []
+  /// In the tables that connserver.toml had.
+  private(set) var earlier: [EarlierGiven] = []
+  private(set) var problems: [String] = []
+
+  /// Reads `text`, which stands in `path`. Every problem is found, unless it is one of syntax.
+  init(path: String, text: String) {
+    self.path = path
+    do throws(TOMLError) {
+      for entry in try TOMLReader.read(text) { take(entry) }
+    } catch {
+      problems.append("\(place(error.position)): \(error.reason)")
+    }
+  }
+
+  /// The text in `path`.
+  @Sendable static func text(_ path: String) throws(ConfigurationError) -> String {
+    let bytes: [UInt8]
+    do throws(StartError) {
+      bytes = try System.bytes(of: path, atMost: longest + 1)
+    } catch {
+      throw ConfigurationError(["\(path): it cannot be read: \(systemMessage(error.errno))"])
+    }
+    guard bytes.count <= longest else { throw ConfigurationError(["\(path): it is longer than \(longest) bytes"]) }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw ConfigurationError(["\(path): it is not UTF-8, as TOML is"])
+    }
+    return text
+  }
+
+  /// A file of settings is a page or two.
+  private static let longest = 1 << 20
+
+  private mutating func take(_ entry: TOMLEntry) {
+    let key = entry.key.joined(separator: ".")
+    if key == Settings.config.name {
+      problems.append("\(place(entry.keyPosition)): \(key): a file cannot name another one")
+    } else if let setting = Settings.entries.first(where: { [$0.name] == entry.key }) {
+      take(setting, entry)
+    } else if let setting = EarlierSetting.all.first(where: { [$0.table, $0.key] == entry.key }) {
+      take(setting, entry)
+    } else {
+      problems.append("\(place(entry.keyPosition)): \(key): there is no such setting\(Self.suggestion(key))")
+    }
+  }
+
+  private mutating func take(_ setting: SettingEntry, _ entry: TOMLEntry) {
+    var items = [TOMLValue.Item(value: entry.value, position: entry.valuePosition)]
+    if case .list(let values) = entry.value {
+      guard setting.isRepeatable, !values.isEmpty else {
+        let reason = setting.isRepeatable ? "the list is empty" : "it takes one value, not a list"
+        problems.append("\(place(entry.valuePosition)): \(setting.name): \(reason)")
+        return
+      }
+      items = values
+    }
+    for item in items {
+      guard let text = item.value.text else { continue }
+      given.append(Given(setting: setting.name, text: text, origin: origin(setting.name, item.position)))
+    }
+  }
+
+  private mutating func take(_ setting: EarlierSetting, _ entry: TOMLEntry) {
+    let origin = origin("\(setting.table).\(setting.key)", entry.valuePosition)
+    do throws(Refusal) {
+      guard let text = entry.value.text else { throw .because("it takes one value, not a list") }
+      earlier.append(try EarlierGiven(setting, text, origin))
+    } catch {
+      problems.append("\(origin.name(of: setting.key)): \(error.reason ?? "its value has no meaning")")
+    }
+  }
+
+  private func origin(_ key: String, _ position: TextPosition) -> Origin {
+    .file(path, line: position.line, column: position.column, key: key)
+  }
+
+  private func place(_ position: TextPosition) -> String { "\(path):\(position.line):\(position.column)" }
+
+  private static func suggestion(_ key: String) -> String {
+    let names = Settings.entries.map(\.name).filter { $0 != Settings.config.name }
+    return NearestName.of(key, in: names).map { "; did you mean \($0)?" } ?? ""
+  }
+}
+
+extension TOMLValue {
+  /// The value as it would be written behind a flag; nil for a list.
+  fileprivate var text: String? {
+    switch self {
+    case .string(let text): text
+    case .integer(let number): String(number)
+    case .boolean(let isOn): isOn ? "on" : "off"
+    case .list: nil
+    }
+  }
+}

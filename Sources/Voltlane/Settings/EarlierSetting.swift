@@ -1,0 +1,96 @@
+import VoltlaneSettings
+import VoltlaneText
+
+/// A setting of connserver, the relay that was there before: its configuration and its environment are understood, so
+/// that a deployment moves over as it is. Today's names win.
+struct EarlierSetting: Sendable {
+  /// Where it stands in connserver.toml.
+  let table: String
+  let key: String
+  /// The flag that it became; nil where there is nothing left to set.
+  let today: String?
+  /// Reads its value, and writes it as today's.
+  let convert: @Sendable (String) throws(Refusal) -> String
+  /// Why there is nothing left to set.
+  var remark = ""
+
+  var variable: String {
+    let words = table == "general" ? [key] : [table, key]
+    return EnvironmentSettings.prefix + words.joined(separator: "_").uppercased()
+  }
+
+  static let all = [
+    EarlierSetting(table: "general", key: "log_level", today: Settings.logLevel.name, convert: level),
+    EarlierSetting(table: "listener", key: "address", today: Settings.listen.name, convert: address),
+    EarlierSetting(table: "master", key: "address", today: Settings.backend.name, convert: address),
+    EarlierSetting(
+      table: "master", key: "channel_capacity", today: nil, convert: bytes,
+      remark: "what waits for the backend is bounded by itself, in bytes"),
+    EarlierSetting(
+      table: "clients", key: "channel_capacity", today: Settings.clientSendBuffer.name, convert: bytes),
+    EarlierSetting(table: "clients", key: "stale_timeout_secs", today: Settings.staleTimeout.name, convert: seconds),
+    EarlierSetting(
+      table: "clients", key: "max_stale_clients", today: Settings.maxStaleClients.name,
+      convert: { text throws(Refusal) in try String(number(text)) }),
+    EarlierSetting(
+      table: "clients", key: "stale_reap_interval_secs", today: nil, convert: seconds,
+      remark: "a stale session ends when its time is over"),
+    EarlierSetting(
+      table: "clients", key: "missed_packets_buffer_size", today: Settings.missedPacketsBuffer.name, convert: bytes),
+  ]
+
+  /// connserver counted packets where there are bytes now.
+  static let bytesPerPacket = 4096
+
+  // MARK: Its values
+
+  @Sendable private static func number(_ text: String) throws(Refusal) -> Int {
+    guard let number = wholeNumber(text) else { throw .because("it is not a whole number") }
+    return number
+  }
+
+  @Sendable private static func seconds(_ text: String) throws(Refusal) -> String { "\(try number(text))s" }
+
+  @Sendable private static func bytes(_ text: String) throws(Refusal) -> String {
+    let (bytes, overflow) = try number(text).multipliedReportingOverflow(by: bytesPerPacket)
+    guard !overflow else { throw .because("it is too large") }
+    return ByteSize(bytes: bytes).description
+  }
+
+  @Sendable private static func level(_ text: String) throws(Refusal) -> String {
+    let level = text.lowercased()
+    return level == "warn" ? "warning" : level
+  }
+
+  /// An IPv6 address might stand without brackets: the last colon is the port's.
+  @Sendable private static func address(_ text: String) throws(Refusal) -> String {
+    guard let colon = text.lastIndex(of: ":"), text[..<colon].contains(":"), !text.hasPrefix("[") else { return text }
+    return "[\(text[..<colon])]\(text[colon...])"
+  }
+}
+
+/// A value that was given by an earlier name.
+struct EarlierGiven: Sendable {
+  let setting: EarlierSetting
+  /// What is given today by it; nil where there is nothing left to set.
+  let given: Given?
+  private let origin: Origin
+
+  init(_ setting: EarlierSetting, _ text: String, _ origin: Origin) throws(Refusal) {
+    let converted = try setting.convert(text)
+    self.setting = setting
+    self.origin = origin
+    given = setting.today.map { Given(setting: $0, text: converted, origin: origin) }
+  }
+
+  /// What the log says of it. `winner` is what was given by today's name.
+  func warning(winner: Given?) -> String {
+    let old = "\(origin.name(of: setting.key)) is a setting of connserver"
+    guard let given else { return "\(old) that is no longer there: \(setting.remark)" }
+    if let winner { return "\(old), and ignored: \(winner.origin.name(of: winner.setting)) is given" }
+    switch origin {
+    case .variable: return "\(old): today it is \(EnvironmentSettings.variable(given.setting))=\(given.text)"
+    default: return "\(old): today it is \(given.setting) = \"\(given.text)\""
+    }
+  }
+}

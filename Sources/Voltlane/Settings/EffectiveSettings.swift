@@ -1,0 +1,51 @@
+import VoltlaneSettings
+
+/// Every setting with the value that it has in the end and where that came from, as a file that `--config` reads.
+struct EffectiveSettings: CustomStringConvertible {
+  let given: GivenSettings
+  /// What was decided for settings that were left to the program.
+  let decisions: [(setting: String, value: String)]
+
+  var description: String {
+    let lines = Settings.entries.map { entry in
+      // A file cannot name another one.
+      (entry.name == Settings.config.name ? "# " : "") + "\(entry.name) = \(value(entry))"
+    }
+    let width = lines.map(\.count).max() ?? 0
+    return zip(Settings.entries, lines).map { entry, line in
+      "\(line)\(String(repeating: " ", count: width - line.count))  # \(source(entry))"
+    }.joined(separator: "\n")
+  }
+
+  private func value(_ entry: SettingEntry) -> String {
+    let texts = given.texts(of: entry).map(Self.quoted)
+    return entry.isRepeatable ? "[\(texts.joined(separator: ", "))]" : texts[0]
+  }
+
+  private func source(_ entry: SettingEntry) -> String {
+    let source =
+      switch given[entry].first?.origin {
+      case nil, .standard: "default"
+      case .flag: "--\(entry.name)"
+      case .variable(let name): name
+      case .file(let path, let line, _, _): "\(path):\(line)"
+      }
+    let decision = decisions.first { $0.setting == entry.name }
+    return decision.map { "\(source); here \($0.value)" } ?? source
+  }
+
+  private static func quoted(_ text: String) -> String {
+    let escaped = text.unicodeScalars.map { scalar in
+      switch scalar {
+      case "\"", "\\": "\\\(scalar)"
+      default: scalar.properties.generalCategory == .control ? code(scalar) : String(scalar)
+      }
+    }
+    return "\"\(escaped.joined())\""
+  }
+
+  private static func code(_ scalar: Unicode.Scalar) -> String {
+    let digits = String(scalar.value, radix: 16)
+    return "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+  }
+}

@@ -1,0 +1,35 @@
+/// A key with its value, as a TOML file gives them.
+struct TOMLEntry: Equatable, Sendable {
+  /// The tables that it is in, then its own name.
+  var key: [String]
+  var value: TOMLValue
+  /// Where the key begins, and where the value does.
+  var keyPosition: TextPosition
+  var valuePosition: TextPosition
+}
+
+/// What a setting may be given as. TOML knows more, times and fractions, which no setting takes.
+enum TOMLValue: Equatable, Sendable {
+  case string(String)
+  case integer(Int)
+  case boolean(Bool)
+  case list([Item])
+
+  struct Item: Equatable, Sendable {
+    var value: TOMLValue
+    var position: TextPosition
+  }
+}
+
+/// A place in a text, counted from 1.
+struct TextPosition: Equatable, Sendable {
+  var line: Int
+  /// In characters, as editors count them.
+  var column: Int
+}
+
+/// Why a text is no TOML that settings can be read from.
+struct TOMLError: Error, Equatable {
+  var position: TextPosition
+  var reason: String
+}

@@ -1,0 +1,329 @@
+/// Reads TOML 1.0 into a flat list of keys with their values, each with its position: an error about a value names the
+/// line and column in which it stands. (TOMLKit, the one library at hand, knows positions of syntax errors only.)
+///
+/// The whole syntax is understood; times, fractions and lists of tables are refused, because no setting is one.
+struct TOMLReader {
+  private let text: [Unicode.Scalar]
+  private var index = 0
+  /// The table whose header was read last.
+  private var table: [String] = []
+  private var tables: Set<[String]> = []
+  private var entries: [TOMLEntry] = []
+
+  static func read(_ text: String) throws(TOMLError) -> [TOMLEntry] {
+    var reader = TOMLReader(text: Array(text.unicodeScalars))
+    try reader.readAll()
+    return reader.entries
+  }
+
+  private init(text: [Unicode.Scalar]) { self.text = text }
+
+  private mutating func readAll() throws(TOMLError) {
+    while true {
+      skipBlank()
+      guard let next else { return }
+      if next == "[" { try readHeader() } else { try readPair(in: table) }
+      try endLine()
+    }
+  }
+
+  // MARK: Tables and keys
+
+  private mutating func readHeader() throws(TOMLError) {
+    let start = index
+    index += 1
+    guard next != "[" else { throw error(at: start, "no setting is a list of tables") }
+    table = try readKey()
+    guard take("]") else { throw error("a ']' is missing after the table's name") }
+    guard tables.insert(table).inserted else { throw error(at: start, "the table [\(Self.dotted(table))] comes twice") }
+  }
+
+  private mutating func readPair(in table: [String]) throws(TOMLError) {
+    let start = index
+    let key = table + (try readKey())
+    if let other = entries.first(where: { $0.key == key }) {
+      throw error(at: start, "\(Self.dotted(key)) was given before, in line \(other.keyPosition.line)")
+    }
+    guard take("=") else { throw error("a '=' is missing after \(Self.dotted(key))") }
+    skipSpace()
+    if next == "{" { return try readInlineTable(key) }
+    let valueStart = index
+    let value = try readValue()
+    entries.append(
+      TOMLEntry(key: key, value: value, keyPosition: position(start), valuePosition: position(valueStart)))
+  }
+
+  private mutating func readInlineTable(_ key: [String]) throws(TOMLError) {
+    index += 1
+    skipSpace()
+    if take("}") { return }
+    repeat {
+      skipSpace()
+      try readPair(in: key)
+      skipSpace()
+    } while take(",")
+    guard take("}") else { throw error("a ',' or a '}' is missing") }
+  }
+
+  /// A key with its dots; white space around each part is passed over.
+  private mutating func readKey() throws(TOMLError) -> [String] {
+    var parts: [String] = []
+    repeat {
+      skipSpace()
+      parts.append(try readKeyPart())
+      skipSpace()
+    } while take(".")
+    return parts
+  }
+
+  private mutating func readKeyPart() throws(TOMLError) -> String {
+    switch next {
+    case "\"": return try readBasicString()
+    case "'": return try readLiteralString()
+    default:
+      let start = index
+      while let scalar = next, Self.isBareKey(scalar) { index += 1 }
+      guard index > start else { throw error("a key is missing") }
+      return string(start..<index)
+    }
+  }
+
+  // MARK: Values
+
+  private mutating func readValue() throws(TOMLError) -> TOMLValue {
+    switch next {
+    case "\"": .string(comes("\"\"\"") ? try readLongBasicString() : try readBasicString())
+    case "'": .string(comes("'''") ? try readLongLiteralString() : try readLiteralString())
+    case "[": try readList()
+    default: try readWord()
+    }
+  }
+
+  private mutating func readList() throws(TOMLError) -> TOMLValue {
+    var items: [TOMLValue.Item] = []
+    index += 1
+    while true {
+      skipBlank()
+      if take("]") { return .list(items) }
+      guard next != "[", next != "{" else { throw error("no setting is a list of lists or tables") }
+      let start = index
+      items.append(TOMLValue.Item(value: try readValue(), position: position(start)))
+      skipBlank()
+      guard take(",") || next == "]" else { throw error("a ',' or a ']' is missing") }
+    }
+  }
+
+  /// What stands without quotes.
+  private mutating func readWord() throws(TOMLError) -> TOMLValue {
+    let start = index
+    while let scalar = next, !Self.isSpace(scalar), !Self.isNewline(scalar), !",]}#".unicodeScalars.contains(scalar) {
+      index += 1
+    }
+    let word = string(start..<index)
+    switch word {
+    case "": throw error("a value is missing")
+    case "true": return .boolean(true)
+    case "false": return .boolean(false)
+    default:
+      guard let number = Self.integer(word) else {
+        throw error(at: start, "'\(word)' is neither a text in quotes, a whole number, true nor false")
+      }
+      return .integer(number)
+    }
+  }
+
+  private static func integer(_ word: String) -> Int? {
+    let parts = word.split(separator: "_", omittingEmptySubsequences: false)
+    guard parts.allSatisfy({ !$0.isEmpty }) else { return nil }
+    let digits = parts.joined()
+    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] where digits.hasPrefix(prefix) {
+      return Int(digits.dropFirst(2), radix: radix)
+    }
+    let magnitude = digits.drop { $0 == "+" || $0 == "-" }
+    return magnitude.hasPrefix("0") && magnitude.count > 1 ? nil : Int(digits)
+  }
+
+  // MARK: Texts
+
+  private mutating func readBasicString() throws(TOMLError) -> String {
+    let start = index
+    index += 1
+    var result = ""
+    while let scalar = next, !Self.isNewline(scalar) {
+      if take("\"") { return result }
+      result.unicodeScalars.append(try readScalar())
+    }
+    throw error(at: start, "the text does not end in its line: a '\"' is missing")
+  }
+
+  private mutating func readLiteralString() throws(TOMLError) -> String {
+    let start = index
+    index += 1
+    while let scalar = next, !Self.isNewline(scalar) {
+      index += 1
+      if scalar == "'" { return string(start + 1..<index - 1) }
+      try refuseControl(scalar)
+    }
+    throw error(at: start, "the text does not end in its line: a \"'\" is missing")
+  }
+
+  private mutating func readLongBasicString() throws(TOMLError) -> String {
+    let start = index
+    index += 3
+    skipNewline()
+    var result = ""
+    while next != nil {
+      if let quotes = takeEnd("\"") { return result + quotes }
+      if next == "\\", let end = blankLineEnd(after: index + 1) {
+        // A backslash at a line's end takes away all white space up to the next character.
+        index = end
+        while let scalar = next, Self.isSpace(scalar) || Self.isNewline(scalar) { index += 1 }
+        continue
+      }
+      result.unicodeScalars.append(try readScalar())
+    }
+    throw error(at: start, "the text does not end: '\"\"\"' is missing")
+  }
+
+  private mutating func readLongLiteralString() throws(TOMLError) -> String {
+    let start = index
+    index += 3
+    skipNewline()
+    var result = ""
+    while let scalar = next {
+      if let quotes = takeEnd("'") { return result + quotes }
+      try refuseControl(scalar)
+      result.unicodeScalars.append(scalar)
+      index += 1
+    }
+    throw error(at: start, "the text does not end: \"'''\" is missing")
+  }
+
+  /// Takes three quotes, which end a long text. One or two more before them belong to it, and are returned.
+  private mutating func takeEnd(_ quote: Unicode.Scalar) -> String? {
+    var count = 0
+    while count < 5, index + count < text.count, text[index + count] == quote { count += 1 }
+    guard count >= 3 else { return nil }
+    index += count
+    return String(repeating: String(quote), count: count - 3)
+  }
+
+  private mutating func readScalar() throws(TOMLError) -> Unicode.Scalar {
+    let start = index
+    let scalar = text[index]
+    index += 1
+    guard scalar == "\\" else {
+      try refuseControl(scalar)
+      return scalar
+    }
+    guard let escaped = next else { throw error("the text does not end") }
+    index += 1
+    switch escaped {
+    case "b": return "\u{8}"
+    case "t": return "\t"
+    case "n": return "\n"
+    case "f": return "\u{c}"
+    case "r": return "\r"
+    case "\"", "\\": return escaped
+    case "u": return try readCode(digits: 4, from: start)
+    case "U": return try readCode(digits: 8, from: start)
+    default: throw error(at: start, "'\\\(escaped)' stands for no character; a backslash is written '\\\\'")
+    }
+  }
+
+  private mutating func readCode(digits: Int, from start: Int) throws(TOMLError) -> Unicode.Scalar {
+    let end = min(index + digits, text.count)
+    let code = string(index..<end)
+    guard code.count == digits, let number = UInt32(code, radix: 16), let scalar = Unicode.Scalar(number) else {
+      throw error(at: start, "this is no character: it takes \(digits) hexadecimal digits")
+    }
+    index = end
+    return scalar
+  }
+
+  private func refuseControl(_ scalar: Unicode.Scalar) throws(TOMLError) {
+    let isControl = scalar.value < 0x20 || scalar.value == 0x7f
+    guard !isControl || scalar == "\t" || Self.isNewline(scalar) else {
+      throw error("a control character stands in the text")
+    }
+  }
+
+  // MARK: The text
+
+  private var next: Unicode.Scalar? { index < text.count ? text[index] : nil }
+
+  private func comes(_ other: String) -> Bool { text[index...].starts(with: other.unicodeScalars) }
+
+  private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+    guard next == scalar else { return false }
+    index += 1
+    return true
+  }
+
+  private func string(_ range: Range<Int>) -> String {
+    var result = ""
+    result.unicodeScalars.append(contentsOf: text[range])
+    return result
+  }
+
+  private mutating func skipSpace() {
+    while let scalar = next, Self.isSpace(scalar) { index += 1 }
+  }
+
+  private mutating func skipNewline() {
+    _ = take("\r")
+    _ = take("\n")
+  }
+
+  /// White space, line ends and comments.
+  private mutating func skipBlank() {
+    while let scalar = next {
+      if scalar == "#" {
+        skipComment()
+      } else if Self.isSpace(scalar) || Self.isNewline(scalar) {
+        index += 1
+      } else {
+        return
+      }
+    }
+  }
+
+  private mutating func skipComment() {
+    while let scalar = next, scalar != "\n" { index += 1 }
+  }
+
+  /// Behind a header or a value a line has nothing but a comment.
+  private mutating func endLine() throws(TOMLError) {
+    skipSpace()
+    guard let next, !Self.isNewline(next), next != "#" else { return }
+    throw error("the line goes on behind its value")
+  }
+
+  /// Where the line ends, if there is nothing but white space from `start` on.
+  private func blankLineEnd(after start: Int) -> Int? {
+    var end = start
+    while end < text.count, Self.isSpace(text[end]) { end += 1 }
+    return end < text.count && Self.isNewline(text[end]) ? end : nil
+  }
+
+  private static func isSpace(_ scalar: Unicode.Scalar) -> Bool { scalar == " " || scalar == "\t" }
+  private static func isNewline(_ scalar: Unicode.Scalar) -> Bool { scalar == "\n" || scalar == "\r" }
+
+  private static func isBareKey(_ scalar: Unicode.Scalar) -> Bool {
+    scalar.isASCII && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar) || scalar == "-" || scalar == "_")
+  }
+
+  private static func dotted(_ key: [String]) -> String { key.joined(separator: ".") }
+
+  // MARK: Errors
+
+  private func position(_ index: Int) -> TextPosition {
+    let before = text[..<index]
+    let lineStart = before.lastIndex(of: "\n").map { $0 + 1 } ?? 0
+    return TextPosition(line: before.count { $0 == "\n" } + 1, column: index - lineStart + 1)
+  }
+
+  private func error(at place: Int? = nil, _ reason: String) -> TOMLError {
+    TOMLError(position: position(place ?? index), reason: reason)
+  }
+}

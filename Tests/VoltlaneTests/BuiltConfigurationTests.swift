@@ -1,0 +1,88 @@
+import Foundation
+import Testing
+
+@testable import Voltlane
+
+/// Settings in a file, as the built program takes them.
+@Suite(.enabled(if: BuiltProgram.folder != nil, "the programs stand beside the tests"))
+struct BuiltConfigurationTests {
+  /// A file with `text`, for the time of `body`.
+  private func withFile(_ text: String, _ body: (URL) throws -> Void) throws {
+    let file = URL(fileURLWithPath: NSTemporaryDirectory() + "voltlane-\(UUID().uuidString).toml")
+    try Data(text.utf8).write(to: file)
+    defer { try? FileManager.default.removeItem(at: file) }
+    try body(file)
+  }
+
+  @Test func goodSettingsAreChecked() throws {
+    try withFile("stale-timeout = '1m'\n[master]\naddress = '10.0.0.5:1'") { file in
+      let outcome = try BuiltProgram.relay.run(["--check-config", "--config", file.path])
+      #expect(outcome.code == 0)
+      #expect(outcome.output.contains("nothing is wrong"))
+      #expect(outcome.output.contains("warning: \(file.path):3:11: master.address is a setting of connserver"))
+    }
+  }
+
+  /// EX_CONFIG, with a line for each mistake; the relay itself does not start with them either.
+  @Test(arguments: [["--check-config"], ["--print-config"], []])
+  func wrongFileExitsWith78(arguments: [String]) throws {
+    try withFile("shards = 0\nstale-timeout = 5") { file in
+      let outcome = try BuiltProgram.relay.run(arguments + ["--config", file.path])
+      #expect(outcome.code == 78)
+      #expect(outcome.errors.contains("Error: \(file.path):1:10: shards: '0' is not allowed"), "\(outcome.errors)")
+      #expect(outcome.errors.contains("Error: \(file.path):2:17: stale-timeout: '5'"), "\(outcome.errors)")
+      #expect(outcome.output.isEmpty)
+    }
+  }
+
+  @Test func missingFileExitsWith78() throws {
+    let outcome = try BuiltProgram.relay.run(["--check-config", "--config", "/no/such/file.toml"])
+    #expect(outcome.code == 78)
+    #expect(outcome.errors == "Error: /no/such/file.toml: it cannot be read: No such file or directory\n")
+  }
+
+  @Test func wrongFlagExitsWith64() throws {
+    let outcome = try BuiltProgram.relay.run(["--check-config", "--shards", "0"])
+    #expect(outcome.code == 64)
+    #expect(outcome.errors.contains("--shards: '0' is not allowed"))
+  }
+
+  @Test func variablesCount() throws {
+    let good = try BuiltProgram.relay.run(["--print-config"], environment: ["VOLTLANE_STALE_TIMEOUT": "7m"])
+    #expect(good.code == 0)
+    #expect(good.output.contains("\nstale-timeout = \"7m\" "), "\(good.output)")
+    #expect(good.output.contains("# VOLTLANE_STALE_TIMEOUT\n"))
+    let unknown = try BuiltProgram.relay.run([], environment: ["VOLTLANE_STALE_TIME": "7m"])
+    #expect(unknown.code == 78)
+    #expect(unknown.errors.contains("VOLTLANE_STALE_TIME: there is no such setting; did you mean VOLTLANE_STALE"))
+  }
+
+  @Test func hangUpReadsTheFileAnew() throws {
+    try withFile("log-level = 'info'\nstale-timeout = '1m'\nlisten = '127.0.0.1:0'") { file in
+      let relay = try BuiltProgram.relay.start(["--backend", "echo", "--config", file.path])
+      #expect(relay.log(until: "backend is ").contains("read the settings in \(file.path)"))
+
+      try Data("stale-timeout = '2m'\nlisten = ['127.0.0.1:0', '127.0.0.1:0']".utf8).write(to: file)
+      relay.send(SIGHUP)
+      let taken = relay.log(until: "after the next start")
+      #expect(taken.contains("SIGHUP: stale-timeout: 2m, was 1m\n"), "\(taken)")
+      #expect(taken.contains("SIGHUP: listen: 127.0.0.1:0, 127.0.0.1:0, was 127.0.0.1:0, after the next start\n"))
+
+      try Data("stale-timeout = '3m'\nshards = 0".utf8).write(to: file)
+      relay.send(SIGHUP)
+      let refused = relay.log(until: "shards: '0'")
+      #expect(
+        refused.contains("SIGHUP: everything stays as it was: \(file.path):2:10: shards: '0' is not"), "\(refused)")
+
+      // The level takes effect: a signal more, and what is said at `info` no longer comes.
+      try Data("stale-timeout = '2m'\nlog-level = 'error'\nlisten = ['127.0.0.1:0', '127.0.0.1:0']".utf8)
+        .write(to: file)
+      relay.send(SIGHUP)
+      #expect(relay.log(until: "after the next start").contains("SIGHUP: log-level: error, was info"))
+      relay.send(SIGTERM)
+      let outcome = relay.finish()
+      #expect(outcome.code == 0)
+      #expect(outcome.errors.isEmpty, "\(outcome.errors)")
+    }
+  }
+}

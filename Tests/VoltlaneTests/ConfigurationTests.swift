@@ -1,0 +1,194 @@
+import Testing
+import VoltlaneSettings
+
+@testable import Voltlane
+
+/// Settings by flag, environment and file: who wins, and what is said of mistakes.
+@Suite struct ConfigurationTests {
+  /// What flags, variables and a file `relay.toml` give together. The file is named by a flag where there is one.
+  static func load(
+    _ arguments: [String] = [], _ environment: [String: String] = [:], file: String? = nil
+  ) throws -> LoadedSettings {
+    let config = file == nil ? [] : ["--config", "relay.toml"]
+    return try LoadedSettings(
+      flags: try Flags.parse(config + arguments).given, environment: environment, on: .test, read: { _ in file ?? "" })
+  }
+
+  /// What is wrong with them.
+  static func problems(
+    _ arguments: [String] = [], _ environment: [String: String] = [:], file: String? = nil
+  ) throws -> [String] {
+    try #require(throws: ConfigurationError.self) { try load(arguments, environment, file: file) }.problems
+  }
+
+  /// A value of each setting other than its default, as its flag would have it.
+  static let values: [String: String] = [
+    "listen": "10.0.0.1:7", "backend": "10.0.0.5:7", "shards": "2", "firehose-core": "shared", "cpus": "0-1",
+    "handshake-workers": "3", "max-packet-size": "1KiB", "client-send-buffer": "2MiB", "packet-timeout": "31s",
+    "assembly-budget": "2GiB", "stale-timeout": "6m", "max-stale-clients": "5", "missed-packets-buffer": "1KiB",
+    "missed-packets-total": "2GiB", "half-close-timeout": "6s", "keepalive": "31s", "tcp-user-timeout": "61s",
+    "backend-timeout": "31s", "announce": "off", "backend-loss": "drop", "backend-loss-timeout": "1m",
+    "identity": "relay.key", "congestion-control": "reno", "shutdown-timeout": "6s", "log-level": "debug",
+  ]
+
+  @Test(arguments: Settings.entries.filter { $0.name != "config" })
+  func everySettingIsInAllThree(entry: SettingEntry) throws {
+    let value = try #require(Self.values[entry.name])
+    let flag = try Self.load(["--\(entry.name)", value])
+    let variable = try Self.load([], [EnvironmentSettings.variable(entry.name): value])
+    let file = try Self.load(file: "\(entry.name) = \"\(value)\"")
+    let standard = try Self.load()
+    #expect("\(flag.configuration.relay)" == "\(variable.configuration.relay)")
+    #expect("\(flag.configuration.relay)" == "\(file.configuration.relay)")
+    #expect(flag.configuration.logLevel == variable.configuration.logLevel)
+    #expect(flag.configuration.identity == file.configuration.identity)
+    #expect(flag.given[entry] == [Given(setting: entry.name, text: value, origin: .flag)])
+    #expect(standard.given[entry].isEmpty)
+    // The value does something: a line of ProgramConfiguration reads it.
+    var changed = flag.configuration
+    changed.decisions = standard.configuration.decisions
+    #expect("\(changed)" != "\(standard.configuration)")
+  }
+
+  @Test func flagsWinThenVariablesThenTheFile() throws {
+    let file = "log-level = 'error'\nshards = 1\nlisten = ['a:1', 'b:1']"
+    let all = try Self.load(
+      ["--log-level", "debug"], ["VOLTLANE_LOG_LEVEL": "trace", "VOLTLANE_SHARDS": "2", "PATH": "/bin"], file: file)
+    #expect(all.configuration.logLevel == .debug)
+    #expect(all.configuration.relay.shards == 2)
+    #expect(all.configuration.relay.listeners.map(\.description) == ["a:1", "b:1"])
+    // Several values are not added to those of another source.
+    let other = try Self.load([], ["VOLTLANE_LISTEN": "c:1,d:1"], file: file)
+    #expect(other.configuration.relay.listeners.map(\.description) == ["c:1", "d:1"])
+  }
+
+  @Test func aVariableMayNameTheFile() throws {
+    let loaded = try LoadedSettings(flags: [], environment: ["VOLTLANE_CONFIG": "x.toml"], on: .test) { path in
+      "identity = '\(path)'"
+    }
+    #expect(loaded.configuration.identity == "x.toml")
+    #expect(loaded.configuration.file == "x.toml")
+  }
+
+  @Test func valuesOfAFileNeedNotBeTexts() throws {
+    let relay = try Self.load(file: "announce = false\nmax-packet-size = 1_024\nshards = 2").configuration.relay
+    #expect(!relay.announce && relay.maxPacketSize == 1024 && relay.shards == 2)
+  }
+
+  // MARK: Mistakes
+
+  @Test func everythingThatIsWrongIsSaid() throws {
+    let file = """
+      shards = 0
+      stale-timeuot = "5m"
+      announce = ["on"]
+      listen = []
+      config = "other.toml"
+      [general]
+      colour = 1
+
+      [threads]
+      """
+    #expect(
+      try Self.problems([], ["VOLTLANE_SHARD": "1", "VOLTLANE_KEEPALIVE": "soon"], file: file) == [
+        "VOLTLANE_SHARD: there is no such setting; did you mean VOLTLANE_SHARDS?",
+        "relay.toml:2:1: stale-timeuot: there is no such setting; did you mean stale-timeout?",
+        "relay.toml:3:12: announce: it takes one value, not a list",
+        "relay.toml:4:10: listen: the list is empty",
+        "relay.toml:5:1: config: a file cannot name another one",
+        "relay.toml:7:1: general.colour: there is no such setting",
+        "VOLTLANE_KEEPALIVE: 'soon' is not allowed: it is not a whole number with a unit. Allowed: "
+          + "\(Settings.keepalive.allowed).",
+        "relay.toml:1:10: shards: '0' is not allowed. Allowed: auto or a number from 1 to 256.",
+      ])
+  }
+
+  @Test func syntaxIsSaid() throws {
+    #expect(
+      try Self.problems(file: "\nshards = two")
+        == ["relay.toml:2:10: 'two' is neither a text in quotes, a whole number, true nor false"])
+  }
+
+  /// A key that was given where the name of its file belongs is not repeated, because errors are logged.
+  @Test func aKeyIsNotPrinted() throws {
+    let key = String(repeating: "0f", count: 32)
+    for problems in [
+      try Self.problems(["--identity", key]), try Self.problems([], ["VOLTLANE_IDENTITY": key]),
+      try Self.problems(file: "identity = '\(key)'"),
+    ] {
+      #expect(problems.count == 1 && !problems[0].contains(key))
+      #expect(
+        problems[0].contains("identity: a key is not allowed: it is to be the name of a file")
+          || problems[0].hasPrefix("VOLTLANE_IDENTITY: a key is"))
+    }
+  }
+
+  /// Values that go together one by one, but not all at once; the place of the one that is refused is named.
+  @Test func valuesThatDoNotGoTogether() throws {
+    let problems = try Self.problems(["--max-packet-size", "2MiB"], file: "assembly-budget = '1MiB'")
+    #expect(problems.count == 1)
+    #expect(
+      problems[0].hasPrefix(
+        "relay.toml:1:19: assembly-budget: '1MiB' is not allowed: it is less than --max-packet-size"))
+  }
+
+  /// 64 for a flag, 78 for the rest.
+  @Test func usageIsToldFromConfiguration() throws {
+    func isUsage(_ arguments: [String], _ environment: [String: String] = [:], file: String? = nil) throws -> Bool {
+      try #require(throws: ConfigurationError.self) { try Self.load(arguments, environment, file: file) }.isUsage
+    }
+    #expect(try isUsage(["--shards", "0"]))
+    #expect(try isUsage(["--config", ""]))
+    #expect(try !isUsage([], ["VOLTLANE_SHARDS": "0"]))
+    #expect(try !isUsage([], file: "shards = 0"))
+    #expect(try !isUsage([], file: "shards ="))
+    #expect(try !isUsage([], ["VOLTLANE_X": ""]))
+  }
+
+  @Test func suggestionsAreForOtherSpellingsToo() throws {
+    #expect(
+      try Self.problems([], ["VOLTLANE_MASTER": "x"])
+        == ["VOLTLANE_MASTER: there is no such setting; did you mean VOLTLANE_BACKEND?"])
+    #expect(
+      try Self.problems([], ["VOLTLANE_COLOUR_OF_THE_SKY": "x"]) == [
+        "VOLTLANE_COLOUR_OF_THE_SKY: there is no such setting"
+      ])
+  }
+
+  /// What Kubernetes tells of a service with the relay's name is nobody's mistake.
+  @Test func variablesOfKubernetesArePassedOver() throws {
+    let names = [
+      "VOLTLANE_SERVICE_HOST", "VOLTLANE_SERVICE_PORT", "VOLTLANE_SERVICE_PORT_CLIENTS", "VOLTLANE_PORT",
+      "VOLTLANE_PORT_42000_TCP", "VOLTLANE_PORT_42000_TCP_ADDR", "VOLTLANE_EDGE_PORT_42000_TCP_PROTO",
+    ]
+    _ = try Self.load([], Dictionary(uniqueKeysWithValues: names.map { ($0, "tcp://10.0.0.1:42000") }))
+  }
+
+  @Test(arguments: [("a", "a", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("shard", "shards", 1), ("ab", "ba", 2)])
+  func distance(one: String, other: String, distance: Int) {
+    #expect(NearestName.distance(one, other) == distance)
+    #expect(NearestName.distance(other, one) == distance)
+  }
+
+  // MARK: What is in effect
+
+  @Test func effectiveSettingsAreAFileOfTheSame() throws {
+    let loaded = try Self.load(
+      ["--listen", "a:1", "--listen", "unix:/run/\"v\\\t\u{1}.sock"],
+      ["VOLTLANE_LOG_LEVEL": "debug"], file: "\nstale-timeout = '7m'")
+    let text = loaded.effective.description
+    let again = try Self.load(file: text)
+    #expect("\(again.configuration.relay)" == "\(loaded.configuration.relay)")
+    #expect(again.configuration.logLevel == .debug)
+
+    let lines = text.split(separator: "\n").map { $0.split(separator: "  ").map(String.init) }
+    #expect(lines.count == Settings.entries.count)
+    func line(_ name: String) -> String { lines.first { $0[0].hasPrefix("\(name) = ") }?.joined(separator: "|") ?? "" }
+    #expect(line("# config").contains("\"relay.toml\"") && line("# config").hasSuffix("# --config"))
+    #expect(line("listen").contains("# --listen"))
+    #expect(line("log-level").contains("= \"debug\"") && line("log-level").contains("# VOLTLANE_LOG_LEVEL"))
+    #expect(line("stale-timeout").contains("= \"7m\"") && line("stale-timeout").contains("# relay.toml:2"))
+    #expect(line("shards").contains("= \"auto\"") && line("shards").contains("# default; here 3"))
+    #expect(line("keepalive").contains("= \"30s\"") && line("keepalive").hasSuffix("# default"))
+  }
+}
