@@ -36,6 +36,9 @@ struct VoltlaneCommand: ParsableCommand {
   @Flag(help: "Print every setting with its value and where that came from, as a file for --config, and exit.")
   var printConfig = false
 
+  @Flag(help: "Look at the machine as for a launch, say what to do about it, and exit: with 0 if the relay can run.")
+  var preflight = false
+
   func validate() throws {
     do throws(ConfigurationError) {
       _ = try LoadedSettings(flags: flags.given)
@@ -58,6 +61,8 @@ struct VoltlaneCommand: ParsableCommand {
       print("nothing is wrong")
     } else if printConfig {
       print(settings.effective)
+    } else if preflight {
+      try look(Preflight(settings.configuration))
     } else {
       try Program.run(settings, flags: flags.given)
     }
@@ -71,5 +76,11 @@ struct VoltlaneCommand: ParsableCommand {
       // EX_CONFIG of sysexits.h.
       throw ExitCode(78)
     }
+  }
+
+  private func look(_ preflight: Preflight) throws {
+    let findings = preflight.findings
+    for finding in findings { print(finding) }
+    if findings.contains(where: { $0.level == .fail }) { throw ExitCode.failure }
   }
 }

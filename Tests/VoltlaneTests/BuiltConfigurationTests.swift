@@ -85,4 +85,11 @@ struct BuiltConfigurationTests {
       #expect(outcome.errors.isEmpty, "\(outcome.errors)")
     }
   }
+
+  @Test func preflightLooksAtThisMachine() throws {
+    let outcome = try BuiltProgram.relay.run(["--preflight"])
+    #expect(outcome.output.contains("kernel              Linux "), "\(outcome.output)")
+    #expect(outcome.output.contains("io_uring            "))
+    #expect(outcome.code == (outcome.output.contains("\nfail  ") ? 1 : 0))
+  }
 }

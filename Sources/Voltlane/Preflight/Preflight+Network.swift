@@ -1,0 +1,110 @@
+import Relay
+import VoltlaneSettings
+
+/// The network's settings.
+extension Preflight {
+  /// Connections that wait to be accepted.
+  var backlog: Finding? { queue("backlog", "net.core.somaxconn") }
+
+  /// Connections whose handshake TCP has not finished.
+  var synBacklog: Finding? { queue("SYN backlog", "net.ipv4.tcp_max_syn_backlog") }
+
+  private func queue(_ subject: String, _ name: String) -> Finding? {
+    guard let length = sysctl(name) else { return nil }
+    guard length >= Relay.listenBacklog else {
+      return .warn(
+        subject, "\(name) is \(length): clients that all come at once are turned away",
+        do: "sysctl -w \(name)=\(Relay.listenBacklog)")
+    }
+    return .ok(subject, "\(name) is \(length)")
+  }
+
+  var synCookies: Finding? {
+    guard let mode = sysctl("net.ipv4.tcp_syncookies") else { return nil }
+    guard mode > 0 else {
+      return .warn(
+        "SYN cookies", "net.ipv4.tcp_syncookies is 0: a flood of SYNs shuts everybody out",
+        do: "sysctl -w net.ipv4.tcp_syncookies=1")
+    }
+    return .ok("SYN cookies", "net.ipv4.tcp_syncookies is \(mode)")
+  }
+
+  /// A firewall that tracks connections has a table, and drops what finds no room there.
+  var connectionTracking: Finding? {
+    guard let size = sysctl("net.netfilter.nf_conntrack_max") else { return nil }
+    guard size >= 262_144 else {
+      return .warn(
+        "connection tracking", "net.netfilter.nf_conntrack_max is \(size): more connections are dropped unseen",
+        do: "sysctl -w net.netfilter.nf_conntrack_max=1048576, or do not track the relay's ports")
+    }
+    return .ok("connection tracking", "net.netfilter.nf_conntrack_max is \(size)")
+  }
+
+  /// An outgoing connection of any program may have taken a listener's port when the relay starts.
+  var ports: Finding? {
+    guard let range = sysctls("net.ipv4.ip_local_port_range"), range.count == 2, range[0] <= range[1] else {
+      return nil
+    }
+    let reserved = file("/proc/sys/net/ipv4/ip_local_reserved_ports") ?? ""
+    let endangered = configuration.relay.listeners.compactMap { listener -> Int? in
+      guard case .tcp(_, let port) = listener, (range[0]...range[1]).contains(Int(port)) else { return nil }
+      return Self.has(reserved, Int(port)) ? nil : Int(port)
+    }
+    guard endangered.isEmpty else {
+      let ports = endangered.map(String.init).joined(separator: ",")
+      return .warn(
+        "ports", "outgoing connections may take the listeners' ports \(ports) (\(range[0])-\(range[1]))",
+        do: "sysctl -w net.ipv4.ip_local_reserved_ports=\(ports)")
+    }
+    return .ok("ports", "no outgoing connection takes a listener's (\(range[0])-\(range[1]))")
+  }
+
+  /// Whether a list such as `8080,42000-42010` has `port`.
+  private static func has(_ list: String, _ port: Int) -> Bool {
+    list.split { $0 == "," || $0.isWhitespace }.contains { part in
+      let ends = part.split(separator: "-").compactMap { Int($0) }
+      guard let first = ends.first, let last = ends.last, first <= last else { return false }
+      return (first...last).contains(port)
+    }
+  }
+
+  /// What the relay asks for each client's socket.
+  var receiveBuffer: Finding? {
+    guard let most = sysctl("net.core.rmem_max") else { return nil }
+    let wanted = Relay.clientReceiveBuffer
+    guard most >= wanted else {
+      return .warn(
+        "receive buffers", "net.core.rmem_max is \(most): a client's socket gets less than the relay asks for",
+        do: "sysctl -w net.core.rmem_max=\(wanted)")
+    }
+    return .ok("receive buffers", "net.core.rmem_max is \(most)")
+  }
+
+  /// The firehose is one stream for everybody: its window bounds what the relay moves a round trip.
+  var streamBuffers: Finding? {
+    let least = 4 << 20
+    let all = ["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"].compactMap { name in
+      sysctls(name).map { (name: name, sizes: $0) }
+    }
+    guard all.count == 2, all.allSatisfy({ $0.sizes.count == 3 }) else { return nil }
+    let short = all.filter { $0.sizes[2] < least }
+    guard short.isEmpty else {
+      let what = short.map { "\($0.name) ends at \($0.sizes[2])" }.joined(separator: ", ")
+      let advice = short.map { "sysctl -w \($0.name)='\($0.sizes[0]) \($0.sizes[1]) \(least)'" }
+      return .warn(
+        "stream buffers", "\(what): a distant backend is not fed fast enough", do: advice.joined(separator: "; "))
+    }
+    return .ok("stream buffers", "up to \(ByteSize(bytes: min(all[0].sizes[2], all[1].sizes[2])))")
+  }
+
+  var congestionControl: Finding? {
+    let system = file("/proc/sys/net/ipv4/tcp_congestion_control")?.filter { !$0.isWhitespace }
+    guard let name = configuration.relay.congestionControl ?? system else { return nil }
+    guard name != "bbr" else {
+      return .warn(
+        "congestion control", "bbr, whose pacing costs throughput where the backend is near",
+        do: "measure with --congestion-control cubic, and keep the better one")
+    }
+    return .ok("congestion control", name)
+  }
+}

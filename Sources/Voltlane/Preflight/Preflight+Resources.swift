@@ -1,0 +1,44 @@
+import Relay
+import VoltlaneSettings
+
+/// Memory and CPUs against the settings.
+extension Preflight {
+  /// What the budgets allow may not be more than there is.
+  var memory: Finding {
+    let relay = configuration.relay
+    let budgets = relay.assemblyBudget + relay.missedPacketsTotal
+    let (needed, there) = (ByteSize(bytes: budgets), ByteSize(bytes: machine.memory))
+    guard budgets <= machine.memory / 2 else {
+      return .warn(
+        "memory", "the budgets allow \(needed) of \(there) before any client's buffer",
+        do: "lower --assembly-budget and --missed-packets-total, or raise the memory's limit")
+    }
+    return .ok("memory", "\(there), of which budgets allow \(needed)")
+  }
+
+  /// Threads that take turns on a CPU make each other's clients wait.
+  var threads: Finding {
+    let relay = configuration.relay
+    let count = relay.shards + (relay.firehoseCore == .own ? 1 : 0)
+    let cpuCount = relay.cpus.isEmpty ? machine.cpuCount : min(machine.cpuCount, relay.cpus.count)
+    guard count <= cpuCount else {
+      return .warn(
+        "threads", "\(count) threads move packets on \(cpuCount) CPUs",
+        do: "leave --shards and --firehose-core at auto, or give more CPUs")
+    }
+    return .ok("threads", "\(count) move packets, on \(cpuCount) CPUs")
+  }
+
+  /// A quota is not a number of CPUs: its threads run on all of them, and then all stop together.
+  var cpus: Finding {
+    let allowed = configuration.relay.cpus.isEmpty ? machine.allowedCPUs : configuration.relay.cpus
+    guard let quota = machine.cpuQuota, quota < allowed.count else {
+      return .ok("CPUs", "\(CPUList(cpus: allowed)), with no quota below that")
+    }
+    let pinned = configuration.relay.cpus.isEmpty ? "may run" : "is pinned"
+    return .warn(
+      "CPUs",
+      "the relay \(pinned) on \(allowed.count) CPUs, and the cgroup's quota is \(quota): it is stopped at times",
+      do: "give whole CPUs (cpuset, AllowedCPUs=) instead of a quota (CPUQuota=, limits.cpu), or raise it")
+  }
+}

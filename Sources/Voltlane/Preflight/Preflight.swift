@@ -1,0 +1,57 @@
+import Relay
+
+/// Looks at the machine as an expert would before a relay goes live there: what the kernel allows, and what its
+/// settings leave to many clients.
+struct Preflight {
+  let configuration: ProgramConfiguration
+  let machine: Machine
+  /// The contents of a file of /proc or /sys, or nil.
+  let file: (String) -> String?
+  /// Why the kernel gives the relay no ring; nil where it does.
+  let ringRefusal: () -> String?
+
+  /// Every finding, in the order in which a launch would meet the things.
+  var findings: [Finding] {
+    [
+      kernel, ring, descriptors, lockedMemory, overcommit, memory, threads, cpus, backlog, synBacklog, synCookies,
+      connectionTracking, ports, receiveBuffer, streamBuffers, congestionControl,
+    ].compactMap { $0 }
+  }
+
+  /// A number of a sysctl by its name with dots; nil where there is none.
+  func sysctl(_ name: String) -> Int? { sysctls(name)?.first }
+
+  /// The numbers of a sysctl that has several.
+  func sysctls(_ name: String) -> [Int]? {
+    let text = file("/proc/sys/" + name.split(separator: ".").joined(separator: "/"))
+    let numbers = text?.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+    return numbers?.isEmpty == false ? numbers : nil
+  }
+
+  /// A limit of the process, the hard one: `.max` where there is none; nil where the kernel does not tell.
+  func limit(_ name: String) -> Int? {
+    // Name, soft limit, hard limit, unit: columns, parted by at least two spaces.
+    guard let line = file("/proc/self/limits")?.split(separator: "\n").first(where: { $0.hasPrefix(name) }) else {
+      return nil
+    }
+    let columns = line.dropFirst(name.count).split(separator: " ")
+    guard columns.count >= 2 else { return nil }
+    return columns[1] == "unlimited" ? .max : Int(columns[1])
+  }
+}
+
+extension Preflight {
+  /// On this machine.
+  init(_ configuration: ProgramConfiguration) {
+    self.init(
+      configuration: configuration, machine: .current(), file: System.contents,
+      ringRefusal: {
+        do throws(RelayError) {
+          try Relay.probe()
+          return nil
+        } catch {
+          return error.description
+        }
+      })
+  }
+}

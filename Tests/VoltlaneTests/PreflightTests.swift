@@ -1,0 +1,108 @@
+import Testing
+
+@testable import Voltlane
+
+/// Each look at the machine, over files that are made up.
+@Suite struct PreflightTests {
+  /// A machine on which all is well.
+  static let files = [
+    "/proc/sys/kernel/osrelease": "6.1.0-13-amd64\n",
+    "/proc/self/limits": """
+    Limit                     Soft Limit           Hard Limit           Units
+    Max open files            1024                 1048576              files
+    Max locked memory         8388608              8388608              bytes
+    """,
+    "/proc/sys/vm/overcommit_memory": "0\n", "/proc/sys/net/core/somaxconn": "4096\n",
+    "/proc/sys/net/ipv4/tcp_max_syn_backlog": "4096\n", "/proc/sys/net/ipv4/tcp_syncookies": "1\n",
+    "/proc/sys/net/ipv4/ip_local_port_range": "32768\t60999\n",
+    "/proc/sys/net/ipv4/ip_local_reserved_ports": "8080,42000-42001\n", "/proc/sys/net/core/rmem_max": "212992\n",
+    "/proc/sys/net/ipv4/tcp_rmem": "4096\t131072\t6291456\n", "/proc/sys/net/ipv4/tcp_wmem": "4096\t16384\t4194304\n",
+    "/proc/sys/net/ipv4/tcp_congestion_control": "cubic\n", "/proc/sys/net/netfilter/nf_conntrack_max": "262144\n",
+  ]
+
+  func findings(
+    _ changes: [String: String] = [:], _ arguments: [String] = [], without missing: String? = nil,
+    on machine: Machine = .test, ring: String? = nil
+  ) throws -> [Finding] {
+    let files = Self.files.merging(changes) { $1 }.filter { $0.key != missing }
+    let configuration = try configure(arguments, on: machine)
+    return Preflight(
+      configuration: configuration, machine: machine, file: { files[$0] }, ringRefusal: { ring }
+    ).findings
+  }
+
+  @Test func allIsWell() throws {
+    let findings = try findings()
+    #expect(findings.count == 16)
+    #expect(findings.allSatisfy { $0.level == .ok && $0.advice == nil }, "\(findings)")
+  }
+
+  /// The file that is changed, to what, and what is found then.
+  @Test(
+    arguments: [
+      ("/proc/sys/kernel/osrelease", "5.15.0", "kernel", .fail), ("/proc/sys/kernel/osrelease", "x", "kernel", .warn),
+      ("/proc/sys/kernel/osrelease", "10.0", "kernel", .ok),
+      ("/proc/self/limits", "Max open files            512      512   files", "descriptors", .fail),
+      ("/proc/self/limits", "Max open files            1024     4096  files", "descriptors", .warn),
+      ("/proc/self/limits", "Max open files            1024     unlimited  files", "descriptors", .ok),
+      ("/proc/self/limits", "Max locked memory         0        0     bytes", "locked memory", .warn),
+      ("/proc/sys/vm/overcommit_memory", "2", "overcommit", .warn),
+      ("/proc/sys/net/core/somaxconn", "128", "backlog", .warn),
+      ("/proc/sys/net/ipv4/tcp_max_syn_backlog", "512", "SYN backlog", .warn),
+      ("/proc/sys/net/ipv4/tcp_syncookies", "0", "SYN cookies", .warn),
+      ("/proc/sys/net/netfilter/nf_conntrack_max", "65536", "connection tracking", .warn),
+      ("/proc/sys/net/ipv4/ip_local_reserved_ports", "", "ports", .warn),
+      ("/proc/sys/net/ipv4/ip_local_reserved_ports", "41999,42001-42010", "ports", .warn),
+      ("/proc/sys/net/ipv4/ip_local_port_range", "50000 60999", "ports", .ok),
+      ("/proc/sys/net/core/rmem_max", "65536", "receive buffers", .warn),
+      ("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 1048576", "stream buffers", .warn),
+      ("/proc/sys/net/ipv4/tcp_congestion_control", "bbr", "congestion control", .warn),
+    ] as [(String, String, String, Finding.Level)])
+  func file(name: String, contents: String, subject: String, level: Finding.Level) throws {
+    let finding = try #require(try findings([name: contents]).first { $0.subject == subject })
+    #expect(finding.level == level, "\(finding)")
+    #expect((finding.advice == nil) == (level == .ok))
+  }
+
+  /// What the kernel does not tell is not judged.
+  @Test(arguments: files.keys.filter { !$0.contains("osrelease") && !$0.contains("reserved") })
+  func missingFile(name: String) throws {
+    let findings = try findings(without: name)
+    #expect(findings.count < 16)
+    #expect(findings.allSatisfy { $0.level == .ok }, "\(findings)")
+  }
+
+  @Test func refusedRing() throws {
+    let refused = try findings(ring: "io_uring is refused here")
+    #expect(refused.first { $0.subject == "io_uring" }?.advice?.contains("seccomp") == true)
+    let disabled = try findings(["/proc/sys/kernel/io_uring_disabled": "2"], ring: "io_uring is refused here")
+    #expect(disabled.first { $0.subject == "io_uring" }?.advice == "sysctl -w kernel.io_uring_disabled=0")
+    #expect(disabled.first { $0.subject == "io_uring" }?.level == .fail)
+  }
+
+  @Test func budgetsAgainstMemory() throws {
+    let finding = try findings([:], ["--assembly-budget", "4GiB"]).first { $0.subject == "memory" }
+    #expect(finding?.level == .warn)
+  }
+
+  @Test func threadsAgainstCPUs() throws {
+    let finding = try findings([:], ["--shards", "9"]).first { $0.subject == "threads" }
+    #expect(finding?.what == "10 threads move packets on 4 CPUs")
+  }
+
+  @Test func quotaAgainstCPUs() throws {
+    var machine = Machine.test
+    machine.cpuQuota = 2
+    #expect(try findings(on: machine).first { $0.subject == "CPUs" }?.level == .warn)
+    #expect(try findings([:], ["--cpus", "0,1"], on: machine).first { $0.subject == "CPUs" }?.level == .ok)
+    let pinned = try findings([:], ["--cpus", "0,1,4"], on: machine).first { $0.subject == "CPUs" }
+    #expect(pinned?.what.contains("is pinned on 3 CPUs") == true)
+  }
+
+  @Test func aFindingIsALineAndWhatToDo() {
+    #expect(Finding.ok("kernel", "Linux 6.1").description == "ok    kernel              Linux 6.1")
+    #expect(
+      Finding.warn("ports", "taken", do: "something").description
+        == "warn  ports               taken\n                          do: something")
+  }
+}
