@@ -10,7 +10,11 @@ enum Program {
   static func run(_ settings: LoadedSettings, flags: [Given]) throws {
     LoggingSystem.bootstrap { _ in StandardErrorLog(level: settings.configuration.logLevel) }
     let log = Logger(label: "voltlane")
-    if let file = settings.configuration.file { log.info("read the settings in \(file)") }
+    if let file = settings.configuration.file {
+      log.info("read the settings in \(file)")
+    } else if System.contents(of: EarlierSetting.file) != nil {
+      log.warning("there is a \(EarlierSetting.file) here, which is read only with --config \(EarlierSetting.file)")
+    }
     for warning in settings.given.warnings { log.warning("\(warning)") }
     let ending = try runRelay(settings.configuration, Reload(flags: flags, settings: settings), log)
     if ending.exitCode != .success { throw ending.exitCode }

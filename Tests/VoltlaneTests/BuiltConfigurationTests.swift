@@ -57,6 +57,19 @@ struct BuiltConfigurationTests {
     #expect(unknown.errors.contains("VOLTLANE_STALE_TIME: there is no such setting; did you mean VOLTLANE_STALE"))
   }
 
+  /// A file that nobody named is not read, but whoever relies on it is told.
+  @Test func earlierFileIsNoticed() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("voltlane-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try Data("[general]\nlog_level = 'error'".utf8).write(to: folder.appendingPathComponent("connserver.toml"))
+    let relay = try BuiltProgram.relay.start(["--listen", "127.0.0.1:0", "--backend", "echo"], in: folder)
+    let log = relay.log(until: "backend is ")
+    #expect(log.contains("there is a connserver.toml here, which is read only with --config connserver.toml"), "\(log)")
+    relay.send(SIGTERM)
+    #expect(relay.finish().code == 0)
+  }
+
   @Test func hangUpReadsTheFileAnew() throws {
     try withFile("log-level = 'info'\nstale-timeout = '1m'\nlisten = '127.0.0.1:0'") { file in
       let relay = try BuiltProgram.relay.start(["--backend", "echo", "--config", file.path])

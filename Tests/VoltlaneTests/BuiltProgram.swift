@@ -30,12 +30,15 @@ struct BuiltProgram {
   }
 
   /// Starts it with `environment` added to this process's, without what there is for the tests.
-  func start(_ arguments: [String], environment: [String: String] = [:]) throws -> Running {
+  func start(
+    _ arguments: [String], environment: [String: String] = [:], in folder: URL? = nil
+  ) throws -> Running {
     let process = Process()
     process.executableURL = Self.folder?.appendingPathComponent(name)
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("VOLTLANE_") }
       .merging(environment) { $1 }
+    if let folder { process.currentDirectoryURL = folder }
     let running = Running(process: process, input: Pipe(), output: Pipe(), errors: Pipe())
     process.standardInput = running.input
     process.standardOutput = running.output

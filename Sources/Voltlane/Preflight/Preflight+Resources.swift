@@ -1,5 +1,4 @@
 import Relay
-import VoltlaneSettings
 
 /// Memory and CPUs against the settings.
 extension Preflight {
@@ -7,7 +6,7 @@ extension Preflight {
   var memory: Finding {
     let relay = configuration.relay
     let budgets = relay.assemblyBudget + relay.missedPacketsTotal
-    let (needed, there) = (ByteSize(bytes: budgets), ByteSize(bytes: machine.memory))
+    let (needed, there) = (Self.mebibytes(budgets), Self.mebibytes(machine.memory))
     guard budgets <= machine.memory / 2 else {
       return .warn(
         "memory", "the budgets allow \(needed) of \(there) before any client's buffer",
@@ -15,6 +14,8 @@ extension Preflight {
     }
     return .ok("memory", "\(there), of which budgets allow \(needed)")
   }
+
+  private static func mebibytes(_ bytes: Int) -> String { "\(bytes >> 20)MiB" }
 
   /// Threads that take turns on a CPU make each other's clients wait.
   var threads: Finding {

@@ -39,6 +39,9 @@ struct EarlierSetting: Sendable {
       table: "clients", key: "missed_packets_buffer_size", today: Settings.missedPacketsBuffer.name, convert: bytes),
   ]
 
+  /// The file that connserver had, where it was started.
+  static let file = "connserver.toml"
+
   /// connserver counted packets where there are bytes now.
   static let bytesPerPacket = 4096
 
