@@ -14,6 +14,7 @@ let package = Package(
     .executable(name: "voltlane-connect", targets: ["VoltlaneConnect"]),
     .executable(name: "voltlane-echo", targets: ["VoltlaneEcho"]),
     .library(name: "VoltlaneWire", targets: ["VoltlaneWire"]),
+    .library(name: "VoltlaneCrypto", targets: ["VoltlaneCrypto"]),
     .library(name: "VoltlaneClient", targets: ["VoltlaneClient"]),
     .library(name: "VoltlaneBackend", targets: ["VoltlaneBackend"]),
   ],

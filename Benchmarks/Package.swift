@@ -7,22 +7,40 @@ import PackageDescription
 
 let package = Package(
   name: "voltlane-benchmarks",
-  products: [.executable(name: "voltlane-bench", targets: ["voltlane-bench"])],
+  products: [
+    .executable(name: "voltlane-bench", targets: ["voltlane-bench"]),
+    .executable(name: "nio-relay", targets: ["nio-relay"]),
+  ],
   dependencies: [
     // By name, because the name of the directory is the user's.
     .package(name: "voltlane", path: ".."),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
   ],
   targets: [
-    // Flags and output; thin.
+    // Flags; thin.
     .executableTarget(
       name: "voltlane-bench",
-      dependencies: ["EchoLoad", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["Load", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Sources/VoltlaneBench"),
-    // The load, the echo backend and the readings: one module, so that whole-module optimisation sees all of it.
-    .target(name: "EchoLoad", dependencies: ["CEpoll", .product(name: "VoltlaneWire", package: "voltlane")]),
-    .systemLibrary(name: "CEpoll"),
-    .testTarget(name: "EchoLoadTests", dependencies: ["EchoLoad"]),
+    // The load, the backend and the readings: one module, so that whole-module optimisation sees all of it.
+    .target(
+      name: "Load",
+      dependencies: [
+        "CBench", .product(name: "VoltlaneWire", package: "voltlane"),
+        .product(name: "VoltlaneCrypto", package: "voltlane"),
+      ]),
+    .systemLibrary(name: "CBench"),
+    // A peer: the relay that one writes with SwiftNIO.
+    .executableTarget(
+      name: "nio-relay",
+      dependencies: [
+        .product(name: "VoltlaneWire", package: "voltlane"), .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "peers/nio-relay"),
+    .testTarget(name: "LoadTests", dependencies: ["Load"]),
   ],
   swiftLanguageModes: [.v6]
 )

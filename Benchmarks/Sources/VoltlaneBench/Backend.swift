@@ -1,5 +1,5 @@
 import ArgumentParser
-import EchoLoad
+import Load
 
 struct Backend: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,2 +1,0 @@
-// The Glibc module of Swift does not cover epoll.
-#include <sys/epoll.h>

@@ -1,0 +1,98 @@
+import Testing
+
+@testable import Load
+
+/// Whole runs, small, so that the benchmark cannot rot: against the plain relay of `peers`, which must come out clean,
+/// and against the same relay with a fault built in, which must not.
+@Suite(.serialized)
+struct SmokeTests {
+  @Test(arguments: [(1, 64, 1), (1, 64, 64), (100, 64, 1), (20, 0, 4), (20, 7, 4), (20, 16384, 4), (2, 1_000_000, 2)])
+  func `the plain relay is found clean`(clients: Int, size: Int, window: Int) throws {
+    let peer = try Peer("epoll-relay")
+    let packets: UInt64 = size > 10_000 ? 100 : 3000
+    let report = try peer.measure(
+      peer.plan(clients: clients, size: size, window: window, packets: packets))
+    #expect(report.isClean, "\(report.text)")
+    #expect(report.packets >= packets)
+    #expect(report.relay!.total > 0)
+  }
+
+  @Test func `a backend on its own thread does the same`() throws {
+    let peer = try Peer("epoll-relay")
+    let report = try peer.measure(peer.plan(clients: 10, size: 64, window: 8, backendThread: true))
+    #expect(report.isClean, "\(report.text)")
+  }
+
+  @Test(arguments: [LoadPlan.Mode.ingest, .egress, .oneToAll, .idle])
+  func `every other mode finds the plain relay clean`(mode: LoadPlan.Mode) throws {
+    let peer = try Peer("epoll-relay")
+    var plan = peer.plan(mode, clients: 20, size: 64, window: 8)
+    if mode == .idle { plan.length = .seconds(0.1) }
+    let report = try peer.measure(plan)
+    #expect(report.isClean, "\(report.text)")
+    #expect(mode == .idle ? report.totalPackets == 20 : report.packets >= 3000)
+    #expect(try report.json().contains("\"mode\":\"\(mode.rawValue)\""))
+  }
+
+  @Test(arguments: [LoadPlan.Mode.echo, .ingest, .egress, .oneToAll])
+  func `packets at a rate come through, and each is timed`(mode: LoadPlan.Mode) throws {
+    let peer = try Peer("epoll-relay")
+    var plan = peer.plan(mode, clients: 5, size: 64, window: 1, packets: 200)
+    plan.pace = .rate(2000)
+    let report = try peer.measure(plan)
+    #expect(report.isClean, "\(report.text)")
+    #expect(report.latency.total >= 200)
+  }
+
+  @Test(arguments: [LoadPlan.Mode.echo, .ingest, .egress])
+  func `packets of many sizes come through`(mode: LoadPlan.Mode) throws {
+    let peer = try Peer("epoll-relay")
+    var plan = peer.plan(mode, clients: 5, size: 0, window: 8)
+    plan.sizes = try PacketSizes("0,5,64:20,1500:10,70000")
+    let report = try peer.measure(plan)
+    #expect(report.isClean, "\(report.text)")
+  }
+
+  @Test(arguments: ["corrupt", "drop", "swap", "truncate", "misroute"])
+  func `a faulty relay is found out when only the backend sends`(fault: String) throws {
+    let peer = try Peer("faulty-relay", ["--fault", fault, "--fault-at", "1000"])
+    let report = try peer.measure(peer.plan(.egress, clients: 3, size: 64, window: 8))
+    #expect(!report.faults.isEmpty)
+  }
+
+  @Test(arguments: ["corrupt", "drop", "duplicate", "swap", "truncate", "misroute", "close"], [4, 64])
+  func `a faulty relay is found out`(fault: String, size: Int) throws {
+    let peer = try Peer("faulty-relay", ["--fault", fault, "--fault-at", "1000"])
+    let report = try peer.measure(peer.plan(clients: 3, size: size, window: 8))
+    #expect(!report.isClean)
+    #expect(!report.faults.isEmpty)
+    guard size >= Pattern.label else { return }
+    var expected = Faults()
+    switch fault {
+    case "corrupt": expected.corrupt = 1
+    case "drop": expected.lost = 1
+    case "duplicate": expected.duplicates = 1
+    case "swap": expected.outOfOrder = 1
+    case "truncate": expected.wrongSize = 1
+    case "close":
+      #expect(report.faults.closed == 1)
+      return
+    default: return
+    }
+    #expect(report.faults == expected)
+  }
+
+  @Test func `a relay that is not there is an error`() throws {
+    let peer = try Peer("epoll-relay")
+    var plan = peer.plan(clients: 1, size: 64, window: 1)
+    plan.relay = try Address("127.0.0.1:1")
+    plan.startTimeout = 0.2
+    #expect(throws: BenchError.self) { try peer.measure(plan) }
+  }
+
+  @Test func `too many clients are an error that says how many fit`() throws {
+    let peer = try Peer("epoll-relay")
+    let plan = peer.plan(clients: 1_000_000_000, size: 64, window: 1)
+    #expect(throws: BenchError.self) { try peer.measure(plan) }
+  }
+}
