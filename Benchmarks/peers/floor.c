@@ -29,6 +29,7 @@ enum { READ_SIZE = 256 * 1024, SEND_SIZE = 1024 * 1024, EVENTS = 256, SIZE_PREFI
 
 static int client_count = 1, size = 64, window = 1;
 static double seconds = 5, warmup = 1;
+static bool json;
 static const char *congestion_control;
 
 static size_t client_frame, firehose_frame;  // bytes of a packet on either link
@@ -168,6 +169,7 @@ static void relay(struct end *firehose) {
 
 // ---- the parent: clients and backend --------------------------------------------------------------------------------
 
+// What one process, or all of the machine (in steps of a tick), has used, in nanoseconds.
 static uint64_t cpu_time(pid_t pid) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d/schedstat", pid);
@@ -178,17 +180,46 @@ static uint64_t cpu_time(pid_t pid) {
   return running;
 }
 
+static uint64_t machine_time(void) {
+  FILE *file = fopen("/proc/stat", "r");
+  unsigned long long user, nice, system, idle, waiting, irq, softirq;
+  if (!file || fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &waiting, &irq,
+                      &softirq) != 7)
+    die("/proc/stat");
+  fclose(file);
+  return (user + nice + system + irq + softirq) * (1000000000 / sysconf(_SC_CLK_TCK));
+}
+
+struct reading {
+  uint64_t time, relay, generator, machine;
+};
+
+static struct reading reading(pid_t child) {
+  return (struct reading){now(), cpu_time(child), cpu_time(getpid()), machine_time()};
+}
+
+static void report(struct reading from, struct reading to, double done) {
+  double relay = (to.relay - from.relay) / done, rate = done * 1e9 / (to.time - from.time);
+  double generator = (to.generator - from.generator) / done, machine = (to.machine - from.machine) / done;
+  if (json)
+    printf("{\"relay_cpu_ns\":%.1f,\"generator_cpu_ns\":%.1f,\"machine_cpu_ns\":%.1f,\"packets_per_second\":%.1f}\n",
+           relay, generator, machine, rate);
+  else
+    printf("floor: %d clients, %d B, window %d: relay CPU %.0f ns a round trip, %.0f round trips a second\n",
+           client_count, size, window, relay, rate);
+}
+
 static void load(struct end *clients, struct end *backend, pid_t child) {
   for (int i = 0; i < client_count; i++) owe(&clients[i], window * client_frame);
   flush();
-  uint64_t round_trips = 0, first = 0, start = now(), began = 0, cpu = 0;
+  uint64_t round_trips = 0, first = 0, start = now();
+  struct reading began = {0};
   for (;;) {
     uint64_t time = now();
-    if (!began && time - start >= warmup * 1e9) began = time, first = round_trips, cpu = cpu_time(child);
-    if (began && time - began >= seconds * 1e9) {
-      double done = round_trips - first;
-      printf("floor: %d clients, %d B, window %d: relay CPU %.0f ns a round trip, %.0f round trips a second\n",
-             client_count, size, window, (cpu_time(child) - cpu) / done, done * 1e9 / (time - began));
+    if (!began.time) {
+      if (time - start >= warmup * 1e9) began = reading(child), first = round_trips;
+    } else if (time - began.time >= seconds * 1e9) {
+      report(began, reading(child), round_trips - first);
       return;
     }
     struct epoll_event events[EVENTS];
@@ -207,19 +238,25 @@ static void load(struct end *clients, struct end *backend, pid_t child) {
 }
 
 int main(int count, char **arguments) {
-  for (int i = 1; i + 1 < count; i += 2) {
-    const char *flag = arguments[i], *value = arguments[i + 1];
+  bool understood = true;
+  for (int i = 1; i < count && understood; i++) {
+    const char *flag = arguments[i], *value = i + 1 < count ? arguments[i + 1] : "";
+    if (!strcmp(flag, "--json")) {
+      json = true;
+      continue;
+    }
+    i++;
     if (!strcmp(flag, "--clients")) client_count = atoi(value);
     else if (!strcmp(flag, "--size")) size = atoi(value);
     else if (!strcmp(flag, "--window")) window = atoi(value);
     else if (!strcmp(flag, "--seconds")) seconds = atof(value);
     else if (!strcmp(flag, "--warmup")) warmup = atof(value);
     else if (!strcmp(flag, "--congestion-control")) congestion_control = value;
-    else count = 0;
+    else understood = false;
   }
-  if (count % 2 == 0 || client_count < 1 || size < 0 || window < 1 || seconds <= 0) {
+  if (!understood || client_count < 1 || size < 0 || window < 1 || seconds <= 0) {
     fprintf(stderr, "usage: floor [--clients N] [--size B] [--window W] [--seconds S] [--warmup S] "
-                    "[--congestion-control NAME]\n");
+                    "[--congestion-control NAME] [--json]\n");
     return 64;
   }
   memset(output, 1, sizeof output);  // or every page of it were the kernel's one zero page, hotter than any real buffer

@@ -1,0 +1,119 @@
+"""tools/bench: measures voltlane beside its peers. Needs Python 3.9 and what tools/bench has built."""
+
+import argparse
+import re
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+from . import compare, machine, page, scenarios, table
+from .contenders import BENCHMARKS, all_contenders
+from .results import Results
+from .runner import RunFailed, run
+
+
+def flags():
+    parser = argparse.ArgumentParser(
+        prog="tools/bench",
+        description="Measures voltlane beside its peers, and writes a JSON file of every run and a page of plots.")
+    parser.add_argument("--quick", action="store_true", help="a small form: minutes instead of hours, and rough")
+    parser.add_argument("--compare", metavar="OLD.json", help="say what moved beyond the noise since then")
+    parser.add_argument(
+        "--output", metavar="FILE.json", type=Path, default=BENCHMARKS / "results/latest.json",
+        help="where the results go, the page beside it as .html (default: Benchmarks/results/latest.json)")
+    parser.add_argument("--resume", action="store_true", help="add the runs that the output file does not have yet")
+    parser.add_argument("--report", action="store_true", help="measure nothing: only the page and tables of the output")
+    parser.add_argument("--for", dest="limit", metavar="SECONDS", type=float, help="stop after this time; see --resume")
+    parser.add_argument("--scenarios", metavar="REGEX", default="", help="only these, such as 'echo|idle'")
+    parser.add_argument("--cells", metavar="REGEX", default="", help="only these, such as '^1:64:'")
+    parser.add_argument("--contenders", metavar="NAME,...", help="only these; see Benchmarks/README.md for the names")
+    parser.add_argument("--repeats", type=int, metavar="N", help="runs of each cell (default: 5; quick: 2)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of each run (default: 2; quick: 0.3)")
+    parser.add_argument("--warmup", type=float, metavar="S", help="before each run (default: 0.5; quick: 0.1)")
+    parser.add_argument(
+        "--congestion-control", default="cubic", metavar="NAME", help="of every program's sockets (default: cubic)")
+    parser.add_argument(
+        "--count-system-calls", action="store_true", help="of the relays, after each run; needs root")
+    parser.add_argument(
+        "--build", choices=("release", "debug"), default="release",
+        help="which builds to measure; with debug only to see that the suite works")
+    options = parser.parse_args()
+    options.repeats = options.repeats or (2 if options.quick else 5)
+    options.seconds = options.seconds or (0.3 if options.quick else 2)
+    options.warmup = options.warmup if options.warmup is not None else (0.1 if options.quick else 0.5)
+    return options
+
+
+def planned(options):
+    """Every run: scenario, cell, contender, repeat. Contenders take turns, so that the machine's moods hit all."""
+    contenders = all_contenders(options.congestion_control, options.build)
+    wanted = options.contenders.split(",") if options.contenders else list(contenders)
+    unknown = [name for name in wanted if name not in contenders]
+    if unknown:
+        sys.exit(f"tools/bench: --contenders: there is no {unknown[0]}; there are {', '.join(contenders)}")
+    for scenario in scenarios.quick() if options.quick else scenarios.full():
+        if not re.search(options.scenarios, scenario.name):
+            continue
+        for cell in scenario.cells:
+            if not re.search(options.cells, cell.name):
+                continue
+            for repeat in range(options.repeats):
+                for name in scenario.contenders:
+                    if name in wanted:
+                        yield scenario, cell, contenders[name], repeat
+
+
+def measure(options, results):
+    """Runs what is planned and not there yet. Returns whether everything is there now."""
+    start = time.monotonic()
+    plan = list(planned(options))
+    failures = 0
+    for number, (scenario, cell, contender, repeat) in enumerate(plan, 1):
+        if results.count(scenario.name, cell.name, contender.name) > repeat:
+            continue
+        if options.limit and time.monotonic() - start > options.limit:
+            print(f"tools/bench: stopped after {options.limit:.0f} s, {number - 1} of {len(plan)} runs are there")
+            return False
+        print(f"[{number}/{len(plan)}] {scenario.name} {cell.name}: {contender.name}", file=sys.stderr, flush=True)
+        results.describe(contender)
+        try:
+            figures = run(contender, scenario, cell, options)
+        except RunFailed as failure:
+            failures += 1
+            print(f"tools/bench: {failure}", file=sys.stderr)
+            continue
+        results.add(scenario.name, cell.name, contender.name, figures)
+        results.save(options.output)
+    if failures:
+        print(f"tools/bench: {failures} runs failed", file=sys.stderr)
+    return failures == 0
+
+
+def main():
+    options = flags()
+    # Programs inherit what is blocked here, and some parents block the signal that ends them.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    # For the peers that do not raise their own limit.
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    old = Results.load(options.compare) if options.compare else None
+    if options.report or (options.resume and options.output.exists()):
+        results = Results.load(options.output)
+    else:
+        results = Results(
+            machine.describe(), {key: value for key, value in vars(options).items() if key not in ("output", "limit")})
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    complete = options.report or measure(options, results)
+    titles = {scenario.name: scenario.title for scenario in scenarios.full()}
+    written = options.output.with_suffix(".html")
+    written.write_text(page.render(results, titles))
+    print(table.render(results))
+    print(f"tools/bench: {options.output} and {written}")
+    if old:
+        print(compare.render(old, results))
+    return 0 if complete else 1
+
+
+sys.exit(main())

@@ -1,0 +1,61 @@
+"""A results file: one JSON object that holds where it was measured, how, and every run."""
+
+import json
+import os
+from collections import defaultdict
+
+from .figures import Sample
+
+FORMAT = 1
+
+
+class Results:
+    def __init__(self, machine, flags):
+        self.document = {"format": FORMAT, "machine": machine, "flags": flags, "contenders": {}, "runs": []}
+
+    @classmethod
+    def load(cls, path):
+        results = cls({}, {})
+        with open(path) as file:
+            results.document = json.load(file)
+        if results.document.get("format") != FORMAT:
+            raise ValueError(f"{path}: is no results file of format {FORMAT}")
+        return results
+
+    def save(self, path):
+        # Never half a file: a suite may be interrupted.
+        with open(f"{path}.part", "w") as file:
+            json.dump(self.document, file, indent=1)
+        os.replace(f"{path}.part", path)
+
+    @property
+    def runs(self):
+        return self.document["runs"]
+
+    def describe(self, contender):
+        self.document["contenders"][contender.name] = {
+            "title": contender.title, "note": contender.note, "command": contender.command_text,
+        }
+
+    def add(self, scenario, cell, contender, figures):
+        self.runs.append({"scenario": scenario, "cell": cell, "contender": contender, "figures": figures})
+
+    def count(self, scenario, cell, contender):
+        return sum(
+            (run["scenario"], run["cell"], run["contender"]) == (scenario, cell, contender) for run in self.runs)
+
+    def cells(self, scenario):
+        """The cells of a scenario, in the order in which they were measured."""
+        return list(dict.fromkeys(run["cell"] for run in self.runs if run["scenario"] == scenario))
+
+    def scenarios(self):
+        return list(dict.fromkeys(run["scenario"] for run in self.runs))
+
+    def samples(self, scenario, cell, figure):
+        """A figure by contender; those who have none are left out."""
+        values = defaultdict(list)
+        for run in self.runs:
+            if run["scenario"] == scenario and run["cell"] == cell:
+                values[run["contender"]].append(run["figures"].get(figure))
+        samples = {name: Sample(numbers) for name, numbers in values.items()}
+        return {name: sample for name, sample in samples.items() if sample}

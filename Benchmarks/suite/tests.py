@@ -1,0 +1,85 @@
+"""Tests of what the suite makes of its runs; Benchmarks/Tests runs them, and whole suites beside them."""
+
+import json
+import tempfile
+import unittest
+
+from . import compare, page, table
+from .figures import Sample, noise, ratio
+from .results import Results
+
+
+def results(**contenders):
+    """Results with one cell; each contender has its runs' CPU times."""
+    made = Results({"cpu": "a"}, {})
+    for name, values in contenders.items():
+        for value in values:
+            made.add("echo", "1:64:1", name, {"relay_cpu_ns": value})
+    return made
+
+
+class Figures(unittest.TestCase):
+    def test_median_and_spread(self):
+        sample = Sample([100, 110, 90, 105, None, 95])
+        self.assertEqual(sample.median, 100)
+        self.assertAlmostEqual(sample.spread, 0.05)
+
+    def test_runs_are_compared_with_those_beside_them(self):
+        # The machine became twice as slow after the second run, for both.
+        one, other = Sample([100, 100, 200, 200, 200]), Sample([50, 50, 100, 100, 100])
+        self.assertEqual(ratio(one, other), 2)
+        self.assertEqual(noise(one, other), 0)
+
+    def test_a_program_against_itself_is_noise(self):
+        one, again = Sample([100, 100, 100]), Sample([90, 90, 90])
+        self.assertAlmostEqual(noise(one, Sample([100, 100, 100]), again), 1 / 9)
+
+
+class ResultsFile(unittest.TestCase):
+    def test_it_reads_back(self):
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            results(shared=[1, 2]).save(file.name)
+            self.assertEqual(Results.load(file.name).count("echo", "1:64:1", "shared"), 2)
+
+    def test_another_format_is_refused(self):
+        with tempfile.NamedTemporaryFile("w+") as file:
+            json.dump({"format": 0}, file)
+            file.flush()
+            with self.assertRaises(ValueError):
+                Results.load(file.name)
+
+
+class Comparison(unittest.TestCase):
+    def test_what_moved_is_told_and_in_which_direction(self):
+        old = results(shared=[100] * 5, epoll=[100] * 5)
+        told = compare.render(old, results(shared=[150] * 5, epoll=[100] * 5))
+        self.assertIn("WORSE  echo 1:64:1: shared: CPU a packet +50.0%", told)
+        self.assertIn("better", compare.render(old, results(shared=[80] * 5, epoll=[100] * 5)))
+
+    def test_a_mood_of_the_machine_is_no_move(self):
+        told = compare.render(
+            results(shared=[100] * 5, epoll=[100] * 5), results(shared=[150] * 5, epoll=[150] * 5))
+        self.assertIn("0 moved", told)
+
+    def test_noise_is_no_move(self):
+        told = compare.render(results(shared=[100, 70, 130, 100]), results(shared=[110, 80, 140, 110]))
+        self.assertIn("0 moved", told)
+
+
+class Rendering(unittest.TestCase):
+    def test_the_table_says_where_a_difference_is_noise(self):
+        shown = table.render(results(shared=[100, 100, 100], epoll=[50, 50, 50], floor=[90, 110, 101]))
+        self.assertIn("| 1:64:1 | 100 | 50 | 101 | 2.00 | 0.99 (±", shown)
+
+    def test_the_page_stands_alone(self):
+        made = results(shared=[100])
+        made.document["titles"] = "</script>"
+        html = page.render(made, {"echo": "Round trips"})
+        self.assertNotIn("/*RESULTS*/", html)
+        self.assertEqual(html.count("</script>"), 2)
+        for outside in ("src=", "<link", "@import", "fetch("):
+            self.assertNotIn(outside, html)
+
+
+if __name__ == "__main__":
+    unittest.main()
