@@ -1,16 +1,27 @@
 import Relay
 
-/// Moves packets through the relay's data plane without sockets, so that its instructions can be counted; for
-/// tools/check-instructions.
+/// Moves packets through the relay's data plane without sockets, or runs a part of the relay by itself, so that
+/// instructions can be counted; for tools/check-instructions.
 @main
 struct VoltlaneReplay {
   static func main() {
-    let arguments = CommandLine.arguments.dropFirst()
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    if arguments.count == 2, let part = Part(rawValue: arguments[0]), let count = Int(arguments[1]), count > 0 {
+      let clock = ContinuousClock()
+      var sum: UInt64 = 0
+      let time = clock.measure { sum = part.run(count) }
+      print("\(part.rawValue): \(count) in \(time), \(time / count) each; \(sum)")
+      return
+    }
     let numbers = arguments.dropFirst().compactMap { Int($0) }
     guard let direction = arguments.first.flatMap(Replay.Direction.init), arguments.count == 5, numbers.count == 4,
       numbers.allSatisfy({ $0 > 0 })
     else {
-      print("usage: VoltlaneReplay up|down CLIENTS SIZE PACKETS-PER-RECEIVE PACKETS")
+      print(
+        """
+        usage: VoltlaneReplay up|down CLIENTS SIZE PACKETS-PER-RECEIVE PACKETS
+               VoltlaneReplay \(Part.allCases.map(\.rawValue).joined(separator: "|")) COUNT
+        """)
       return
     }
     let replay = Replay(
