@@ -40,7 +40,11 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "peers/nio-relay"),
-    .testTarget(name: "LoadTests", dependencies: ["Load"]),
+    .testTarget(
+      name: "LoadTests",
+      dependencies: [
+        "Load", "voltlane-bench", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )
