@@ -28,8 +28,6 @@ struct LoadBackend: ~Copyable {
   /// The slot of the latest connection: packets of the backend's own go there.
   private var latest: Int?
   private var output: OutputBuffer
-  /// Connections accepted so far.
-  private(set) var accepted = 0
   /// What was odd about the relay's side, for the report.
   private(set) var complaints: [String] = []
 
@@ -86,7 +84,6 @@ struct LoadBackend: ~Copyable {
       }
       try Socket.tune(fd, family: address.isUnix ? AF_UNIX : AF_INET, congestionControl: congestionControl)
       connections[slot] = FirehoseConnection(fd: fd, isPlain: behaviour == .echoBytes)
-      accepted += 1
       latest = slot
       output.clear()
       try epoll.add(fd, token: Token.backendConnection(slot), interest: .input)
