@@ -7,11 +7,15 @@ MAIN_FIGURE = {
     "latency": ("latency_p99_ns", "p99, us", 1e3),
     "idle": ("relay_bytes_per_client", "B a client", 1),
 }
+#: What others may use of a CPU before a figure is marked.
+QUIET = 0.1
 CPU = ("relay_cpu_ns", "relay CPU, ns", 1)
 
 
 def render(results):
-    return "\n\n".join(scenario_table(results, scenario) for scenario in results.scenarios())
+    tables = "\n\n".join(scenario_table(results, scenario) for scenario in results.scenarios())
+    note = f"*: other processes used more than {QUIET:.0%} of a CPU in half of the runs: measure again"
+    return f"{tables}\n\n{note}" if "* |" in tables else tables
 
 
 def scenario_table(results, scenario):
@@ -28,7 +32,12 @@ def scenario_table(results, scenario):
         ["---"] * (1 + len(names) + len(rivals)),
     ]
     for cell, samples in cells.items():
-        row = [cell, *(f"{samples[name].median / unit:.0f}" if name in samples else "" for name in names)]
+        others = results.samples(scenario, cell, "other_processes_share")
+        disturbed = {name for name, sample in others.items() if sample.median > QUIET}
+        row = [cell]
+        for name in names:
+            mark = "*" if name in disturbed else ""
+            row.append(f"{samples[name].median / unit:.0f}{mark}" if name in samples else "")
         for rival in rivals:
             known = first in samples and rival in samples
             row.append(against(samples[first], samples[rival], samples.get("again")) if known else "")

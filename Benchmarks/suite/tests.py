@@ -71,6 +71,13 @@ class Rendering(unittest.TestCase):
         shown = table.render(results(shared=[100, 100, 100], epoll=[50, 50, 50], floor=[90, 110, 101]))
         self.assertIn("| 1:64:1 | 100 | 50 | 101 | 2.00 | 0.99 (±", shown)
 
+    def test_figures_of_disturbed_runs_are_marked(self):
+        made = results(shared=[100], epoll=[50])
+        made.runs[0]["figures"]["other_processes_share"] = 0.5
+        shown = table.render(made)
+        self.assertIn("| 100* | 50 |", shown)
+        self.assertIn("*: other processes", shown)
+
     def test_the_page_stands_alone(self):
         made = results(shared=[100])
         made.document["titles"] = "</script>"
