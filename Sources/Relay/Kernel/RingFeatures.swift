@@ -20,11 +20,11 @@ struct RingFeatures {
     let result = io_uring_queue_init_params(4, &ring, &parameters)
     guard result == 0 else { throw .ring(errno: -result) }
     defer { io_uring_queue_exit(&ring) }
-    guard parameters.features & UInt32(IORING_FEAT_EXT_ARG) != 0 else { throw .ringFeature("waits with a time") }
     guard let probe = io_uring_get_probe_ring(&ring) else { throw .ringFeature("the probe of its operations") }
     defer { io_uring_free_probe(probe) }
     let needed: [(io_uring_op, String)] = [
       (IORING_OP_ACCEPT, "accept"), (IORING_OP_POLL_ADD, "poll"), (IORING_OP_SEND, "send"),
+      (IORING_OP_TIMEOUT, "timeout"), (IORING_OP_TIMEOUT_REMOVE, "timeout updates"),
       (IORING_OP_MSG_RING, "ring-to-ring messages"), (IORING_OP_ASYNC_CANCEL, "cancel"), (IORING_OP_CLOSE, "close"),
     ]
     for (operation, name) in needed where io_uring_opcode_supported(probe, Int32(operation.rawValue)) == 0 {

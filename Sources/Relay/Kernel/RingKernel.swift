@@ -11,6 +11,9 @@ struct RingKernel: Kernel, ~Copyable {
 
   private let uring: UnsafeMutablePointer<io_uring>
   private let batch: UnsafeMutablePointer<Completion>
+  /// When the timeout in the ring ends a wait; `.max` where there is none. The kernel reads its time from memory.
+  private var timeoutDeadline: UInt64 = .max
+  private let timeout: UnsafeMutablePointer<__kernel_timespec>
   private var reaped = 0
   private var taken = 0
   private let resolver: Resolver
@@ -41,6 +44,7 @@ struct RingKernel: Kernel, ~Copyable {
     // Saves the file look-up of every enter.
     io_uring_register_ring_fd(uring)
     batch = .allocate(capacity: Limits.completionsPerTurn)
+    timeout = .allocate(capacity: 1)
     self.resolver = resolver
     self.congestionControl = congestionControl
     self.keepalive = keepalive
@@ -52,6 +56,7 @@ struct RingKernel: Kernel, ~Copyable {
     io_uring_queue_exit(uring)
     uring.deallocate()
     batch.deallocate()
+    timeout.deallocate()
   }
 
   /// The ring's descriptor, for doorbells of other hosts.
@@ -99,16 +104,28 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   mutating func wait(until deadline: UInt64) {
-    var entry: UnsafeMutablePointer<io_uring_cqe>?
-    if deadline == .max {
-      _ = io_uring_submit_and_wait_timeout(uring, &entry, 1, nil, nil)
-    } else {
-      let left = deadline > now ? deadline &- now : 0
-      var timeout = __kernel_timespec(
-        tv_sec: Int64(left / Limits.second), tv_nsec: Int64(left % Limits.second))
-      _ = io_uring_submit_and_wait_timeout(uring, &entry, 1, &timeout, nil)
-    }
+    if deadline < timeoutDeadline { moveTimeout(to: deadline) }
+    _ = io_uring_submit_and_wait(uring, 1)
     reap()
+  }
+
+  /// A time given to the wait itself would be set and taken back in the kernel at every sleep. This timeout stays in
+  /// the ring over many; it only ever moves forward. One that has come too early ends a wait for nothing.
+  @inline(never)
+  private mutating func moveTimeout(to deadline: UInt64) {
+    timeout.pointee = __kernel_timespec(
+      tv_sec: Int64(deadline / Limits.second), tv_nsec: Int64(deadline % Limits.second))
+    let entry = nextEntry()
+    if timeoutDeadline == .max {
+      io_uring_prep_timeout(entry, timeout, 0, IORING_TIMEOUT_ABS)
+      io_uring_sqe_set_data64(entry, Token(.timeout).bits)
+    } else {
+      // Fails where it has just ended: its completion is on the way, and the next wait sets it anew.
+      io_uring_prep_timeout_update(entry, timeout, Token(.timeout).bits, IORING_TIMEOUT_ABS)
+      entry.pointee.flags |= UInt8(voltlane_skip_success)
+      io_uring_sqe_set_data64(entry, Token(.none).bits)
+    }
+    timeoutDeadline = deadline
   }
 
   mutating func poll() {
@@ -123,6 +140,7 @@ struct RingKernel: Kernel, ~Copyable {
     reaped = 0
     var entry: UnsafeMutablePointer<io_uring_cqe>?
     while reaped < Limits.completionsPerTurn, io_uring_peek_cqe(uring, &entry) == 0, let found = entry {
+      if found.pointee.user_data == Token(.timeout).bits { timeoutDeadline = .max }
       batch[reaped] = Completion(
         token: Token(bits: found.pointee.user_data), result: found.pointee.res,
         more: found.pointee.flags & voltlane_more != 0)

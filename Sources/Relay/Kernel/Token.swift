@@ -10,6 +10,8 @@ struct Token: Equatable {
   enum Purpose: UInt8 {
     /// Nobody waits for it: closes, cancels, doorbells.
     case none
+    /// The time for which a wait was given is over.
+    case timeout
     case accept
     case clientReadable
     case clientWritable

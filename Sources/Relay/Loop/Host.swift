@@ -27,6 +27,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   }
 
   /// The loop: until the relay stops, which it does when every host has handed everything over, or at once.
+  @inline(never)
   mutating func run() {
     start()
     while control.phase != .stopping {
@@ -94,7 +95,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       firehose?.handle(completion, &kernel)
     case .control:
       if !completion.more { listenToControl() }
-    case .bell, .none:
+    case .bell, .timeout, .none:
       // What it is about stands in the lanes and in the control block, which every turn looks at.
       break
     }

@@ -107,6 +107,7 @@ extension Shard {
     nextWorker = (nextWorker &+ 1) % workers.count
     workers[nextWorker].jobs.push(HandshakeJob(connection: connections.token(.clientReadable, index), task: task))
     workers[nextWorker].underWay &+= 1
+    jobsUnderWay &+= 1
   }
 
   /// Whether a worker can take a job now; handshakes are read only while one can.
@@ -115,11 +116,13 @@ extension Shard {
   }
 
   /// Takes what the workers have found.
+  @inline(never)
   mutating func takeHandshakeResults<K: Kernel & ~Copyable>(_ kernel: inout K) {
     for worker in 0..<workers.count {
       while workers[worker].results.available() > 0 {
         let result = workers[worker].results.take()
         workers[worker].underWay &-= 1
+        jobsUnderWay &-= 1
         switch result.answer {
         case .key(let key): verified(result.connection, key, &kernel)
         case .sealed(let box, let key): sealed(result.connection, box, key, &kernel)

@@ -95,6 +95,8 @@ struct Shard: ~Copyable {
   var sweepsAnswered: UInt64 = 0
   var workers: FixedArray<Worker>
   var nextWorker = 0
+  /// Of all workers together. Only while there are some can a connection wait for a worker.
+  var jobsUnderWay = 0
 
   /// Where clients are read into, behind room for the start of a packet that came before.
   let readBuffer: ReadBuffer
@@ -150,7 +152,9 @@ struct Shard: ~Copyable {
     if sweep.requests.published != sweepsAnswered || backendStatus.drops != dropsSeen { return true }
     if budget.hasRequest(index) || missedBudget.hasRequest(index) || staleTotals.hasRequest(index) { return true }
     for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
-    for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
+    if jobsUnderWay > 0 {
+      for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
+    }
     if !readyAside.isEmpty { return true }
     guard !ready.isEmpty || !returning.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance() }
     if hasUplinkRoom() { return true }
@@ -173,7 +177,7 @@ struct Shard: ~Copyable {
   mutating func takeMessages<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if sweep.requests.published != sweepsAnswered { answerSweep(&kernel) }
     if peers.count > 1 { takeHandedSockets(&kernel) }
-    takeHandshakeResults(&kernel)
+    if jobsUnderWay > 0 { takeHandshakeResults(&kernel) }
     if !returning.isEmpty { applyReturns(&kernel) }
   }
 
@@ -195,7 +199,7 @@ struct Shard: ~Copyable {
   /// Shows the firehose and the workers what this turn has for them, and wakes those that sleep.
   mutating func publish<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if uplink.publish(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
-    for worker in 0..<workers.count {
+    for worker in 0..<workers.count where jobsUnderWay > 0 {
       if workers[worker].jobs.publish(), workers[worker].bell.takeSleep() { kernel.ring(workers[worker].bell) }
     }
     for peer in 0..<peers.count where peer != index {
