@@ -33,7 +33,9 @@ import VoltlaneWire
     #expect(room.handle(.reconnection(clientID: 1)) == [])
     #expect(room.handle(.reconnection(clientID: 3)) == [])
     // Unknown to this room, as to one that has restarted.
-    let joins: [Room.Action] = [.tell(1, "guest 0004 is here"), .tell(2, "guest 0004 is here"), .tell(3, "guest 0004 is here")]
+    let joins: [Room.Action] = [
+      .tell(1, "guest 0004 is here"), .tell(2, "guest 0004 is here"), .tell(3, "guest 0004 is here"),
+    ]
     #expect(room.handle(.reconnection(clientID: 4)) == joins)
     let leaves: [Room.Action] = [.tell(1, "2 has left"), .tell(3, "2 has left"), .tell(4, "2 has left")]
     #expect(room.handle(.announced(firehose)) == leaves)
