@@ -28,7 +28,8 @@ let package = Package(
     .executableTarget(
       name: "Voltlane",
       dependencies: [
-        "Relay", "VoltlaneBackend", "VoltlaneCrypto", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings", "CLinux",
+        "Relay", "VoltlaneCrypto", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings",
+        "VoltlaneService", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -36,14 +37,14 @@ let package = Package(
     .executableTarget(
       name: "VoltlaneConnect",
       dependencies: [
-        "VoltlaneClient", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings",
+        "VoltlaneClient", "VoltlaneNIO", "VoltlaneCrypto", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: safe),
     .executableTarget(
       name: "VoltlaneEcho",
       dependencies: [
-        "VoltlaneBackend", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings",
+        "VoltlaneBackend", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings", "VoltlaneService",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: safe),
@@ -53,6 +54,10 @@ let package = Package(
       name: "VoltlaneSettings",
       dependencies: ["VoltlaneText", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: safe),
+
+    // What the programs that only wait share: the signals that end them, and an echo backend beside the main thread.
+    .target(
+      name: "VoltlaneService", dependencies: ["VoltlaneBackend", "VoltlaneText", "CLinux"], swiftSettings: safe),
 
     // Examples, which the documentation explains. No products.
     .executableTarget(
@@ -121,7 +126,7 @@ let package = Package(
       name: "LibraryTests",
       dependencies: [
         "VoltlaneClient", "VoltlaneBackend", "VoltlaneConnect", "VoltlaneEcho", "VoltlaneNIO", "VoltlaneWire",
-        "VoltlaneCrypto", "VoltlaneText", "ChatServer", "ChatClient", "Voltlane",
+        "VoltlaneCrypto", "VoltlaneText", "VoltlaneSettings", "ChatServer", "ChatClient", "Voltlane",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ]),

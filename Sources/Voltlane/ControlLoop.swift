@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Logging
 import Relay
+import VoltlaneService
 import VoltlaneSettings
 
 /// What the main thread does while the relay runs: it writes events to the log, and reads the settings anew or ends the

@@ -2,6 +2,7 @@ import ArgumentParser
 import Logging
 import Relay
 import VoltlaneCrypto
+import VoltlaneService
 import VoltlaneSettings
 
 /// From a configuration to the end of the process.
@@ -28,7 +29,7 @@ enum Program {
       let signals = try Signals()
       if !configuration.relay.cpus.isEmpty { try System.run(on: configuration.relay.cpus) }
 
-      let echo = configuration.embedsEcho ? try EmbeddedBackend(maxPacketSize: configuration.relay.maxPacketSize) : nil
+      let echo = configuration.embedsEcho ? try embeddedEcho(configuration.relay) : nil
       var settings = configuration.relay
       if let echo { settings.backend = echo.address }
       let relay = try start(settings, key: try key(configuration.identity, log), log)
@@ -43,6 +44,11 @@ enum Program {
       log.critical("cannot start: \(error)")
       throw ExitCode.failure
     }
+  }
+
+  /// The backend of `--backend echo`, on a free port of the loopback.
+  private static func embeddedEcho(_ settings: RelayConfiguration) throws -> BlockingEcho {
+    try BlockingEcho(on: .tcp(host: "127.0.0.1", port: 0), maxPacketSize: settings.maxPacketSize)
   }
 
   /// The relay's key: of the identity file, or a fresh one.

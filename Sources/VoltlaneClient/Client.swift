@@ -82,6 +82,7 @@ public final class Client: Sendable {
   }
 
   /// The name that the relay gave to this client: unique for the life of the relay, and kept through reconnections.
+  /// People write it in 16 hexadecimal digits, as the relay's log does: `String(clientID:)`.
   public var clientID: UInt64 { link.identity.clientID }
 
   /// Where the relay was reached the last time; nil for a unix socket without a name.

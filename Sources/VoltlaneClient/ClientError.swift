@@ -12,7 +12,8 @@ public indirect enum ClientError: Error, Equatable, Sendable {
   /// The relay was not reached, or the handshake not done, within the connect timeout.
   case timeout(Duration)
   /// The relay took the connection and ended it before it gave out a client id, or before it was asked for an old one:
-  /// a relay that is full, or does not like this address. There is no error packet that would say so.
+  /// a relay that is full, is being stopped, or takes nobody in while its backend is lost. There is no error packet
+  /// that would say so.
   case closedDuringHandshake
   /// A handshake packet that cannot be read: what answers there is hardly a relay.
   case malformedHandshake(HandshakePacketError)
@@ -62,16 +63,22 @@ extension ClientError: CustomStringConvertible {
     switch self {
     case .unreachable(let endpoint, let reason): "cannot reach \(endpoint): \(reason)"
     case .timeout(let timeout): "no answer from the relay within \(timeout)"
-    case .closedDuringHandshake: "the relay closed the connection during the handshake"
+    case .closedDuringHandshake:
+      "the relay refused the connection: it is full, is being stopped, or has lost its backend"
     case .malformedHandshake(let error): "no relay answers there: \(error)"
     case .unexpectedHandshakePacket(let name): "no relay answers there: a \(name) came out of turn in the handshake"
     case .invalidRelayKey(let error): "the relay's key is invalid: \(error)"
     case .noKey(let error): "cannot make a key: \(error)"
     case .wrongRelayKey(let expected, let received):
-      "the relay's key is \(hexadecimal(received)), not \(hexadecimal(expected)) as expected"
-    case .sessionOver: "the relay says that the session is over"
-    case .refused: "the relay refused to take the client back"
-    case .invalidChallenge: "the relay's challenge is not for this session"
+      """
+      the relay's key is \(hexadecimal(received)), not \(hexadecimal(expected)) as expected: another relay answers \
+      there, or this one has a new key
+      """
+    case .sessionOver:
+      "the session is over: the relay or its backend ended it, the relay was restarted, or the client was away too long"
+    case .refused: "the relay refused to take the client back this time"
+    case .invalidChallenge:
+      "the relay's challenge cannot be opened: the session is another client's, or the relay is none"
     case .gaveUp(let time, let last): "gave up after \(time): \(last)"
     case .invalidSession(let error): "the saved session is invalid: \(error)"
     case .connectionLost(let reason): "the connection to the relay was lost: \(reason)"

@@ -23,16 +23,17 @@ public struct ClientSession: Equatable, Sendable {
 }
 
 extension ClientSession: CustomStringConvertible, CustomReflectable {
-  public var description: String { "session of client \(clientID) with the relay \(hexadecimal(relayKey))" }
+  public var description: String {
+    "session of client \(String(clientID: clientID)) with the relay \(hexadecimal(relayKey))"
+  }
 
   /// Without the secret key, which has no place in a log.
   public var customMirror: Mirror {
-    Mirror(self, children: ["clientID": clientID, "relayKey": hexadecimal(relayKey)])
+    Mirror(self, children: ["clientID": String(clientID: clientID), "relayKey": hexadecimal(relayKey)])
   }
 }
 
-/// Three strings: the id in decimal, as not every reader of JSON keeps 64 bits of a number, and the keys in
-/// hexadecimal.
+/// Three strings in hexadecimal: not every reader of JSON keeps 64 bits of a number.
 extension ClientSession: Codable {
   private enum CodingKeys: String, CodingKey {
     case clientID, secretKey, relayKey
@@ -45,14 +46,14 @@ extension ClientSession: Codable {
       throw DecodingError.dataCorruptedError(
         forKey: key, in: container, debugDescription: "the \(key.rawValue) of a session cannot be read")
     }
-    clientID = try field(.clientID) { UInt64($0) }
+    clientID = try field(.clientID) { UInt64(clientID: $0) }
     secretKey = try field(.secretKey) { bytes(hexadecimal: $0) }
     relayKey = try field(.relayKey) { bytes(hexadecimal: $0) }
   }
 
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encode("\(clientID)", forKey: .clientID)
+    try container.encode(String(clientID: clientID), forKey: .clientID)
     try container.encode(hexadecimal(secretKey), forKey: .secretKey)
     try container.encode(hexadecimal(relayKey), forKey: .relayKey)
   }

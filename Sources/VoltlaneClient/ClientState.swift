@@ -15,11 +15,12 @@ public enum ClientState: Equatable, Sendable {
 public enum ClientEnding: Equatable, Sendable {
   /// By ``Client/close()``, or because nobody held the client any more. The relay keeps the session for a while.
   case closed
-  /// The relay closed the connection between two packets, and, where the client reconnects, said that the session is
-  /// over: it was kicked, or the relay is being stopped. No packet is missing. Also after ``Client/finish()``.
+  /// The relay closed the connection between two packets, and the client does not reconnect, or has finished. No packet
+  /// from the relay is missing.
   case closedByRelay
-  /// Anything else. ``ClientError/sessionOver``: the session ended while the connection was away, so that packets may
-  /// be missing. ``ClientError/wrongRelayKey(expected:received:)``: another relay answers.
+  /// Anything else. ``ClientError/sessionOver``: the client asked to come back, and the relay said that the session has
+  /// ended: the backend kicked the client, the relay was stopped or restarted, or the client was away for too long.
+  /// Packets may be missing. ``ClientError/wrongRelayKey(expected:received:)``: another relay answers.
   case failed(ClientError)
 
   /// With what ``Client/packets`` end.

@@ -37,11 +37,17 @@ struct Connection: Sendable {
       do {
         // Not in the channel's initialiser: that would run for each address that is tried, and only one must speak.
         let channel = try result.get()
-        try keepAlive?.configure(channel)
         let handler = ConnectionHandler(
           channel: channel, handshake: handshake, queues: queues, maxPacketSize: options.maxPacketSize,
           timeout: ConnectionHandler.Timeout(duration: timeout, deadline: deadline), opened: opened)
-        try channel.pipeline.syncOperations.addHandler(handler)
+        do {
+          try keepAlive?.configure(channel)
+          try channel.pipeline.syncOperations.addHandler(handler)
+        } catch {
+          // It has ended already: a relay that takes nobody in closes at once.
+          opened.fail(ClientError.closedDuringHandshake)
+          channel.close(promise: nil)
+        }
       } catch ChannelError.connectTimeout {
         opened.fail(ClientError.timeout(timeout))
       } catch {

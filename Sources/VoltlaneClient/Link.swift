@@ -87,8 +87,6 @@ final class Link: Sendable {
       if pacing.now() - begin >= ClientLimits.settled { backoff.startOver() }
       do {
         connection = try await comeBack(after: loss, policy, &backoff)
-      } catch .sessionOver where loss == nil {
-        return end(.closedByRelay)
       } catch {
         return end(.failed(error))
       }

@@ -8,7 +8,7 @@ import VoltlaneText
 /// A session kept in a file that only its owner reads:
 ///
 ///     voltlane session 1
-///     client-id 1234
+///     client-id 16 hexadecimal digits
 ///     secret-key 64 hexadecimal digits
 ///     relay-key 66 hexadecimal digits
 ///
@@ -20,6 +20,11 @@ struct SessionFile {
   /// More than a session takes, in bytes.
   private static let largest = 1024
   private static let files = NonBlockingFileIO(threadPool: .singleton)
+
+  /// Keeps others from the session while the lock lives.
+  func lock() throws(SessionFileError) -> SessionLock {
+    try SessionLock(of: path)
+  }
 
   /// nil where there is no such file.
   func read() async throws(SessionFileError) -> ClientSession? {
@@ -67,7 +72,7 @@ struct SessionFile {
   static func text(_ session: ClientSession) -> String {
     """
     \(title)
-    client-id \(session.clientID)
+    client-id \(String(clientID: session.clientID))
     secret-key \(hexadecimal(session.secretKey))
     relay-key \(hexadecimal(session.relayKey))
 
@@ -81,7 +86,7 @@ struct SessionFile {
       let words = lines[line].split(separator: " ")
       return words.count == 2 && words[0] == name ? words[1] : nil
     }
-    guard let id = field(1, "client-id").flatMap({ UInt64($0) }),
+    guard let id = field(1, "client-id").flatMap({ UInt64(clientID: $0) }),
       let secret = field(2, "secret-key").flatMap({ bytes(hexadecimal: $0) }), secret.count == 32,
       let relay = field(3, "relay-key").flatMap({ bytes(hexadecimal: $0) }), relay.count == 33
     else { return nil }
@@ -94,12 +99,14 @@ enum SessionFileError: Error, CustomStringConvertible {
   case unwritable(String, reason: String)
   case noSession(String)
   case readableByOthers(String)
+  case inUse(String)
 
   var description: String {
     switch self {
     case .unreadable(let path, let reason): "cannot read the session file \(path): \(reason)"
     case .unwritable(let path, let reason): "cannot write the session file \(path): \(reason)"
-    case .noSession(let path): "\(path) holds no session"
+    case .noSession(let path): "\(path) holds no session; give another file, or remove it to begin a new session"
+    case .inUse(let path): "the session of \(path) is in use by another voltlane-connect; end it, or give another file"
     case .readableByOthers(let path): "\(path) holds a secret key, and others may read it; chmod 600 mends that"
     }
   }

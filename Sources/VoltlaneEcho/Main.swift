@@ -1,48 +1,59 @@
 import ArgumentParser
 import VoltlaneBackend
 import VoltlaneNIO
-import VoltlaneText
-import VoltlaneWire
+import VoltlaneService
+import VoltlaneSettings
 
 @main
-struct VoltlaneEcho: AsyncParsableCommand {
+struct VoltlaneEcho: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "voltlane-echo",
     abstract: "A backend for a Voltlane relay that sends every packet back to the client it came from.",
+    usage: "voltlane-echo [--listen ADDRESS] [--max-packet-size SIZE]",
     discussion: """
-      It accepts the relay's connections, any number of them, until a signal stops it. Once it listens it says so on \
-      stderr, with the port that it got where 0 was asked for.
+      It accepts the relay's connections, any number of them. Once it listens it says so on stderr, with the port that \
+      it got where 0 was asked for. SIGTERM, SIGINT and SIGHUP end it: it closes its connections, and removes the \
+      file of a unix socket.
+
+      An ADDRESS is host:port, [v6 address]:port or unix:/path. A SIZE is a number of bytes or has one of KiB, MiB, \
+      GiB, KB, MB, GB after it.
 
       Exit codes:
+        0   ended by SIGTERM, SIGINT or SIGHUP
         64  wrong usage
         69  the address cannot be listened on
-      """)
+        71  the system refuses something else
+      """,
+    version: Version.current)
 
-  @Option(
-    help: ArgumentHelp(
-      "Where to listen: host:port, [v6 address]:port or unix:/path. Port 0 takes a free port.",
-      valueName: "address"),
-    transform: { try Endpoint($0) })
-  var listen = Endpoint.tcp(host: "127.0.0.1", port: 42001)
-
-  @Option(help: ArgumentHelp("The relay's max-packet-size. A larger packet ends its connection.", valueName: "bytes"))
-  var maxPacketSize = Wire.defaultMaxPacketSize
+  @Option(Settings.listen) var listen: [Given] = []
+  @Option(Settings.maxPacketSize) var maxPacketSize: [Given] = []
 
   func validate() throws {
-    guard Wire.maxPacketSizes.contains(maxPacketSize) else {
-      throw ValidationError("--max-packet-size is at most \(Wire.maxPacketSizes.upperBound) bytes.")
+    do {
+      _ = try configuration()
+    } catch {
+      // Exit code 64 (EX_USAGE), with a pointer to the help.
+      throw ValidationError(error.description)
     }
   }
 
-  func run() async throws {
-    let echo: EchoBackend
+  func run() throws {
+    let configuration = try configuration()
     do {
-      echo = try await EchoBackend.listen(on: listen, maxPacketSize: maxPacketSize)
+      // Before anything that starts a thread, which inherits them.
+      let signals = try Signals()
+      let echo = try BlockingEcho(on: configuration.listen, maxPacketSize: configuration.maxPacketSize)
+      StandardStreams.tell("voltlane-echo: listening on \(echo.address)")
+      signals.wait()
+      echo.stop()
     } catch {
       StandardStreams.tell("voltlane-echo: \(error)")
-      throw ExitCode(69)
+      throw ExitCode(error is BackendError ? 69 : 71)
     }
-    StandardStreams.tell("voltlane-echo: listening on \(echo.address)")
-    await echo.waitUntilStopped()
+  }
+
+  private func configuration() throws(SettingError) -> (listen: Endpoint, maxPacketSize: Int) {
+    (try Settings.listen.value(of: listen), try Settings.maxPacketSize.value(of: maxPacketSize).bytes)
   }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import NIOCore
 import NIOPosix
+import VoltlaneText
 
 /// What went wrong, in words for a person: NIO's own descriptions name its types and calls.
 package func describe(_ error: any Error) -> String {
@@ -9,9 +10,11 @@ package func describe(_ error: any Error) -> String {
     if let last = error.connectionErrors.last { return describe(last.error) }
     return "the name '\(error.host)' does not resolve"
   case let error as IOError:
-    return describe(errno: error.errnoCode) ?? error.description
+    return describe(errno: error.errnoCode)
   case ChannelError.connectTimeout:
     return "timed out"
+  case is ChannelError:
+    return "the connection is closed"
   case SocketAddressError.unknown(let host, _):
     return "the name '\(host)' does not resolve"
   case SocketAddressError.unixDomainSocketPathTooLong:
@@ -23,7 +26,8 @@ package func describe(_ error: any Error) -> String {
   }
 }
 
-private func describe(errno: CInt) -> String? {
+/// In the words of the protocol's links where the system's own are of another trade.
+private func describe(errno: CInt) -> String {
   switch errno {
   case ECONNREFUSED: "connection refused"
   case ECONNRESET: "connection reset"
@@ -35,6 +39,7 @@ private func describe(errno: CInt) -> String? {
   case EADDRNOTAVAIL: "the address does not belong to this machine"
   case EACCES: "permission denied"
   case ENOENT: "no such file or directory"
-  default: nil
+  case EMFILE, ENFILE: "too many files and connections are open"
+  default: systemMessage(errno)
   }
 }

@@ -1,5 +1,6 @@
 import Glibc
 import NIOCore
+import VoltlaneText
 
 /// The process's own streams, for the small programs: byte for byte, and blocking.
 ///
@@ -8,16 +9,16 @@ import NIOCore
 /// times the size of these programs. Each pointer is that of a buffer and its length, for the time of one call.
 package enum StandardStreams {
   /// Waits for input and returns what there is, at most `count` bytes; none at the end.
-  package static func read(upTo count: Int) throws(IOError) -> ByteBuffer {
+  package static func read(upTo count: Int) throws(StandardStreamError) -> ByteBuffer {
     var bytes = [UInt8](repeating: 0, count: count)
-    let got = try retrying("read") {
+    let got = try retrying("read stdin") {
       unsafe bytes.withUnsafeMutableBytes { unsafe Glibc.read(STDIN_FILENO, $0.baseAddress, $0.count) }
     }
     return ByteBuffer(bytes: bytes.prefix(got))
   }
 
   /// Writes all of `buffer` to the standard output.
-  package static func write(_ buffer: ByteBuffer) throws(IOError) {
+  package static func write(_ buffer: ByteBuffer) throws(StandardStreamError) {
     try write(Array(buffer: buffer), to: STDOUT_FILENO)
   }
 
@@ -26,21 +27,30 @@ package enum StandardStreams {
     try? write(Array("\(line)\n".utf8), to: STDERR_FILENO)
   }
 
-  private static func write(_ bytes: [UInt8], to descriptor: CInt) throws(IOError) {
+  private static func write(_ bytes: [UInt8], to descriptor: CInt) throws(StandardStreamError) {
     var rest = bytes[...]
     while !rest.isEmpty {
-      let count = try retrying("write") {
+      let count = try retrying("write to \(descriptor == STDOUT_FILENO ? "stdout" : "stderr")") {
         unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
       }
       rest = rest.dropFirst(count)
     }
   }
 
-  private static func retrying(_ name: String, _ call: () -> Int) throws(IOError) -> Int {
+  private static func retrying(_ doing: String, _ call: () -> Int) throws(StandardStreamError) -> Int {
     while true {
       let count = call()
       if count >= 0 { return count }
-      guard errno == EINTR else { throw IOError(errnoCode: errno, reason: name) }
+      guard errno == EINTR else { throw StandardStreamError(doing: doing, errno: errno) }
     }
   }
+}
+
+/// One of the process's own streams has failed.
+package struct StandardStreamError: Error, CustomStringConvertible {
+  /// As in "cannot write to stdout".
+  let doing: String
+  let errno: CInt
+
+  package var description: String { "cannot \(doing): \(systemMessage(errno))" }
 }

@@ -69,6 +69,8 @@ package enum Origin: Equatable, Sendable {
   /// Nowhere: it is the default.
   case standard
   case flag
+  /// An argument without a flag, which has the setting's name in the help.
+  case argument
   /// A variable of the environment, by its name.
   case variable(String)
   /// The value of `key` in a file.
@@ -78,13 +80,14 @@ package enum Origin: Equatable, Sendable {
   package func name(of setting: String) -> String {
     switch self {
     case .standard, .flag: "--\(setting)"
+    case .argument: setting
     case .variable(let name): name
     case .file(let path, let line, let column, let key): "\(path):\(line):\(column): \(key)"
     }
   }
 
   /// Whether an error there is one of how the program was called.
-  package var isFlag: Bool { self == .standard || self == .flag }
+  package var isFlag: Bool { [.standard, .flag, .argument].contains(self) }
 }
 
 extension Setting {

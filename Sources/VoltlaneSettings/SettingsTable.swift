@@ -5,16 +5,17 @@ package protocol SettingDefinitions: SendableMetatype {
 }
 
 extension SettingDefinitions {
-  /// The settings as a table of the documentation. Markdown: a head and a row for each.
+  /// The settings as a table of the documentation. Markdown: a head and a row for each. The column for reloading is
+  /// left out where nothing can be reloaded.
   package static var table: String {
+    let reloads = entries.contains(where: \.isReloadable)
     let rows = entries.map { entry in
       let names = ([entry.name] + [entry.alias].compactMap { $0 }).map { "`--\($0)`" }.joined(separator: ", ")
-      return row([
-        names, "`\(entry.standard)`", entry.allowed, entry.isReloadable ? "yes" : "no", entry.summary,
-      ])
+      let reload = reloads ? [entry.isReloadable ? "yes" : "no"] : []
+      return row([names, "`\(entry.standard)`", entry.allowed] + reload + [entry.summary])
     }
-    return ([row(["Flag", "Default", "Allowed", "Reload", "Meaning"]), row(Array(repeating: "---", count: 5))] + rows)
-      .joined(separator: "\n")
+    let head = ["Flag", "Default", "Allowed"] + (reloads ? ["Reload"] : []) + ["Meaning"]
+    return ([row(head), row(head.map { _ in "---" })] + rows).joined(separator: "\n")
   }
 
   private static func row(_ cells: [String]) -> String {

@@ -36,8 +36,8 @@ import VoltlaneText
     try await line.backend.kick(id)
     #expect(try await packets.next() == ByteBuffer(bytes: [5]))
     // The relay closes, the client asks, and the relay says that the session is over.
-    #expect(try await packets.next() == nil)
-    #expect(client.state == .over(.closedByRelay))
+    await #expect(throws: ClientError.sessionOver) { try await packets.next() }
+    #expect(client.state == .over(.failed(.sessionOver)))
     #expect(await events.next() == .failure(clientID: id, reason: "kicked"))
     await line.backend.stop()
   }
@@ -84,8 +84,10 @@ import VoltlaneText
     await line.backend.stop()
   }
 
-  /// A relay that starts anew has another key, unless it keeps it; its old sessions are over either way.
-  @Test(arguments: [true, false]) func theRelayStartsAnew(keepsItsKey: Bool) async throws {
+  /// A relay that starts anew has another key, unless it keeps it; its old sessions are over either way, whether the
+  /// connection had been lost before or is closed by the relay.
+  @Test(arguments: [true, false], [true, false])
+  func theRelayStartsAnew(keepsItsKey: Bool, losesTheConnection: Bool) async throws {
     let file = "/tmp/voltlane-identity-\(UInt64.random(in: 0 ... .max))"
     defer { try? FileManager.default.removeItem(atPath: file) }
     let line = try await Line.start(keepsItsKey ? ["--identity", file] : [])
@@ -93,8 +95,10 @@ import VoltlaneText
     let time = TestPacing()
     time.hold()
     let client = try await line.connect(time.pacing)
-    await line.cable.cut()
-    while client.state == .connected { await Task.yield() }
+    if losesTheConnection {
+      await line.cable.cut()
+      while client.state == .connected { await Task.yield() }
+    }
     let next = try await line.startAnew(keepsItsKey ? ["--identity", file] : [])
     defer { next.terminate() }
     time.release()

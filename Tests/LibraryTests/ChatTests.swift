@@ -16,8 +16,8 @@ import VoltlaneWire
   @Test func whatOneSaysTheOthersRead() {
     var room = Room()
     #expect(room.handle(data(1, "hello")) == [])
-    #expect(room.handle(data(2, "hi")) == [.tell(1, "guest 2 is here"), .tell(1, "guest 2: hi")])
-    #expect(room.handle(data(1, "/name Ada")) == [.tell(2, "guest 1 is now Ada")])
+    #expect(room.handle(data(2, "hi")) == [.tell(1, "guest 0002 is here"), .tell(1, "guest 0002: hi")])
+    #expect(room.handle(data(1, "/name Ada")) == [.tell(2, "guest 0001 is now Ada")])
     #expect(room.handle(data(1, "hi")) == [.tell(2, "Ada: hi")])
     #expect(room.handle(data(1, String(repeating: "x", count: 1001))) == [.kick(1)])
     #expect(room.handle(.failure(clientID: 1, reason: "kicked")) == [.tell(2, "Ada has left")])
@@ -33,7 +33,9 @@ import VoltlaneWire
     #expect(room.handle(.reconnection(clientID: 1)) == [])
     #expect(room.handle(.reconnection(clientID: 3)) == [])
     // Unknown to this room, as to one that has restarted.
-    let joins: [Room.Action] = [.tell(1, "guest 4 is here"), .tell(2, "guest 4 is here"), .tell(3, "guest 4 is here")]
+    let joins: [Room.Action] = [
+      .tell(1, "guest 0004 is here"), .tell(2, "guest 0004 is here"), .tell(3, "guest 0004 is here"),
+    ]
     #expect(room.handle(.reconnection(clientID: 4)) == joins)
     let leaves: [Room.Action] = [.tell(1, "2 has left"), .tell(3, "2 has left"), .tell(4, "2 has left")]
     #expect(room.handle(.announced(firehose)) == leaves)
@@ -57,14 +59,21 @@ import VoltlaneWire
     let ada = try Program("ChatClient", ["unix:\(path)"])
     try ada.write("/name Ada\n")
     let bob = try Program("ChatClient", ["unix:\(path)"])
-    try bob.write("/name Bob\n")
-    // Ada is in the room at last when Bob is told of somebody else who is.
+    // Bob repeats his name until Ada hears it: whoever is first in the room, she may have come too late for it.
+    let naming = Task {
+      while !Task.isCancelled {
+        try bob.write("/name Bob\n")
+        try await Task.sleep(for: .milliseconds(50))
+      }
+    }
     var seen = ""
     while !seen.hasSuffix("is now Bob") { seen = try await ada.firstLine() }
+    naming.cancel()
+    _ = await naming.result
     try ada.write("hello\n")
-    #expect(try await bob.firstLine() == "Ada: hello")
+    while seen != "Ada: hello" { seen = try await bob.firstLine() }
     try bob.write("good-bye\n")
-    #expect(try await ada.firstLine() == "Bob: good-bye")
+    while seen != "Bob: good-bye" { seen = try await ada.firstLine() }
     try ada.endInput()
     #expect(try await ada.end().status == 0)
     try bob.endInput()

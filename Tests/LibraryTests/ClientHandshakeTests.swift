@@ -144,6 +144,23 @@ import VoltlaneWire
     }
   }
 
+  /// A relay that takes nobody in. Whichever call of the client's it is that runs into it, the error says so.
+  @Test func closedAtOnce() async throws {
+    let listener = try await ByteListener.start()
+    for _ in 0..<50 {
+      async let refusing: Void = listener.accept().reset()
+      do {
+        _ = try await Client.connect(to: listener.endpoint, options: patient)
+        Issue.record("nobody shook hands")
+      } catch {
+        let errors = [.closedDuringHandshake, ClientError.unreachable(listener.endpoint, reason: "connection reset")]
+        #expect(errors.contains(error), "\(error)")
+      }
+      try await refusing
+    }
+    await listener.stop()
+  }
+
   @Test func cancellingGivesUp() async throws {
     let relay = try await FakeRelay.start()
     let connecting = Task { try await Client.connect(to: relay.listener.endpoint, options: patient) }

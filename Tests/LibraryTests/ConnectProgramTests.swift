@@ -1,6 +1,10 @@
 import Foundation
 import Testing
 import VoltlaneNIO
+import VoltlaneSettings
+import VoltlaneText
+
+@testable import VoltlaneConnect
 
 @Suite(.timeLimit(.minutes(1))) struct ConnectProgramTests {
   /// The program and the relay's side of its connection, after the handshake.
@@ -26,7 +30,7 @@ import VoltlaneNIO
     let (status, output, errors) = try await program.end()
     #expect(status == 0)
     #expect(output == "one\n\ntwo\n\n")
-    #expect(errors == "client id \(FakeRelay.clientID)\nrelay key \(relay.key)\n")
+    #expect(errors == "client id feedfacecafebeef\nrelay key \(relay.key)\n")
   }
 
   @Test func rawSendsAndPrintsBytesAsTheyAre() async throws {
@@ -41,7 +45,7 @@ import VoltlaneNIO
   }
 
   @Test func endsByItselfWhenAllIsQuiet() async throws {
-    let (program, peer, _) = try await start("--wait", "0.5")
+    let (program, peer, _) = try await start("--wait", "500ms")
     try program.write("hello\n")
     try program.endInput()
     #expect(await peer.readPacket() == Array("hello".utf8))
@@ -81,7 +85,12 @@ import VoltlaneNIO
     try await peer.finish()
     let (status, _, errors) = try await program.end()
     #expect(status == 74)
-    #expect(errors.hasSuffix("voltlane-connect: the connection to the relay was lost: it ended within a packet\n"))
+    #expect(
+      errors.hasSuffix(
+        """
+        voltlane-connect: the connection to the relay was lost: it ended within a packet; start again to connect anew
+
+        """), "\(errors)")
   }
 
   @Test func comesBackAndSaysSo() async throws {
@@ -110,18 +119,21 @@ import VoltlaneNIO
         """), "\(errors)")
   }
 
-  @Test func theSessionIsOver() async throws {
+  /// Whether the connection was lost before, or closed by the relay.
+  @Test(arguments: [true, false]) func theSessionIsOver(isOrderly: Bool) async throws {
     let (program, peer, relay) = try await start()
-    try await peer.reset()
+    if isOrderly { try await peer.finish() } else { try await peer.reset() }
     await (try await relay.acceptReturning()).close()
     let (status, _, errors) = try await program.end()
     #expect(status == 74)
-    #expect(errors.hasSuffix("voltlane-connect: the relay says that the session is over\n"), "\(errors)")
+    let last = errors.split(separator: "\n").last ?? ""
+    #expect(last.hasPrefix("voltlane-connect: the session is over: "), "\(errors)")
+    #expect(last.hasSuffix("; start again to begin a new one"), "\(errors)")
   }
 
   /// It has nothing to send and nothing to wait for.
   @Test func leavesWhileTheRelayIsAway() async throws {
-    let (program, peer, relay) = try await start("--wait", "0.1")
+    let (program, peer, relay) = try await start("--wait", "100ms")
     await relay.listener.stop()
     await peer.close()
     try program.endInput()
@@ -129,7 +141,7 @@ import VoltlaneNIO
   }
 
   @Test func givesUp() async throws {
-    let (program, peer, relay) = try await start("--give-up", "0.1")
+    let (program, peer, relay) = try await start("--give-up", "100ms")
     await relay.listener.stop()
     try await peer.reset()
     let (status, _, errors) = try await program.end()
@@ -146,14 +158,15 @@ import VoltlaneNIO
     try await peer.write(relay.greeting)
     let (status, _, errors) = try await program.end()
     #expect(status == 77)
-    #expect(errors == "voltlane-connect: the relay's key is \(relay.key), not \(other.key) as expected\n")
+    #expect(errors.hasPrefix("voltlane-connect: the relay's key is \(relay.key), not \(other.key) as expected: "))
+    #expect(errors.hasSuffix("give the new one with --relay-key\n"), "\(errors)")
   }
 
   @Test func aSessionIsSavedResumedAndReplaced() async throws {
-    let path = "/tmp/voltlane-connect-\(UInt64.random(in: 0 ... .max))"
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    let path = try Self.makeFolder() + "/session"
+    defer { Self.removeFolder(of: path) }
     let relay = try await FakeRelay.start()
-    let arguments = [relay.listener.endpoint.description, "--session", path, "--wait", "0.1"]
+    let arguments = [relay.listener.endpoint.description, "--session", path, "--wait", "100ms"]
 
     let first = try Program("voltlane-connect", arguments)
     let (peer, key) = try await relay.greet()
@@ -170,7 +183,7 @@ import VoltlaneNIO
     let (status, output, errors) = try await second.end()
     #expect(status == 0)
     #expect(output == "kept\n")
-    #expect(errors.hasPrefix("client id \(FakeRelay.clientID)\n"))
+    #expect(errors.hasPrefix("client id feedfacecafebeef\n"))
 
     let third = try Program("voltlane-connect", arguments)
     await (try await relay.acceptReturning()).close()
@@ -185,9 +198,49 @@ import VoltlaneNIO
     #expect(try await fourth.end().status == 0)
   }
 
-  @Test func aSessionFileThatOthersCanRead() async throws {
+  @Test func twoOfOneSession() async throws {
+    let path = try Self.makeFolder() + "/session"
+    defer { Self.removeFolder(of: path) }
+    let (first, peer, relay) = try await start("--session", path, "--wait", "100ms")
+    // Once the first says who it is it has the file, and the lock before that.
+    _ = try await first.firstError()
+    let second = try await Program(
+      "voltlane-connect", [relay.listener.endpoint.description, "--session", path]
+    ).end()
+    #expect(second.status == 66)
+    #expect(second.errors.contains("the session of \(path) is in use by another voltlane-connect; "))
+    try first.endInput()
+    #expect(await peer.readToEnd() == [])
+    #expect(try await first.end().status == 0)
+  }
+
+  @Test func aSavedSessionOfAnotherRelay() async throws {
+    let path = try Self.makeFolder() + "/session"
+    defer { Self.removeFolder(of: path) }
+    let (first, _, _) = try await start("--session", path, "--wait", "100ms")
+    try first.endInput()
+    #expect(try await first.end().status == 0)
+    let other = try await FakeRelay.start()
+    let program = try Program("voltlane-connect", [other.listener.endpoint.description, "--session", path])
+    try await other.listener.accept().write(other.greeting)
+    let (status, _, errors) = try await program.end()
+    #expect(status == 77)
+    #expect(errors.hasSuffix("remove \(path) to begin a new session\n"), "\(errors)")
+  }
+
+  private static func makeFolder() throws -> String {
     let path = "/tmp/voltlane-connect-\(UInt64.random(in: 0 ... .max))"
-    defer { try? FileManager.default.removeItem(atPath: path) }
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+    return path
+  }
+
+  private static func removeFolder(of file: String) {
+    try? FileManager.default.removeItem(at: URL(fileURLWithPath: file).deletingLastPathComponent())
+  }
+
+  @Test func aSessionFileThatOthersCanRead() async throws {
+    let path = try Self.makeFolder() + "/session"
+    defer { Self.removeFolder(of: path) }
     #expect(FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o644]))
     let (status, _, errors) = try await Program("voltlane-connect", ["127.0.0.1:1", "--session", path]).end()
     #expect(status == 66)
@@ -200,7 +253,12 @@ import VoltlaneNIO
     let (status, output, errors) = try await Program("voltlane-connect", [listener.endpoint.description]).end()
     #expect(status == 69)
     #expect(output == "")
-    #expect(errors == "voltlane-connect: cannot reach \(listener.endpoint): connection refused\n")
+    #expect(
+      errors == """
+        voltlane-connect: cannot reach \(listener.endpoint): connection refused; check the address, and that the relay \
+        runs
+
+        """)
   }
 
   @Test func noRelayAnswers() async throws {
@@ -212,12 +270,58 @@ import VoltlaneNIO
     #expect(errors.hasPrefix("voltlane-connect: no relay answers there: "))
   }
 
+  @Test func tellsItsVersion() async throws {
+    let (status, output, _) = try await Program("voltlane-connect", ["--version"]).end()
+    #expect(status == 0)
+    #expect(output == "\(Version.current)\n")
+  }
+
+  /// Every setting names itself, the value and what is allowed.
   @Test(arguments: [
-    [], ["nonsense"], ["::1:5"], ["127.0.0.1:1", "--wait", "-1"], ["127.0.0.1:1", "--connect-timeout", "0"],
-    ["127.0.0.1:1", "--max-packet-size", "9999999999"], ["127.0.0.1:1", "--relay-key", "02ff"],
-    ["127.0.0.1:1", "--give-up", "-1"],
+    ("ADDRESS", "nonsense", ": it has no port"), ("ADDRESS", "::1:5", ": an IPv6 address stands in brackets"),
+    ("ADDRESS", "host:0", ": nobody can be reached at port 0"), ("--wait", "-1", ""),
+    ("--wait", "3", ": it has no unit"),
+    ("--connect-timeout", "0", ""), ("--connect-timeout", "25h", ""), ("--max-packet-size", "0", ""),
+    ("--max-packet-size", "2GiB", ""), ("--relay-key", "02ff", ""),
+    ("--relay-key", "05" + String(repeating: "01", count: 32), ": a public key of 33 bytes with the tag 5"),
+    ("--relay-key", "02" + String(repeating: "ff", count: 32), ": the public key is not a point"),
+    ("--give-up", "-1s", ""), ("--session", "", ""),
   ])
-  func wrongUsage(arguments: [String]) async throws {
+  func wrongUsage(setting: String, value: String, reason: String) async throws {
+    let arguments = setting == "ADDRESS" ? [value] : ["127.0.0.1:1", setting, value]
+    let (status, _, errors) = try await Program("voltlane-connect", arguments).end()
+    #expect(status == 64)
+    #expect(errors.hasPrefix("Error: \(setting): '\(value)' is not allowed\(reason)"), "\(errors)")
+    #expect(errors.contains(". Allowed: "))
+  }
+
+  @Test(arguments: [[], ["127.0.0.1:1", "more"], ["127.0.0.1:1", "--wait", "1s", "--wait", "2s"]])
+  func wrongArguments(arguments: [String]) async throws {
     #expect(try await Program("voltlane-connect", arguments).end().status == 64)
+  }
+
+  /// The README's table of the program's flags.
+  @Test func theReadmeHasItsSettings() throws {
+    let readme = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../README.md")
+    let table = try String(contentsOf: readme, encoding: .utf8).split(separator: "\n")
+      .drop { $0 != "### voltlane-connect" }.drop { !$0.hasPrefix("| Flag |") }.prefix { $0.hasPrefix("|") }
+    #expect(table.joined(separator: "\n") == Settings.table)
+  }
+
+  /// The units of the relay's own flags.
+  @Test func sizesAndTimes() throws {
+    let command = try VoltlaneConnect.parse([
+      "[::1]:7", "--wait", "250ms", "--connect-timeout", "1m", "--max-packet-size", "64KiB", "--give-up", "inf",
+    ])
+    let configuration = try Configuration(command)
+    #expect(configuration.relay == .tcp(host: "::1", port: 7))
+    #expect(configuration.ending.quiet == .milliseconds(250))
+    #expect(configuration.options.connectTimeout == .seconds(60))
+    #expect(configuration.options.maxPacketSize == 65536)
+    #expect(configuration.options.reconnection == .init(giveUpAfter: nil))
+    let standard = try Configuration(try VoltlaneConnect.parse(["a:1"]))
+    #expect(standard.ending.quiet == .seconds(1))
+    #expect(standard.options.relayKey == nil && standard.session == nil)
+    #expect(standard.options.reconnection == .init(giveUpAfter: .seconds(300)))
   }
 }

@@ -46,6 +46,10 @@ final class Program: Sendable {
     try await line(of: output.fileHandleForReading)
   }
 
+  func send(_ signal: Int32) {
+    kill(process.withLock { $0.processIdentifier }, signal)
+  }
+
   func terminate() {
     process.withLock { $0.terminate() }
   }

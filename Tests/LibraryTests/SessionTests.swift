@@ -104,7 +104,7 @@ import VoltlaneWire
     let session = ClientSession(clientID: .max, secretKey: [0xab, 0x0d], relayKey: [2, 0xff])
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
-    let text = #"{"clientID":"18446744073709551615","relayKey":"02ff","secretKey":"ab0d"}"#
+    let text = #"{"clientID":"ffffffffffffffff","relayKey":"02ff","secretKey":"ab0d"}"#
     #expect(String(decoding: try encoder.encode(session), as: UTF8.self) == text)
     #expect(try JSONDecoder().decode(ClientSession.self, from: Data(text.utf8)) == session)
     #expect(throws: DecodingError.self) {
@@ -142,7 +142,7 @@ import VoltlaneWire
     #expect(SessionFile.session(text) == session)
     for broken in [
       "", "voltlane session 1\n", text.replacing("session 1", with: "session 2"), text + "more\n",
-      text.replacing("client-id 1", with: "client-id -1"), String(text.dropLast(3)),
+      text.replacing("client-id 0000000000000001", with: "client-id 1"), String(text.dropLast(3)),
     ] {
       #expect(SessionFile.session(broken) == nil)
     }

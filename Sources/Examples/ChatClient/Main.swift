@@ -7,10 +7,19 @@ import VoltlaneClient
 ///     ChatClient 127.0.0.1:42000
 @main
 struct ChatClient {
-  static func main() async throws {
+  static func main() async {
     let address = CommandLine.arguments.dropFirst().first ?? "127.0.0.1:42000"
+    do {
+      try await chat(at: address)
+    } catch {
+      tell("\(error)")
+      exit(1)
+    }
+  }
+
+  private static func chat(at address: String) async throws {
     let client = try await Client.connect(to: try Endpoint(address))
-    tell("connected as client \(client.clientID)")
+    tell("connected as client \(String(clientID: client.clientID))")
 
     let states = Task {
       for await state in client.states { tell(state) }

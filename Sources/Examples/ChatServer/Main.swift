@@ -8,14 +8,27 @@ import VoltlaneBackend
 ///     ChatClient 127.0.0.1:42000
 @main
 struct ChatServer {
-  static func main() async throws {
+  static func main() async {
     let address = CommandLine.arguments.dropFirst().first ?? "127.0.0.1:42001"
+    do {
+      try await serve(at: address)
+    } catch {
+      tell("\(error)")
+      exit(1)
+    }
+  }
+
+  private static func serve(at address: String) async throws {
     let backend = try await Backend.listen(on: try Endpoint(address))
-    FileHandle.standardError.write(Data("listening on \(backend.address)\n".utf8))
+    tell("listening on \(backend.address)")
     var room = Room()
     for await event in backend.events {
       for action in room.handle(event) { await perform(action, on: backend) }
     }
+  }
+
+  private static func tell(_ text: String) {
+    FileHandle.standardError.write(Data("\(text)\n".utf8))
   }
 
   private static func perform(_ action: Room.Action, on backend: Backend) async {

@@ -45,7 +45,7 @@ struct Room {
   }
 
   private mutating func join(_ id: UInt64) -> [Action] {
-    names[id] = "guest \(String(id, radix: 36).suffix(4))"
+    names[id] = "guest \(String(clientID: id).suffix(4))"
     return tellOthers(than: id, "\(names[id, default: ""]) is here")
   }
 

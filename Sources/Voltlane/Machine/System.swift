@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import VoltlaneService
 
 /// The system calls of the program, with unsafe code: the pointers that are passed are to local arrays, of the count
 /// passed with them, and are not kept by the callee.

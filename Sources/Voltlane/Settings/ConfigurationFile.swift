@@ -1,3 +1,4 @@
+import VoltlaneService
 import VoltlaneSettings
 import VoltlaneText
 

@@ -27,6 +27,7 @@ struct EffectiveSettings: CustomStringConvertible {
       switch given[entry].first?.origin {
       case nil, .standard: "default"
       case .flag: "--\(entry.name)"
+      case .argument: entry.name
       case .variable(let name): name
       case .file(let path, let line, _, _): "\(path):\(line)"
       }

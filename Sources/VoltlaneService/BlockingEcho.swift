@@ -2,18 +2,17 @@ import Dispatch
 import Synchronization
 import VoltlaneBackend
 
-/// The echo backend of `--backend echo`, in this process.
-final class EmbeddedBackend: Sendable {
+/// An echo backend for programs whose main thread has nothing else to do than to wait.
+package final class BlockingEcho: Sendable {
   private let backend: EchoBackend
-  /// Where it listens, as the relay dials it.
-  var address: Endpoint { backend.address }
+  /// Where it listens, with the port that it got.
+  package var address: Endpoint { backend.address }
 
-  /// Starts it on a free port of the loopback. Blocks until it listens.
-  init(maxPacketSize: Int) throws(BackendError) {
+  /// Blocks until it listens.
+  package init(on endpoint: Endpoint, maxPacketSize: Int) throws(BackendError) {
     let listening = Waited<Result<EchoBackend, BackendError>>()
     Task.detached {
       do throws(BackendError) {
-        let endpoint = Endpoint.tcp(host: "127.0.0.1", port: 0)
         listening.finish(.success(try await EchoBackend.listen(on: endpoint, maxPacketSize: maxPacketSize)))
       } catch {
         listening.finish(.failure(error))
@@ -22,8 +21,8 @@ final class EmbeddedBackend: Sendable {
     backend = try listening.wait().get()
   }
 
-  /// Closes its connections. Blocks until that is done.
-  func stop() {
+  /// Closes its connections, and removes the file of a unix socket. Blocks until that is done.
+  package func stop() {
     let stopped = Waited<Void>()
     Task.detached { [backend] in
       await backend.stop()
@@ -33,7 +32,7 @@ final class EmbeddedBackend: Sendable {
   }
 }
 
-/// A result that one thread waits for; the program's main thread has nothing else to do meanwhile.
+/// A result that one thread waits for.
 private final class Waited<Value: Sendable>: Sendable {
   private let value = Mutex<Value?>(nil)
   private let finished = DispatchSemaphore(value: 0)

@@ -4,9 +4,9 @@ import CLinux
 ///
 /// Make it before the first thread: threads inherit what is blocked, and a signal that any thread does not block ends
 /// the process. There is one, and it lives as long as the process.
-struct Signals: Sendable {
+package struct Signals: Sendable {
   /// What ended a wait.
-  enum Wake: Equatable, Sendable {
+  package enum Wake: Equatable, Sendable {
     case signal(Int32)
     case readable
     case timeout
@@ -14,13 +14,20 @@ struct Signals: Sendable {
 
   private let descriptor: Int32
 
-  init() throws(StartError) {
+  package init() throws(StartError) {
     descriptor = voltlane_block_signals()
     guard descriptor >= 0 else { throw StartError(doing: "signalfd", errno: -descriptor) }
   }
 
+  /// Waits for the next signal.
+  package func wait() {
+    while true {
+      if case .signal = wait(or: -1, atMost: nil) { return }
+    }
+  }
+
   /// Waits for the next signal, for `other` to become readable, or for `limit` to pass; nil waits for ever.
-  func wait(or other: Int32, atMost limit: Duration?) -> Wake {
+  package func wait(or other: Int32, atMost limit: Duration?) -> Wake {
     switch voltlane_wait(descriptor, other, limit.map(Self.milliseconds) ?? -1) {
     case Int32(VOLTLANE_READABLE): .readable
     case Int32(VOLTLANE_TIMEOUT): .timeout
