@@ -114,10 +114,9 @@ enum Limits {
 
   // MARK: The firehose
 
-  /// The delay before the next dial doubles from the first to the last; it starts anew after a connection has lived for
-  /// `dialStable`. The protocol's numbers.
+  /// The delay before the next dial doubles from the first to ``RelayConfiguration/longestDialDelay``; it starts anew
+  /// after a connection has lived for `dialStable`. The protocol's numbers.
   static let dialDelayFirst = 50 * millisecond
-  static let dialDelayLast = 2 * second
   static let dialStable = 10 * second
   static let dialTimeout = 5 * second
   /// The same failure to dial is logged this often.
@@ -152,7 +151,7 @@ enum Limits {
   /// Connections of a shard, at most (address space only: memory is used as slots are).
   static let connectionsPerShard = 1 << 20
 
-  /// Events for the log that a host keeps until the control thread takes them; more are dropped and counted.
+  /// Events for the log that a role keeps until the control thread takes them; more are dropped and counted.
   static let eventLane = 1024
 
   /// Reloads of the settings that a host has not taken yet; one more is refused.

@@ -230,7 +230,7 @@ private final class SettingsProducer {
   }
 }
 
-/// A host's event lane as the control thread reads it.
+/// A role's event lane as the control thread reads it.
 private final class RecordConsumerBox {
   private var lane: RecordConsumer<Event>
 

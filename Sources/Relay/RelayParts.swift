@@ -20,13 +20,14 @@ final class Roles: @unchecked Sendable {
 /// Makes the roles, thread by thread as a ``Placement`` says, and the lanes between them. Tests make theirs here too.
 struct RelayParts {
   let counters: [Counters]
+  /// A lane for each role that posts events, because a lane has one producer: the shards, then the firehose.
   let events: [RecordLane<Event>]
   let ids: ClientIDs
   /// For each host what it is given anew.
   let settings: [RecordLane<HostSettings>]
   let budget: SharedBudget
   let missedBudget: SharedBudget
-  private let staleTotals: StaleTotals
+  let staleTotals: StaleTotals
   private let backendStatus: BackendStatus
   private let roles: [Roles]
   private let bells: Bells
@@ -98,7 +99,7 @@ struct RelayParts {
     self.control = control
     self.configuration = configuration
     counters = threads.map { _ in Counters(arena) }
-    events = threads.map { _ in RecordLane<Event>(arena, capacity: Limits.eventLane) }
+    events = (0...shards).map { _ in RecordLane<Event>(arena, capacity: Limits.eventLane) }
     ids = ClientIDs(shards: shards, random: random)
     budget = SharedBudget(arena, limit: configuration.assemblyBudget, shards: shards)
     missedBudget = SharedBudget(arena, limit: configuration.missedPacketsTotal, shards: shards)
@@ -125,8 +126,8 @@ struct RelayParts {
   /// The roles of the thread at `index` of the placement; once.
   func takeRoles(_ index: Int) -> Roles { roles[index] }
 
-  private func eventLog(_ thread: Int) -> EventLog {
-    EventLog(events[thread], minimum: configuration.eventLevel, control: control)
+  private func eventLog(_ lane: Int) -> EventLog {
+    EventLog(events[lane], minimum: configuration.eventLevel, control: control)
   }
 
   private func makeShard(
@@ -140,7 +141,7 @@ struct RelayParts {
         Shard.Listener(socket: listeners[$0].socket, isShared: listeners[$0].isShared)
       },
       connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
-      wheel: TimerWheel(now: now), events: eventLog(thread), uplink: UplinkProducer(lanes.uplinks[shard]),
+      wheel: TimerWheel(now: now), events: eventLog(shard), uplink: UplinkProducer(lanes.uplinks[shard]),
       firehoseBell: bells.firehose, downlink: RecordConsumer(lanes.downlinks[shard].descriptors),
       downlinkMemory: lanes.memory,
       peers: FixedArray(count: configuration.shards) { peer in
@@ -160,7 +161,7 @@ struct RelayParts {
   private func makeFirehose(_ thread: Int) -> Firehose {
     Firehose(
       counters: counters[thread], control: control, ids: ids,
-      settings: FirehoseSettings(configuration), backendStatus: backendStatus, events: eventLog(thread),
+      settings: FirehoseSettings(configuration), backendStatus: backendStatus, events: eventLog(configuration.shards),
       lanes: FixedArray(count: configuration.shards) { shard in
         Firehose.Lane(
           uplink: UplinkConsumer(lanes.uplinks[shard]),
@@ -187,7 +188,8 @@ extension ShardSettings {
 extension FirehoseSettings {
   init(_ configuration: RelayConfiguration) {
     self.init(
-      maxTaggedPacket: configuration.maxPacketSize + Wire.tag, announces: configuration.announce,
+      maxTaggedPacket: configuration.maxPacketSize + Wire.tag,
+      longestDialDelay: configuration.longestDialDelay.nanoseconds, announces: configuration.announce,
       backendLoss: configuration.backendLoss,
       backendLossTimeout: configuration.backendLossTimeout?.nanoseconds ?? .max,
       backendTimeout: configuration.backendTimeout.nanoseconds)

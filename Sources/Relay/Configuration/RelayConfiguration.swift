@@ -67,6 +67,10 @@ public struct RelayConfiguration: Sendable {
   /// How long data on the firehose may stay unacknowledged before the backend counts as lost.
   public var backendTimeout: Duration = .seconds(30)
 
+  /// The longest delay between two dials of the backend: delays double up to this. The protocol's number; a test that
+  /// loses many backends has no time for it.
+  public var longestDialDelay: Duration = .seconds(2)
+
   /// Whether every firehose connection but the first begins with a 0x03 for each session that is alive.
   public var announce = true
 

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Something that the log tells. Hosts post events into a bounded lane; the control thread writes them out, so that no
+/// Something that the log tells. Roles post events into bounded lanes; the control thread writes them out, so that no
 /// host ever waits for a log.
 public enum Event: Sendable, BitwiseCopyable {
   case backendConnected
@@ -48,7 +48,7 @@ public enum Event: Sendable, BitwiseCopyable {
   }
 }
 
-/// A host's end of its event lane.
+/// A role's end of its event lane.
 struct EventLog: ~Copyable {
   private var lane: RecordProducer<Event>
   /// Less important events are not posted.

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Dialling the backend, and dialling it again. The name is looked up each time; delays grow from 50 ms to 2 s, with
+/// Dialling the backend, and dialling it again. The name is looked up each time; delays grow from 50 ms on, with
 /// jitter so that many relays don't come back in step, and are small again only after a connection that lived 10 s.
 extension Firehose {
   @inline(never)
@@ -61,7 +61,7 @@ extension Firehose {
     state = .waiting
     let jitter = kernel.random() % (dialDelay / 2)
     deadline = kernel.now + dialDelay / 2 + jitter
-    dialDelay = min(2 * dialDelay, Limits.dialDelayLast)
+    dialDelay = min(2 * dialDelay, settings.longestDialDelay)
   }
 
   mutating func closeSocket<K: Kernel & ~Copyable>(_ kernel: inout K) {

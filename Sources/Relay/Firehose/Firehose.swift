@@ -169,6 +169,7 @@ struct Firehose: ~Copyable {
 struct FirehoseSettings: BitwiseCopyable, Sendable {
   /// With its tag.
   var maxTaggedPacket: Int
+  var longestDialDelay: UInt64
   var announces: Bool
   var backendLoss: BackendLoss
   /// How long sessions are held without a backend; `.max` for ever.
