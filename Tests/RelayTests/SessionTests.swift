@@ -247,6 +247,59 @@ import VoltlaneWire
     for _ in 0..<10 { #expect(back.client.next() == [2]) }
   }
 
+  /// Changing state ends nobody: what waited for a slow client may be more than a stale one may miss.
+  @Test func goingStaleWithMoreThanTheLimitEndsNobody() throws {
+    let scene = try SessionScene { $0.missedPacketsBuffer = 10 }
+    scene.simulation.roughness = 0
+    let member = scene.join()
+    member.socket.room = 0
+    for number in 0..<9 as Range<UInt8> { scene.send(member.id, [UInt8](repeating: number, count: 50)) }
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    #expect(scene.next() == nil)
+    var back = scene.comeBack(member.id)
+    #expect(back.client.next() == Self.ping)
+    for number in 0..<9 as Range<UInt8> { #expect(back.client.next() == [UInt8](repeating: number, count: 50)) }
+  }
+
+  // MARK: Packets that end their client
+
+  @Test func aPacketAboveTheMaximumEndsItsClient() throws {
+    let scene = try SessionScene { $0.maxPacketSize = 1000 }
+    let member = scene.join()
+    scene.simulation.write(
+      SimulatedClient.packet([UInt8](repeating: 1, count: 1000)) + [0xe9, 3, 0, 0], to: member.socket)
+    scene.simulation.settle()
+    #expect(scene.next()?.data.count == 1000)
+    #expect(scene.next() == scene.failure(member.id, "packet too large"))
+    #expect(member.socket.relayFinished)
+  }
+
+  /// From its first byte to its last; the relay's own pauses don't count.
+  @Test func aPacketThatStaysUnfinishedEndsItsClient() throws {
+    let scene = try SessionScene(shards: 1)
+    let slow = scene.join()
+    let busy = scene.join()
+    scene.simulation.write([100], to: slow.socket)
+    scene.simulation.pass(20 * Limits.second)
+    scene.simulation.write([0, 0, 0, 1], to: slow.socket)
+    scene.simulation.settle()
+    // The backend does not read for a minute: nor does the relay.
+    scene.backend.socket.room = 0
+    let packets = (0..<1200).flatMap { _ in SimulatedClient.packet([UInt8](repeating: 1, count: 1000)) }
+    scene.simulation.write(packets, to: busy.socket)
+    scene.simulation.pass(60 * Limits.second)
+    #expect(!slow.socket.relayFinished)
+    scene.simulation.allow(.max, scene.backend.socket)
+    scene.simulation.pass(8 * Limits.second)
+    #expect(!slow.socket.relayFinished)
+    scene.simulation.pass(4 * Limits.second)
+    #expect(slow.socket.relayFinished && !busy.socket.relayFinished)
+    while let packet = scene.next() {
+      if packet.flag == .failure { #expect(packet == scene.failure(slow.id, "packet timeout")) }
+    }
+  }
+
   // MARK: FIN
 
   @Test func afterAFINUnacknowledgedPacketsAreMissedPackets() throws {
@@ -380,6 +433,37 @@ import VoltlaneWire
     #expect(scene.next() == scene.failure(member.id, "unknown client"))
     #expect(scene.next() == nil)
     #expect(scene.attempt(member.id).challenge == nil)
+  }
+
+  /// A client whose packets wait for a backend that does not read is kicked: what it goes on sending is discarded.
+  @Test func aKickedClientIsDiscardedWhileTheUplinkIsFull() throws {
+    let scene = try SessionScene()
+    let members = (0..<4).map { scene.join(shard: $0 % 2) }
+    scene.backend.socket.room = 0
+    let packets = (0..<1200).flatMap { _ in SimulatedClient.packet([UInt8](repeating: 1, count: 1000)) }
+    for member in members { scene.simulation.write(packets, to: member.socket) }
+    scene.simulation.settle()
+    for member in members { #expect(member.socket.available > 0) }
+    for member in members {
+      scene.simulation.write(SimulatedBackend.packet(member.id, .kick), to: scene.backend.socket)
+    }
+    scene.simulation.settle()
+    for member in members {
+      #expect(member.socket.available == 0 && member.socket.relayFinished)
+      scene.simulation.write(packets, to: member.socket)
+      scene.simulation.finish(member.socket)
+    }
+    scene.simulation.settle()
+    for member in members { #expect(member.socket.relayClosed && !member.socket.relayReset) }
+    scene.simulation.allow(.max, scene.backend.socket)
+    scene.simulation.settle()
+    var ended: [UInt64] = []
+    while let packet = scene.next() {
+      guard packet.flag != .data else { continue }
+      #expect(packet == scene.failure(packet.id, "kicked"))
+      ended.append(packet.id)
+    }
+    #expect(ended.sorted() == members.map(\.id).sorted())
   }
 
   @Test func aStaleSessionIsKicked() throws {

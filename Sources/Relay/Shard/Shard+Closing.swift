@@ -105,6 +105,7 @@ extension Shard {
     connection.pointee.pending.hand(0)
     connection.pointee.phase = .closing
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
+    if connection.pointee.flags.contains(.ready) { readyHoldsOthers = true }
     // What came before the decision is still unread: discard it, or the close would reset.
     markReady(index)
     finishIfFlushed(index, &kernel)
@@ -177,6 +178,7 @@ extension Shard {
     if connection.pointee.flags.contains(.waitsForRoom) {
       kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
     }
+    if connection.pointee.flags.contains(.ready) { readyHoldsOthers = true }
     discardUnfinished(index)
     connection.pointee.pending.clear()
     connection.pointee.inboxCount = 0

@@ -37,6 +37,7 @@ extension Shard {
   /// up. Clients are read only while the uplink has room: the rest stays on the list. Handshakes and closes go on.
   mutating func readClients<K: Kernel & ~Copyable>(_ kernel: inout K) {
     settleOwed()
+    if readyHoldsOthers { setOthersAside() }
     var share = Limits.readsPerTurn
     readAside(&share, &kernel)
     var turns = ready.count
@@ -51,14 +52,28 @@ extension Shard {
       }
       guard let index = ready.popFirst(connections) else { return }
       turns &-= 1
-      switch connections[index].pointee.phase {
-      case .attached: share &-= readPackets(index, &kernel)
-      case .released: connections.settle(index)
-      // It began to close while it was on the list.
-      case .closing: markReady(index)
-      case .version, .key, .verifying, .sealing, .response, .opening, .ping, .returning, .halfClosed, .free: break
+      if connections[index].pointee.phase == .attached {
+        share &-= readPackets(index, &kernel)
+      } else {
+        setAside(index)
       }
     }
+  }
+
+  /// Takes connections that began to close, or are gone, out of the list of those that wait for room.
+  @inline(never)
+  private mutating func setOthersAside() {
+    readyHoldsOthers = false
+    for _ in 0..<ready.count {
+      guard let index = ready.popFirst(connections) else { return }
+      setAside(index)
+    }
+  }
+
+  /// A connection that was on the list of those that wait for room, and may be no client any more.
+  @inline(never)
+  private mutating func setAside(_ index: UInt32) {
+    if connections[index].pointee.phase == .released { connections.settle(index) } else { markReady(index) }
   }
 
   private mutating func readAside<K: Kernel & ~Copyable>(_ share: inout Int, _ kernel: inout K) {

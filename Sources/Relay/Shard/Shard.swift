@@ -71,6 +71,8 @@ struct Shard: ~Copyable {
   var sessions: SessionTable
   /// Clients to read, while the uplink has room.
   var ready = ReadyList()
+  /// A connection on that list is no client any more: what is left to do with it waits for no room.
+  var readyHoldsOthers = false
   /// Connections whose reads need no room there: they shake hands or close.
   var readyAside = ReadyList()
   /// Connections in the handshake that are not read while every worker is full.
@@ -155,7 +157,7 @@ struct Shard: ~Copyable {
     if jobsUnderWay > 0 {
       for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
     }
-    if !readyAside.isEmpty { return true }
+    if !readyAside.isEmpty || readyHoldsOthers { return true }
     guard !ready.isEmpty || !returning.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance() }
     if hasUplinkRoom() { return true }
     uplink.announceWaits()
