@@ -116,6 +116,45 @@ import VoltlaneWire
     #expect(rig.relay[.backendDialsFailed] == 0)
   }
 
+  /// A backend that starts anew is told first whom it has, those who are away included.
+  @Test(arguments: Layout.allCases)
+  func `the next connection begins with the sweep`(_ layout: Layout) throws {
+    let rig = try ReconnectionTests.rig(layout) { $0.announce = true }
+    let clients = try (0..<10).map { _ in try rig.test.client() }
+    clients[0].socket.reset()
+    try rig.firehose.send(.kick(clients[1].id))
+    #expect(try rig.firehose.receive() == .failure(clients[1].id, "kicked"))
+    #expect(rig.test.eventually(.sessionsGoneStale, is: 1))
+    rig.firehose.socket.reset()
+    let next = Rig(rig, firehose: try rig.backend.accept())
+    var announced: Set<UInt64> = []
+    for _ in 0..<9 {
+      let packet = try next.firehose.receive()
+      #expect(packet == .reconnection(packet.id) && announced.insert(packet.id).inserted)
+    }
+    #expect(announced == Set(clients.map(\.id)).subtracting([clients[1].id]))
+    for client in clients[2...] { #expect(try next.roundTrip(client)) }
+  }
+
+  @Test(arguments: Layout.allCases)
+  func `sessions are dropped with the backend`(_ layout: Layout) throws {
+    let rig = try ReconnectionTests.rig(layout) { $0.backendLoss = .drop }
+    let client = try rig.test.client()
+    let away = try rig.test.client()
+    away.socket.reset()
+    #expect(rig.test.eventually(.sessionsGoneStale, is: 1))
+    rig.firehose.socket.reset()
+    #expect(try client.socket.receiveToEnd() == ([], .fin))
+    #expect(rig.test.eventually(.sessionsEnded, is: 2))
+    let next = Rig(rig, firehose: try rig.backend.accept())
+    for _ in 0..<2 {
+      let packet = try next.firehose.receive()
+      #expect(packet == .failure(packet.id, "backend lost") && [client.id, away.id].contains(packet.id))
+    }
+    #expect(try next.roundTrip(rig.test.client()))
+    #expect(try rig.test.isOver(away.id))
+  }
+
   @Test func `a unix backend will do`() throws {
     let path = "/tmp/voltlane-backend-\(getpid()).sock"
     unlink(path)

@@ -1,0 +1,50 @@
+import Glibc
+import Relay
+import Testing
+
+/// What notices dead peers is set on the sockets that the relay has, seen on the sockets themselves: it runs in this
+/// process. That the kernel does what they ask is the kernel's to show, and a backend that acknowledges nothing needs
+/// the scripted kernel: a process that is stopped still acknowledges.
+@Suite struct SocketOptionTests {
+  private static let tcp = Int32(IPPROTO_TCP)
+
+  @Test(arguments: Layout.allCases)
+  func `keepalive and the user timeout are set`(_ layout: Layout) throws {
+    for (keepalive, userTimeout) in [(30, 60_000), (7, 1500), (1, 1)] {
+      let rig = try Rig(layout) {
+        $0.keepalive = .seconds(keepalive)
+        $0.tcpUserTimeout = .milliseconds(userTimeout)
+      }
+      // On either shard.
+      for _ in 0..<8 {
+        let client = try rig.test.client()
+        let socket = try #require(SocketCalls.otherEnd(client.socket.descriptor))
+        #expect(SocketCalls.option(socket, SOL_SOCKET, SO_KEEPALIVE) == 1)
+        #expect(SocketCalls.option(socket, Self.tcp, TCP_KEEPIDLE) == Int32(keepalive))
+        #expect(SocketCalls.option(socket, Self.tcp, TCP_KEEPINTVL) == Int32(max(1, keepalive / 3)))
+        #expect(SocketCalls.option(socket, Self.tcp, TCP_KEEPCNT) == 3)
+        #expect(SocketCalls.option(socket, Self.tcp, TCP_USER_TIMEOUT) == Int32(userTimeout))
+        #expect(SocketCalls.option(socket, Self.tcp, TCP_NODELAY) == 1)
+      }
+      let firehose = try #require(SocketCalls.otherEnd(rig.firehose.socket.descriptor))
+      #expect(SocketCalls.option(firehose, SOL_SOCKET, SO_KEEPALIVE) == 1)
+      #expect(SocketCalls.option(firehose, Self.tcp, TCP_KEEPIDLE) == Int32(keepalive))
+      // A slow backend is not a dead one: its window may stay closed.
+      #expect(SocketCalls.option(firehose, Self.tcp, TCP_USER_TIMEOUT) == 0)
+    }
+  }
+
+  @Test(arguments: Layout.allCases)
+  func `both can be left off`(_ layout: Layout) throws {
+    let rig = try Rig(layout) {
+      $0.keepalive = .zero
+      $0.tcpUserTimeout = .zero
+    }
+    let client = try rig.test.client()
+    for end in [client.socket, rig.firehose.socket] {
+      let socket = try #require(SocketCalls.otherEnd(end.descriptor))
+      #expect(SocketCalls.option(socket, SOL_SOCKET, SO_KEEPALIVE) == 0)
+      #expect(SocketCalls.option(socket, Self.tcp, TCP_USER_TIMEOUT) == 0)
+    }
+  }
+}
