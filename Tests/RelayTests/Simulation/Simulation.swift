@@ -122,6 +122,9 @@ final class Simulation {
 
   subscript(metric: Metric) -> UInt64 { parts.counters.reduce(0) { $0 + $1[metric] } }
 
+  /// Sockets that the relay has not closed.
+  var openSockets: Int { sockets.count { !$0.relayClosed } }
+
   // MARK: The test's side of the network
 
   /// A client connects; the listener's shard is chosen by `shard`.
