@@ -181,9 +181,28 @@ enum SocketCalls {
 
   /// Gives memory that is free back to the system, so that ``residentBytes`` tells what is in use.
   static func trimMemory() {
-    // Found by name: the module of the C library leaves the header out.
+    // Found by name, here and below: the module of the C library leaves the header out.
     guard let symbol = dlsym(nil, "malloc_trim") else { return }
     _ = unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)(0)
+  }
+
+  /// Bytes that are allocated, in all of the allocator's heaps.
+  static var allocatedBytes: Int {
+    var text: UnsafeMutablePointer<CChar>?
+    var size = 0
+    guard let symbol = dlsym(nil, "malloc_info"), let stream = open_memstream(&text, &size) else { return 0 }
+    typealias Call = @convention(c) (Int32, UnsafeMutablePointer<FILE>) -> Int32
+    _ = unsafeBitCast(symbol, to: Call.self)(0, stream)
+    fclose(stream)
+    defer { free(text) }
+    // The sums stand at the end: what the heaps have of the system, of it what is free, and what is mapped apart.
+    let sums = String(cString: text!).split(separator: "</heap>").last ?? ""
+    let value = { (start: String) in
+      sums.split(separator: "\n").first { $0.hasPrefix(start) }
+        .flatMap { $0.split(separator: "size=\"").last?.split(separator: "\"").first }.flatMap { Int($0) } ?? 0
+    }
+    return value("<system type=\"current\"") + value("<total type=\"mmap\"") - value("<total type=\"fast\"")
+      - value("<total type=\"rest\"")
   }
 
   /// Microseconds of processor time that the process has used.

@@ -4,7 +4,7 @@ import Vectors
 import VoltlaneCrypto
 
 /// How the relay's roles are spread over threads.
-enum Layout: CaseIterable, Sendable {
+enum Layout: CaseIterable, Codable, Sendable {
   /// One shard that shares its thread with the firehose.
   case shared
   /// Two shards and the firehose, each on a thread of its own.
