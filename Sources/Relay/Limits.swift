@@ -72,6 +72,10 @@ enum Limits {
   /// in one turn.
   static let gather = 512 * kibi
 
+  /// Small packets that follow one another for the same client are moved together and cross the lane as one, up to
+  /// this many bytes. Where most of them are, one send is as large as it pays; and a shard's turn stays divisible.
+  static let downlinkRun = 64 * kibi
+
   /// Pieces of memory of one send to a client.
   static let gatherVectors = 64
 

@@ -352,6 +352,59 @@ import VoltlaneWire
     #expect(back.client.next() == Self.ping && back.client.next() == [1] && back.client.next() == nil)
   }
 
+  // MARK: Packets that follow one another for the same client
+
+  /// They cross the lane as one, and are kept and counted one by one all the same.
+  @Test(arguments: [true, false]) func aRunIsKeptAndLimitedPacketByPacket(isStale: Bool) throws {
+    let scene = try SessionScene {
+      $0.clientSendBuffer = 20
+      $0.missedPacketsBuffer = 20
+    }
+    scene.simulation.roughness = 0
+    let member = scene.join()
+    if isStale { scene.simulation.reset(member.socket) } else { member.socket.room = 0 }
+    scene.simulation.settle()
+    let packet = SimulatedBackend.packet(member.id, .data, [7])
+    // Each counts 5: four reach the limit, the fifth is over it, and two are nobody's.
+    scene.simulation.write(packet + packet + packet + packet, to: scene.backend.socket)
+    scene.simulation.settle()
+    #expect(scene.next() == nil)
+    #expect(scene.simulation[.packetsDown] == 4)
+    scene.simulation.write(packet + packet + packet, to: scene.backend.socket)
+    scene.simulation.settle()
+    #expect(scene.next() == scene.failure(member.id, "buffer overflow"))
+    #expect(scene.next() == scene.failure(member.id, "unknown client"))
+    #expect(scene.next() == scene.failure(member.id, "unknown client"))
+    #expect(scene.next() == nil)
+  }
+
+  /// A run that a socket takes in part goes on where it stopped; on another socket with the packet that was begun.
+  @Test(arguments: 0...30) func aRunIsTakenInPart(taken: Int) throws {
+    let scene = try SessionScene()
+    scene.simulation.roughness = 0
+    var member = scene.join()
+    member.socket.room = taken
+    let packets: [[UInt8]] = [[1, 1, 1], [], [2], [3, 3, 3, 3]]
+    scene.simulation.write(
+      packets.flatMap { SimulatedBackend.packet(member.id, .data, $0) }, to: scene.backend.socket)
+    scene.simulation.settle()
+    if taken % 2 == 0 {
+      scene.simulation.allow(.max, member.socket)
+      scene.simulation.settle()
+      for packet in packets { #expect(member.client.next() == packet) }
+      #expect(member.client.next() == nil)
+    } else {
+      var whole = 0
+      while member.client.next() != nil { whole += 1 }
+      scene.simulation.reset(member.socket)
+      scene.simulation.settle()
+      var back = scene.comeBack(member.id)
+      #expect(back.client.next() == Self.ping)
+      for packet in packets[whole...] { #expect(back.client.next() == packet) }
+      #expect(back.client.next() == nil)
+    }
+  }
+
   // MARK: Refused before the challenge
 
   /// Between client id and challenge an orderly close says that the session is over. Attempts that run while another

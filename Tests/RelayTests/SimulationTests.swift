@@ -82,8 +82,10 @@ import VoltlaneWire
           write(bytes, client)
         } else {
           var bytes: [UInt8] = []
-          for _ in 0...random.below(5) {
-            let receiver = random.below(clients.count)
+          var receiver = client
+          for _ in 0...random.below(12) {
+            // Often the same one again: small packets for one client go on together.
+            if random.oneIn(3) { receiver = random.below(clients.count) }
             let packet = data()
             sentDown[receiver].append(packet)
             bytes += SimulatedBackend.packet(ids[receiver], .data, packet)

@@ -47,6 +47,8 @@ extension Firehose {
         return false
       case .malformed(let size):
         skip(size, &kernel)
+      case .sameClient:
+        joinRun()
       case .oversized(let size):
         events.post(.backendOversized(size: UInt32(size)), &kernel)
         publish(&kernel)
@@ -62,12 +64,16 @@ extension Firehose {
     case noRoom(lane: Int)
     case malformed(size: Int)
     case oversized(size: Int)
+    /// It is for the client of the packet before it: they may go on together.
+    case sameClient
   }
 
   /// Passes packets on as long as they are whole and well formed and their lanes have room. A loop of its own, so that
   /// nothing that is rare takes registers from it.
   @inline(never)
   private mutating func passPackets() -> Obstacle {
+    let start = parsed
+    var lastID: UInt64 = 0
     while read &- parsed >= UInt64(Wire.sizePrefix) {
       let packet = memory[parsed]
       let size = Int(UInt32(littleEndian: packet.loadUnaligned(as: UInt32.self)))
@@ -75,6 +81,7 @@ extension Firehose {
       let wireBytes = UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
       guard read &- parsed >= wireBytes else { break }
       guard let tag = Tag(memory.data(of: packet, size), from: .backend) else { return .malformed(size: size) }
+      if tag.clientID == lastID, parsed != start { return .sameClient }
       let place = ids.place(of: tag.clientID)
       // An id that no shard has is no session's: any shard says so.
       let lane = place.shard < lanes.count ? place.shard : 0
@@ -87,8 +94,39 @@ extension Firehose {
           position: parsed &+ UInt64(Wire.tag), clientID: tag.clientID, slot: place.slot, dataCount: dataCount,
           flag: tag.flag))
       parsed &+= wireBytes
+      lastID = tag.clientID
     }
     return .unfinished
+  }
+
+  /// Moves small packets for the client of the packet before them up behind that one and passes them on with it, as
+  /// long as they follow one another. What is left at `parsed` goes on by itself.
+  @inline(never)
+  private mutating func joinRun() {
+    let id = memory.data(of: memory[parsed], Wire.tag).littleEndianUInt64(at: 0)
+    let shard = ids.place(of: id).shard
+    guard let run = lanes[shard < lanes.count ? shard : 0].downlink.last(), run.pointee.isData else { return }
+    // What was read lies in one piece. Going through it in one mapping of the memory, a packet that is moved over a
+    // part of itself does so at addresses that overlap, too.
+    var packet = memory[parsed]
+    var end = packet
+    var room = Limits.downlinkRun &- run.pointee.byteCount
+    while read &- parsed >= UInt64(Wire.sizePrefix &+ Wire.tag) {
+      let size = Int(UInt32(littleEndian: packet.loadUnaligned(as: UInt32.self)))
+      let dataCount = size &- Wire.tag
+      guard dataCount >= 0, dataCount <= min(room, Limits.largestGathered), size <= settings.maxTaggedPacket,
+        read &- parsed >= UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size),
+        let tag = Tag(memory.data(of: packet, size), from: .backend), tag.clientID == id, tag.flag == .data
+      else { return }
+      end.storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
+      memmove(end + Wire.sizePrefix, packet + (Wire.sizePrefix &+ Wire.tag), dataCount)
+      let byteCount = Wire.sizePrefix &+ dataCount
+      run.pointee.extend(by: byteCount)
+      end += byteCount
+      room &-= byteCount
+      packet += Wire.sizePrefix &+ size
+      parsed &+= UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
+    }
   }
 
   /// Skips the malformed packet at `parsed`: its length is known, so the stream stays in step.

@@ -1,51 +1,53 @@
 import VoltlaneWire
 
-/// A packet from the backend for one of a shard's clients, where it lies in ``DownlinkMemory``.
+/// A run of packets from the backend for one of a shard's clients, where they lie in ``DownlinkMemory``.
 ///
 /// The firehose has written the client's header in place, over the end of the tag, so that the shard sends the packet
-/// from where it was received:
+/// from where it was received. Small packets that follow for the same client are moved up behind it, over their tags:
 ///
-///     received    | u32 size | u64 id           | flag | data
-///     for client             |   ...   | u32 size of data | data
+///     received    | u32 size | u64 id           | flag | data | u32 size | u64 id | flag | data
+///     for client             |   ...   | u32 size of data | data | u32 size | data
 ///                                      ^ position
 struct Descriptor: BitwiseCopyable {
   let position: UInt64
   let clientID: UInt64
-  /// The packet's bytes with the client's header, and what kind of packet it is.
-  private let bytesAndKind: UInt32
+  private var bytes: UInt32
   private var slotOrNext: UInt32
+  private(set) var packetCount: UInt32
+  private let kindValue: UInt32
 
-  /// What the shard is told. The packet's length is below 2^30.
+  /// What the shard is told.
   enum Kind: UInt32 {
+    /// The protocol's flags.
     case data = 0
-    /// The protocol's flag 2, shifted.
-    case kick = 0x8000_0000
+    case kick = 2
     /// The backend's connection died twice within a packet of this client's: the packet is gone, and its client ends.
-    case refused = 0x4000_0000
+    case refused = 0xffff
   }
 
   /// Bytes from a packet's start in the memory to its `position`.
   static let tagBefore = 9
 
-  private static let kindBits: UInt32 = 0xc000_0000
-
-  /// A packet of `dataCount` bytes whose client header is at `position`. `flag` is one that a backend sends, data (0)
-  /// or kick (2): shifted, it is the kick's bit.
+  /// A packet of `dataCount` bytes whose client header is at `position`. `flag` is one that a backend sends.
   @inline(__always)
   init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int, flag: PacketFlag) {
     assert(flag == .data || flag == .kick)
     self.position = position
     self.clientID = clientID
+    bytes = UInt32(truncatingIfNeeded: dataCount &+ Wire.sizePrefix)
     slotOrNext = slot
-    bytesAndKind = UInt32(truncatingIfNeeded: dataCount &+ Wire.sizePrefix) | UInt32(flag.rawValue) &<< 30
+    packetCount = 1
+    kindValue = UInt32(flag.rawValue)
   }
 
   /// Tells the shard that a packet of this client's was given up. It stands for no bytes of the memory.
   init(refused clientID: UInt64, slot: UInt32, position: UInt64) {
     self.position = position
     self.clientID = clientID
+    bytes = 0
     slotOrNext = slot
-    bytesAndKind = Kind.refused.rawValue
+    packetCount = 0
+    kindValue = Kind.refused.rawValue
   }
 
   /// The slot that the id names in its shard: the firehose had to work it out to find the shard.
@@ -57,10 +59,42 @@ struct Descriptor: BitwiseCopyable {
     set { slotOrNext = newValue }
   }
 
-  @inline(__always) var isData: Bool { bytesAndKind & Descriptor.kindBits == 0 }
-  var kind: Kind { Kind(rawValue: bytesAndKind & Descriptor.kindBits) ?? .data }
-  /// Bytes of the packet with the client's header.
-  @inline(__always) var byteCount: Int { Int(bytesAndKind & ~Descriptor.kindBits) }
+  @inline(__always) var isData: Bool { kindValue == Kind.data.rawValue }
+  var kind: Kind { Kind(rawValue: kindValue) ?? .data }
+  /// Bytes of the packets with the client's headers.
+  @inline(__always) var byteCount: Int { Int(bytes) }
+
+  /// One more packet of `byteCount` bytes, its header among them, stands behind the others.
+  @inline(__always)
+  mutating func extend(by byteCount: Int) {
+    bytes &+= UInt32(truncatingIfNeeded: byteCount)
+    packetCount &+= 1
+  }
+}
+
+/// A packet as its client gets it: the header and the data.
+struct ClientPacket {
+  let bytes: UnsafeMutableRawPointer
+  let count: Int
+}
+
+/// The packets of a run one by one, for those who cannot take it as one piece of bytes.
+struct PacketRun {
+  private var next: UnsafeMutableRawPointer
+  private var left: UInt32
+
+  init(_ run: Descriptor, in memory: DownlinkMemory) {
+    next = memory[run.position]
+    left = run.packetCount
+  }
+
+  mutating func take() -> ClientPacket? {
+    guard left > 0 else { return nil }
+    left -= 1
+    let count = Wire.sizePrefix + Int(UInt32(littleEndian: next.loadUnaligned(as: UInt32.self)))
+    defer { next += count }
+    return ClientPacket(bytes: next, count: count)
+  }
 }
 
 /// What was read from the backend: a ring that is mapped twice, so that every packet lies in one piece and an

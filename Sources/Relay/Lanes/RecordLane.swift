@@ -49,6 +49,12 @@ struct RecordProducer<Record: BitwiseCopyable>: ~Copyable {
     tail &+= 1
   }
 
+  /// What was pushed last, as long as it has not been shown to the consumer.
+  @inline(__always)
+  mutating func last() -> UnsafeMutablePointer<Record>? {
+    tail == published ? nil : records + Int(truncatingIfNeeded: (tail &- 1) & mask)
+  }
+
   /// Shows the consumer what was pushed. True when there was something new.
   @inline(__always)
   mutating func publish() -> Bool {

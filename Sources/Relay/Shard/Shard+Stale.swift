@@ -30,14 +30,14 @@ extension Shard {
   /// there before may be more than the limit.
   @inline(never)
   mutating func keepMissed<K: Kernel & ~Copyable>(
-    _ slot: UInt32, _ packet: Descriptor, _ kernel: inout K
+    _ slot: UInt32, _ packet: ClientPacket, _ kernel: inout K
   ) {
     let session = sessions[slot]
     guard session.pointee.missed.count < min(settings.missedPacketsBuffer, Limits.largestPending) else {
       return endSession(slot, .bufferOverflow, &kernel)
     }
-    session.pointee.missed.append(downlinkMemory[packet.position], packet.byteCount)
-    missedBudget.charge(packet.byteCount)
+    session.pointee.missed.append(packet.bytes, packet.count)
+    missedBudget.charge(packet.count)
     missedGrew(slot, &kernel)
   }
 

@@ -28,9 +28,10 @@ extension Shard {
     let start = UInt32(truncatingIfNeeded: downlink.cursor)
     let available = downlink.available()
     var left = share
+    var runs = 0
     var packets = 0
-    while left > 0, packets < available {
-      let position = start &+ UInt32(truncatingIfNeeded: packets)
+    while left > 0, runs < available {
+      let position = start &+ UInt32(truncatingIfNeeded: runs)
       let descriptor = downlink.taken(position).pointee
       guard descriptor.isData, let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else { break }
       let index = sessions[slot].pointee.connection
@@ -48,9 +49,10 @@ extension Shard {
       connection.pointee.inboxCount &+= 1
       connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
       left &-= descriptor.byteCount
-      packets &+= 1
+      runs &+= 1
+      packets &+= Int(descriptor.packetCount)
     }
-    downlink.skip(packets)
+    downlink.skip(runs)
     counters.add(.packetsDown, packets)
     counters.add(.bytesDown, share &- left &- Wire.sizePrefix &* packets)
     share = left
@@ -62,26 +64,36 @@ extension Shard {
   private mutating func takeUnusual<K: Kernel & ~Copyable>(_ share: inout Int, _ kernel: inout K) {
     let descriptor = downlink.take()
     share &-= descriptor.byteCount
-    let slot = sessions.findLive(descriptor.clientID, at: descriptor.slot)
     switch descriptor.kind {
     case .kick:
-      guard let slot else { return answerUnknown(descriptor.clientID) }
+      guard let slot = sessions.findLive(descriptor.clientID, at: descriptor.slot) else {
+        return answerUnknown(descriptor.clientID)
+      }
       end(slot, .kicked, &kernel)
     case .refused:
-      if let slot { end(slot, .backendRefusedPacket, &kernel) }
+      guard let slot = sessions.findLive(descriptor.clientID, at: descriptor.slot) else { return }
+      end(slot, .backendRefusedPacket, &kernel)
     case .data:
-      guard let slot else { return answerUnknown(descriptor.clientID) }
-      counters.add(.packetsDown)
-      counters.add(.bytesDown, descriptor.byteCount &- 4)
-      let packet = downlinkMemory[descriptor.position]
-      let index = sessions[slot].pointee.connection
-      if index == .none {
-        keepMissed(slot, descriptor, &kernel)
-      } else if keepPending(index, packet, descriptor.byteCount, &kernel),
-        connections[index].pointee.phase == .halfClosed
-      {
-        sendPending(index, &kernel)
+      var packets = PacketRun(descriptor, in: downlinkMemory)
+      // Looked up each time: a packet may be what ends the session.
+      while let packet = packets.take() {
+        keep(packet, for: descriptor.clientID, at: descriptor.slot, &kernel)
       }
+    }
+  }
+
+  /// Keeps a packet that its client cannot be sent now.
+  private mutating func keep<K: Kernel & ~Copyable>(
+    _ packet: ClientPacket, for id: UInt64, at slot: UInt32, _ kernel: inout K
+  ) {
+    guard let slot = sessions.findLive(id, at: slot) else { return answerUnknown(id) }
+    counters.add(.packetsDown)
+    counters.add(.bytesDown, packet.count &- Wire.sizePrefix)
+    let index = sessions[slot].pointee.connection
+    if index == .none {
+      keepMissed(slot, packet, &kernel)
+    } else if keepPending(index, packet, &kernel), connections[index].pointee.phase == .halfClosed {
+      sendPending(index, &kernel)
     }
   }
 
@@ -90,7 +102,7 @@ extension Shard {
   /// legal size always fits. False when the client has ended.
   @discardableResult
   private mutating func keepPending<K: Kernel & ~Copyable>(
-    _ index: UInt32, _ packet: UnsafeRawPointer, _ count: Int, _ kernel: inout K
+    _ index: UInt32, _ packet: ClientPacket, _ kernel: inout K
   ) -> Bool {
     let connection = connections[index]
     if connection.pointee.phase == .halfClosed {
@@ -103,7 +115,7 @@ extension Shard {
       fail(index, .bufferOverflow, &kernel)
       return false
     }
-    connection.pointee.pending.append(packet, count)
+    connection.pointee.pending.append(packet.bytes, packet.count)
     return true
   }
 
@@ -209,7 +221,7 @@ extension Shard {
     finishIfFlushed(index, &kernel)
   }
 
-  /// The socket took `result` bytes of the `left` packets from `start` on, or failed. What it did not take whole is
+  /// The socket took `result` bytes of the `left` runs from `start` on, or failed. What it did not take whole is
   /// kept whole: on another socket it would have to begin anew. After the client's FIN all is kept until it is
   /// acknowledged.
   @inline(never)
@@ -222,24 +234,27 @@ extension Shard {
     let keeps = connection.pointee.phase == .halfClosed
     var taken = max(0, result)
     var position = start
-    for _ in 0..<left {
-      let packet = downlink.taken(position).pointee
-      position = packet.next
-      let part = min(taken, packet.byteCount)
-      taken &-= part
-      if part == packet.byteCount, !keeps { continue }
-      if part > 0 {
-        // Begun: the rest of it is sent whatever the limit.
-        connection.pointee.pending.append(downlinkMemory[packet.position], packet.byteCount)
-        if keeps { connection.pointee.pending.handKeeping(part) } else { connection.pointee.pending.hand(part) }
-      } else {
-        guard keepPending(index, downlinkMemory[packet.position], packet.byteCount, &kernel) else { break }
+    keeping: for _ in 0..<left {
+      let run = downlink.taken(position).pointee
+      position = run.next
+      var packets = PacketRun(run, in: downlinkMemory)
+      while let packet = packets.take() {
+        let part = min(taken, packet.count)
+        taken &-= part
+        if part == packet.count, !keeps { continue }
+        if part > 0 {
+          // Begun: the rest of it is sent whatever the limit.
+          connection.pointee.pending.append(packet.bytes, packet.count)
+          if keeps { connection.pointee.pending.handKeeping(part) } else { connection.pointee.pending.hand(part) }
+        } else {
+          guard keepPending(index, packet, &kernel) else { break keeping }
+        }
       }
     }
     if connection.pointee.phase.hasSocket, connection.pointee.pending.unsentCount > 0 { awaitRoom(index, &kernel) }
   }
 
-  /// The socket is gone and took nothing of the `left` packets from `start` on: the session keeps them if it waits.
+  /// The socket is gone and took nothing of the `left` runs from `start` on: the session keeps them if it waits.
   private mutating func loseKeeping<K: Kernel & ~Copyable>(
     _ index: UInt32, from start: UInt32, left: UInt32, _ kernel: inout K
   ) {
@@ -249,10 +264,13 @@ extension Shard {
     lose(index, &kernel)
     var position = start
     for _ in 0..<left {
-      let packet = downlink.taken(position).pointee
-      position = packet.next
-      guard slot != .none, sessions[slot].pointee.state == .stale, sessions[slot].pointee.id == id else { return }
-      keepMissed(slot, packet, &kernel)
+      let run = downlink.taken(position).pointee
+      position = run.next
+      var packets = PacketRun(run, in: downlinkMemory)
+      while let packet = packets.take() {
+        guard slot != .none, sessions[slot].pointee.state == .stale, sessions[slot].pointee.id == id else { return }
+        keepMissed(slot, packet, &kernel)
+      }
     }
   }
 
