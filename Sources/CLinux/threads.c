@@ -36,10 +36,14 @@ void voltlane_random(void *bytes, unsigned long count) {
   }
 }
 
-unsigned long voltlane_raise_descriptor_limit(void) {
+void voltlane_raise_descriptor_limit(void) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 1024;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+unsigned long voltlane_descriptor_limit(void) {
+  struct rlimit limit;
   return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : limit.rlim_cur;
 }

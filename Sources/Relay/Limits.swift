@@ -133,6 +133,10 @@ enum Limits {
   static let wheelTickShift: UInt64 = 27
   static let wheelSlots = 256
 
+  /// Descriptors that no client gets: what the relay needs to find and dial its backend while all others are taken. One
+  /// for the connection, the rest for the look-up of a name.
+  static let reservedDescriptors = 16
+
   /// First and longest pause of accepting at the descriptor limit.
   static let acceptPauseFirst = 10 * millisecond
   static let acceptPauseLast = second

@@ -80,6 +80,7 @@ struct RelayParts {
   ) throws(RelayError) {
     try self.init(
       configuration, identity, listeners: sockets.perShard, placement, arena, control,
+      descriptorLimit: Int(clamping: voltlane_descriptor_limit()),
       random: {
         var value: UInt64 = 0
         voltlane_random(&value, 8)
@@ -90,7 +91,8 @@ struct RelayParts {
   /// `random` gives the secrets of the client ids, `now` is the clock's reading.
   init(
     _ configuration: RelayConfiguration, _ identity: SecretKey, listeners: [[(socket: Int32, isShared: Bool)]],
-    _ placement: Placement, _ arena: Arena, _ control: ControlBlock, random: () -> UInt64, now: UInt64
+    _ placement: Placement, _ arena: Arena, _ control: ControlBlock, descriptorLimit: Int = .max,
+    random: () -> UInt64, now: UInt64
   ) throws(RelayError) {
     let threads = placement.threads
     let shards = configuration.shards
@@ -113,7 +115,8 @@ struct RelayParts {
 
     for (thread, placed) in threads.enumerated() {
       if let shard = placed.shard {
-        roles[thread].shard = try makeShard(shard, thread, identity.publicKey, listeners[shard], now: now)
+        roles[thread].shard = try makeShard(
+          shard, thread, identity.publicKey, listeners[shard], descriptorLimit: descriptorLimit, now: now)
       }
       if placed.hostsFirehose { roles[thread].firehose = makeFirehose(thread) }
       if let worker = placed.worker {
@@ -131,7 +134,8 @@ struct RelayParts {
   }
 
   private func makeShard(
-    _ shard: Int, _ thread: Int, _ publicKey: PublicKey, _ listeners: [(socket: Int32, isShared: Bool)], now: UInt64
+    _ shard: Int, _ thread: Int, _ publicKey: PublicKey, _ listeners: [(socket: Int32, isShared: Bool)],
+    descriptorLimit: Int, now: UInt64
   ) throws(RelayError) -> Shard {
     Shard(
       index: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
@@ -140,6 +144,7 @@ struct RelayParts {
       listeners: FixedArray(count: listeners.count) {
         Shard.Listener(socket: listeners[$0].socket, isShared: listeners[$0].isShared)
       },
+      firstReservedDescriptor: descriptorLimit - Limits.reservedDescriptors,
       connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
       wheel: TimerWheel(now: now), events: eventLog(shard), uplink: UplinkProducer(lanes.uplinks[shard]),
       firehoseBell: bells.firehose, downlink: RecordConsumer(lanes.downlinks[shard].descriptors),

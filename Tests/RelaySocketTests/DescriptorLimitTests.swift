@@ -11,11 +11,12 @@ import Testing
       for layout in Layout.allCases {
         let rig = try Rig(layout)
         let first = try rig.test.client()
-        // Sockets that exist, but are not connected yet: from here on only the relay takes descriptors, the last six.
+        // Sockets that exist, but are not connected yet: from here on only the relay takes descriptors, the last six
+        // that are not kept for the backend.
         let waiting = try (0..<24).map { _ in RawSocket(try SocketCalls.open(rig.test.endpoint)) }
         var fillers: [Int32] = []
         while case let filler = dup(0), filler >= 0 { fillers.append(filler) }
-        for filler in fillers.suffix(6) { close(filler) }
+        for filler in fillers.suffix(6 + 16) { close(filler) }
         for socket in waiting { try socket.connect(to: rig.test.endpoint) }
         try #require(rig.test.eventually { rig.relay[.acceptPauses] >= 2 })
         let pauses = rig.relay[.acceptPauses]
@@ -29,8 +30,13 @@ import Testing
         try #require((1...4).contains(paused))
         // Who was accepted has its packets carried.
         try #require(try rig.roundTrip(first))
-        for filler in fillers.dropLast(6) { close(filler) }
-        for socket in waiting { try #require(try rig.roundTrip(try RawClient(socket))) }
+        // With more clients at the door the backend is lost, and found again.
+        rig.firehose.socket.close()
+        let again = Rig(rig, firehose: try rig.backend.accept())
+        try #require(try again.roundTrip(first))
+        for filler in fillers.dropLast(6 + 16) { close(filler) }
+        try #require(try again.roundTrip(try again.test.client()))
+        withExtendedLifetime(waiting) {}
       }
     }
   }

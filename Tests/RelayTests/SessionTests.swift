@@ -352,6 +352,38 @@ import VoltlaneWire
     #expect(back.client.next() == Self.ping && back.client.next() == [1] && back.client.next() == nil)
   }
 
+  // MARK: Resets while the backend takes nothing
+
+  /// Clients that are reset while their sockets are not read give these back at once, and their sessions go stale.
+  @Test func aResetIsNoticedWhileTheUplinkIsFull() throws {
+    let scene = try SessionScene(shards: 1) {
+      $0.maxPacketSize = 100_000
+      $0.staleTimeout = .seconds(2)
+    }
+    scene.backend.socket.room = 0
+    let flooding = scene.join()
+    let members = (0..<4).map { _ in scene.join() }
+    let flood = SimulatedClient.packet([UInt8](repeating: 1, count: 60_000))
+    for _ in 0..<200 { scene.simulation.write(flood, to: flooding.socket) }
+    scene.simulation.settle()
+    #expect(flooding.socket.available > 0)
+    for member in members { scene.simulation.reset(member.socket) }
+    scene.simulation.settle()
+    #expect(members.allSatisfy(\.socket.relayClosed) && !flooding.socket.relayClosed)
+    #expect(scene.simulation[.sessionsGoneStale] == 4)
+    scene.simulation.pass(3 * Limits.second)
+    #expect(scene.simulation[.sessionsEnded] == 4)
+    scene.simulation.allow(.max, scene.backend.socket)
+    scene.simulation.settle()
+    var ended: Set<UInt64> = []
+    while let packet = scene.next() {
+      guard packet.flag == .failure else { continue }
+      #expect(packet == scene.failure(packet.id, "stale timeout"))
+      ended.insert(packet.id)
+    }
+    #expect(ended == Set(members.map(\.id)))
+  }
+
   // MARK: Packets that follow one another for the same client
 
   /// They cross the lane as one, and are kept and counted one by one all the same.

@@ -12,4 +12,7 @@ void voltlane_eventfd_signal(int fd);
 void voltlane_random(void *bytes, unsigned long count);
 
 // Raises the soft limit of open descriptors to the hard one; returns the limit in force.
-unsigned long voltlane_raise_descriptor_limit(void);
+void voltlane_raise_descriptor_limit(void);
+
+// How many descriptors the process may have.
+unsigned long voltlane_descriptor_limit(void);

@@ -95,6 +95,7 @@ struct Connection: MemoryHolder {
 
   /// What it holds of an unfinished packet.
   var heldBytes: Int { unfinished.map { Int($0.capacity) } ?? 0 }
+  var usedBytes: Int { unfinished.map { Int($0.count) } ?? 0 }
 }
 
 /// A shard's connections. Invariant: a slot is in the list of free ones or in use.

@@ -3,6 +3,8 @@ protocol MemoryHolder {
   var holderLinks: HolderLinks { get set }
   /// Bytes that it holds.
   var heldBytes: Int { get }
+  /// Bytes of those that are in use: of two that hold as much, the fuller is larger.
+  var usedBytes: Int { get }
 }
 
 struct HolderLinks: BitwiseCopyable {
@@ -65,7 +67,10 @@ struct LargestHolders<Slot: MemoryHolder> {
     for _ in 0..<256 {
       index = slots[index].pointee.holderLinks.next
       guard index != .none else { break }
-      if slots[index].pointee.heldBytes > slots[largest].pointee.heldBytes { largest = index }
+      let (one, other) = (slots[index], slots[largest])
+      if (one.pointee.heldBytes, one.pointee.usedBytes) > (other.pointee.heldBytes, other.pointee.usedBytes) {
+        largest = index
+      }
     }
     return largest
   }

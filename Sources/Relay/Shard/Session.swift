@@ -43,4 +43,5 @@ struct Session: MemoryHolder {
   var holderLinks = HolderLinks()
 
   var heldBytes: Int { missed.count }
+  var usedBytes: Int { heldBytes }
 }

@@ -19,7 +19,12 @@ extension Shard {
     }
     let listener = Int(completion.token.index)
     if !completion.more { listeners[listener].armed = false }
-    if completion.result >= 0 {
+    if completion.result >= firstReservedDescriptor {
+      refuse(completion.result, &kernel)
+      if completion.more { kernel.submit(.cancel(completion.token), Token(.none)) }
+      if acceptResumes == .max { pauseAccepting(EMFILE, &kernel) }
+      return
+    } else if completion.result >= 0 {
       admit(completion.result, &kernel)
       acceptPause = Limits.acceptPauseFirst
     } else if completion.result != -ECANCELED {
@@ -41,8 +46,9 @@ extension Shard {
     kernel.submit(.close(socket), Token(.none))
   }
 
-  /// At the limit of descriptors accepting would fail again at once: it pauses, longer each time, and neither spins nor
-  /// floods the log. A client that gave up before it was accepted costs nothing but a new try.
+  /// At the limit of descriptors accepting would fail again at once, or take those that are kept for the backend: it
+  /// pauses, longer each time, and neither spins nor floods the log. A client that gave up before it was accepted costs
+  /// nothing but a new try.
   private mutating func pauseAccepting<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
     if error == ECONNABORTED || error == EINTR || error == EAGAIN {
       armListeners(&kernel)

@@ -17,6 +17,7 @@ extension Shard {
       if completion.result & PollBits.reset != 0 {
         if connection.pointee.phase == .halfClosed { return lose(index, &kernel) }
         connection.pointee.flags.insert(.wasReset)
+        if connection.pointee.phase == .attached { readyHoldsResets = true }
       }
     }
     if !completion.more { kernel.submit(.pollReadable(connection.pointee.socket), completion.token) }
@@ -43,6 +44,7 @@ extension Shard {
     var turns = ready.count
     while turns > 0, share > 0 {
       guard sessions.firstOwed == nil, hasUplinkRoom() else {
+        if readyHoldsResets { loseResets(&kernel) }
         if pausedSince == .max { pausedSince = kernel.now }
         return
       }
@@ -54,6 +56,22 @@ extension Shard {
       turns &-= 1
       if connections[index].pointee.phase == .attached {
         share &-= readPackets(index, &kernel)
+      } else {
+        setAside(index)
+      }
+    }
+  }
+
+  /// Clients that were reset while they wait for room are gone: they would hold their sockets, and their sessions would
+  /// not go stale, for as long as the backend takes nothing. What they had sent and was not read goes with them, as TCP
+  /// says of a reset.
+  @inline(never)
+  private mutating func loseResets<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    readyHoldsResets = false
+    for _ in 0..<ready.count {
+      guard let index = ready.popFirst(connections) else { return }
+      if connections[index].pointee.phase == .attached, connections[index].pointee.flags.contains(.wasReset) {
+        lose(index, &kernel)
       } else {
         setAside(index)
       }

@@ -63,6 +63,9 @@ struct Shard: ~Copyable {
   let keyPacket: FramedHandshakePacket
 
   var listeners: FixedArray<Listener>
+  /// The first descriptor that no client may have. The kernel gives the lowest that is free, so its number tells how
+  /// many are left.
+  let firstReservedDescriptor: Int
   var acceptPause = Limits.acceptPauseFirst
   /// When accepting goes on after a pause; `.max` while there is none.
   var acceptResumes: UInt64 = .max
@@ -75,6 +78,8 @@ struct Shard: ~Copyable {
   var readyHoldsOthers = false
   /// Connections whose reads need no room there: they shake hands or close.
   var readyAside = ReadyList()
+  /// A client on the list has been reset.
+  var readyHoldsResets = false
   /// Connections in the handshake that are not read while every worker is full.
   var waitingForWorker = ReadyList()
   var wheel: TimerWheel
