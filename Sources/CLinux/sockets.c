@@ -102,6 +102,11 @@ int voltlane_dial_result(int socket) {
   return getpeername(socket, (struct sockaddr *)&peer, &length) < 0 ? -errno : 0;
 }
 
+int voltlane_unread(int socket) {
+  int count = 0;
+  return ioctl(socket, SIOCINQ, &count) < 0 ? 0 : count;
+}
+
 bool voltlane_reset(int socket) {
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
   setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);

@@ -352,10 +352,11 @@ import VoltlaneWire
     #expect(back.client.next() == Self.ping && back.client.next() == [1] && back.client.next() == nil)
   }
 
-  // MARK: Resets while the backend takes nothing
+  // MARK: Gone while the backend takes nothing
 
-  /// Clients that are reset while their sockets are not read give these back at once, and their sessions go stale.
-  @Test func aResetIsNoticedWhileTheUplinkIsFull() throws {
+  /// Clients that are gone while their sockets are not read give these back, and their sessions go stale: one that was
+  /// reset at once, one that closed as always. Who has something unread before the FIN is read when there is room.
+  @Test(arguments: [false, true]) func whoIsGoneIsNoticedWhileTheUplinkIsFull(withFIN: Bool) throws {
     let scene = try SessionScene(shards: 1) {
       $0.maxPacketSize = 100_000
       $0.staleTimeout = .seconds(2)
@@ -363,25 +364,33 @@ import VoltlaneWire
     scene.backend.socket.room = 0
     let flooding = scene.join()
     let members = (0..<4).map { _ in scene.join() }
+    let lastWords = scene.join()
     let flood = SimulatedClient.packet([UInt8](repeating: 1, count: 60_000))
     for _ in 0..<200 { scene.simulation.write(flood, to: flooding.socket) }
     scene.simulation.settle()
     #expect(flooding.socket.available > 0)
-    for member in members { scene.simulation.reset(member.socket) }
-    scene.simulation.settle()
+    scene.simulation.write(SimulatedClient.packet([9]), to: lastWords.socket)
+    scene.simulation.finish(lastWords.socket)
+    for member in members {
+      if withFIN { scene.simulation.finish(member.socket) } else { scene.simulation.reset(member.socket) }
+    }
+    scene.simulation.pass(withFIN ? 6 * Limits.second : 0)
+    #expect(!lastWords.socket.relayClosed)
     #expect(members.allSatisfy(\.socket.relayClosed) && !flooding.socket.relayClosed)
     #expect(scene.simulation[.sessionsGoneStale] == 4)
-    scene.simulation.pass(3 * Limits.second)
+    scene.simulation.pass(4 * Limits.second)
     #expect(scene.simulation[.sessionsEnded] == 4)
     scene.simulation.allow(.max, scene.backend.socket)
     scene.simulation.settle()
+    var heard = false
     var ended: Set<UInt64> = []
     while let packet = scene.next() {
+      heard = heard || packet.id == lastWords.id && packet.data == [9]
       guard packet.flag == .failure else { continue }
       #expect(packet == scene.failure(packet.id, "stale timeout"))
       ended.insert(packet.id)
     }
-    #expect(ended == Set(members.map(\.id)))
+    #expect(ended == Set(members.map(\.id)) && heard)
   }
 
   // MARK: Packets that follow one another for the same client

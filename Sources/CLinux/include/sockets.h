@@ -71,6 +71,9 @@ unsigned long long voltlane_milliseconds_since_ack(int socket);
 // 0 once a dialled socket is connected, else -errno.
 int voltlane_dial_result(int socket);
 
+// Bytes that came and were not received yet; none where that is not known.
+int voltlane_unread(int socket);
+
 // Resets the connection, now: nothing more leaves. The socket is good for nothing but its close. False where that is
 // not possible: a Unix socket knows no reset.
 bool voltlane_reset(int socket);

@@ -42,6 +42,9 @@ protocol Kernel: ~Copyable {
   /// right by 8 it is the /24 or /56.
   mutating func peerAddress(_ socket: Int32) -> UInt64
 
+  /// Bytes that came and were not received yet.
+  mutating func unread(_ socket: Int32) -> Int
+
   /// Bytes that the socket took and its peer has not acknowledged; none where there are no acknowledgements.
   mutating func unacknowledged(_ socket: Int32) -> Int
 

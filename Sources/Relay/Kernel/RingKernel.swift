@@ -192,6 +192,8 @@ struct RingKernel: Kernel, ~Copyable {
 
   mutating func peerAddress(_ socket: Int32) -> UInt64 { voltlane_peer_address(socket) }
 
+  mutating func unread(_ socket: Int32) -> Int { Int(voltlane_unread(socket)) }
+
   mutating func unacknowledged(_ socket: Int32) -> Int { Int(voltlane_unacknowledged(socket)) }
 
   mutating func silence(_ socket: Int32) -> UInt64 {

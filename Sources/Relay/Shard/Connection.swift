@@ -54,6 +54,8 @@ struct Connection: MemoryHolder {
     static let wasReset = Flags(rawValue: 512)
     /// It may not come back, but must not be told so by a close before its challenge: it is closed behind that.
     static let refused = Flags(rawValue: 1024)
+    /// The poll said that the client's FIN has come; it may stand behind what is unread.
+    static let finSeen = Flags(rawValue: 2048)
     /// What keeps the slot of a released connection.
     static let listed: Flags = [.ready, .dirty, .sending]
   }

@@ -17,8 +17,9 @@ extension Shard {
       if completion.result & PollBits.reset != 0 {
         if connection.pointee.phase == .halfClosed { return lose(index, &kernel) }
         connection.pointee.flags.insert(.wasReset)
-        if connection.pointee.phase == .attached { readyHoldsResets = true }
       }
+      if completion.result & PollBits.readHangup != 0 { connection.pointee.flags.insert(.finSeen) }
+      if connection.pointee.phase == .attached { readyHoldsGone = true }
     }
     if !completion.more { kernel.submit(.pollReadable(connection.pointee.socket), completion.token) }
     markReady(index)
@@ -44,7 +45,7 @@ extension Shard {
     var turns = ready.count
     while turns > 0, share > 0 {
       guard sessions.firstOwed == nil, hasUplinkRoom() else {
-        if readyHoldsResets { loseResets(&kernel) }
+        if readyHoldsGone { leaveThoseGone(&kernel) }
         if pausedSince == .max { pausedSince = kernel.now }
         return
       }
@@ -62,16 +63,21 @@ extension Shard {
     }
   }
 
-  /// Clients that were reset while they wait for room are gone: they would hold their sockets, and their sessions would
-  /// not go stale, for as long as the backend takes nothing. What they had sent and was not read goes with them, as TCP
-  /// says of a reset.
+  /// Clients that wait for room and are gone would hold their sockets, and their sessions would not go stale, for as
+  /// long as the backend takes nothing. One that was reset is left, and what it had sent and was not read goes with it,
+  /// as TCP says of a reset. One whose FIN is all that is unread is half closed; any other has something to say yet.
   @inline(never)
-  private mutating func loseResets<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    readyHoldsResets = false
+  private mutating func leaveThoseGone<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    readyHoldsGone = false
     for _ in 0..<ready.count {
       guard let index = ready.popFirst(connections) else { return }
-      if connections[index].pointee.phase == .attached, connections[index].pointee.flags.contains(.wasReset) {
+      let connection = connections[index]
+      if connection.pointee.phase == .attached, connection.pointee.flags.contains(.wasReset) {
         lose(index, &kernel)
+      } else if connection.pointee.phase == .attached, connection.pointee.flags.contains(.finSeen),
+        !connection.pointee.flags.contains(.stashed), kernel.unread(connection.pointee.socket) == 0
+      {
+        halfClose(index, &kernel)
       } else {
         setAside(index)
       }

@@ -78,8 +78,8 @@ struct Shard: ~Copyable {
   var readyHoldsOthers = false
   /// Connections whose reads need no room there: they shake hands or close.
   var readyAside = ReadyList()
-  /// A client on the list has been reset.
-  var readyHoldsResets = false
+  /// A client on the list has been reset, or has sent its FIN.
+  var readyHoldsGone = false
   /// Connections in the handshake that are not read while every worker is full.
   var waitingForWorker = ReadyList()
   var wheel: TimerWheel

@@ -78,6 +78,7 @@ struct ScriptedKernel: Kernel, ~Copyable {
     return socket.relayReset
   }
   mutating func peerAddress(_ socket: Int32) -> UInt64 { simulation.socket(socket).peerAddress }
+  mutating func unread(_ socket: Int32) -> Int { simulation.socket(socket).available }
   mutating func unacknowledged(_ socket: Int32) -> Int {
     precondition(!simulation.socket(socket).relayReset, "a socket that was reset knows nothing of acknowledgements")
     return simulation.socket(socket).unacknowledged
