@@ -30,7 +30,7 @@ struct VoltlaneCommand: ParsableCommand {
   @Flag(help: ArgumentHelp("Print every setting as a table of the documentation.", visibility: .hidden))
   var settingsTable = false
 
-  @Flag(help: "Check options, variables and file, say all that is wrong, and exit: with 0 where nothing is.")
+  @Flag(help: "Check options, variables and file, say what is wrong with them, and exit: with 0 where nothing is.")
   var checkConfig = false
 
   @Flag(help: "Print every setting with its value and where that came from, as a file for --config, and exit.")
