@@ -34,7 +34,8 @@ protocol Kernel: ~Copyable {
   /// Sends a FIN after what is queued in the socket.
   mutating func shutdownSending(_ socket: Int32)
 
-  /// Resets the connection at once; the socket is good for nothing but its close.
+  /// Resets the connection at once; the socket is good for nothing but its close. False where that is not possible: a
+  /// unix socket knows no reset.
   @discardableResult
   mutating func reset(_ socket: Int32) -> Bool
 

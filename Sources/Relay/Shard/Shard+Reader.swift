@@ -298,7 +298,7 @@ extension Shard {
     if holder == index || budget.largest(of: holder) <= unfinished.largestClass {
       endLargestUnfinished(&kernel)
     } else {
-      budget.requestEnd(of: holder)
+      budget.requests.ask(holder)
       wake(holder, &kernel)
     }
   }

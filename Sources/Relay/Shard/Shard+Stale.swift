@@ -68,7 +68,7 @@ extension Shard {
   mutating func evictStale<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while staleTotals.count > settings.maxStaleClients {
       if stale.unheardCount == 0, let other = staleTotals.shardWithUnheard() {
-        staleTotals.requestEviction(of: other)
+        staleTotals.requests.ask(other)
         return wake(other, &kernel)
       }
       guard let slot = stale.nextToEvict else { return }
@@ -84,7 +84,7 @@ extension Shard {
     if holder == index || missedBudget.largest(of: holder) <= missed.largestClass {
       endLargestMissed(&kernel)
     } else {
-      missedBudget.requestEnd(of: holder)
+      missedBudget.requests.ask(holder)
       wake(holder, &kernel)
     }
   }

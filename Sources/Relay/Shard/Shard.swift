@@ -157,7 +157,8 @@ struct Shard: ~Copyable {
     // memory, for which the firehose may wait, until something else happens.
     if sendsOutstanding > 0 || downlink.available() > 0 { return true }
     if sweep.requests.published != sweepsAnswered || backendStatus.drops != dropsSeen { return true }
-    if budget.hasRequest(index) || missedBudget.hasRequest(index) || staleTotals.hasRequest(index) { return true }
+    if budget.requests.isAsked(index) || missedBudget.requests.isAsked(index) { return true }
+    if staleTotals.requests.isAsked(index) { return true }
     for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
     if jobsUnderWay > 0 {
       for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
@@ -196,9 +197,9 @@ struct Shard: ~Copyable {
       acceptResumes = .max
       armListeners(&kernel)
     }
-    if budget.takeRequest(index) { endLargestUnfinished(&kernel) }
-    if missedBudget.takeRequest(index) { endLargestMissed(&kernel) }
-    if staleTotals.takeRequest(index) { evictStale(&kernel) }
+    if budget.requests.take(index) { endLargestUnfinished(&kernel) }
+    if missedBudget.requests.take(index) { endLargestMissed(&kernel) }
+    if staleTotals.requests.take(index) { evictStale(&kernel) }
     if backendStatus.drops != dropsSeen { dropSessions(&kernel) }
     if case .no = drain {} else { advanceDrain(&kernel) }
   }

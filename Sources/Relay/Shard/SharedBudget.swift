@@ -3,16 +3,17 @@
 /// is.
 struct SharedBudget: Sendable {
   private let chargedBytes: SharedWord
-  /// For each shard the size of its largest, and whether it is asked to end that.
+  /// For each shard the size of its largest.
   private let largestOf: CounterWords
-  private let requestTo: CounterWords
+  /// Shards that are to end their largest.
+  let requests: ShardRequests
   private let shards: Int
   private let limitWord: SharedWord
 
   init(_ arena: Arena, limit: Int, shards: Int) {
     chargedBytes = SharedWord(arena)
     largestOf = CounterWords(arena, count: shards)
-    requestTo = CounterWords(arena, count: shards)
+    requests = ShardRequests(arena, shards: shards)
     limitWord = SharedWord(arena)
     self.shards = shards
     self.limit = limit
@@ -40,17 +41,5 @@ struct SharedBudget: Sendable {
   /// The shard with the largest unfinished packet.
   func shardWithLargest() -> Int {
     (0..<shards).max { largest(of: $0) < largest(of: $1) } ?? 0
-  }
-
-  func requestEnd(of shard: Int) { requestTo[shard].relaxed = 1 }
-
-  @inline(__always)
-  func hasRequest(_ shard: Int) -> Bool { requestTo[shard].relaxed != 0 }
-
-  @inline(__always)
-  func takeRequest(_ shard: Int) -> Bool {
-    guard requestTo[shard].relaxed != 0 else { return false }
-    requestTo[shard].relaxed = 0
-    return true
   }
 }

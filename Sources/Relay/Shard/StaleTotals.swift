@@ -2,13 +2,14 @@
 struct StaleTotals: Sendable {
   private let total: SharedWord
   private let unheard: CounterWords
-  private let requests: CounterWords
+  /// Shards that are to evict sessions.
+  let requests: ShardRequests
   private let shards: Int
 
   init(_ arena: Arena, shards: Int) {
     total = SharedWord(arena)
     unheard = CounterWords(arena, count: shards)
-    requests = CounterWords(arena, count: shards)
+    requests = ShardRequests(arena, shards: shards)
     self.shards = shards
   }
 
@@ -22,16 +23,4 @@ struct StaleTotals: Sendable {
 
   /// A shard with sessions that the backend never heard of.
   func shardWithUnheard() -> Int? { (0..<shards).first { unheard[$0].relaxed > 0 } }
-
-  func requestEviction(of shard: Int) { requests[shard].relaxed = 1 }
-
-  @inline(__always)
-  func hasRequest(_ shard: Int) -> Bool { requests[shard].relaxed != 0 }
-
-  @inline(__always)
-  func takeRequest(_ shard: Int) -> Bool {
-    guard requests[shard].relaxed != 0 else { return false }
-    requests[shard].relaxed = 0
-    return true
-  }
 }
