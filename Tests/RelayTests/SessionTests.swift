@@ -275,9 +275,10 @@ import VoltlaneWire
     #expect(member.socket.relayFinished)
   }
 
-  /// From its first byte to its last; the relay's own pauses don't count.
-  @Test func aPacketThatStaysUnfinishedEndsItsClient() throws {
+  /// From its first byte to its last; the relay's own pauses don't count, from the moment that the uplink is full.
+  @Test(arguments: [0, 4]) func aPacketThatStaysUnfinishedEndsItsClient(roughness: Int) throws {
     let scene = try SessionScene(shards: 1)
+    scene.simulation.roughness = roughness
     let slow = scene.join()
     let busy = scene.join()
     scene.simulation.write([100], to: slow.socket)

@@ -42,18 +42,10 @@ extension Shard {
     if readyHoldsOthers { setOthersAside() }
     var share = Limits.readsPerTurn
     readAside(&share, &kernel)
+    if pausedSince != .max, ready.isEmpty || canReadClients() { endReadingPause(kernel) }
     var turns = ready.count
-    while turns > 0, share > 0 {
-      guard sessions.firstOwed == nil, hasUplinkRoom() else {
-        if readyHoldsGone { leaveThoseGone(&kernel) }
-        if pausedSince == .max { pausedSince = kernel.now }
-        return
-      }
-      if pausedSince != .max {
-        pausedTotal &+= kernel.now &- pausedSince
-        pausedSince = .max
-      }
-      guard let index = ready.popFirst(connections) else { return }
+    while turns > 0, share > 0, canReadClients() {
+      guard let index = ready.popFirst(connections) else { break }
       turns &-= 1
       if connections[index].pointee.phase == .attached {
         share &-= readPackets(index, &kernel)
@@ -61,6 +53,20 @@ extension Shard {
         setAside(index)
       }
     }
+    if !ready.isEmpty, !canReadClients() {
+      if readyHoldsGone { leaveThoseGone(&kernel) }
+      if pausedSince == .max { pausedSince = kernel.now }
+    }
+  }
+
+  /// Whether the uplink has room for more than what is owed to it.
+  @inline(__always)
+  private mutating func canReadClients() -> Bool { sessions.firstOwed == nil && hasUplinkRoom() }
+
+  /// The clock of packets' deadlines goes on.
+  private mutating func endReadingPause<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+    pausedTotal &+= kernel.now &- pausedSince
+    pausedSince = .max
   }
 
   /// Clients that wait for room and are gone would hold their sockets, and their sessions would not go stale, for as
