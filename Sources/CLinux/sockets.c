@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "sockets.h"
+#include <endian.h>
 #include <netinet/in.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
@@ -44,6 +45,8 @@ int voltlane_listen(const struct sockaddr *address, socklen_t length, struct vol
       return failed(fd);
     if (options.user_timeout && set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options.user_timeout) < 0)
       return failed(fd);
+    if (options.defer_accept && set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options.defer_accept) < 0)
+      return failed(fd);
     // [::] listens on IPv6 alone, so that 0.0.0.0 and [::] can both be given.
     if (address->sa_family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) return failed(fd);
     if (options.receive_buffer && set_int(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer) < 0) return failed(fd);
@@ -61,18 +64,20 @@ int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *
   return fd;
 }
 
-unsigned long long voltlane_peer_address(int socket) {
+struct voltlane_address voltlane_peer_address(int socket) {
+  struct voltlane_address address = {0, 0};
   struct sockaddr_storage peer;
   socklen_t length = sizeof peer;
-  if (getpeername(socket, (struct sockaddr *)&peer, &length) < 0) return 0;
-  if (peer.ss_family == AF_INET)
-    return 0xffffffff00000000 | ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr);
-  if (peer.ss_family != AF_INET6) return 0;
-  const unsigned char *bytes = ((struct sockaddr_in6 *)&peer)->sin6_addr.s6_addr;
-  unsigned long value = 0;
-  int mapped = IN6_IS_ADDR_V4MAPPED(&((struct sockaddr_in6 *)&peer)->sin6_addr);
-  for (int i = mapped ? 12 : 0; i < (mapped ? 16 : 8); i++) value = value << 8 | bytes[i];
-  return mapped ? 0xffffffff00000000 | value : value;
+  if (getpeername(socket, (struct sockaddr *)&peer, &length) < 0) return address;
+  if (peer.ss_family == AF_INET) {
+    address.low = 0xffff00000000 | ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr);
+  } else if (peer.ss_family == AF_INET6) {
+    unsigned long long halves[2];
+    memcpy(halves, &((struct sockaddr_in6 *)&peer)->sin6_addr, sizeof halves);
+    address.high = be64toh(halves[0]);
+    address.low = be64toh(halves[1]);
+  }
+  return address;
 }
 
 int voltlane_unacknowledged(int socket) {
@@ -114,6 +119,15 @@ bool voltlane_reset(int socket) {
   // association sends the reset now. A Unix socket refuses this.
   struct sockaddr none = {.sa_family = AF_UNSPEC};
   return connect(socket, &none, sizeof none) == 0;
+}
+
+void voltlane_abandon(int socket) {
+  // A socket under repair is closed without a segment.
+  if (set_int(socket, IPPROTO_TCP, TCP_REPAIR, 1) == 0) return;
+  set_int(socket, IPPROTO_IP, IP_TTL, 1);
+  set_int(socket, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 1);
+  struct linger linger = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
 int voltlane_check_free(const struct sockaddr *address, socklen_t length) {

@@ -1,8 +1,8 @@
-/// Why a session ended, as the backend is told in the session's one 0x01. A new reason is one line here and one in
-/// `text`, word for word what the protocol lists.
+/// Why a session ended, as the backend is told in the session's one 0x01. A new reason is one line here, one in
+/// `text`, word for word what the protocol lists, and one in `metric`.
 public enum CloseReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
-  case staleTimeout, staleTableFull, bufferOverflow, kicked, packetTooLarge, packetTimeout, memory, backendLost
-  case backendRefusedPacket, relayDraining
+  case staleTimeout, staleTableFull, bufferOverflow, kicked, packetTooLarge, packetTimeout, rateLimit, idleTimeout
+  case slowClient, memory, backendLost, backendRefusedPacket, relayDraining
 
   /// The reason on the wire.
   public var text: StaticString {
@@ -13,10 +13,31 @@ public enum CloseReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .kicked: "kicked"
     case .packetTooLarge: "packet too large"
     case .packetTimeout: "packet timeout"
+    case .rateLimit: "rate limit"
+    case .idleTimeout: "idle timeout"
+    case .slowClient: "slow client"
     case .memory: "memory"
     case .backendLost: "backend lost"
     case .backendRefusedPacket: "backend refused packet"
     case .relayDraining: "relay draining"
+    }
+  }
+
+  public var metric: Metric {
+    switch self {
+    case .staleTimeout: .endedStaleTimeout
+    case .staleTableFull: .endedStaleTableFull
+    case .bufferOverflow: .endedBufferOverflow
+    case .kicked: .endedKicked
+    case .packetTooLarge: .endedPacketTooLarge
+    case .packetTimeout: .endedPacketTimeout
+    case .rateLimit: .endedRateLimit
+    case .idleTimeout: .endedIdleTimeout
+    case .slowClient: .endedSlowClient
+    case .memory: .endedMemory
+    case .backendLost: .endedBackendLost
+    case .backendRefusedPacket: .endedBackendRefusedPacket
+    case .relayDraining: .endedRelayDraining
     }
   }
 

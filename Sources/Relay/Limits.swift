@@ -8,6 +8,10 @@ enum Limits {
   /// 20-23 ns a packet of 64 B, 16 KiB reads 31-44 ns. One buffer a shard, not one a client.
   static let readSize = 256 * kibi
 
+  /// The same where clients have rates: small, so that who is over his rate is so by little; but more than
+  /// `largestCopied`, for which the read of an unfinished packet leaves room.
+  static let meteredReadSize = 2 * largestCopied
+
   /// A shard reads clients for this much in a turn, then lets the firehose send. Measured: sends of 128 KiB to 2 MiB
   /// cost the same, 16 KiB ones twice as much.
   static let readsPerTurn = 512 * kibi
@@ -102,8 +106,24 @@ enum Limits {
   /// Jobs that a worker takes before it answers: answers leave together, newcomers of other shards wait no longer.
   static let handshakeBatch = 32
 
-  /// From the accept to the client's id; time at the worker does not count.
-  static let handshakeTimeout = 5 * second
+  // MARK: Limits by address
+
+  /// Sets of 15 places in the table of addresses, at least and at most: the table has four places for each client that
+  /// may connect, because each may need two, and half of them empty leave hardly any set full. A set is 768 bytes; at
+  /// most 96 MiB, which cost memory only as they are used.
+  static let addressSetsLeast = 256
+  static let addressSetsMost = 1 << 17
+
+  /// How long a load balancer may take to say whose a connection is.
+  static let proxyTimeout = 3 * second
+
+  // MARK: Memory
+
+  /// What a connection, with its session, counts in the memory gauge: half a kilobyte of the relay's, and what the
+  /// kernel has for a socket with empty buffers and its poll.
+  static let connectionMemory = 8 * kibi
+  /// What a session counts that has no socket, beside the packets that it missed.
+  static let staleMemory = 512
 
   // MARK: Ending
 
@@ -164,8 +184,6 @@ enum Limits {
 
   /// Reloads of the settings that a host has not taken yet; one more is refused.
   static let settingsLane = 8
-
-  static let listenBacklog: Int32 = 4096
 
   /// How often, and at what distance, a port that is in use is tried again at the start: for half a second.
   static let listenTries = 10

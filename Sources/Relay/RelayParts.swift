@@ -29,6 +29,8 @@ struct RelayParts {
   let missedBudget: SharedBudget
   let staleTotals: StaleTotals
   private let backendStatus: BackendStatus
+  let admission: SharedAdmission
+  let memory: MemoryGauge
   private let roles: [Roles]
   private let bells: Bells
   private let lanes: Lanes
@@ -108,6 +110,11 @@ struct RelayParts {
     staleTotals = StaleTotals(arena, shards: shards)
     backendStatus = BackendStatus(arena)
     settings = threads.map { _ in RecordLane<HostSettings>(arena, capacity: Limits.settingsLane) }
+    admission = try SharedAdmission(
+      arena, clients: configuration.protection.maxClients ?? shards * Limits.connectionsPerShard, random: random)
+    memory = MemoryGauge(
+      arena, budget: configuration.protection.memoryBudget, unfinished: budget, missed: missedBudget,
+      clients: admission.clients, stale: staleTotals, shards: shards)
     roles = zip(hostBells, settings).map(Roles.init)
     bells = Bells(placement, hostBells)
     lanes = try Lanes(
@@ -139,7 +146,9 @@ struct RelayParts {
   ) throws(RelayError) -> Shard {
     Shard(
       index: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
-      budget: budget, missedBudget: missedBudget, staleTotals: staleTotals, backendStatus: backendStatus,
+      budget: budget, missedBudget: missedBudget, staleTotals: staleTotals,
+      admission: Admission(AdmissionLimits(configuration.protection), admission), memory: memory,
+      backendStatus: backendStatus,
       keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
       listeners: FixedArray(count: listeners.count) {
         Shard.Listener(socket: listeners[$0].socket, isShared: listeners[$0].isShared)
@@ -186,7 +195,11 @@ extension ShardSettings {
       packetTimeout: configuration.packetTimeout.nanoseconds,
       halfCloseTimeout: configuration.halfCloseTimeout.nanoseconds,
       staleTimeout: configuration.staleTimeout.nanoseconds, maxStaleClients: configuration.maxStaleClients,
-      missedPacketsBuffer: configuration.missedPacketsBuffer)
+      missedPacketsBuffer: configuration.missedPacketsBuffer,
+      handshakeTimeout: configuration.protection.handshakeTimeout?.nanoseconds ?? .max,
+      rejection: configuration.protection.rejection,
+      slowClientTimeout: configuration.protection.slowClientTimeout?.nanoseconds ?? .max,
+      pace: Pace(configuration.protection))
   }
 }
 
@@ -198,6 +211,14 @@ extension FirehoseSettings {
       backendLoss: configuration.backendLoss,
       backendLossTimeout: configuration.backendLossTimeout?.nanoseconds ?? .max,
       backendTimeout: configuration.backendTimeout.nanoseconds)
+  }
+}
+
+extension UInt64 {
+  /// A time, `duration` later; `.max`, which is never, stays what it is.
+  func adding(_ duration: UInt64) -> UInt64 {
+    let (sum, overflows) = addingReportingOverflow(duration)
+    return overflows ? .max : sum
   }
 }
 

@@ -27,6 +27,9 @@ extension Event {
     case .reconnectionRefused(let id):
       ("reconnection refused: the response to the challenge was wrong", ["id": "\(String(clientID: id))"])
     case .handshakesRefused(let count): ("handshakes refused", ["count": "\(count)"])
+    case .clientsRefused(let reason, let count): ("clients refused: \(reason.text)", ["count": "\(count)"])
+    case .addressBanned(let address):
+      ("address banned: it broke the protocol as often as --ban-after allows", ["address": "\(address)"])
     case .acceptPaused(let errno): ("accepting paused: \(systemMessage(errno))", nil)
     case .sessionsDropped: ("every session ends with the backend's connection", nil)
     case .packetRefused(let id):
@@ -39,6 +42,7 @@ extension Event {
         "unfinished packets exceed the assembly budget: the client with the largest ends",
         ["id": "\(String(clientID: id))"]
       )
+    case .memoryShort(let count): ("sessions ended: the memory budget is nearly used up", ["count": "\(count)"])
     case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": "\(count)"])
     }
   }

@@ -7,6 +7,7 @@ struct Flags: ParsableArguments {
   @OptionGroup(title: "Addresses") var addresses: Addresses
   @OptionGroup(title: "Threads") var threads: Threads
   @OptionGroup(title: "Limits") var limits: Limits
+  @OptionGroup(title: "Protection") var protection: Protection
   @OptionGroup(title: "Sessions without a socket") var sessions: Sessions
   @OptionGroup(title: "Lost connections") var connections: Connections
   @OptionGroup(title: "Loss of the backend") var backendLoss: BackendLosses
@@ -29,6 +30,34 @@ struct Flags: ParsableArguments {
     @Option(Settings.clientSendBuffer) var clientSendBuffer: [Given] = []
     @Option(Settings.packetTimeout) var packetTimeout: [Given] = []
     @Option(Settings.assemblyBudget) var assemblyBudget: [Given] = []
+  }
+
+  struct Protection: ParsableArguments {
+    @Option(Settings.maxClients) var maxClients: [Given] = []
+    @Option(Settings.maxClientsPerIP) var maxClientsPerIP: [Given] = []
+    @Option(Settings.maxClientsPerPrefix) var maxClientsPerPrefix: [Given] = []
+    @Option(Settings.acceptRate) var acceptRate: [Given] = []
+    @Option(Settings.acceptRatePerIP) var acceptRatePerIP: [Given] = []
+    @Option(Settings.handshakeTimeout) var handshakeTimeout: [Given] = []
+    @Option(Settings.maxPendingHandshakes) var maxPendingHandshakes: [Given] = []
+    @Option(Settings.maxPendingHandshakesPerIP) var maxPendingHandshakesPerIP: [Given] = []
+    @Option(Settings.banAfter) var banAfter: [Given] = []
+    @Option(Settings.banFor) var banFor: [Given] = []
+    @Option(Settings.reconnectFailures) var reconnectFailures: [Given] = []
+    @Option(Settings.reconnectFailuresPerIP) var reconnectFailuresPerIP: [Given] = []
+    @Option(Settings.clientPacketRate) var clientPacketRate: [Given] = []
+    @Option(Settings.clientByteRate) var clientByteRate: [Given] = []
+    @Option(Settings.ratePolicy) var ratePolicy: [Given] = []
+    @Option(Settings.idleTimeout) var idleTimeout: [Given] = []
+    @Option(Settings.slowClientTimeout) var slowClientTimeout: [Given] = []
+    @Option(Settings.memoryBudget) var memoryBudget: [Given] = []
+    @Option(Settings.allow) var allow: [Given] = []
+    @Option(Settings.deny) var deny: [Given] = []
+    @Option(Settings.limitLoopback) var limitLoopback: [Given] = []
+    @Option(Settings.reject) var reject: [Given] = []
+    @Option(Settings.tcpDeferAccept) var tcpDeferAccept: [Given] = []
+    @Option(Settings.backlog) var backlog: [Given] = []
+    @Option(Settings.proxyProtocol) var proxyProtocol: [Given] = []
   }
 
   struct Sessions: ParsableArguments {
@@ -63,7 +92,7 @@ struct Flags: ParsableArguments {
   /// forget one.
   var given: [Given] {
     let groups: [any ParsableArguments] = [
-      addresses, threads, limits, sessions, connections, backendLoss, operation,
+      addresses, threads, limits, protection, sessions, connections, backendLoss, operation,
     ]
     return groups.flatMap { group in
       Mirror(reflecting: group).children.flatMap { ($0.value as? Option<[Given]>)?.wrappedValue ?? [] }

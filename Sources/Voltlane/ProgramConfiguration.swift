@@ -42,6 +42,7 @@ struct ProgramConfiguration: Sendable {
     try setSessions(given, on: machine)
     try setConnections(given)
     try setBackendLoss(given)
+    try setProtection(given, on: machine)
   }
 
   private mutating func setThreads(_ given: GivenSettings, on machine: Machine) throws(SettingError) {
@@ -105,7 +106,7 @@ struct ProgramConfiguration: Sendable {
   }
 
   /// The value given, or where it is left to the program `standard`, of which note is taken.
-  private mutating func value<Value>(
+  mutating func value<Value>(
     of setting: Setting<Automatic<Value>>, _ given: GivenSettings, orDecide standard: Value
   ) throws(SettingError) -> Value {
     let value = try given.value(of: setting)

@@ -29,6 +29,13 @@ import VoltlaneSettings
     "missed-packets-total": "2GiB", "half-close-timeout": "6s", "keepalive": "31s", "tcp-user-timeout": "61s",
     "backend-timeout": "31s", "announce": "off", "backend-loss": "drop", "backend-loss-timeout": "1m",
     "identity": "relay.key", "congestion-control": "reno", "shutdown-timeout": "6s", "log-level": "debug",
+    "max-clients": "7", "max-clients-per-ip": "8", "max-clients-per-prefix": "9", "accept-rate": "300/m",
+    "accept-rate-per-ip": "1/s", "handshake-timeout": "3s", "max-pending-handshakes": "10",
+    "max-pending-handshakes-per-ip": "11", "ban-after": "5/m:9", "ban-for": "1h", "reconnect-failures": "2/m",
+    "reconnect-failures-per-ip": "3/m", "client-packet-rate": "1000/s", "client-byte-rate": "1MiB/s:4MiB",
+    "rate-policy": "end", "idle-timeout": "10m", "slow-client-timeout": "30s", "memory-budget": "2GiB",
+    "allow": "10.0.0.0/8", "deny": "192.0.2.1", "limit-loopback": "on", "reject": "silent", "tcp-defer-accept": "2s",
+    "backlog": "100", "proxy-protocol": "unix",
   ]
 
   @Test(arguments: Settings.entries.filter { $0.name != "config" })

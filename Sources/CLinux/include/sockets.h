@@ -50,6 +50,8 @@ struct voltlane_listen_options {
   int keepalive;
   // Milliseconds without an acknowledgement after which the kernel gives a client up; 0 leaves the system's.
   unsigned user_timeout;
+  // Seconds for which the kernel keeps a connection to itself until something has come on it; 0 for not at all.
+  int defer_accept;
 };
 
 // A listening socket, or -errno.
@@ -58,8 +60,11 @@ int voltlane_listen(const struct sockaddr *address, socklen_t length, struct vol
 // A socket whose connection to `address` is under way, or -errno. `congestion_control` and `keepalive` as above.
 int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive);
 
-// An IPv4 address (under 32 one bits, so that no IPv6 prefix is equal), the first 64 bits of an IPv6 address, or 0.
-unsigned long long voltlane_peer_address(int socket);
+// The peer's address as the two halves of an IPv6 one, with an IPv4 address as ::ffff:a.b.c.d; 0 for a Unix socket.
+struct voltlane_address {
+  unsigned long long high, low;
+};
+struct voltlane_address voltlane_peer_address(int socket);
 
 // Bytes in the send queue that the peer has not acknowledged. 0 for a Unix socket, which has no acknowledgements: what
 // it counts is memory, which can be many times the bytes.
@@ -77,6 +82,10 @@ int voltlane_unread(int socket);
 // Resets the connection, now: nothing more leaves. The socket is good for nothing but its close. False where that is
 // not possible: a Unix socket knows no reset.
 bool voltlane_reset(int socket);
+
+// Forgets the connection without a word to its peer, where the process may (CAP_NET_ADMIN); else lets the reset that
+// the close will send die at the first router. The socket is good for nothing but its close.
+void voltlane_abandon(int socket);
 
 // 0 where nobody listens on `address`, else -errno. Looks without SO_REUSEPORT, which would hide a listener that has
 // it.

@@ -81,6 +81,9 @@ public struct RelayConfiguration: Sendable {
   /// held for as long as it takes. Of use with ``BackendLoss/hold`` only.
   public var backendLossTimeout: Duration?
 
+  /// What the relay allows clients and those who would be clients.
+  public var protection = ProtectionConfiguration()
+
   /// The congestion control of every TCP socket, by the kernel's name for it; nil leaves the system's.
   public var congestionControl: String?
 

@@ -1,7 +1,21 @@
 /// What a host counts. A new metric is one line here.
 public enum Metric: Int, CaseIterable, Sendable {
   case clientsAccepted, clientsRefused, handshakesMalformed, handshakesShed
+  // By ``RefusalReason``; together they are the refused clients.
+  case refusedClients, refusedAcceptRate, refusedDescriptors, refusedMemory, refusedHandshakes, refusedBackendLost
+  case refusedAddressClients, refusedPrefixClients, refusedAddressAcceptRate, refusedAddressHandshakes
+  case refusedBanned, refusedDenied, refusedReconnectFailures, refusedProxyHeader, refusedHandshakeTimeout
+  /// Connections that were let in without counting for their address or its prefix: the table had no place for it.
+  case clientsUncounted
+  /// Addresses that were banned.
+  case bans
   case sessionsStarted, sessionsEnded, sessionsGoneStale
+  // By ``CloseReason``; together they are the ended sessions.
+  case endedStaleTimeout, endedStaleTableFull, endedBufferOverflow, endedKicked, endedPacketTooLarge
+  case endedPacketTimeout, endedRateLimit, endedIdleTimeout, endedSlowClient, endedMemory, endedBackendLost
+  case endedBackendRefusedPacket, endedRelayDraining
+  /// Times that a client was found over its rate.
+  case clientsPaced
   case reconnectionsBegun, reconnections, reconnectionsRefused
   case packetsUp, bytesUp, packetsDown, bytesDown
   case packetsUnknownClient, answersDropped, packetsMalformed, packetsRefused

@@ -15,6 +15,9 @@ public enum Event: Sendable, BitwiseCopyable {
   case sessionStarted(id: UInt64)
   case sessionEnded(id: UInt64, CloseReason)
   case handshakesRefused(count: UInt64)
+  /// Clients that were not let in, or not let on; how many since the last of these events with this reason.
+  case clientsRefused(RefusalReason, count: UInt64)
+  case addressBanned(AddressKey)
   case sessionStale(id: UInt64)
   case sessionReturned(id: UInt64)
   /// A response that does not open to the challenge, or is the challenge itself.
@@ -25,6 +28,8 @@ public enum Event: Sendable, BitwiseCopyable {
   /// A packet within which two connections died was given up, and its client ended.
   case packetRefused(id: UInt64)
   case budgetExceeded(id: UInt64)
+  /// The memory budget is nearly used up; how many sessions ended for that since the last of these events.
+  case memoryShort(count: UInt64)
   case eventsDropped(count: UInt64)
 
   public enum MalformedPacket: Sendable, BitwiseCopyable { case tooShort, unknownFlag, wrongDirection }
@@ -41,8 +46,7 @@ public enum Event: Sendable, BitwiseCopyable {
       .debug
     case .backendConnected: .info
     case .backendLost, .backendDialFailed, .backendUnresolved, .backendOversized, .backendMalformed, .acceptPaused,
-      .sessionsDropped, .packetRefused,
-      .budgetExceeded, .eventsDropped:
+      .sessionsDropped, .packetRefused, .clientsRefused, .addressBanned, .budgetExceeded, .memoryShort, .eventsDropped:
       .warning
     }
   }

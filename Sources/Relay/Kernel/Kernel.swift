@@ -39,9 +39,12 @@ protocol Kernel: ~Copyable {
   @discardableResult
   mutating func reset(_ socket: Int32) -> Bool
 
-  /// The client's address as limits see it: an IPv4 address, or the /64 of an IPv6 one, or 0 for a unix socket. Shifted
-  /// right by 8 it is the /24 or /56.
-  mutating func peerAddress(_ socket: Int32) -> UInt64
+  /// Forgets the connection without a word to its peer; the socket is good for nothing but its close. Where the process
+  /// may not do that, the reset that its close sends goes no further than the next router.
+  mutating func abandon(_ socket: Int32)
+
+  /// Where the client connects from.
+  mutating func peerAddress(_ socket: Int32) -> ClientAddress
 
   /// Bytes that came and were not received yet.
   mutating func unread(_ socket: Int32) -> Int

@@ -190,7 +190,14 @@ struct RingKernel: Kernel, ~Copyable {
   @discardableResult
   mutating func reset(_ socket: Int32) -> Bool { voltlane_reset(socket) }
 
-  mutating func peerAddress(_ socket: Int32) -> UInt64 { voltlane_peer_address(socket) }
+  mutating func abandon(_ socket: Int32) {
+    voltlane_abandon(socket)
+  }
+
+  mutating func peerAddress(_ socket: Int32) -> ClientAddress {
+    let address = voltlane_peer_address(socket)
+    return ClientAddress(bits: UInt128(address.high) << 64 | UInt128(address.low))
+  }
 
   mutating func unread(_ socket: Int32) -> Int { Int(voltlane_unread(socket)) }
 

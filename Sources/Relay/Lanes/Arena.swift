@@ -6,12 +6,14 @@ import Glibc
 final class Arena: @unchecked Sendable {
   private var blocks: [UnsafeMutableRawPointer] = []
   private var rings: [(base: UnsafeMutableRawPointer, byteCount: Int)] = []
+  private var reserves: [(base: UnsafeMutableRawPointer, byteCount: Int)] = []
 
   init() {}
 
   deinit {
     for block in blocks { free(block) }
     for ring in rings { voltlane_unmap_twice(ring.base, ring.byteCount) }
+    for reserve in reserves { voltlane_release(reserve.base, reserve.byteCount) }
   }
 
   /// Zeroed memory, aligned to 128 bytes so that what two threads write never shares a cache line (or a pair of lines,
@@ -24,6 +26,15 @@ final class Arena: @unchecked Sendable {
     memset(block, 0, rounded)
     blocks.append(block)
     return block
+  }
+
+  /// Zeroed memory that costs address space only, until it is used; aligned to a page.
+  func reserve(byteCount: Int) throws(RelayError) -> UnsafeMutableRawPointer {
+    guard let base = voltlane_reserve(byteCount) else {
+      throw .system(call: "mmap of \(byteCount) bytes", errno: errno)
+    }
+    reserves.append((base, byteCount))
+    return base
   }
 
   /// A ring of `byteCount` bytes (a power of two, at least a page) that is mapped twice, end to end.

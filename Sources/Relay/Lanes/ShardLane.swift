@@ -3,8 +3,10 @@ struct HandedSocket: BitwiseCopyable {
   let socket: Int32
   /// The id that the client gave.
   let id: UInt64
-  /// When its handshake runs out.
-  let deadline: UInt64
+  /// What is left of its handshake's time.
+  let timeLeft: UInt64
+  let address: AddressKey
+  var standing: Standing
   /// What came behind the id.
   let early: PacketBuffer?
   /// What it did not take of the relay's key.

@@ -25,8 +25,15 @@ struct SharedWord: @unchecked Sendable {
     nonmutating set { word.pointee.store(newValue, ordering: .releasing) }
   }
 
-  func add(_ value: Int) {
-    word.pointee.wrappingAdd(UInt64(bitPattern: Int64(value)), ordering: .acquiringAndReleasing)
+  /// Returns the sum.
+  @discardableResult
+  func add(_ value: Int) -> UInt64 {
+    word.pointee.wrappingAdd(UInt64(bitPattern: Int64(value)), ordering: .acquiringAndReleasing).newValue
+  }
+
+  /// Puts `new` where `old` is. False, and nothing changed, where it is not.
+  func replace(_ old: UInt64, by new: UInt64) -> Bool {
+    word.pointee.compareExchange(expected: old, desired: new, ordering: .acquiringAndReleasing).exchanged
   }
 
   // MARK: Flags between two threads

@@ -16,7 +16,7 @@
 ///
 /// T is computed once a session. Finding a session needs only h and one comparison with the id that the cell holds.
 struct ClientIDs: Sendable {
-  private let key: (UInt64, UInt64)
+  private let hash: SipHash
   private let multiplier: UInt64
   private let slotBits: UInt64
   private let slotMask: UInt64
@@ -27,7 +27,7 @@ struct ClientIDs: Sendable {
 
   /// `random` gives three secret numbers; the 24 bits of a cell are divided among `shards`.
   init(shards: Int, random: () -> UInt64) {
-    key = (random(), random())
+    hash = SipHash(random: random)
     multiplier = random() | 1
     var shardBits: UInt64 = 0
     while 1 << shardBits < shards { shardBits += 1 }
@@ -43,7 +43,7 @@ struct ClientIDs: Sendable {
     var left = generation >> 20 & ClientIDs.half
     var right = generation & ClientIDs.half
     for round in 0..<8 as Range<UInt64> {
-      (left, right) = (right, left ^ sipHash(cell << 32 | round << 24 | right) & ClientIDs.half)
+      (left, right) = (right, left ^ hash(cell << 32 | round << 24 | right) & ClientIDs.half)
     }
     let top = left << 20 | right
     return top << Limits.cellBits | (cell ^ mask(top))
@@ -58,34 +58,4 @@ struct ClientIDs: Sendable {
 
   @inline(__always)
   private func mask(_ top: UInt64) -> UInt64 { (top &* multiplier) >> 40 }
-
-  /// SipHash-2-4 of one 64-bit word.
-  private func sipHash(_ word: UInt64) -> UInt64 {
-    var a = key.0 ^ 0x736f_6d65_7073_6575
-    var b = key.1 ^ 0x646f_7261_6e64_6f6d
-    var c = key.0 ^ 0x6c79_6765_6e65_7261
-    var d = key.1 ^ 0x7465_6462_7974_6573
-    func rotate(_ x: UInt64, _ n: UInt64) -> UInt64 { x << n | x >> (64 - n) }
-    func round() {
-      a = a &+ b
-      b = rotate(b, 13) ^ a
-      a = rotate(a, 32)
-      c = c &+ d
-      d = rotate(d, 16) ^ c
-      a = a &+ d
-      d = rotate(d, 21) ^ a
-      c = c &+ b
-      b = rotate(b, 17) ^ c
-      c = rotate(c, 32)
-    }
-    for block in [word, 8 << 56] {
-      d ^= block
-      round()
-      round()
-      a ^= block
-    }
-    c ^= 0xff
-    for _ in 0..<4 { round() }
-    return a ^ b ^ c ^ d
-  }
 }

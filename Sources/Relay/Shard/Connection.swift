@@ -2,6 +2,8 @@
 struct Connection: MemoryHolder {
   enum Phase: UInt8 {
     case free
+    /// A load balancer's connection: expects the header that says whose it is. The relay has sent nothing yet.
+    case proxy
     /// Expects the protocol version. The relay has sent nothing yet.
     case version
     /// Has the relay's key; expects the client's, or a client id.
@@ -56,6 +58,14 @@ struct Connection: MemoryHolder {
     static let refused = Flags(rawValue: 1024)
     /// The poll said that the client's FIN has come; it may stand behind what is unread.
     static let finSeen = Flags(rawValue: 2048)
+    /// Its handshake waited for a worker with a whole packet: that goes first, before anything more is read.
+    static let waitedForWorker = Flags(rawValue: 4096)
+    /// In the list of those whose sockets take nothing.
+    static let slow = Flags(rawValue: 8192)
+    /// One of those, and its TCP did not answer when its time was up.
+    static let unreachable = Flags(rawValue: 16384)
+    /// Over its rate: it is not read for a while.
+    static let paused = Flags(rawValue: 32768)
     /// What keeps the slot of a released connection.
     static let listed: Flags = [.ready, .dirty, .sending]
   }
@@ -70,6 +80,9 @@ struct Connection: MemoryHolder {
   /// Connections that this slot has held. Stays when the slot is free.
   var generation: UInt32 = 0
   var session: UInt32 = .none
+  /// Where it comes from, and what it counts for there.
+  var address = AddressKey.none
+  var standing: Standing = []
 
   /// The unfinished packet's data so far, without its size prefix. In the handshake, bytes as they came.
   var unfinished: PacketBuffer?
@@ -91,9 +104,26 @@ struct Connection: MemoryHolder {
 
   var nextReady: UInt32 = .none
   var attempt: AttemptReference?
-  /// Reading time left for the handshake while a worker has it.
+  /// What is left of the handshake's time while the relay keeps it waiting.
   var timeLeft: UInt64 = 0
   var holderLinks = HolderLinks()
+
+  /// Since when its socket has taken nothing, and its neighbours among those.
+  var slowSince: UInt64 = 0
+  var slowNext: UInt32 = .none
+  var slowPrevious: UInt32 = .none
+  /// Bytes of `pending` that the memory gauge knows of.
+  var charged: UInt32 = 0
+
+  /// Packets and bytes that have been read since they were last counted against the client's rates.
+  var meteredPackets: UInt32 = 0
+  var meteredBytes: UInt32 = 0
+  var packetTokens = TokenBucket()
+  var byteTokens = TokenBucket()
+  /// When the client was last read, and since when it is paused, in the shard's reading time; and when that ends.
+  var lastRead: UInt64 = 0
+  var pausedSince: UInt64 = 0
+  var resumes: UInt64 = 0
 
   /// What it holds of an unfinished packet.
   var heldBytes: Int { unfinished.map { Int($0.capacity) } ?? 0 }

@@ -32,8 +32,8 @@ struct Session: MemoryHolder {
   /// What a reconnection is checked against; the key agreement is done when first needed.
   var publicKey: PublicKey
   var sessionKey: SessionKeyReference?
-  /// The client's address, as ``Kernel/peerAddress(_:)`` has it.
-  var address: UInt64
+  /// Where its client connected from last.
+  var address: AddressKey
   /// The first of the connections that try to come back as this client.
   var attempts: UInt32 = .none
   /// When the session went stale.

@@ -45,7 +45,7 @@ struct SessionTable: ~Copyable {
   func place(of id: UInt64) -> (shard: Int, slot: UInt32) { ids.place(of: id) }
 
   /// A new session for a client with this key; nil where all slots are in use.
-  mutating func start(connection: UInt32, key: PublicKey, address: UInt64) -> UInt32? {
+  mutating func start(connection: UInt32, key: PublicKey, address: AddressKey) -> UInt32? {
     let slot: UInt32
     if free != .none {
       slot = free

@@ -14,13 +14,13 @@ extension Shard {
   mutating func accepted<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
     guard case .no = drain else {
       // Accepted before the listeners were closed.
-      if completion.result >= 0 { refuse(completion.result, &kernel) }
+      if completion.result >= 0 { kernel.submit(.close(completion.result), Token(.none)) }
       return
     }
     let listener = Int(completion.token.index)
     if !completion.more { listeners[listener].armed = false }
     if completion.result >= firstReservedDescriptor {
-      refuse(completion.result, &kernel)
+      refuse(completion.result, .descriptors, &kernel)
       if completion.more { kernel.submit(.cancel(completion.token), Token(.none)) }
       if acceptResumes == .max { pauseAccepting(EMFILE, &kernel) }
       return
@@ -35,15 +35,45 @@ extension Shard {
   }
 
   private mutating func admit<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
-    guard !backendStatus.refusesClients, let index = connections.add(socket) else { return refuse(socket, &kernel) }
+    guard !backendStatus.refusesClients else { return refuse(socket, .backendLost, &kernel) }
+    guard !memory.isTight else { return refuse(socket, .memory, &kernel) }
+    let address = kernel.peerAddress(socket)
+    let isProxied = admission.limits.trustsAsProxy(address)
+    var standing: Standing = []
+    // What it is refused for itself comes first: it takes nothing then of what all share.
+    if !isProxied, let reason = admit(address, &standing, kernel) {
+      return refuse(socket, reason, &kernel)
+    }
+    if admission.isCrowded { makeWay(&kernel) }
+    let reason = admission.takePlace(&standing, now: kernel.now)
+    guard reason == nil, let index = connections.add(socket) else {
+      admission.leave(address.key, &standing)
+      return refuse(socket, reason ?? .clients, &kernel)
+    }
+    connections[index].pointee.address = address.key
+    connections[index].pointee.standing = standing
     counters.add(.clientsAccepted)
-    setDeadline(index, kernel.now &+ Limits.handshakeTimeout)
+    if isProxied { connections[index].pointee.phase = .proxy }
+    setDeadline(index, kernel.now.adding(isProxied ? Limits.proxyTimeout : settings.handshakeTimeout))
     kernel.submit(.pollReadable(socket), connections.token(.clientReadable, index))
   }
 
-  private mutating func refuse<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
-    counters.add(.clientsRefused)
-    kernel.submit(.close(socket), Token(.none))
+  /// Counts a connection by its address. The reason where it is not let in.
+  mutating func admit<K: Kernel & ~Copyable>(
+    _ address: ClientAddress, _ standing: inout Standing, _ kernel: borrowing K
+  ) -> RefusalReason? {
+    let reason = admission.admit(address, &standing, now: kernel.now)
+    if reason == nil, standing.isUncounted { counters.add(.clientsUncounted) }
+    return reason
+  }
+
+  /// At the limit of handshakes a newcomer, who may be a client that comes back, takes the place of the stranger who
+  /// waits for a worker the longest. The workers stay as busy as they are.
+  private mutating func makeWay<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    while let index = strangersWaiting.popFirst(connections) {
+      if connections[index].pointee.phase == .key { return resetHandshake(index, .handshakes, &kernel) }
+      connections.settle(index)
+    }
   }
 
   /// At the limit of descriptors accepting would fail again at once, or take those that are kept for the backend: it

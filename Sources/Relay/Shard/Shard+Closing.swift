@@ -29,21 +29,18 @@ extension Shard {
   @inline(never)
   mutating func expired<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
+    if connection.pointee.phase == .attached { return attachedExpired(index, &kernel) }
     guard connection.pointee.deadline != .max else { return }
-    let clock = connection.pointee.phase == .attached ? now(kernel) : kernel.now
-    guard connection.pointee.deadline <= clock else {
-      // While reading pauses the packet's clock stands still: look again in a second.
-      let again = pausedSince == .max ? realDeadline(index) : max(realDeadline(index), kernel.now &+ Limits.second)
-      return wheel.arm(index, at: again, connections)
+    guard connection.pointee.deadline <= kernel.now else {
+      return wheel.arm(index, at: connection.pointee.deadline, connections)
     }
     switch connection.pointee.phase {
+    case .proxy:
+      reject(index, .proxyHeader, &kernel)
     case .version:
-      refuseHandshake(index, &kernel)
+      reject(index, .handshakeTimeout, &kernel)
     case .key:
-      counters.add(.handshakesMalformed)
-      refuseUnchallenged(index, &kernel)
-    case .attached:
-      fail(index, .packetTimeout, &kernel)
+      resetHandshake(index, .handshakeTimeout, &kernel)
     case .halfClosed:
       lose(index, &kernel)
     case .closing:
@@ -52,7 +49,7 @@ extension Shard {
     case .response, .ping:
       // Abandoned: that counts against nobody.
       closeGracefully(index, &kernel)
-    case .verifying, .sealing, .opening, .returning, .free, .released:
+    case .attached, .verifying, .sealing, .opening, .returning, .free, .released:
       break
     }
   }
@@ -62,8 +59,10 @@ extension Shard {
   mutating func halfClose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     guard !connection.pointee.flags.contains(.wasReset) else { return lose(index, &kernel) }
+    admission.leaveAddress(connection.pointee.address, &connection.pointee.standing)
     discardUnfinished(index)
     connection.pointee.phase = .halfClosed
+    endSlowness(index)
     connection.pointee.flags.insert(.finRead)
     sessions[connection.pointee.session].pointee.state = .halfClosed
     setDeadline(index, kernel.now &+ settings.halfCloseTimeout)
@@ -100,10 +99,13 @@ extension Shard {
   mutating func closeGracefully<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     guard connection.pointee.phase.hasSocket, connection.pointee.phase != .closing else { return }
+    admission.leaveAddress(connection.pointee.address, &connection.pointee.standing)
     discardUnfinished(index)
     unlinkAttempt(index)
     connection.pointee.pending.hand(0)
     connection.pointee.phase = .closing
+    endSlowness(index)
+    chargeWaiting(index)
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
     if connection.pointee.flags.contains(.ready) { readyHoldsOthers = true }
     // What came before the decision is still unread: discard it, or the close would reset.
@@ -179,11 +181,14 @@ extension Shard {
       kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
     }
     if connection.pointee.flags.contains(.ready) { readyHoldsOthers = true }
+    admission.leave(connection.pointee.address, &connection.pointee.standing)
     discardUnfinished(index)
     connection.pointee.pending.clear()
     connection.pointee.inboxCount = 0
     wheel.unlink(index, connections)
     connection.pointee.phase = .released
+    endSlowness(index)
+    chargeWaiting(index)
     connections.settle(index)
   }
 }

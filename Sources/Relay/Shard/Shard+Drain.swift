@@ -9,7 +9,7 @@ extension Shard {
       until: now(kernel) &+ Limits.drainReading, latest: kernel.now &+ Limits.drainReadingLongest)
     for index in 0..<connections.used {
       switch connections[index].pointee.phase {
-      case .version: drop(index, &kernel)
+      case .proxy, .version: drop(index, &kernel)
       case .key, .verifying, .sealing, .response, .opening, .ping, .returning: closeGracefully(index, &kernel)
       case .attached:
         // Read to the end: the flag keeps it on the list until a receive finds nothing.

@@ -9,26 +9,36 @@ extension Shard {
     guard peers[shard].outgoing.hasRoom(), case .no = drain else {
       return refuseUnchallenged(index, &kernel)
     }
+    admission.giveHandshake(&connection.pointee.standing)
     let early = connection.pointee.unfinished
     connection.pointee.unfinished = nil
     unfinished.update(index, connections.slots)
     peers[shard].outgoing.push(
       HandedSocket(
-        socket: connection.pointee.socket, id: id, deadline: connection.pointee.deadline, early: early,
+        socket: connection.pointee.socket, id: id, timeLeft: timeLeft(index, kernel),
+        address: connection.pointee.address, standing: connection.pointee.standing, early: early,
         pending: connection.pointee.pending))
     connection.pointee.pending = PendingBytes()
+    connection.pointee.standing = []
     release(index, &kernel)
   }
 
-  /// Takes the sockets that other shards have handed over.
+  /// Takes the sockets that other shards have handed over: each needs a worker for its challenge.
   @inline(never)
   mutating func takeHandedSockets<K: Kernel & ~Copyable>(_ kernel: inout K) {
     for peer in 0..<peers.count where peer != index {
-      while peers[peer].incoming.available() > 0 {
+      while hasWorkerRoom(), peers[peer].incoming.available() > 0 {
         take(peers[peer].incoming.take(), &kernel)
       }
       _ = peers[peer].incoming.release()
     }
+  }
+
+  /// Whether another shard has handed over a socket that a worker could take now.
+  @inline(never)
+  mutating func hasHandedSockets() -> Bool {
+    for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return hasWorkerRoom() }
+    return false
   }
 
   private mutating func take<K: Kernel & ~Copyable>(_ handed: HandedSocket, _ kernel: inout K) {
@@ -36,14 +46,18 @@ extension Shard {
       kernel.reset(handed.socket)
       kernel.submit(.close(handed.socket), Token(.none))
       handed.early?.free(budget)
-      var pending = handed.pending
+      var (pending, standing) = (handed.pending, handed.standing)
+      admission.leave(handed.address, &standing)
       return pending.clear()
     }
     let connection = connections[index]
     connection.pointee.phase = .key
+    connection.pointee.address = handed.address
+    connection.pointee.standing = handed.standing
+    admission.takeHandshake(&connection.pointee.standing)
     connection.pointee.unfinished = handed.early
     unfinished.update(index, connections.slots)
-    setDeadline(index, handed.deadline)
+    setDeadline(index, kernel.now.adding(handed.timeLeft))
     kernel.submit(.pollReadable(handed.socket), connections.token(.clientReadable, index))
     connection.pointee.pending = handed.pending
     sendPending(index, &kernel)

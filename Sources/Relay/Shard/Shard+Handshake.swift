@@ -17,8 +17,15 @@ extension Shard {
     // What is kept counts, and may be too much for the budget.
     defer { unfinishedGrew(&kernel) }
     let connection = connections[index]
+    if connection.pointee.phase == .response, !hasWorkerRoom() {
+      return awaitWorker(index, isReturning: true, kernel)
+    }
     let start = readBuffer.start
     let count = recallUnfinished(index)
+    if connection.pointee.flags.contains(.waitedForWorker) {
+      connection.pointee.flags.remove(.waitedForWorker)
+      return takeHandshakePackets(index, count, &kernel)
+    }
     let received = kernel.receive(connection.pointee.socket, start + count, Limits.handshakeRead)
     guard received > 0 else {
       switch received == 0 ? .broken : Refusal(received) {
@@ -46,20 +53,29 @@ extension Shard {
     var offset = 0
     while count &- offset >= Wire.sizePrefix {
       let size = Int(bytes.littleEndianUInt32(at: offset))
-      guard size <= Wire.maxHandshakePacket else { return refuseHandshake(index, &kernel) }
+      guard size <= Wire.maxHandshakePacket else { return refuseMalformed(index, &kernel) }
       guard count &- offset &- Wire.sizePrefix >= size else { break }
+      let start = offset
       let data = offset &+ Wire.sizePrefix
       offset = data &+ size
       let packet: HandshakePacket
       do {
         packet = try HandshakePacket.decode(bytes.extracting(data..<offset))
       } catch {
-        return refuseHandshake(index, &kernel)
+        return refuseMalformed(index, &kernel)
       }
       switch (connection.pointee.phase, packet) {
       case (.version, .protocolVersion(Wire.protocolVersion)):
         connection.pointee.phase = .key
         guard sendHandshake(index, keyPacket, &kernel) else { return }
+      case (.key, .publicKey) where !hasWorkerRoom():
+        keepHandshakeBytes(index, start..<count)
+        connection.pointee.flags.insert(.waitedForWorker)
+        return awaitWorker(index, isReturning: false, kernel)
+      case (.key, .clientID) where !hasWorkerRoom():
+        keepHandshakeBytes(index, start..<count)
+        connection.pointee.flags.insert(.waitedForWorker)
+        return awaitWorker(index, isReturning: true, kernel)
       case (.key, .publicKey(let field)):
         let point = (data &+ field.lowerBound)..<(data &+ field.upperBound)
         verify(index, bytes.extracting(point), &kernel)
@@ -75,14 +91,14 @@ extension Shard {
         keepHandshakeBytes(index, offset..<count)
         return pinged(index)
       default:
-        return refuseHandshake(index, &kernel)
+        return refuseMalformed(index, &kernel)
       }
     }
     keepHandshakeBytes(index, offset..<count)
   }
 
   /// Keeps what came in part, or behind the key: at most one packet and one read, whatever a packet declares.
-  private mutating func keepHandshakeBytes(_ index: UInt32, _ range: Range<Int>) {
+  mutating func keepHandshakeBytes(_ index: UInt32, _ range: Range<Int>) {
     guard !range.isEmpty else { return }
     let buffer = PacketBuffer(
       copying: readBuffer.start + range.lowerBound, range.count,
@@ -101,16 +117,14 @@ extension Shard {
   /// Gives a worker something to do for a connection, whose clock stands still meanwhile. Nothing more is read of it
   /// until the answer.
   mutating func submit<K: Kernel & ~Copyable>(_ index: UInt32, _ task: HandshakeJob.Task, _ kernel: borrowing K) {
-    let connection = connections[index]
-    connection.pointee.timeLeft = connection.pointee.deadline - min(connection.pointee.deadline, kernel.now)
-    connection.pointee.deadline = .max
+    stopClock(index, kernel)
     nextWorker = (nextWorker &+ 1) % workers.count
     workers[nextWorker].jobs.push(HandshakeJob(connection: connections.token(.clientReadable, index), task: task))
     workers[nextWorker].underWay &+= 1
     jobsUnderWay &+= 1
   }
 
-  /// Whether a worker can take a job now; handshakes are read only while one can.
+  /// Whether a worker can take a job now.
   func hasWorkerRoom() -> Bool {
     workers[(nextWorker &+ 1) % workers.count].underWay < Limits.handshakeLane
   }
@@ -131,19 +145,63 @@ extension Shard {
       }
       _ = workers[worker].results.release()
     }
-    while hasWorkerRoom(), let index = waitingForWorker.popFirst(connections) { markReady(index) }
+    serveWaiting(&kernel)
+  }
+
+  // MARK: Waiting for a worker
+
+  /// The handshake goes on when a worker is free, and its clock stands still until then.
+  private mutating func awaitWorker<K: Kernel & ~Copyable>(
+    _ index: UInt32, isReturning: Bool, _ kernel: borrowing K
+  ) {
+    stopClock(index, kernel)
+    if isReturning { returnersWaiting.append(index, connections) } else { strangersWaiting.append(index, connections) }
+  }
+
+  /// Goes on with as many handshakes that wait as there is room for: first those of clients that come back.
+  private mutating func serveWaiting<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    var room = 0
+    for worker in 0..<workers.count { room += Limits.handshakeLane - workers[worker].underWay }
+    while room > 0, let index = returnersWaiting.popFirst(connections) ?? strangersWaiting.popFirst(connections) {
+      guard connections[index].pointee.phase.hasSocket else {
+        connections.settle(index)
+        continue
+      }
+      resumeClock(index, &kernel)
+      markReady(index)
+      room -= 1
+    }
+  }
+
+  // MARK: The clock
+
+  /// What is left of the handshake's time.
+  func timeLeft<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) -> UInt64 {
+    let deadline = connections[index].pointee.deadline
+    return deadline == .max ? .max : deadline - min(deadline, kernel.now)
+  }
+
+  /// The handshake's clock stands still: what takes time now is the relay's own.
+  private mutating func stopClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
+    connections[index].pointee.timeLeft = timeLeft(index, kernel)
+    connections[index].pointee.deadline = .max
+  }
+
+  /// It goes on where it stood.
+  mutating func resumeClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    setDeadline(index, kernel.now.adding(connections[index].pointee.timeLeft))
   }
 
   @inline(never)
   private mutating func verified<K: Kernel & ~Copyable>(_ token: Token, _ key: PublicKey?, _ kernel: inout K) {
     // A connection that has gone meanwhile wants no answer.
     guard let index = connections.find(token), connections[index].pointee.phase == .verifying else { return }
-    let address = kernel.peerAddress(connections[index].pointee.socket)
-    if let key, case .no = drain, let slot = sessions.start(connection: index, key: key, address: address) {
-      attach(index, slot, &kernel)
-    } else {
-      refuseHandshake(index, &kernel)
+    guard let key else { return refuseMalformed(index, &kernel) }
+    let address = connections[index].pointee.address
+    guard case .no = drain, let slot = sessions.start(connection: index, key: key, address: address) else {
+      return refuseHandshake(index, &kernel)
     }
+    attach(index, slot, &kernel)
   }
 
   /// The session is born: its id is sent.
@@ -151,8 +209,10 @@ extension Shard {
   private mutating func attach<K: Kernel & ~Copyable>(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
     let connection = connections[index]
     let id = sessions[slot].pointee.id
+    admission.endHandshake(connection.pointee.address, &connection.pointee.standing)
     connection.pointee.session = slot
     connection.pointee.phase = .attached
+    beginSilence(index, kernel)
     if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
     counters.add(.sessionsStarted)
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
@@ -166,15 +226,5 @@ extension Shard {
     _ index: UInt32, _ packet: FramedHandshakePacket, _ kernel: inout K
   ) -> Bool {
     sendNow(index, gather.place(packet), packet.byteCount, &kernel)
-  }
-
-  /// Closes a connection that is not a client's: at once where the relay has sent nothing yet.
-  @inline(never)
-  mutating func refuseHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    counters.add(.handshakesMalformed)
-    if let count = malformedHandshakes.admit(now: kernel.now) {
-      events.post(.handshakesRefused(count: count), &kernel)
-    }
-    if connections[index].pointee.phase == .version { drop(index, &kernel) } else { closeGracefully(index, &kernel) }
   }
 }

@@ -48,7 +48,9 @@ extension Shard {
       guard let index = ready.popFirst(connections) else { break }
       turns &-= 1
       if connections[index].pointee.phase == .attached {
-        share &-= readPackets(index, &kernel)
+        let received = readPackets(index, &kernel)
+        share &-= received
+        if settings.pace.isMetered, received > 0 { pace(index, &kernel) }
       } else {
         setAside(index)
       }
@@ -111,8 +113,8 @@ extension Shard {
     while turns > 0, share > 0, let index = readyAside.popFirst(connections) {
       turns &-= 1
       switch connections[index].pointee.phase {
-      case .version, .key, .response, .ping:
-        if hasWorkerRoom() { readHandshake(index, &kernel) } else { waitingForWorker.append(index, connections) }
+      case .version, .key, .response, .ping: readHandshake(index, &kernel)
+      case .proxy: readProxyHeader(index, &kernel)
       case .closing: share &-= discardInput(index, &kernel)
       case .released: connections.settle(index)
       // It became a client while it was on the list.
@@ -126,6 +128,8 @@ extension Shard {
   @inline(__always)
   private mutating func readPackets<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
     let connection = connections[index]
+    // What it had sent before the relay's end is read whatever its rate.
+    if connection.pointee.flags.contains(.paused), case .no = drain { return 0 }
     if connection.pointee.unfinished != nil { return readOn(index, &kernel) }
     let limit = readLimit()
     let received = kernel.receive(connection.pointee.socket, readBuffer.start, limit)
@@ -149,7 +153,7 @@ extension Shard {
   @inline(__always)
   private mutating func readLimit() -> Int {
     let room = uplink.room(for: Limits.uplinkLane) &- Limits.uplinkReserve
-    return min(readBuffer.capacity, room / 13 &* 4)
+    return min(settings.pace.readSize, room / 13 &* 4)
   }
 
   /// Puts the whole packets of `count` bytes at `start` into the lane, and keeps the rest. `goesOn`: the first packet
@@ -167,8 +171,10 @@ extension Shard {
       session.pointee.isHeardOf = true
       if goesOn { connection.pointee.deadline = .max }
     }
+    let bytes = (taken.end - UnsafeRawPointer(start)) &- taken.count &* Wire.sizePrefix
     counters.add(.packetsUp, taken.count)
-    counters.add(.bytesUp, (taken.end - UnsafeRawPointer(start)) &- taken.count &* Wire.sizePrefix)
+    counters.add(.bytesUp, bytes)
+    if settings.pace.isMetered { meter(index, packets: taken.count, bytes: bytes) }
     if taken.end != end { keepRest(index, taken.end, end - taken.end, &kernel) }
   }
 
@@ -188,7 +194,10 @@ extension Shard {
       return
     }
     let size = Int(UInt32(littleEndian: rest.loadUnaligned(as: UInt32.self)))
-    guard size <= settings.maxPacketSize else { return fail(index, .packetTooLarge, &kernel) }
+    guard size <= settings.maxPacketSize else {
+      offend(index, &kernel)
+      return fail(index, .packetTooLarge, &kernel)
+    }
     let had = count &- Wire.sizePrefix
     connection.pointee.declared = UInt32(size)
     connection.pointee.unfinished = PacketBuffer(
@@ -261,6 +270,7 @@ extension Shard {
     connection.pointee.deadline = .max
     counters.add(.packetsUp)
     counters.add(.bytesUp, size)
+    if settings.pace.isMetered { meter(index, packets: 1, bytes: size) }
     if size <= Limits.largestCopied {
       uplink.append(id: id, buffer.bytes, Int(buffer.count), readBuffer.start, rest)
       buffer.free(budget)
@@ -319,7 +329,7 @@ extension Shard {
     }
     counters.add(.handshakesShed)
     switch connection.pointee.phase {
-    case .version: drop(largest, &kernel)
+    case .proxy, .version: drop(largest, &kernel)
     case .key, .sealing: refuseUnchallenged(largest, &kernel)
     default: closeGracefully(largest, &kernel)
     }

@@ -28,8 +28,11 @@ extension Shard {
   ) {
     // Unknown or over: an orderly close says so, and nothing else does.
     guard let slot = sessions.findLive(id, at: slot) else { return closeGracefully(index, &kernel) }
-    counters.add(.reconnectionsBegun)
     let connection = connections[index]
+    guard
+      admission.mayReconnect(as: id, connection.pointee.address, connection.pointee.standing, now: kernel.now)
+    else { return resetHandshake(index, .reconnectFailures, &kernel) }
+    counters.add(.reconnectionsBegun)
     let session = sessions[slot]
     let plain = SealedBox.Plain(randomFrom: &kernel)
     let nonce = SealedBox.Nonce(randomFrom: &kernel)
@@ -75,7 +78,7 @@ extension Shard {
     guard let attempt = connections[index].pointee.attempt?.value,
       let key = sessions[attempt.slot].pointee.sessionKey,
       let nonce = SealedBox.nonce(of: box.span.bytes)
-    else { return refuseHandshake(index, &kernel) }
+    else { return refuseMalformed(index, &kernel) }
     guard !ConstantTime.areEqual(nonce.span.bytes, attempt.nonce.span.bytes) else {
       return refuseResponse(index, &kernel)
     }
@@ -95,8 +98,12 @@ extension Shard {
   private mutating func refuseResponse<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     counters.add(.reconnectionsRefused)
     if let attempt = connections[index].pointee.attempt?.value {
+      let connection = connections[index]
+      admission.failedReconnect(
+        as: attempt.id, connection.pointee.address, connection.pointee.standing, now: kernel.now)
       events.post(.reconnectionRefused(id: attempt.id), &kernel)
     }
+    offend(index, &kernel)
     closeGracefully(index, &kernel)
   }
 
@@ -137,9 +144,11 @@ extension Shard {
     session.pointee.state = .attached
     session.pointee.connection = index
     session.pointee.isHeardOf = true
-    session.pointee.address = kernel.peerAddress(connection.pointee.socket)
+    session.pointee.address = connection.pointee.address
+    admission.endHandshake(connection.pointee.address, &connection.pointee.standing)
     connection.pointee.session = slot
     connection.pointee.phase = .attached
+    beginSilence(index, kernel)
     if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
     connection.pointee.pending.carryOver(session.pointee.missed)
     session.pointee.missed = PendingBytes()
@@ -212,13 +221,6 @@ extension Shard {
     if attempt.next != .none { connections[attempt.next].pointee.attempt?.value.previous = attempt.previous }
     reference.free()
     connections[index].pointee.attempt = nil
-  }
-
-  // MARK: The clock
-
-  /// The handshake's time goes on where it stood when a worker got it: time at the worker is the relay's own.
-  private mutating func resumeClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    setDeadline(index, kernel.now &+ connections[index].pointee.timeLeft)
   }
 }
 

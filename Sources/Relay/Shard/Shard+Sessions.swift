@@ -19,6 +19,7 @@ extension Shard {
       sessions.owe(slot, reason)
     }
     counters.add(.sessionsEnded)
+    counters.add(reason.metric)
     if events.wants(.debug) { events.post(.sessionEnded(id: id, reason), &kernel) }
   }
 
@@ -73,7 +74,7 @@ extension Shard {
     endAllSessions(.backendLost, &kernel)
     for index in 0..<connections.used {
       switch connections[index].pointee.phase {
-      case .version, .key, .verifying: refuseHandshake(index, &kernel)
+      case .proxy, .version, .key, .verifying: refuseHandshake(index, &kernel)
       default: break
       }
     }

@@ -116,6 +116,7 @@ extension Shard {
       return false
     }
     connection.pointee.pending.append(packet.bytes, packet.count)
+    chargeWaiting(index)
     return true
   }
 
@@ -251,6 +252,7 @@ extension Shard {
         }
       }
     }
+    chargeWaiting(index)
     if connection.pointee.phase.hasSocket, connection.pointee.pending.unsentCount > 0 { awaitRoom(index, &kernel) }
   }
 
@@ -301,6 +303,7 @@ extension Shard {
 
   private mutating func awaitRoom<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
+    becomeSlow(index, kernel)
     guard connection.pointee.phase.hasSocket, !connection.pointee.flags.contains(.waitsForRoom) else { return }
     connection.pointee.flags.insert(.waitsForRoom)
     kernel.submit(.pollWritable(connection.pointee.socket), connections.token(.clientWritable, index))
@@ -326,6 +329,8 @@ extension Shard {
         } else {
           connection.pointee.pending.hand(sent)
         }
+        endSlowness(index)
+        chargeWaiting(index)
       }
       if sent < count { return awaitRoom(index, &kernel) }
     }

@@ -13,6 +13,11 @@ struct ShardSettings: BitwiseCopyable, Sendable {
   /// Of all shards together.
   var maxStaleClients: Int
   var missedPacketsBuffer: Int
+  var handshakeTimeout: UInt64
+  var rejection: Rejection
+  /// `.max` where a client need not read.
+  var slowClientTimeout: UInt64
+  var pace: Pace
 }
 
 /// One shard: its listeners, its clients, its sessions. A role that a host drives; nothing of it is touched by another
@@ -56,6 +61,10 @@ struct Shard: ~Copyable {
   let missedBudget: SharedBudget
   /// Stale sessions of all shards, and of those the ones that the backend never heard of, by shard.
   let staleTotals: StaleTotals
+  var admission: Admission
+  let memory: MemoryGauge
+  var slowReaders = SlowReaders()
+  var memoryShortages = RateLimit()
   let backendStatus: BackendStatus
   /// How many times sessions have been dropped with the backend, by what this shard has seen.
   var dropsSeen: UInt64 = 0
@@ -80,8 +89,9 @@ struct Shard: ~Copyable {
   var readyAside = ReadyList()
   /// A client on the list has been reset, or has sent its FIN.
   var readyHoldsGone = false
-  /// Connections in the handshake that are not read while every worker is full.
-  var waitingForWorker = ReadyList()
+  /// Connections whose handshakes wait for a worker: those of clients that come back go first.
+  var returnersWaiting = ReadyList()
+  var strangersWaiting = ReadyList()
   var wheel: TimerWheel
   var unfinished = LargestHolders<Connection>()
   var stale = StaleSessions()
@@ -159,7 +169,7 @@ struct Shard: ~Copyable {
     if sweep.requests.published != sweepsAnswered || backendStatus.drops != dropsSeen { return true }
     if budget.requests.isAsked(index) || missedBudget.requests.isAsked(index) { return true }
     if staleTotals.requests.isAsked(index) { return true }
-    for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
+    if peers.count > 1, hasHandedSockets() { return true }
     if jobsUnderWay > 0 {
       for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
     }
@@ -172,7 +182,7 @@ struct Shard: ~Copyable {
 
   /// When the shard has to be called again at the latest.
   mutating func nextDeadline() -> UInt64 {
-    var deadline = min(wheel.nextDeadline(), acceptResumes)
+    var deadline = min(wheel.nextDeadline(), acceptResumes, slowDeadline())
     if let oldest = stale.oldest { deadline = min(deadline, staleDeadline(oldest)) }
     if case .reading(let until, let latest) = drain {
       deadline = min(deadline, pausedSince == .max ? min(until &+ pausedTotal, latest) : latest)
@@ -193,6 +203,8 @@ struct Shard: ~Copyable {
   mutating func expire<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while let index = wheel.nextDue(now: kernel.now, connections) { expired(index, &kernel) }
     if let oldest = stale.oldest, staleDeadline(oldest) <= kernel.now { expireStale(&kernel) }
+    if slowDeadline() <= kernel.now { endSlow(&kernel) }
+    if memory.isShort { relieveMemory(&kernel) }
     if kernel.now >= acceptResumes {
       acceptResumes = .max
       armListeners(&kernel)

@@ -42,9 +42,6 @@ struct StaleSessions {
     return firstWith[busiest].map { prefixes[$0].sessions.first }
   }
 
-  /// A /24 of IPv4, a /56 of IPv6.
-  private static func prefix(of address: UInt64) -> UInt64 { address >> 8 }
-
   mutating func add(_ slot: UInt32, _ sessions: borrowing SessionTable) {
     count += 1
     let session = sessions[slot]
@@ -56,7 +53,7 @@ struct StaleSessions {
       unheardCount += 1
       return StaleSessions.append(slot, &unheard, sessions)
     }
-    let index = prefixIndex(StaleSessions.prefix(of: session.pointee.address))
+    let index = prefixIndex(session.pointee.address.prefix)
     StaleSessions.append(slot, &prefixes[index].sessions, sessions)
     recount(index, by: 1)
   }
@@ -72,7 +69,7 @@ struct StaleSessions {
       unheardCount -= 1
       return StaleSessions.unlink(slot, &unheard, sessions)
     }
-    let index = prefixOf[StaleSessions.prefix(of: session.pointee.address)]!
+    let index = prefixOf[session.pointee.address.prefix]!
     StaleSessions.unlink(slot, &prefixes[index].sessions, sessions)
     recount(index, by: -1)
   }
@@ -83,7 +80,7 @@ struct StaleSessions {
     unheardCount -= 1
     StaleSessions.unlink(slot, &unheard, sessions)
     sessions[slot].pointee.isHeardOf = true
-    let index = prefixIndex(StaleSessions.prefix(of: sessions[slot].pointee.address))
+    let index = prefixIndex(sessions[slot].pointee.address.prefix)
     StaleSessions.append(slot, &prefixes[index].sessions, sessions)
     recount(index, by: 1)
   }

@@ -6,6 +6,8 @@ struct Machine: Equatable, Sendable {
   var cpuQuota: Int?
   /// Bytes of memory, or of the cgroup's limit where that is less.
   var memory: Int
+  /// Descriptors that this process may have.
+  var descriptors = 1 << 20
   /// What the kernel has of congestion controls; nil where it does not tell.
   var congestionControls: [String]?
 
@@ -22,6 +24,7 @@ struct Machine: Equatable, Sendable {
       allowedCPUs: cpus.isEmpty ? [0] : cpus,
       cpuQuota: cgroup.cpus,
       memory: min(System.memory(), cgroup.memory ?? .max),
+      descriptors: System.descriptors(),
       congestionControls: System.contents(of: congestionControlFile)?.split(whereSeparator: \.isWhitespace)
         .map(String.init))
   }

@@ -28,6 +28,9 @@ enum System {
     Int(clamping: voltlane_memory_bytes())
   }
 
+  /// Descriptors that this process may have, with its limit raised as far as it may be.
+  static func descriptors() -> Int { Int(clamping: voltlane_highest_descriptor_limit()) }
+
   /// The process's environment.
   static func environment() -> [String: String] {
     var variables: [String: String] = [:]

@@ -205,7 +205,9 @@ enum Settings: SettingDefinitions {
     isReloadable: true,
     read: duration(in: RelayConfiguration.shutdownTimeoutRange))
 
-  static let entries: [SettingEntry] = [
+  static let entries: [SettingEntry] = otherEntries + protectionEntries
+
+  private static let otherEntries: [SettingEntry] = [
     config.entry, listen.entry, backend.entry, shards.entry, firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
     maxPacketSize.entry, clientSendBuffer.entry, packetTimeout.entry, assemblyBudget.entry, staleTimeout.entry,
     maxStaleClients.entry, missedPacketsBuffer.entry, missedPacketsTotal.entry, halfCloseTimeout.entry, keepalive.entry,

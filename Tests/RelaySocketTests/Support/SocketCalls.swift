@@ -139,6 +139,19 @@ enum SocketCalls {
     return Int(count)
   }
 
+  /// The backlog of who listens on this port over IPv4: of a listening socket the kernel tells it in the place of what
+  /// is not acknowledged.
+  static func backlog(port: UInt16) throws -> Int {
+    for descriptor in descriptors where Self.port(descriptor) == port {
+      guard option(descriptor, SOL_SOCKET, SO_ACCEPTCONN) == 1 else { continue }
+      var information = tcp_info()
+      var length = socklen_t(MemoryLayout<tcp_info>.size)
+      guard getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &information, &length) == 0 else { continue }
+      return Int(information.tcpi_sacked)
+    }
+    throw SocketFailure.system("no listener on port \(port)", ENOENT)
+  }
+
   // MARK: This process
 
   /// The other end of the connection of `descriptor`, over IPv4, where that is in this process too.

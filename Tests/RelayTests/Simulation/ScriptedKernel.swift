@@ -32,9 +32,19 @@ struct ScriptedKernel: Kernel, ~Copyable {
     simulation.staysAwake(host)
   }
 
+  /// A sleep ends: its wait collects what has completed, and reads the clock.
+  mutating func wake() {
+    guard batch.isEmpty else { return }
+    collect()
+  }
+
   private mutating func enter() {
     for (operation, token) in queued { simulation.start(operation, token, host) }
     queued.removeAll(keepingCapacity: true)
+    collect()
+  }
+
+  private mutating func collect() {
     batch += simulation.takeCompletions(host)
     now = simulation.now
   }
@@ -77,7 +87,8 @@ struct ScriptedKernel: Kernel, ~Copyable {
     socket.relayReset = !socket.isLocal
     return socket.relayReset
   }
-  mutating func peerAddress(_ socket: Int32) -> UInt64 { simulation.socket(socket).peerAddress }
+  mutating func abandon(_ socket: Int32) { simulation.socket(socket).relayAbandoned = true }
+  mutating func peerAddress(_ socket: Int32) -> ClientAddress { simulation.socket(socket).peerAddress }
   mutating func unread(_ socket: Int32) -> Int { simulation.socket(socket).available }
   mutating func unacknowledged(_ socket: Int32) -> Int {
     precondition(!simulation.socket(socket).relayReset, "a socket that was reset knows nothing of acknowledgements")

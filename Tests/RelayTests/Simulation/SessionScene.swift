@@ -24,7 +24,7 @@ final class SessionScene {
     clientKey = try SecretKey(bytes: (Array(repeating: 0 as UInt8, count: 31) + [1]).span.bytes)
   }
 
-  func join(shard: Int = 0, address: UInt64? = nil) -> Member {
+  func join(shard: Int = 0, address: ClientAddress? = nil) -> Member {
     let socket = simulation.connect(shard: shard, address: address)
     simulation.write(SimulatedClient.hello, to: socket)
     simulation.settle()
@@ -71,8 +71,8 @@ final class SessionScene {
     var socket: SimulatedSocket { client.socket }
   }
 
-  func attempt(_ id: UInt64, shard: Int = 0) -> Attempt {
-    let socket = simulation.connect(shard: shard)
+  func attempt(_ id: UInt64, shard: Int = 0, address: ClientAddress? = nil) -> Attempt {
+    let socket = simulation.connect(shard: shard, address: address)
     simulation.write(
       FramedHandshakePacket.protocolVersion().bytes + FramedHandshakePacket.clientID(id).bytes, to: socket)
     simulation.settle()

@@ -1,5 +1,7 @@
 import Glibc
 
+@testable import Relay
+
 /// One end of a simulated TCP connection, as the relay's kernel sees it; the other end is the test's.
 final class SimulatedSocket {
   let descriptor: Int32
@@ -15,7 +17,7 @@ final class SimulatedSocket {
   /// Of those, how many the other end's TCP has not acknowledged, and for how long it has acknowledged nothing.
   var unacknowledged = 0
   var silence: UInt64 = 0
-  var peerAddress: UInt64 = 0xffff_ffff_7f00_0001
+  var peerAddress = ClientAddress(v4: 0x7f00_0001)
   /// How many more the socket takes before the test makes room.
   var room = Int.max
   var relayFinished = false
@@ -24,6 +26,8 @@ final class SimulatedSocket {
   var isLocal = false
   /// The relay reset the connection.
   var relayReset = false
+  /// The relay forgot the connection without a word.
+  var relayAbandoned = false
 
   /// Polls that wait, with the host that waits.
   var readablePoll: (host: Int, token: UInt64)?

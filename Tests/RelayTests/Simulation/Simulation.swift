@@ -28,6 +28,8 @@ final class Simulation {
   /// The sockets that the firehose has dialled, newest last; and whether the backend takes connections.
   private(set) var backends: [SimulatedSocket] = []
   var backendListens = true
+  /// The handshake workers get no turns.
+  var holdWorkers = false
   /// What the sockets of backends that are dialled from now on take.
   var roomOfNewBackends = Int.max
 
@@ -77,7 +79,8 @@ final class Simulation {
   func step(until limit: UInt64 = .max) -> Bool {
     makeRoom()
     let runnable = hosts.indices.filter {
-      !hosts[$0].isDone && (!completions[$0].isEmpty || (sleepers[$0].map { $0 <= now } ?? true))
+      !hosts[$0].isDone && !(holdWorkers && hosts[$0].isWorkerOnly)
+        && (!completions[$0].isEmpty || (sleepers[$0].map { $0 <= now } ?? true))
     }
     guard !runnable.isEmpty else {
       let deadlines = hosts.indices.filter { !hosts[$0].isDone }.compactMap { sleepers[$0] }
@@ -128,7 +131,7 @@ final class Simulation {
   // MARK: The test's side of the network
 
   /// A client connects; the listener's shard is chosen by `shard`.
-  func connect(shard: Int, address: UInt64? = nil) -> SimulatedSocket {
+  func connect(shard: Int, address: ClientAddress? = nil) -> SimulatedSocket {
     let socket = makeSocket()
     if let address { socket.peerAddress = address }
     guard let acceptor = acceptors.first(where: { $0.listener == Simulation.listenerBase + Int32(shard) }) else {
@@ -336,6 +339,7 @@ final class SimulatedHost {
   func start() { host.start() }
 
   func turn() {
+    host.kernel.wake()
     host.turn()
     if host.isDone() { isDone = true }
     host.sleep()

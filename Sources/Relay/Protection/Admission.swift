@@ -1,0 +1,176 @@
+/// What all shards share to decide whom they let in.
+struct SharedAdmission: Sendable {
+  let table: AddressTable
+  /// Connections of the relay.
+  let clients: SharedWord
+  let accepts: SharedTokenBucket
+  let log: RefusalLog
+
+  /// For that many clients. `random` gives the secrets.
+  init(_ arena: Arena, clients count: Int, random: () -> UInt64) throws(RelayError) {
+    table = try AddressTable(arena, clients: count, random: random)
+    clients = SharedWord(arena)
+    accepts = SharedTokenBucket(arena)
+    log = RefusalLog(arena)
+  }
+}
+
+/// What a connection counts for.
+struct Standing: OptionSet, BitwiseCopyable {
+  let rawValue: UInt8
+  /// It counts as a connection of the relay.
+  static let placed = Standing(rawValue: 1)
+  /// It shakes hands, and counts so in its shard.
+  static let handshake = Standing(rawValue: 2)
+  /// Limits by address hold for it.
+  static let limited = Standing(rawValue: 4)
+  /// It counts in the record of its address, as a client and as one that shakes hands.
+  static let inAddress = Standing(rawValue: 8)
+  static let handshakeInAddress = Standing(rawValue: 16)
+  /// It counts in the record of its address' prefix.
+  static let inPrefix = Standing(rawValue: 32)
+
+  /// Limits by address hold for it, but the table had no place where it would count.
+  var isUncounted: Bool { contains(.limited) && !isSuperset(of: [.inAddress, .inPrefix]) }
+}
+
+/// Whom a shard lets in. Each count that a connection goes into is noted in its ``Standing``, and taken back by that.
+struct Admission: Sendable {
+  let limits: AdmissionLimits
+  let shared: SharedAdmission
+  private var table: AddressTable { shared.table }
+  /// Connections of this shard that shake hands.
+  private(set) var handshakes = 0
+
+  init(_ limits: AdmissionLimits, _ shared: SharedAdmission) {
+    self.limits = limits
+    self.shared = shared
+  }
+
+  // MARK: In and out
+
+  /// Whether the shard has as many handshakes as it may.
+  var isCrowded: Bool { handshakes >= limits.handshakes }
+
+  /// Counts a connection that was accepted and is to shake hands, in the relay as a whole. The reason where it is not
+  /// let in; what it counts for by then is its caller's to take back.
+  mutating func takePlace(_ standing: inout Standing, now: UInt64) -> RefusalReason? {
+    guard !isCrowded else { return .handshakes }
+    takeHandshake(&standing)
+    standing.insert(.placed)
+    guard shared.clients.add(1) <= limits.clients else { return .clients }
+    if let rate = limits.acceptRate, !shared.accepts.take(rate, now: now) { return .acceptRate }
+    return nil
+  }
+
+  /// Counts a connection by its address. The reason where it is not let in.
+  mutating func admit(_ address: ClientAddress, _ standing: inout Standing, now: UInt64) -> RefusalReason? {
+    if address == .none || limits.allowed.contains(address) { return nil }
+    if limits.denied.contains(address) { return .denied }
+    if address.isLoopback, !limits.limitsLoopback { return nil }
+    standing.insert(.limited)
+    if let place = table.findOrMake(table.fingerprint(of: address.key), now: now) {
+      let refusal = limits.enter(&place.record.pointee, now: now)
+      table.close(place)
+      if let refusal { return refusal }
+      standing.insert([.inAddress, .handshakeInAddress])
+    }
+    if let place = table.findOrMake(table.fingerprint(ofPrefixOf: address.key), now: now) {
+      let isFull = place.record.pointee.clients >= limits.clientsPerPrefix
+      if !isFull { place.record.pointee.clients += 1 }
+      table.close(place)
+      if isFull {
+        leaveAddress(address.key, &standing)
+        return .prefixClients
+      }
+      standing.insert(.inPrefix)
+    }
+    return nil
+  }
+
+  /// A connection shakes hands no longer.
+  mutating func endHandshake(_ address: AddressKey, _ standing: inout Standing) {
+    giveHandshake(&standing)
+    guard standing.contains(.handshakeInAddress) else { return }
+    standing.remove(.handshakeInAddress)
+    guard let place = table.find(table.fingerprint(of: address)) else { return }
+    place.record.pointee.handshakes -= 1
+    table.close(place)
+  }
+
+  /// A connection counts towards no limit of its address any more.
+  mutating func leaveAddress(_ address: AddressKey, _ standing: inout Standing) {
+    endHandshake(address, &standing)
+    if standing.contains(.inAddress), let place = table.find(table.fingerprint(of: address)) {
+      place.record.pointee.clients -= 1
+      table.close(place)
+    }
+    if standing.contains(.inPrefix), let place = table.find(table.fingerprint(ofPrefixOf: address)) {
+      place.record.pointee.clients -= 1
+      table.close(place)
+    }
+    standing.subtract([.inAddress, .inPrefix])
+  }
+
+  /// A connection's socket is closed: it counts no more.
+  mutating func leave(_ address: AddressKey, _ standing: inout Standing) {
+    leaveAddress(address, &standing)
+    guard standing.contains(.placed) else { return }
+    standing.remove(.placed)
+    shared.clients.add(-1)
+  }
+
+  // MARK: Between shards
+
+  /// A connection that shakes hands goes to another shard, or comes from one.
+  mutating func giveHandshake(_ standing: inout Standing) {
+    guard standing.contains(.handshake) else { return }
+    standing.remove(.handshake)
+    handshakes -= 1
+  }
+
+  mutating func takeHandshake(_ standing: inout Standing) {
+    standing.insert(.handshake)
+    handshakes += 1
+  }
+
+  // MARK: Offences
+
+  /// A connection broke the protocol. True where its address is banned for that from now on.
+  func offend(_ address: AddressKey, _ standing: Standing, now: UInt64) -> Bool {
+    guard standing.contains(.limited), let rate = limits.banAfter,
+      let place = table.findOrMake(table.fingerprint(of: address), now: now)
+    else { return false }
+    let isBanned = !place.record.pointee.violations.take(rate, now: now) && place.record.pointee.bannedUntil <= now
+    if isBanned { place.record.pointee.bannedUntil = now &+ limits.banTime }
+    table.close(place)
+    return isBanned
+  }
+
+  /// Whether a connection may try to come back as `id`: its address has not failed too often, with this id or with any.
+  func mayReconnect(as id: UInt64, _ address: AddressKey, _ standing: Standing, now: UInt64) -> Bool {
+    guard standing.contains(.limited) else { return true }
+    return hasTry(table.fingerprint(of: id, at: address), limits.reconnectFailures, now)
+      && hasTry(table.fingerprint(of: address), limits.reconnectFailuresPerAddress, now)
+  }
+
+  /// A connection gave a wrong response to the challenge of `id`.
+  func failedReconnect(as id: UInt64, _ address: AddressKey, _ standing: Standing, now: UInt64) {
+    guard standing.contains(.limited) else { return }
+    countFailure(table.fingerprint(of: id, at: address), limits.reconnectFailures, now)
+    countFailure(table.fingerprint(of: address), limits.reconnectFailuresPerAddress, now)
+  }
+
+  private func hasTry(_ fingerprint: AddressTable.Fingerprint, _ rate: Rate?, _ now: UInt64) -> Bool {
+    guard let rate, let place = table.find(fingerprint) else { return true }
+    let hasTry = place.record.pointee.failures.hasToken(rate, now: now)
+    table.close(place)
+    return hasTry
+  }
+
+  private func countFailure(_ fingerprint: AddressTable.Fingerprint, _ rate: Rate?, _ now: UInt64) {
+    guard let rate, let place = table.findOrMake(fingerprint, now: now) else { return }
+    place.record.pointee.failures.charge(1, rate, now: now)
+    table.close(place)
+  }
+}

@@ -1,0 +1,51 @@
+/// What the relay holds for clients, all shards together, against `--memory-budget`: unfinished packets, missed ones,
+/// those that wait for slow readers, and a flat sum for each connection and each stale session. The system's own
+/// buffers are the system's to bound.
+struct MemoryGauge: Sendable {
+  private let unfinished: SharedBudget
+  private let missed: SharedBudget
+  private let waiting: SharedWord
+  private let clients: SharedWord
+  private let stale: StaleTotals
+  /// For each shard, since when its slowest reader has taken nothing; 0 where it has none.
+  private let slowestOf: CounterWords
+  private let shards: Int
+  private let tight: Int
+  private let short: Int
+
+  init(
+    _ arena: Arena, budget: Int, unfinished: SharedBudget, missed: SharedBudget, clients: SharedWord,
+    stale: StaleTotals, shards: Int
+  ) {
+    self.unfinished = unfinished
+    self.missed = missed
+    waiting = SharedWord(arena)
+    self.clients = clients
+    self.stale = stale
+    slowestOf = CounterWords(arena, count: shards)
+    self.shards = shards
+    tight = budget / 100 * 85
+    short = budget / 100 * 95
+  }
+
+  var used: Int {
+    unfinished.charged &+ missed.charged &+ Int(waiting.relaxed) &+ Int(clients.relaxed) &* Limits.connectionMemory
+      &+ stale.count &* Limits.staleMemory
+  }
+
+  /// Nobody new is let in.
+  var isTight: Bool { used >= tight }
+
+  /// Sessions have to end.
+  @inline(__always) var isShort: Bool { used >= short }
+
+  /// What waits for slow readers has changed.
+  func charge(_ byteCount: Int) { waiting.add(byteCount) }
+
+  func publishSlowest(since: UInt64?, of shard: Int) { slowestOf[shard].relaxed = since ?? 0 }
+
+  /// The shard whose slowest reader is the slowest of all.
+  func shardWithSlowest() -> Int? {
+    (0..<shards).filter { slowestOf[$0].relaxed > 0 }.min { slowestOf[$0].relaxed < slowestOf[$1].relaxed }
+  }
+}

@@ -1,0 +1,72 @@
+import Glibc
+
+/// A range of addresses as it is written in lists: `192.0.2.0/24`, `2001:db8::/32`, or one address.
+public struct Network: Equatable, Sendable {
+  /// The range, an IPv4 one as the IPv6 one that stands for it.
+  let addresses: ClosedRange<UInt128>
+  private let text: String
+
+  /// Why a text is no network.
+  public struct Malformed: Error, Equatable {
+    public let reason: String
+  }
+
+  public init(_ text: String) throws(Malformed) {
+    self.text = text
+    let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let address = Network.address(String(parts[0])) else {
+      throw Malformed(reason: "'\(parts[0])' is no IPv4 or IPv6 address")
+    }
+    let width = parts[0].contains(":") ? 128 : 32
+    var length = width
+    if parts.count == 2 {
+      guard let number = Int(parts[1]), (0...width).contains(number), parts[1].allSatisfy(\.isNumber) else {
+        throw Malformed(reason: "'\(parts[1])' is no prefix length from 0 to \(width)")
+      }
+      length = number
+    }
+    // A shift by the whole width is no shift that the processor has, but one that Swift has.
+    let host = (UInt128(1) << UInt128(width - length)) &- 1
+    guard address & host == 0 else {
+      throw Malformed(reason: "it has bits set behind its prefix of \(length) bits")
+    }
+    addresses = address...(address | host)
+  }
+
+  private static func address(_ text: String) -> UInt128? {
+    var v4 = in_addr()
+    if inet_pton(AF_INET, text, &v4) == 1 { return ClientAddress(v4: UInt32(bigEndian: v4.s_addr)).bits }
+    var v6 = in6_addr()
+    guard inet_pton(AF_INET6, text, &v6) == 1 else { return nil }
+    return withUnsafeBytes(of: v6) { UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)) }
+  }
+}
+
+extension Network: CustomStringConvertible {
+  public var description: String { text }
+}
+
+/// Networks in which an address is looked up in few steps: ranges that do not touch, ascending.
+struct NetworkList: Sendable {
+  private var ranges: [ClosedRange<UInt128>] = []
+
+  init(_ networks: [Network]) {
+    for range in networks.map(\.addresses).sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      if let last = ranges.last, range.lowerBound <= last.upperBound {
+        ranges[ranges.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+      } else {
+        ranges.append(range)
+      }
+    }
+  }
+
+  func contains(_ address: ClientAddress) -> Bool {
+    var low = 0
+    var high = ranges.count
+    while low < high {
+      let middle = (low + high) / 2
+      if ranges[middle].upperBound < address.bits { low = middle + 1 } else { high = middle }
+    }
+    return low < ranges.count && ranges[low].contains(address.bits)
+  }
+}

@@ -1,0 +1,15 @@
+/// A ``TokenBucket`` that several threads take from.
+struct SharedTokenBucket: Sendable {
+  private let word: SharedWord
+
+  init(_ arena: Arena) { word = SharedWord(arena) }
+
+  func take(_ rate: Rate, now: UInt64) -> Bool {
+    while true {
+      let seen = word.relaxed
+      var bucket = TokenBucket(full: seen)
+      guard bucket.take(rate, now: now) else { return false }
+      if word.replace(seen, by: bucket.full) { return true }
+    }
+  }
+}

@@ -1,0 +1,33 @@
+/// A bucket of tokens in one word: the time at which it will be full again. Tokens come at a ``Rate``; a bucket that
+/// was never touched, all zero bits, is full. (Known as the generic cell rate algorithm.)
+///
+///          now                      full
+///     ------|------------------------|-------> time
+///           |<- the tokens missing ->|
+struct TokenBucket: BitwiseCopyable {
+  private(set) var full: UInt64
+
+  init(full: UInt64 = 0) { self.full = full }
+
+  /// Takes a token. False, and nothing taken, where there is none.
+  mutating func take(_ rate: Rate, now: UInt64) -> Bool {
+    guard hasToken(rate, now: now) else { return false }
+    charge(1, rate, now: now)
+    return true
+  }
+
+  func hasToken(_ rate: Rate, now: UInt64) -> Bool { missing(now) <= rate.time(for: rate.burst - 1) }
+
+  /// Takes tokens whether or not they are there: what is owed has to come before the next one.
+  mutating func charge(_ tokens: Int, _ rate: Rate, now: UInt64) {
+    full = now &+ missing(now) &+ rate.time(for: tokens)
+  }
+
+  /// How long it takes until nothing is owed.
+  func debt(_ rate: Rate, now: UInt64) -> UInt64 {
+    let allowed = rate.time(for: rate.burst)
+    return missing(now) > allowed ? missing(now) &- allowed : 0
+  }
+
+  private func missing(_ now: UInt64) -> UInt64 { full > now ? full &- now : 0 }
+}

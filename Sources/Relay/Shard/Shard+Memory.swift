@@ -1,0 +1,83 @@
+/// The memory budget: what waits for slow readers is counted here, and sessions end when the budget is nearly used up.
+extension Shard {
+  /// What waits for a connection has changed, or who it waits for. One that ends counts no more: what is queued for it
+  /// is still sent, for as long as a close may take.
+  mutating func chargeWaiting(_ index: UInt32) {
+    let connection = connections[index]
+    let counts = connection.pointee.phase == .attached || connection.pointee.phase == .halfClosed
+    let waiting = counts ? UInt32(truncatingIfNeeded: connection.pointee.pending.count) : 0
+    guard waiting != connection.pointee.charged else { return }
+    memory.charge(Int(waiting) - Int(connection.pointee.charged))
+    connection.pointee.charged = waiting
+  }
+
+  /// The socket of an attached client is full.
+  mutating func becomeSlow<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
+    guard connections[index].pointee.phase == .attached else { return }
+    slowReaders.add(index, now: kernel.now, connections)
+    publishSlowest()
+  }
+
+  /// Its socket took something, or it ends.
+  mutating func endSlowness(_ index: UInt32) {
+    slowReaders.remove(index, connections)
+    publishSlowest()
+  }
+
+  private func publishSlowest() {
+    memory.publishSlowest(since: slowReaders.first.map { connections[$0].pointee.slowSince }, of: index)
+  }
+
+  /// When the slowest reader has to have taken something.
+  @inline(__always)
+  func slowDeadline() -> UInt64 {
+    slowReaders.first.map { connections[$0].pointee.slowSince.adding(settings.slowClientTimeout) } ?? .max
+  }
+
+  /// Ends those who have taken nothing for too long, though their TCP answers. One that does not answer is not slow but
+  /// out of reach: its session waits for it when TCP has given it up.
+  @inline(never)
+  mutating func endSlow<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    while slowDeadline() <= kernel.now, let slowest = slowReaders.first {
+      if answers(slowest, &kernel) {
+        fail(slowest, .slowClient, &kernel)
+      } else {
+        slowReaders.postponeFirst(now: kernel.now, connections)
+      }
+    }
+    publishSlowest()
+  }
+
+  /// Whether a client's TCP has answered lately: in the second half of the time that it had to take something, because
+  /// in the first it may have acknowledged what was on its way; later, since it was asked about last. The kernel asks
+  /// a closed window less and less often.
+  private func answers<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Bool {
+    let wasDeferred = connections[index].pointee.flags.contains(.unreachable)
+    let time = settings.slowClientTimeout
+    return kernel.silence(connections[index].pointee.socket) < (wasDeferred ? time : time / 2)
+  }
+
+  /// Ends sessions while memory is short: stale ones first, those that hold most before others, then the slowest
+  /// readers; each in the shard that has it.
+  @inline(never)
+  mutating func relieveMemory<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    while memory.isShort {
+      if staleTotals.count > 0 {
+        let holder = missedBudget.shardWithLargest()
+        if holder != index, missedBudget.largest(of: holder) > missed.largestClass { return wake(holder, &kernel) }
+        guard let slot = missed.largest(sessions.slots) ?? stale.nextToEvict else { return wakeAll(&kernel) }
+        endSession(slot, .memory, &kernel)
+      } else if let holder = memory.shardWithSlowest() {
+        guard holder == index, let slowest = slowReaders.first else { return wake(holder, &kernel) }
+        fail(slowest, .memory, &kernel)
+      } else {
+        return
+      }
+      if let count = memoryShortages.admit(now: kernel.now) { events.post(.memoryShort(count: count), &kernel) }
+    }
+  }
+
+  private mutating func wakeAll<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    for peer in 0..<peers.count { wake(peer, &kernel) }
+  }
+}

@@ -1,0 +1,69 @@
+/// Connections that are not let in, or not let on.
+extension Shard {
+  /// Closes a socket that has not become a connection.
+  mutating func refuse<K: Kernel & ~Copyable>(_ socket: Int32, _ reason: RefusalReason, _ kernel: inout K) {
+    tell(reason, &kernel)
+    disappoint(socket, &kernel)
+    kernel.submit(.close(socket), Token(.none))
+  }
+
+  /// Closes a connection to which the relay has sent nothing yet.
+  mutating func reject<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
+    tell(reason, &kernel)
+    disappoint(connections[index].pointee.socket, &kernel)
+    drop(index, &kernel)
+  }
+
+  /// Ends a connection that has the relay's key and whose session may live: an orderly close would say that it is over.
+  mutating func resetHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
+    tell(reason, &kernel)
+    refuseUnchallenged(index, &kernel)
+  }
+
+  /// Closes a connection that broke the handshake's rules.
+  @inline(never)
+  mutating func refuseMalformed<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    counters.add(.handshakesMalformed)
+    if let count = malformedHandshakes.admit(now: kernel.now) {
+      events.post(.handshakesRefused(count: count), &kernel)
+    }
+    offend(index, &kernel)
+    refuseHandshake(index, &kernel)
+  }
+
+  /// Closes a connection that is not a client's: at once where the relay has sent nothing yet.
+  @inline(never)
+  mutating func refuseHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    switch connections[index].pointee.phase {
+    case .proxy, .version:
+      disappoint(connections[index].pointee.socket, &kernel)
+      drop(index, &kernel)
+    default: closeGracefully(index, &kernel)
+    }
+  }
+
+  /// A connection broke the protocol: an address that does so often is banned.
+  mutating func offend<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    guard admission.offend(connection.pointee.address, connection.pointee.standing, now: kernel.now) else { return }
+    counters.add(.bans)
+    events.post(.addressBanned(connection.pointee.address), &kernel)
+  }
+
+  private mutating func tell<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
+    counters.add(.clientsRefused)
+    counters.add(reason.metric)
+    if let count = admission.shared.log.admit(reason, now: kernel.now) {
+      events.post(.clientsRefused(reason, count: count), &kernel)
+    }
+  }
+
+  /// Does what the operator wants for those to whom nothing was sent, before the close.
+  private func disappoint<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
+    switch settings.rejection {
+    case .close: break
+    case .reset: kernel.reset(socket)
+    case .silent: kernel.abandon(socket)
+    }
+  }
+}

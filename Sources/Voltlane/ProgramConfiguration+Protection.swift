@@ -1,0 +1,58 @@
+import Relay
+import VoltlaneSettings
+
+extension ProgramConfiguration {
+  /// What protects the relay and its clients from one another.
+  mutating func setProtection(_ given: GivenSettings, on machine: Machine) throws(SettingError) {
+    var protection = ProtectionConfiguration()
+    protection.memoryBudget = try value(
+      of: Settings.memoryBudget, given, orDecide: Self.automaticMemoryBudget(on: machine)
+    ).bytes
+    protection.maxClients = try value(
+      of: Settings.maxClients, given,
+      orDecide: Limit(Self.automaticMaxClients(memoryBudget: protection.memoryBudget, on: machine))
+    ).count
+    protection.maxClientsPerAddress = try given.value(of: Settings.maxClientsPerIP)
+    protection.maxClientsPerPrefix = try given.value(of: Settings.maxClientsPerPrefix)
+    protection.acceptRate = try given.value(of: Settings.acceptRate)
+    protection.acceptRatePerAddress = try given.value(of: Settings.acceptRatePerIP)
+    protection.handshakeTimeout = try given.value(of: Settings.handshakeTimeout)
+    protection.maxPendingHandshakes = try given.value(of: Settings.maxPendingHandshakes)
+    protection.maxPendingHandshakesPerAddress =
+      try given.value(of: Settings.maxPendingHandshakesPerIP)
+    protection.banAfter = try given.value(of: Settings.banAfter)
+    protection.banTime = try given.value(of: Settings.banFor)
+    protection.reconnectFailures = try given.value(of: Settings.reconnectFailures)
+    protection.reconnectFailuresPerAddress =
+      try given.value(of: Settings.reconnectFailuresPerIP)
+    protection.clientPacketRate = try given.value(of: Settings.clientPacketRate)
+    protection.clientByteRate = try given.value(of: Settings.clientByteRate)
+    protection.ratePolicy = try given.value(of: Settings.ratePolicy)
+    protection.idleTimeout = try given.value(of: Settings.idleTimeout)
+    protection.slowClientTimeout = try given.value(of: Settings.slowClientTimeout)
+    protection.allowed = try given.values(of: Settings.allow).flatMap(\.networks)
+    protection.denied = try given.values(of: Settings.deny).flatMap(\.networks)
+    protection.limitsLoopback = try given.value(of: Settings.limitLoopback)
+    protection.rejection = try given.value(of: Settings.reject)
+    protection.deferAccept = try given.value(of: Settings.tcpDeferAccept)
+    protection.backlog = try given.value(of: Settings.backlog)
+    let proxies = try given.values(of: Settings.proxyProtocol)
+    protection.proxies = proxies.flatMap(\.networks)
+    protection.trustsUnixProxies = proxies.contains(where: \.hasUnix)
+    relay.protection = protection
+  }
+
+  private static func automaticMemoryBudget(on machine: Machine) -> ByteSize {
+    let range = ProtectionConfiguration.memoryBudgetRange
+    return ByteSize(bytes: min(max(machine.memory / 2, range.lowerBound), range.upperBound))
+  }
+
+  /// As many as there are descriptors for, less those that the relay needs for itself; and as many as the memory budget
+  /// holds with some packets of each.
+  private static func automaticMaxClients(memoryBudget: Int, on machine: Machine) -> Int {
+    let (ownDescriptors, bytesPerClient) = (128, 32 << 10)
+    let count = min(machine.descriptors - ownDescriptors, memoryBudget / bytesPerClient)
+    let range = ProtectionConfiguration.countRange
+    return min(max(count, range.lowerBound), range.upperBound)
+  }
+}

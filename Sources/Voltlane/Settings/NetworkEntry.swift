@@ -1,0 +1,50 @@
+import Relay
+import VoltlaneSettings
+
+/// An entry of a list of addresses: networks, or those in a file, one a line.
+struct NetworkEntry: Sendable {
+  var networks: [Network] = []
+  /// Who connects to unix sockets, where the list may have them.
+  var hasUnix = false
+
+  static let form = "a network such as 10.0.0.0/8 or 2001:db8::/32, an address, or @FILE with one of these a line"
+  private static let largestFile = 16 << 20
+
+  init(_ text: String, allowsUnix: Bool = false) throws(Refusal) {
+    if text == "none" { return }
+    if allowsUnix, text == "unix" {
+      hasUnix = true
+    } else if text.hasPrefix("@") {
+      networks = try NetworkEntry.read(String(text.dropFirst()))
+    } else {
+      networks = [try NetworkEntry.network(text)]
+    }
+  }
+
+  /// The networks in a file; empty lines and what stands behind a # are left out.
+  private static func read(_ path: String) throws(Refusal) -> [Network] {
+    guard let bytes = try? System.bytes(of: path, atMost: largestFile) else {
+      throw .because("\(path) cannot be read")
+    }
+    let contents = String(decoding: bytes, as: UTF8.self)
+    var networks: [Network] = []
+    for (index, line) in contents.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let text = line.prefix { $0 != "#" }.filter { !$0.isWhitespace }
+      guard !text.isEmpty else { continue }
+      do throws(Refusal) {
+        networks.append(try network(text))
+      } catch {
+        throw .because("\(path):\(index + 1): \(error.reason ?? text)")
+      }
+    }
+    return networks
+  }
+
+  private static func network(_ text: String) throws(Refusal) -> Network {
+    do throws(Network.Malformed) {
+      return try Network(text)
+    } catch {
+      throw .because(error.reason)
+    }
+  }
+}

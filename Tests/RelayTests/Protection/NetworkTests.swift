@@ -1,0 +1,70 @@
+import Testing
+
+@testable import Relay
+
+@Suite struct NetworkTests {
+  private func address(_ text: String) throws -> ClientAddress {
+    ClientAddress(bits: try Network(text).addresses.lowerBound)
+  }
+
+  @Test(arguments: [
+    ("10.0.0.0/8", ["10.0.0.0", "10.255.255.255"], ["9.255.255.255", "11.0.0.0", "::1"]),
+    ("192.0.2.7", ["192.0.2.7"], ["192.0.2.6", "192.0.2.8"]),
+    ("0.0.0.0/0", ["0.0.0.0", "255.255.255.255"], ["::1", "2001:db8::"]),
+    ("::/0", ["::1", "10.0.0.1", "ffff::"], []),
+    ("2001:db8::/32", ["2001:db8::", "2001:db8:ffff::1"], ["2001:db9::", "10.0.0.1"]),
+    ("::ffff:192.0.2.0/120", ["192.0.2.1", "::ffff:192.0.2.255"], ["192.0.3.0"]),
+  ])
+  func contains(network: String, members: [String], others: [String]) throws {
+    let list = NetworkList([try Network(network)])
+    for member in members { #expect(list.contains(try address(member)), "\(member)") }
+    for other in others {
+      let address = try address(other)
+      #expect(!list.contains(address), "\(other)")
+    }
+  }
+
+  @Test func manyThatOverlapAndNest() throws {
+    let list = NetworkList(
+      try ["10.0.0.0/8", "10.1.0.0/16", "9.0.0.0/8", "172.16.0.0/12", "172.17.1.1", "fd00::/8"].map { try Network($0) })
+    for member in ["9.0.0.0", "10.1.2.3", "10.200.0.1", "172.16.0.1", "172.31.255.255", "fd12::1"] {
+      #expect(list.contains(try address(member)), "\(member)")
+    }
+    for other in ["8.255.255.255", "11.0.0.0", "172.32.0.0", "fc00::", "fe00::"] {
+      #expect(!list.contains(try address(other)), "\(other)")
+    }
+    #expect(!NetworkList([]).contains(try address("10.0.0.1")))
+  }
+
+  @Test(arguments: [
+    ("", "'' is no IPv4 or IPv6 address"), ("host", "'host' is no IPv4 or IPv6 address"),
+    ("10.0.0", "'10.0.0' is no IPv4 or IPv6 address"), ("10.0.0.0/33", "'33' is no prefix length from 0 to 32"),
+    ("::/129", "'129' is no prefix length from 0 to 128"), ("::/", "'' is no prefix length from 0 to 128"),
+    ("::/+1", "'+1' is no prefix length from 0 to 128"), ("::/1/2", "'1/2' is no prefix length from 0 to 128"),
+    ("10.0.0.1/8", "it has bits set behind its prefix of 8 bits"),
+  ])
+  func refused(text: String, reason: String) {
+    #expect(throws: Network.Malformed(reason: reason)) { try Network(text) }
+  }
+
+  @Test func anAddressIsOneIPv4OrA64() throws {
+    let same = try address("2001:db8:0:1::").key
+    #expect(try address("2001:db8:0:1:ffff::9").key == same)
+    #expect(try address("2001:db8:0:2::").key != same)
+    #expect(try address("2001:db8:0:ff::").key.prefix == same.prefix)
+    #expect(try address("2001:db8:0:100::").key.prefix != same.prefix)
+    #expect(try address("192.0.2.1").key != address("192.0.2.2").key)
+    #expect(try address("192.0.2.1").key.prefix == address("192.0.2.2").key.prefix)
+    #expect(try address("192.0.2.1").key == address("::ffff:192.0.2.1").key)
+    #expect(try address("192.0.2.1").key.description == "192.0.2.1")
+    #expect(same.description == "2001:db8:0:1::/64")
+  }
+
+  @Test func theLoopback() throws {
+    for text in ["127.0.0.1", "127.255.0.1", "::1", "::ffff:127.0.0.1"] { #expect(try address(text).isLoopback) }
+    for text in ["128.0.0.1", "126.255.255.255", "::2", "::7f00:1"] {
+      let other = try address(text)
+      #expect(!other.isLoopback)
+    }
+  }
+}
