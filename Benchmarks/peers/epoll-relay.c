@@ -9,24 +9,12 @@
 // What it leaves out on purpose, because a measurement needs none of it: keys are not checked to lie on the curve, ids
 // are sequential, nobody reconnects (a session ends with its socket), and there are no timeouts.
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "sockets.h"
 
 enum {
   READ_SIZE = 256 * 1024,           // one receive
@@ -44,15 +32,6 @@ enum {
 };
 
 enum { FLAG_DATA = 0, FLAG_FAILURE = 1, FLAG_KICK = 2, FLAG_RECONNECTION = 3 };
-
-static void die(const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  fprintf(stderr, "epoll-relay: ");
-  vfprintf(stderr, format, arguments);
-  fprintf(stderr, "\n");
-  exit(1);
-}
 
 // ---- bytes ----------------------------------------------------------------------------------------------------------
 
@@ -163,8 +142,7 @@ static struct {
   int64_t dial_at;
 } firehose = {.fd = -1};
 
-static const char *backend_name, *congestion_control;
-static int client_receive_buffer;
+static const char *backend_name;
 
 static const uint8_t relay_key[33] = {0x03, 0x25, 0xb4, 0xd5, 0xc7, 0x37, 0x33, 0x02, 0xff, 0x6d, 0x40,
                                       0xbe, 0xa1, 0xfb, 0xde, 0xb2, 0x76, 0x60, 0xac, 0x72, 0x37, 0x6d,
@@ -422,12 +400,6 @@ static void client_read(struct client *c) {
   if (firehose.end - firehose.head >= FLUSH_AT && !firehose.wants_output) uplink_flush();
 }
 
-static void set_congestion_control(int fd, int family) {
-  if (!congestion_control || family == AF_UNIX) return;
-  if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion_control, strlen(congestion_control)))
-    die("congestion control '%s': %s", congestion_control, strerror(errno));
-}
-
 static void accept_clients(void) {
   for (int i = 0; i < EVENTS; i++) {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -438,8 +410,7 @@ static void accept_clients(void) {
       }
       return;
     }
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    set_no_delay(fd);
     struct client *c = calloc(1, sizeof *c);
     if (!c) die("out of memory");
     c->fd = fd;
@@ -566,41 +537,6 @@ static void firehose_read(void) {
 
 // ---- dialling -------------------------------------------------------------------------------------------------------
 
-struct address {
-  union {
-    struct sockaddr any;
-    struct sockaddr_storage storage;
-    struct sockaddr_un unix_path;
-  };
-  socklen_t length;
-};
-
-// HOST:PORT, [HOST]:PORT or unix:/path
-static bool resolve(const char *name, bool passive, struct address *a) {
-  memset(a, 0, sizeof *a);
-  if (!strncmp(name, "unix:", 5)) {
-    if (strlen(name + 5) >= sizeof a->unix_path.sun_path) die("the path of '%s' is too long", name);
-    a->unix_path.sun_family = AF_UNIX;
-    strcpy(a->unix_path.sun_path, name + 5);
-    a->length = sizeof a->unix_path;
-    return true;
-  }
-  char host[256];
-  const char *colon = strrchr(name, ':');
-  if (!colon || colon == name || (size_t)(colon - name) >= sizeof host)
-    die("'%s' is not HOST:PORT or unix:/path", name);
-  memcpy(host, name, colon - name);
-  host[colon - name] = 0;
-  char *plain = host;
-  if (plain[0] == '[' && plain[strlen(plain) - 1] == ']') plain[strlen(plain) - 1] = 0, plain++;
-  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = passive ? AI_PASSIVE : 0}, *found;
-  if (getaddrinfo(plain, colon + 1, &hints, &found)) return false;
-  memcpy(&a->storage, found->ai_addr, found->ai_addrlen);
-  a->length = found->ai_addrlen;
-  freeaddrinfo(found);
-  return true;
-}
-
 static void dial_later(void) {
   firehose.delay_ms = firehose.delay_ms ? firehose.delay_ms * 2 : 50;
   if (firehose.delay_ms > 2000) firehose.delay_ms = 2000;
@@ -658,11 +594,8 @@ static void dial(void) {
     dial_later();
     return;
   }
-  firehose.fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (firehose.fd < 0) die("socket: %s", strerror(errno));
-  int on = 1;
-  if (a.any.sa_family != AF_UNIX) setsockopt(firehose.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  set_congestion_control(firehose.fd, a.any.sa_family);
+  firehose.fd = stream_socket(a.any.sa_family);
+  set_no_delay(firehose.fd);
   if (connect(firehose.fd, &a.any, a.length) && errno != EINPROGRESS) {
     firehose_lost(strerror(errno));
     return;
@@ -672,22 +605,6 @@ static void dial(void) {
 }
 
 // ---- start and loop -------------------------------------------------------------------------------------------------
-
-static void listen_at(const char *name) {
-  struct address a;
-  if (!resolve(name, true, &a)) die("cannot resolve '%s'", name);
-  if (a.any.sa_family == AF_UNIX) unlink(a.unix_path.sun_path);
-  listener = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  int on = 1;
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (client_receive_buffer) setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &client_receive_buffer, sizeof(int));
-  set_congestion_control(listener, a.any.sa_family);
-  if (listener < 0 || bind(listener, &a.any, a.length) || listen(listener, 4096))
-    die("listen at %s: %s", name, strerror(errno));
-  struct epoll_event e = {.events = EPOLLIN, .data.ptr = &marker_listener};
-  epoll_ctl(poller, EPOLL_CTL_ADD, listener, &e);
-  fprintf(stderr, "epoll-relay: listening at %s\n", name);
-}
 
 static void turn(void) {
   struct epoll_event events[EVENTS];
@@ -747,6 +664,7 @@ static void turn(void) {
 
 int main(int count, char **arguments) {
   const char *listen_name = NULL;
+  int client_receive_buffer = 0;
   for (int i = 1; i < count; i++) {
     const char *flag = arguments[i], *value = i + 1 < count ? arguments[++i] : NULL;
     if (!value)
@@ -765,15 +683,14 @@ int main(int count, char **arguments) {
   if (!listen_name || !backend_name) die("--listen and --backend are needed");
 
   signal(SIGPIPE, SIG_IGN);
-  struct rlimit files;
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  raise_file_limit();
   shared_input = malloc(COPY_MAX + READ_SIZE);
   poller = epoll_create1(EPOLL_CLOEXEC);
   if (!shared_input || poller < 0) die("start: %s", strerror(errno));
 
-  listen_at(listen_name);
+  listener = listen_at(listen_name, client_receive_buffer);
+  struct epoll_event e = {.events = EPOLLIN, .data.ptr = &marker_listener};
+  if (epoll_ctl(poller, EPOLL_CTL_ADD, listener, &e)) die("epoll_ctl: %s", strerror(errno));
   dial();
   for (;;) turn();
 }

@@ -1,290 +1,299 @@
-// The floor under every relay: what the kernel alone takes for the same bytes on the same sockets by the same calls.
+// The floor under every relay: what the kernel alone takes for the same bytes, on the same sockets, by the calls of an
+// epoll relay.
 //
-// One child process stands where the relay stands, between clients and an echo backend, and makes an epoll relay's
-// calls with no protocol work at all: nothing is parsed, nothing is copied, no packet is looked at. It knows the size
-// of every packet, so it counts bytes: what it read from a client it owes to the backend (with 9 bytes more a packet,
-// for the tag), and what comes back from the backend it owes to the clients, in the order in which it took it from
-// them. All it sends comes out of one static buffer. The parent is clients and backend on one thread, like
-// voltlane-bench.
+// It stands where a relay stands and is driven by the same load generator, which checks every byte
+// (`voltlane-bench echo --plain`). It reads as `epoll-relay` reads, one receive of up to 256 KiB from each ready
+// socket, and writes as that writes, at the end of a turn one send to the backend and one to each client that has
+// something. What it leaves out is the relay:
 //
-// A relay's CPU time above this figure is its own; nothing below it can be reached with these calls.
+//     no handshake, no ids       what comes back belongs to the clients in the order in which it was taken from them
+//     no packets                 a client's bytes go on as they come, in whatever pieces; nothing is parsed
+//     no copy                    bytes are received into the memory that they are sent from
+//
+// The bytes are the same, the 9 of each packet's tag included: knowing the size of all packets, it lets as many bytes
+// of no meaning follow each run of a client's, and skips them when they come back. And they are as cold or as warm for
+// the second call as they were left by the first: what goes out is what came in, as in a relay, not some hot buffer.
+//
+// It does copy what a client's socket does not take at once, as everybody has to; with a window nobody falls that far
+// behind. A relay's CPU time above this figure is its own. Nothing below it can be reached with these calls, only with
+// fewer: those who gather more before they write can.
 #define _GNU_SOURCE
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 
-enum { READ_SIZE = 256 * 1024, SEND_SIZE = 1024 * 1024, EVENTS = 256, SIZE_PREFIX = 4, TAG = 9 };
+#include "sockets.h"
 
-static int client_count = 1, size = 64, window = 1;
-static double seconds = 5, warmup = 1;
-static bool json;
-static const char *congestion_control;
+enum {
+  READ_SIZE = 256 * 1024,          // one receive
+  EVENTS = 256,                    // sockets a turn
+  FLUSH_AT = 1024 * 1024,          // the uplink is sent within a turn from here on: later it leaves the cache
+  UPLINK_SIZE = 4 * 1024 * 1024,   // a power of two; clients are not read while less than a receive is free
+  SIZE_PREFIX = 4,
+  TAG = 9,
+};
 
-static size_t client_frame, firehose_frame;  // bytes of a packet on either link
-static uint8_t input[READ_SIZE], output[SEND_SIZE];
-static int poller;
+// A part of what the backend sent in this turn, for one client; its next part, or -1.
+struct piece {
+  uint8_t *bytes;
+  size_t count;
+  int next;
+};
 
-static void die(const char *what) {
-  fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static uint64_t now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
-// One end of a connection. What it has to send is only a number.
-struct end {
+struct client {
   int fd;
-  size_t rest;  // bytes read of a packet that is not whole
-  size_t owed;  // bytes to send
-  bool dirty, wants_output;
+  size_t rest;             // bytes read of a packet that is not whole
+  int first, last;         // its pieces in this turn; -1 where there are none
+  uint8_t *unsent;         // what its socket did not take: unsent[head ..< end]
+  size_t head, end;
 };
 
-static struct end **dirty;
-static int dirty_count;
-
-static void owe(struct end *e, size_t bytes) {
-  e->owed += bytes;
-  if (e->dirty) return;
-  e->dirty = true;
-  dirty[dirty_count++] = e;
-}
-
-static void watch(struct end *e, int operation, bool wants_output) {
-  struct epoll_event event = {.events = EPOLLIN | (wants_output ? EPOLLOUT : 0), .data.ptr = e};
-  e->wants_output = wants_output;
-  if (epoll_ctl(poller, operation, e->fd, &event)) die("epoll_ctl");
-}
-
-// One send for each socket that owes something.
-static void flush(void) {
-  for (int i = 0; i < dirty_count; i++) {
-    struct end *e = dirty[i];
-    e->dirty = false;
-    size_t count = e->owed < SEND_SIZE ? e->owed : SEND_SIZE;
-    ssize_t n = count ? send(e->fd, output, count, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
-    if (n < 0 && errno != EAGAIN) exit(0);  // the other side is gone: the measurement is over
-    if (n > 0) e->owed -= n;
-    if ((e->owed > 0) != e->wants_output) watch(e, EPOLL_CTL_MOD, e->owed > 0);
-  }
-  dirty_count = 0;
-}
-
-// Whole packets read from a socket in one receive.
-static size_t packets_read(struct end *e, size_t frame) {
-  ssize_t n = recv(e->fd, input, READ_SIZE, MSG_DONTWAIT);
-  if (n == 0 || (n < 0 && errno != EAGAIN)) exit(0);
-  if (n < 0) return 0;
-  size_t have = e->rest + n;
-  e->rest = have % frame;
-  return have / frame;
-}
-
-static void tune(int fd) {
-  int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (congestion_control &&
-      setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion_control, strlen(congestion_control)))
-    die(congestion_control);
-}
-
-static int listen_anywhere(struct sockaddr_in *address) {
-  *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t length = sizeof *address;
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  tune(fd);
-  if (bind(fd, (struct sockaddr *)address, length) || listen(fd, 4096)) die("listen");
-  getsockname(fd, (struct sockaddr *)address, &length);
-  return fd;
-}
-
-static int connect_to(const struct sockaddr_in *address) {
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (fd < 0) die("socket");
-  tune(fd);
-  if (connect(fd, (const struct sockaddr *)address, sizeof *address)) die("connect");
-  return fd;
-}
-
-static int accept_one(int listener) {
-  int fd = accept(listener, NULL, NULL);
-  if (fd < 0) die("accept");
-  tune(fd);
-  return fd;
-}
-
-// ---- the child: where the relay stands ------------------------------------------------------------------------------
-
-static void relay(struct end *firehose) {
-  // Whose packets are under way to the backend and back, in order: a ring that all windows together fit into.
-  struct run {
-    struct end *client;
-    size_t packets;
-  };
-  size_t capacity = (size_t)client_count * window + 1, head = 0, tail = 0;
-  struct run *under_way = calloc(capacity, sizeof *under_way);
-  for (;;) {
-    struct epoll_event events[EVENTS];
-    int count = epoll_wait(poller, events, EVENTS, -1);
-    for (int i = 0; i < count; i++) {
-      struct end *e = events[i].data.ptr;
-      if (events[i].events & EPOLLOUT) owe(e, 0);
-      if (!(events[i].events & ~EPOLLOUT)) continue;
-      if (e != firehose) {
-        size_t packets = packets_read(e, client_frame);
-        if (!packets) continue;
-        under_way[tail] = (struct run){e, packets};
-        tail = tail + 1 == capacity ? 0 : tail + 1;
-        owe(firehose, packets * firehose_frame);
-      } else {
-        size_t packets = packets_read(e, firehose_frame);
-        while (packets) {
-          struct run *run = &under_way[head];
-          size_t taken = run->packets < packets ? run->packets : packets;
-          owe(run->client, taken * client_frame);
-          packets -= taken;
-          run->packets -= taken;
-          if (!run->packets) head = head + 1 == capacity ? 0 : head + 1;
-        }
-      }
-    }
-    flush();
-  }
-}
-
-// ---- the parent: clients and backend --------------------------------------------------------------------------------
-
-// What one process, or all of the machine (in steps of a tick), has used, in nanoseconds.
-static uint64_t cpu_time(pid_t pid) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d/schedstat", pid);
-  FILE *file = fopen(path, "r");
-  unsigned long long running = 0;
-  if (!file || fscanf(file, "%llu", &running) != 1) die(path);
-  fclose(file);
-  return running;
-}
-
-static uint64_t machine_time(void) {
-  FILE *file = fopen("/proc/stat", "r");
-  unsigned long long user, nice, system, idle, waiting, irq, softirq;
-  if (!file || fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &waiting, &irq,
-                      &softirq) != 7)
-    die("/proc/stat");
-  fclose(file);
-  return (user + nice + system + irq + softirq) * (1000000000 / sysconf(_SC_CLK_TCK));
-}
-
-struct reading {
-  uint64_t time, relay, generator, machine;
+// Bytes of a client under way to the backend and back, and the meaningless ones after them.
+struct run {
+  struct client *client;
+  size_t bytes, padding;
 };
 
-static struct reading reading(pid_t child) {
-  return (struct reading){now(), cpu_time(child), cpu_time(getpid()), machine_time()};
+static int poller, backend_poller, listener, backend = -1;
+static const char *backend_name;
+static size_t frame;  // bytes of a packet with its size prefix
+
+// Sent to the backend from the memory it was received into, which is mapped twice, so that every part is contiguous.
+static uint8_t *uplink;
+static size_t head, end;
+static bool backend_wants_output;
+
+static uint8_t downlink[READ_SIZE];
+static struct piece *pieces;
+static struct client **dirty;
+static int piece_count, dirty_count;
+static size_t piece_capacity, dirty_capacity;
+
+// A queue; capacity is a power of two.
+static struct run *runs;
+static size_t first_run, end_run, run_capacity = 1024;
+
+// Whether a receive, and what follows it, may not fit any more.
+static bool uplink_full(void) { return end - head + READ_SIZE + TAG * (READ_SIZE / frame + 1) > UPLINK_SIZE; }
+
+static void *grown(void *items, size_t *capacity, size_t size) {
+  *capacity = *capacity ? 2 * *capacity : 1024;
+  items = realloc(items, *capacity * size);
+  if (!items) die("out of memory");
+  return items;
 }
 
-static void report(struct reading from, struct reading to, double done) {
-  double relay = (to.relay - from.relay) / done, rate = done * 1e9 / (to.time - from.time);
-  double generator = (to.generator - from.generator) / done, machine = (to.machine - from.machine) / done;
-  if (json)
-    printf("{\"relay_cpu_ns\":%.1f,\"generator_cpu_ns\":%.1f,\"machine_cpu_ns\":%.1f,\"packets_per_second\":%.1f}\n",
-           relay, generator, machine, rate);
-  else
-    printf("floor: %d clients, %d B, window %d: relay CPU %.0f ns a round trip, %.0f round trips a second\n",
-           client_count, size, window, relay, rate);
+static void watch(int fd, void *who, int operation, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.ptr = who};
+  if (epoll_ctl(poller, operation, fd, &event)) die("epoll_ctl: %s", strerror(errno));
 }
 
-static void load(struct end *clients, struct end *backend, pid_t child) {
-  for (int i = 0; i < client_count; i++) owe(&clients[i], window * client_frame);
-  flush();
-  uint64_t round_trips = 0, first = 0, start = now();
-  struct reading began = {0};
-  for (;;) {
-    uint64_t time = now();
-    if (!began.time) {
-      if (time - start >= warmup * 1e9) began = reading(child), first = round_trips;
-    } else if (time - began.time >= seconds * 1e9) {
-      report(began, reading(child), round_trips - first);
-      return;
-    }
-    struct epoll_event events[EVENTS];
-    int count = epoll_wait(poller, events, EVENTS, 100);
-    for (int i = 0; i < count; i++) {
-      struct end *e = events[i].data.ptr;
-      if (events[i].events & EPOLLOUT) owe(e, 0);
-      if (!(events[i].events & ~EPOLLOUT)) continue;
-      size_t frame = e == backend ? firehose_frame : client_frame;
-      size_t packets = packets_read(e, frame);
-      if (e != backend) round_trips += packets;
-      if (packets) owe(e, packets * frame);
-    }
-    flush();
+static void map_uplink(void) {
+  int memory = memfd_create("uplink", 0);
+  uplink = mmap(NULL, 2 * UPLINK_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory < 0 || uplink == MAP_FAILED || ftruncate(memory, UPLINK_SIZE)) die("memory: %s", strerror(errno));
+  for (int i = 0; i < 2; i++)
+    if (mmap(uplink + i * UPLINK_SIZE, UPLINK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+             memory, 0) == MAP_FAILED)
+      die("mmap: %s", strerror(errno));
+  close(memory);
+}
+
+// ---- up -------------------------------------------------------------------------------------------------------------
+
+static void send_up(void) {
+  if (head == end) return;
+  ssize_t n = send(backend, uplink + head % UPLINK_SIZE, end - head, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (n < 0 && errno != EAGAIN) die("the backend: %s", strerror(errno));
+  if (n > 0) head += n;
+  if (head == end) head = end = 0;  // the warm end of the memory
+  if ((head != end) == backend_wants_output) return;
+  backend_wants_output = head != end;
+  watch(backend, &backend, EPOLL_CTL_MOD, EPOLLIN | (backend_wants_output ? EPOLLOUT : 0));
+}
+
+static void append_run(struct run run) {
+  if (end_run - first_run == run_capacity) {
+    struct run *larger = calloc(2 * run_capacity, sizeof *larger);
+    if (!larger) die("out of memory");
+    for (size_t i = first_run; i != end_run; i++)
+      larger[i & (2 * run_capacity - 1)] = runs[i & (run_capacity - 1)];
+    free(runs);
+    runs = larger;
+    run_capacity *= 2;
   }
+  runs[end_run++ & (run_capacity - 1)] = run;
+}
+
+// A client that has gone stays as it is, without a socket: the measurement is over.
+static void client_close(struct client *c) {
+  close(c->fd);
+  c->fd = -1;
+}
+
+static void client_read(struct client *c) {
+  if (uplink_full()) return;
+  ssize_t n = recv(c->fd, uplink + end % UPLINK_SIZE, READ_SIZE, MSG_DONTWAIT);
+  if (n <= 0) {
+    if (n == 0 || errno != EAGAIN) client_close(c);
+    return;
+  }
+  size_t padding = (c->rest + n) / frame * TAG;
+  c->rest = (c->rest + n) % frame;
+  end += n + padding;
+  append_run((struct run){c, n, padding});
+  if (end - head >= FLUSH_AT && !backend_wants_output) send_up();
+}
+
+// ---- down -----------------------------------------------------------------------------------------------------------
+
+static void add_piece(struct client *c, uint8_t *bytes, size_t count) {
+  if ((size_t)piece_count == piece_capacity) pieces = grown(pieces, &piece_capacity, sizeof *pieces);
+  if (c->first < 0) {
+    if ((size_t)dirty_count == dirty_capacity) dirty = grown(dirty, &dirty_capacity, sizeof *dirty);
+    dirty[dirty_count++] = c;
+    c->first = piece_count;
+  } else {
+    pieces[c->last].next = piece_count;
+  }
+  c->last = piece_count;
+  pieces[piece_count++] = (struct piece){bytes, count, -1};
+}
+
+static void backend_read(void) {
+  ssize_t n = recv(backend, downlink, READ_SIZE, MSG_DONTWAIT);
+  if (n == 0) exit(0);  // the measurement is over
+  if (n < 0 && errno != EAGAIN) die("the backend: %s", strerror(errno));
+  uint8_t *at = downlink;
+  for (size_t left = n > 0 ? n : 0; left > 0;) {
+    struct run *run = &runs[first_run & (run_capacity - 1)];
+    size_t *part = run->bytes ? &run->bytes : &run->padding;
+    size_t taken = *part < left ? *part : left;
+    if (part == &run->bytes) add_piece(run->client, at, taken);
+    *part -= taken;
+    at += taken;
+    left -= taken;
+    if (!run->bytes && !run->padding) first_run++;
+  }
+}
+
+static void keep_unsent(struct client *c, const uint8_t *bytes, size_t count) {
+  if (!count) return;
+  if (c->head == c->end) watch(c->fd, c, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
+  uint8_t *larger = malloc(c->end - c->head + count);
+  if (!larger) die("out of memory");
+  if (c->unsent) memcpy(larger, c->unsent + c->head, c->end - c->head);
+  memcpy(larger + c->end - c->head, bytes, count);
+  free(c->unsent);
+  c->unsent = larger;
+  c->end = c->end - c->head + count;
+  c->head = 0;
+}
+
+static void send_unsent(struct client *c) {
+  ssize_t n = send(c->fd, c->unsent + c->head, c->end - c->head, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (n > 0) c->head += n;
+  if (c->head < c->end) return;
+  free(c->unsent);
+  c->unsent = NULL;
+  c->head = c->end = 0;
+  watch(c->fd, c, EPOLL_CTL_MOD, EPOLLIN);
+}
+
+// All that came for a client in this turn, in one send.
+static void send_down(struct client *c) {
+  struct iovec parts[64];
+  int next = c->first, count = 0;
+  c->first = c->last = -1;
+  while (next >= 0) {
+    for (count = 0; next >= 0 && count < 64; next = pieces[next].next)
+      parts[count++] = (struct iovec){pieces[next].bytes, pieces[next].count};
+    ssize_t n = 0;
+    if (c->fd >= 0 && c->head == c->end) {
+      struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+      n = count == 1 ? send(c->fd, parts[0].iov_base, parts[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                     : sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (n < 0 && errno != EAGAIN) client_close(c);
+      if (n < 0) n = 0;
+    }
+    for (int i = 0; i < count && c->fd >= 0; i++) {
+      size_t sent = (size_t)n < parts[i].iov_len ? (size_t)n : parts[i].iov_len;
+      keep_unsent(c, (uint8_t *)parts[i].iov_base + sent, parts[i].iov_len - sent);
+      n -= sent;
+    }
+  }
+}
+
+// ---- start and loop -------------------------------------------------------------------------------------------------
+
+static void dial(void) {
+  struct address a;
+  if (!resolve(backend_name, false, &a)) die("cannot resolve '%s'", backend_name);
+  backend = stream_socket(a.any.sa_family);
+  set_no_delay(backend);
+  if (connect(backend, &a.any, a.length) && errno != EINPROGRESS) die("dial: %s", strerror(errno));
+  watch(backend, &backend, EPOLL_CTL_ADD, EPOLLIN);
+  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = &backend};
+  if (epoll_ctl(backend_poller, EPOLL_CTL_ADD, backend, &event)) die("epoll_ctl: %s", strerror(errno));
+}
+
+static void accept_clients(void) {
+  for (;;) {
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return;
+    if (backend < 0) dial();  // the load generator waits for no relay that knows no protocol
+    set_no_delay(fd);
+    struct client *c = calloc(1, sizeof *c);
+    if (!c) die("out of memory");
+    *c = (struct client){.fd = fd, .first = -1, .last = -1};
+    watch(fd, c, EPOLL_CTL_ADD, EPOLLIN);
+  }
+}
+
+static void turn(void) {
+  struct epoll_event events[EVENTS];
+  int count = epoll_wait(uplink_full() ? backend_poller : poller, events, EVENTS, -1);
+  for (int i = 0; i < count; i++) {
+    void *what = events[i].data.ptr;
+    uint32_t ready = events[i].events;
+    if (what == &listener) {
+      accept_clients();
+    } else if (what == &backend) {
+      if (ready & ~EPOLLOUT) backend_read();
+    } else {
+      struct client *c = what;
+      if (ready & EPOLLOUT && c->head != c->end) send_unsent(c);
+      if (ready & ~EPOLLOUT) client_read(c);
+    }
+  }
+  send_up();
+  for (int i = 0; i < dirty_count; i++) send_down(dirty[i]);
+  dirty_count = piece_count = 0;
 }
 
 int main(int count, char **arguments) {
-  bool understood = true;
-  for (int i = 1; i < count && understood; i++) {
+  const char *listen_name = NULL;
+  int size = -1;
+  for (int i = 1; i < count; i += 2) {
     const char *flag = arguments[i], *value = i + 1 < count ? arguments[i + 1] : "";
-    if (!strcmp(flag, "--json")) {
-      json = true;
-      continue;
-    }
-    i++;
-    if (!strcmp(flag, "--clients")) client_count = atoi(value);
+    if (!strcmp(flag, "--listen")) listen_name = value;
+    else if (!strcmp(flag, "--backend")) backend_name = value;
     else if (!strcmp(flag, "--size")) size = atoi(value);
-    else if (!strcmp(flag, "--window")) window = atoi(value);
-    else if (!strcmp(flag, "--seconds")) seconds = atof(value);
-    else if (!strcmp(flag, "--warmup")) warmup = atof(value);
     else if (!strcmp(flag, "--congestion-control")) congestion_control = value;
-    else understood = false;
+    else die("unknown flag %s", flag);
   }
-  if (!understood || client_count < 1 || size < 0 || window < 1 || seconds <= 0) {
-    fprintf(stderr, "usage: floor [--clients N] [--size B] [--window W] [--seconds S] [--warmup S] "
-                    "[--congestion-control NAME] [--json]\n");
-    return 64;
-  }
-  memset(output, 1, sizeof output);  // or every page of it were the kernel's one zero page, hotter than any real buffer
-  client_frame = SIZE_PREFIX + size;
-  firehose_frame = SIZE_PREFIX + TAG + size;
-  signal(SIGPIPE, SIG_IGN);
-  struct rlimit files;
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
-  struct end *clients = calloc(client_count, sizeof *clients), firehose = {0};
-  dirty = calloc(client_count + 1, sizeof *dirty);
-
-  struct sockaddr_in clients_address, backend_address;
-  int clients_listener = listen_anywhere(&clients_address), backend_listener = listen_anywhere(&backend_address);
-  pid_t child = fork();
-  if (child < 0) die("fork");
-  if (child == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
-  poller = epoll_create1(0);
-  for (int i = 0; i < client_count; i++) {
-    clients[i].fd = child ? connect_to(&clients_address) : accept_one(clients_listener);
-    watch(&clients[i], EPOLL_CTL_ADD, false);
-  }
-  firehose.fd = child ? accept_one(backend_listener) : connect_to(&backend_address);
-  watch(&firehose, EPOLL_CTL_ADD, false);
-
-  if (child == 0) relay(&firehose);
-  load(clients, &firehose, child);
-  kill(child, SIGKILL);
-  return 0;
+  if (!listen_name || !backend_name || size < 0)
+    die("usage: --listen HOST:PORT --backend HOST:PORT --size BYTES [--congestion-control NAME]");
+  frame = SIZE_PREFIX + size;
+  runs = calloc(run_capacity, sizeof *runs);
+  poller = epoll_create1(EPOLL_CLOEXEC);
+  backend_poller = epoll_create1(EPOLL_CLOEXEC);
+  if (!runs || poller < 0 || backend_poller < 0) die("start: %s", strerror(errno));
+  raise_file_limit();
+  map_uplink();
+  listener = listen_at(listen_name, 0);
+  watch(listener, &listener, EPOLL_CTL_ADD, EPOLLIN);
+  for (;;) turn();
 }

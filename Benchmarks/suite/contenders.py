@@ -49,10 +49,8 @@ class Contender:
     #: A configuration file for {folder}/configuration.
     configuration: str = ""
     environment: dict = field(default_factory=dict)
-    #: A TCP proxy, which speaks no protocol and opens a connection a client.
+    #: Speaks no protocol: bytes in, the same bytes out.
     is_plain: bool = False
-    #: Makes its own load and prints its own figures.
-    is_floor: bool = False
 
     @property
     def command_text(self):
@@ -100,7 +98,7 @@ def all_contenders(control, build):
             "nginx", "nginx stream", ("nginx", "-p", "{folder}", "-c", "{folder}/configuration"), no_ids, NGINX,
             preload, is_plain=True),
         Contender(
-            "floor", "the kernel's floor", (str(peers / "floor"), "--congestion-control", control),
-            "the same calls on the same sockets with no protocol work", is_floor=True),
+            "floor", "the kernel's floor", (str(peers / "floor"), *ends, "--size", "{size}"),
+            "the calls of an epoll relay with the same bytes, without protocol work and without a copy", is_plain=True),
     ]
     return {contender.name: contender for contender in contenders}

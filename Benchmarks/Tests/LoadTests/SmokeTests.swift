@@ -17,6 +17,15 @@ struct SmokeTests {
     #expect(report.relay!.total > 0)
   }
 
+  @Test(arguments: [(1, 64, 1), (20, 64, 64), (20, 0, 4), (20, 16384, 64), (2, 1_000_000, 8)])
+  func `the floor gives back every byte`(clients: Int, size: Int, window: Int) throws {
+    let peer = try Peer("floor", ["--size", "\(size)"])
+    var plan = peer.plan(clients: clients, size: size, window: window, packets: size > 10_000 ? 500 : 3000)
+    plan.isPlain = true
+    let report = try peer.measure(plan)
+    #expect(report.isClean, "\(report.text)")
+  }
+
   @Test func `a backend on its own thread does the same`() throws {
     let peer = try Peer("epoll-relay")
     let report = try peer.measure(peer.plan(clients: 10, size: 64, window: 8, backendThread: true))
