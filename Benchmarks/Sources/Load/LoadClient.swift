@@ -17,6 +17,8 @@ struct LoadClient {
   var id: UInt64 = 0
   /// The socket did not take all; the rest goes when it is ready for output.
   var wantsOutput = false
+  /// Leaves unread what comes for it.
+  var isStalled = false
   /// Is on the list of those who have something to send.
   var isDue = false
   /// Bytes of the packet `sent` that were handed to the socket already.

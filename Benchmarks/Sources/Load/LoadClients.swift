@@ -13,6 +13,8 @@ struct LoadClients: ~Copyable {
   private let congestionControl: String?
   /// Clients that may be between socket and id at a time, so that the relay's SYN backlog is never overrun.
   private let connectConcurrency: Int
+  /// The clients that will stall: the last ones.
+  private let stalling: Range<Int>
 
   private let clients: UnsafeMutablePointer<LoadClient>
   private let input: UnsafeMutableRawPointer
@@ -46,6 +48,7 @@ struct LoadClients: ~Copyable {
     self.address = address
     congestionControl = plan.congestionControl
     connectConcurrency = plan.connectConcurrency
+    stalling = plan.clients - plan.stalled..<plan.clients
     pattern = Pattern(plan.sizes)
     clock = PacketClock(plan)
     // Of an idle crowd, one packet of each at the end.
@@ -86,6 +89,7 @@ struct LoadClients: ~Copyable {
     let fd = try Socket.make(address.family)
     clients[index].fd = fd
     try Socket.tune(fd, family: address.family, congestionControl: congestionControl)
+    if stalling.contains(index) { Socket.boundReceiveBuffer(fd) }
     let result = address.withPointer { Glibc.connect(fd, $0, $1) }
     if result != 0 && errno != EINPROGRESS {
       try refused(index, errno)
@@ -166,16 +170,32 @@ struct LoadClients: ~Copyable {
     sendDue(now, epoll)
   }
 
-  /// From here on packets are timed.
-  mutating func startTiming() {
+  /// From here on packets are timed, and those stall who shall.
+  mutating func startTiming(_ epoll: borrowing Epoll) {
     clock.isTiming = true
     clock.latency = LatencyHistogram()
+    stall(true, epoll)
   }
 
-  /// No new packet is sent; a packet of which the socket took a part is still finished.
-  mutating func stop() {
+  /// No new packet is sent; a packet of which the socket took a part is still finished, and those who stalled read
+  /// again.
+  mutating func stop(_ epoll: borrowing Epoll) {
     isSending = false
     clock.isTiming = false
+    stall(false, epoll)
+  }
+
+  private func stall(_ isStalled: Bool, _ epoll: borrowing Epoll) {
+    for index in stalling where clients[index].state == .open {
+      clients[index].isStalled = isStalled
+      watch(index, epoll)
+    }
+  }
+
+  private func watch(_ index: Int, _ epoll: borrowing Epoll) {
+    var interest: Epoll.Ready = clients[index].isStalled ? [] : .input
+    if clients[index].wantsOutput { interest.insert(.output) }
+    epoll.modify(clients[index].fd, token: Token.client(index), interest: interest)
   }
 
   /// Nanoseconds until the next packet is due; nil where it is not time that decides.
@@ -376,8 +396,7 @@ struct LoadClients: ~Copyable {
     }
     if wantsOutput != client.pointee.wantsOutput {
       client.pointee.wantsOutput = wantsOutput
-      epoll.modify(
-        client.pointee.fd, token: Token.client(index), interest: wantsOutput ? [.input, .output] : .input)
+      watch(index, epoll)
     }
   }
 }

@@ -13,6 +13,7 @@ extension LoadReport {
   private struct Record: Encodable {
     let mode: String
     let clients: Int
+    let stalledClients: Int
     let size: String
     let window: Int?
     let rate: Double?
@@ -33,7 +34,7 @@ extension LoadReport {
     let outOfOrder: Int
     let duplicates: Int
     let clientsClosed: Int
-    let stalled: Bool
+    let endedEarly: Bool
     let latencyP50Ns: UInt64?
     let latencyP90Ns: UInt64?
     let latencyP99Ns: UInt64?
@@ -44,6 +45,8 @@ extension LoadReport {
     let relaySystemNs: Double?
     let relayCpuShare: Double?
     let relayBusiestThreadShare: Double?
+    /// Of each thread by its name.
+    let relayThreadsNs: [String: Double]?
     let relayVoluntarySwitches: Double?
     let relayInvoluntarySwitches: Double?
     let relaySystemCalls: Double?
@@ -65,6 +68,7 @@ extension LoadReport {
     init(_ report: LoadReport) {
       mode = report.plan.mode.rawValue
       clients = report.plan.clients
+      stalledClients = report.plan.stalled
       size = report.plan.sizes.description
       window = report.plan.window
       rate = report.plan.rate
@@ -85,7 +89,7 @@ extension LoadReport {
       outOfOrder = report.faults.outOfOrder
       duplicates = report.faults.duplicates
       clientsClosed = report.faults.closed
-      stalled = report.stalled
+      endedEarly = report.stalled
       latencyP50Ns = report.latency.percentile(0.5)
       latencyP90Ns = report.latency.percentile(0.9)
       latencyP99Ns = report.latency.percentile(0.99)
@@ -96,6 +100,7 @@ extension LoadReport {
       relaySystemNs = report.relay.map { report.each($0.system) }
       relayCpuShare = report.relay.map { report.share($0.total) }
       relayBusiestThreadShare = report.relay.map { report.share($0.busiestRunning) }
+      relayThreadsNs = report.relay.map { $0.runningByName.mapValues(report.each) }
       relayVoluntarySwitches = report.relay.map { report.each($0.voluntarySwitches) }
       relayInvoluntarySwitches = report.relay.map { report.each($0.involuntarySwitches) }
       relaySystemCalls = report.systemCallsPerPacket

@@ -9,7 +9,8 @@ extension LoadReport {
     }
 
     lines.append(
-      "\(plan.mode.rawValue): \(plan.clients) client\(plan.clients == 1 ? "" : "s"), \(plan.sizes) B, "
+      "\(plan.mode.rawValue): \(plan.clients) client\(plan.clients == 1 ? "" : "s")"
+        + (plan.stalled == 0 ? "" : " (\(plan.stalled) of them stalled)") + ", \(plan.sizes) B, "
         + (plan.window.map { "window \($0), " } ?? "\(fixed(plan.rate ?? 0, 0)) a second, ")
         + "\(fixed(seconds, 2)) s after \(fixed(plan.warmup, 1)) s of warm-up"
         + (plan.congestionControl.map { ", \($0)" } ?? ""))
@@ -56,6 +57,10 @@ extension LoadReport {
         "relay CPU",
         "\(fixed(each(relay.total), 0)) ns a \(unit)  (user \(fixed(each(relay.user), 0)), "
           + "system \(fixed(each(relay.system), 0)); busiest thread \(percent(share(relay.busiestRunning))))")
+      if relay.runningByName.count > 1 {
+        let threads = relay.runningByName.sorted { $0.value > $1.value }
+        line("relay threads", threads.map { "\($0.key) \(fixed(each($0.value), 0))" }.joined(separator: ", ") + " ns")
+      }
       line(
         "relay switches",
         "\(fixed(each(relay.voluntarySwitches), 3)) voluntary, \(fixed(each(relay.involuntarySwitches), 3)) not, a "

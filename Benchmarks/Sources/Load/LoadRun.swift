@@ -60,7 +60,7 @@ public struct LoadRun: ~Copyable {
     } else {
       clients.start(epoll)
       try load(until: plan.warmup)
-      clients.startTiming()
+      clients.startTiming(epoll)
       let (firstPacket, firstByte) = (clients.packets, clients.bytes)
       var stalled = false
       let use = try measure { run throws(BenchError) in stalled = try run.load(for: run.plan.length) }
@@ -69,7 +69,7 @@ public struct LoadRun: ~Copyable {
       report.latency = clients.clock.latency
       if plan.countsSystemCalls { report.systemCallsPerPacket = try countSystemCalls() }
     }
-    clients.stop()
+    clients.stop(epoll)
     report.drainSeconds = try drain()
 
     clients.countLost()

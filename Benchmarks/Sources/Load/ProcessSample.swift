@@ -4,6 +4,7 @@ import Glibc
 /// into user and system comes from /proc/PID/stat, which has the ticks' coarse proportion.
 struct ProcessSample {
   struct ThreadTime {
+    var name = ""
     /// Nanoseconds on a CPU.
     var running: UInt64
     /// Nanoseconds ready to run, waiting for a CPU.
@@ -31,12 +32,13 @@ struct ProcessSample {
     sample.residentBytes = (ProcFile.number("VmRSS:", in: status) ?? 0) * 1024
     for thread in ProcFile.names("\(root)/task") {
       guard let times = ProcFile.text("\(root)/task/\(thread)/schedstat"),
-        let status = ProcFile.text("\(root)/task/\(thread)/status")
+        let status = ProcFile.text("\(root)/task/\(thread)/status"),
+        let name = ProcFile.text("\(root)/task/\(thread)/comm")
       else { continue }
       let numbers = times.split { $0 == " " || $0 == "\n" }.compactMap { UInt64($0) }
       guard numbers.count >= 2 else { continue }
       sample.threads[thread] = ThreadTime(
-        running: numbers[0], waiting: numbers[1],
+        name: String(name.prefix { $0 != "\n" }), running: numbers[0], waiting: numbers[1],
         voluntarySwitches: ProcFile.number("voluntary_ctxt_switches:", in: status) ?? 0,
         involuntarySwitches: ProcFile.number("nonvoluntary_ctxt_switches:", in: status) ?? 0)
     }
@@ -54,12 +56,15 @@ struct ProcessUse {
   /// The thread that ran most, and how long it waited for a CPU meanwhile.
   var busiestRunning: UInt64 = 0
   var busiestWaiting: UInt64 = 0
+  /// What threads of each name ran.
+  var runningByName: [String: UInt64] = [:]
 
   init(from start: ProcessSample, to end: ProcessSample) {
     for (thread, time) in end.threads {
       let before = start.threads[thread] ?? ProcessSample.ThreadTime(running: 0, waiting: 0)
       let running = time.running - before.running
       total += running
+      if running > 0 { runningByName[time.name, default: 0] += running }
       voluntarySwitches += time.voluntarySwitches - before.voluntarySwitches
       involuntarySwitches += time.involuntarySwitches - before.involuntarySwitches
       if running >= busiestRunning {

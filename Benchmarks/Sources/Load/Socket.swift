@@ -23,6 +23,13 @@ enum Socket {
     }
   }
 
+  /// Lets no more than a few packets wait unread, so that who does not read is soon noticed at the other end. Before
+  /// the connection is made.
+  static func boundReceiveBuffer(_ fd: Int32) {
+    var bytes: Int32 = 4096
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
+  }
+
   /// A listener at `address`. What it accepts inherits the congestion control.
   static func listen(at address: Address, congestionControl: String?) throws(BenchError) -> Int32 {
     let resolved = try address.resolved()

@@ -16,8 +16,6 @@ struct Echo: ParsableCommand {
       measured; with 64 on a wrong flag.
       """)
 
-  @OptionGroup var common: CommonFlags
-
   @Option(
     help: ArgumentHelp(
       "Where the echo backend listens for the relay; 'none' where another process is the backend.",
@@ -27,8 +25,15 @@ struct Echo: ParsableCommand {
   @Flag(help: "Another process is the backend (such as 'voltlane-bench backend'): the same as --backend-listen none.")
   var externalBackend = false
 
-  @OptionGroup var load: LoadFlags
-  @OptionGroup var packets: PacketFlags
+  @OptionGroup var traffic: TrafficFlags
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Of the clients, how many do not read while it is measured, but go on sending: what do the others notice? At the \
+      end they read, and must find everything. (Keep rate and time low enough for the relay to hold that.)
+      """, valueName: "n"))
+  var stalled = 0
 
   @Flag(
     help: """
@@ -47,15 +52,14 @@ struct Echo: ParsableCommand {
     try require(
       (backendListen == nil) == externalBackend || backendListen == BackendChoice.none,
       "Say where the backend is: one of --backend-listen and --external-backend.")
-    try require(
-      load.seconds == nil || packets.packets == nil, "Give one of --seconds and --packets, not both.")
+    try require((0..<traffic.load.clients).contains(stalled), "--stalled must be from 0 to below --clients.")
   }
 
   func run() throws {
-    var plan = LoadPlan(.echo, common, load, backend: backendListen?.address)
-    plan.apply(packets)
+    var plan = traffic.plan(.echo, backend: backendListen?.address)
+    plan.stalled = stalled
     plan.backendThread = backendThread
     plan.isPlain = plain
-    try plan.runAndPrint(json: common.json)
+    try plan.runAndPrint(json: traffic.common.json)
   }
 }

@@ -92,6 +92,26 @@ struct PacketFlags: ParsableArguments {
   }
 }
 
+/// The flags of every mode that moves packets for a time, or a number of them.
+struct TrafficFlags: ParsableArguments {
+  @OptionGroup var common: CommonFlags
+  @OptionGroup var load: LoadFlags
+  @OptionGroup var packets: PacketFlags
+
+  func validate() throws {
+    try require(load.seconds == nil || packets.packets == nil, "Give one of --seconds and --packets, not both.")
+  }
+
+  func plan(_ mode: LoadPlan.Mode, backend: Address?) -> LoadPlan {
+    var plan = LoadPlan(mode, common, load, backend: backend)
+    plan.sizes = packets.size
+    plan.pace = packets.rate.map { .rate($0) } ?? .window(packets.window ?? 1)
+    if let count = packets.packets { plan.length = .packets(count) }
+    plan.countsSystemCalls = packets.countSystemCalls
+    return plan
+  }
+}
+
 func require(_ holds: Bool, _ message: String) throws {
   guard holds else { throw ValidationError(message) }
 }
@@ -108,13 +128,6 @@ extension LoadPlan {
     showsProgress = load.progress ?? LoadPlan.isWatched
     startTimeout = common.startTimeout
     drainTimeout = load.drainTimeout
-  }
-
-  mutating func apply(_ packets: PacketFlags) {
-    sizes = packets.size
-    pace = packets.rate.map { .rate($0) } ?? .window(packets.window ?? 1)
-    if let count = packets.packets { length = .packets(count) }
-    countsSystemCalls = packets.countSystemCalls
   }
 
   /// Measures, prints, and ends with 1 where anything was wrong.

@@ -1,50 +1,46 @@
 import ArgumentParser
 import Load
 
-/// What the modes have in common whose packets go one way: this program must be the backend, since it is there that
-/// packets are checked, or made.
-struct OneWayFlags: ParsableArguments {
-  @OptionGroup var common: CommonFlags
+/// A mode whose packets go one way: this program must be the backend, since it is there that packets are checked, or
+/// made.
+protocol OneWay: ParsableCommand {
+  static var mode: LoadPlan.Mode { get }
+  var flags: OneWayFlags { get }
+}
 
+struct OneWayFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Where the backend listens for the relay.", valueName: "host:port|unix:/path"))
   var backendListen: Address
 
-  @OptionGroup var load: LoadFlags
-  @OptionGroup var packets: PacketFlags
+  @OptionGroup var traffic: TrafficFlags
+}
 
-  func validate() throws {
-    try require(
-      load.seconds == nil || packets.packets == nil, "Give one of --seconds and --packets, not both.")
-  }
-
-  func measure(_ mode: LoadPlan.Mode) throws {
-    var plan = LoadPlan(mode, common, load, backend: backendListen)
-    plan.apply(packets)
-    try plan.runAndPrint(json: common.json)
+extension OneWay {
+  func run() throws {
+    try flags.traffic.plan(Self.mode, backend: flags.backendListen).runAndPrint(json: flags.traffic.common.json)
   }
 }
 
-struct Ingest: ParsableCommand {
+struct Ingest: OneWay {
+  static let mode = LoadPlan.Mode.ingest
   static let configuration = CommandConfiguration(
     abstract: "Sends packets from the clients to the backend, which counts and checks them.",
     discussion: "In flight is what has not come to the backend. Latency is the way there.")
 
   @OptionGroup var flags: OneWayFlags
-
-  func run() throws { try flags.measure(.ingest) }
 }
 
-struct Egress: ParsableCommand {
+struct Egress: OneWay {
+  static let mode = LoadPlan.Mode.egress
   static let configuration = CommandConfiguration(
     abstract: "Sends packets from the backend, to each client its own, which are checked there.",
     discussion: "In flight is what has not come to its client. Latency is the way there.")
 
   @OptionGroup var flags: OneWayFlags
-
-  func run() throws { try flags.measure(.egress) }
 }
 
-struct OneToAll: ParsableCommand {
+struct OneToAll: OneWay {
+  static let mode = LoadPlan.Mode.oneToAll
   static let configuration = CommandConfiguration(
     commandName: "one-to-all",
     abstract: "Sends packets from the backend, each to all clients.",
@@ -54,6 +50,4 @@ struct OneToAll: ParsableCommand {
       """)
 
   @OptionGroup var flags: OneWayFlags
-
-  func run() throws { try flags.measure(.oneToAll) }
 }

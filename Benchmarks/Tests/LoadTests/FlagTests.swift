@@ -8,6 +8,7 @@ struct FlagTests {
 
   @Test(arguments: [
     "echo --clients 10 --size 64:3,1024 --window 8 --seconds 2 --warmup 0 --backend-thread --plain --json",
+    "echo --clients 10 --stalled 9 --rate 1000",
     "echo --rate 1000 --packets 5 --count-system-calls --progress --drain-timeout 1 --relay-pid 1",
     "ingest --window 64", "egress --rate 10", "one-to-all --clients 3", "idle --clients 10 --no-progress",
     "connect-storm --clients 5 --connect-concurrency 3 --start-timeout 1 --congestion-control reno",
@@ -21,7 +22,8 @@ struct FlagTests {
   @Test(arguments: [
     ("echo --window 1 --rate 1", "--window and --rate"), ("echo --seconds 1 --packets 1", "--seconds and --packets"),
     ("echo --external-backend", "--backend-listen"), ("echo --clients 0", "--clients"), ("echo --size x", "--size"),
-    ("echo --rate 0", "--rate"), ("egress --window 0", "--window"), ("ingest --seconds 1 --packets 1", "--packets"),
+    ("echo --rate 0", "--rate"), ("echo --clients 10 --stalled 10", "--stalled"), ("egress --window 0", "--window"),
+    ("ingest --seconds 1 --packets 1", "--packets"),
     ("idle --warmup -1", "--warmup"), ("connect-storm --connect-concurrency 0", "--connect-concurrency"),
     ("reconnect-storm --rounds 0", "--rounds"), ("one-to-all --drain-timeout 0", "--drain-timeout"),
   ])

@@ -53,6 +53,17 @@ struct SmokeTests {
     #expect(report.latency.total >= 200)
   }
 
+  @Test func `clients that stall are not timed, and find everything in the end`() throws {
+    let peer = try Peer("epoll-relay")
+    var plan = peer.plan(clients: 10, size: 1024, window: 1, packets: 800)
+    plan.stalled = 2
+    plan.pace = .rate(4000)
+    let report = try peer.measure(plan)
+    #expect(report.isClean, "\(report.text)")
+    #expect((800...1000).contains(report.latency.total))
+    #expect(report.totalPackets > report.packets + 150, "those who stalled had theirs after the measurement")
+  }
+
   @Test(arguments: [LoadPlan.Mode.echo, .ingest, .egress])
   func `packets of many sizes come through`(mode: LoadPlan.Mode) throws {
     let peer = try Peer("epoll-relay")
