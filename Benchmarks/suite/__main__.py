@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import compare, machine, page, scenarios, table
+from . import bounds, compare, machine, page, readme, scenarios, table
 from .contenders import BENCHMARKS, all_contenders
 from .results import Results
 from .runner import RunFailed, run
@@ -25,13 +25,16 @@ def flags():
         help="where the results go, the page beside it as .html (default: Benchmarks/results/latest.json)")
     parser.add_argument("--resume", action="store_true", help="add the runs that the output file does not have yet")
     parser.add_argument("--report", action="store_true", help="measure nothing: only the page and tables of the output")
+    parser.add_argument(
+        "--readme", action="store_true",
+        help="write the output's tables into README.md, between the lines that say so; measures nothing")
     parser.add_argument("--for", dest="limit", metavar="SECONDS", type=float, help="stop after this time; see --resume")
     parser.add_argument("--scenarios", metavar="REGEX", default="", help="only these, such as 'echo|idle'")
     parser.add_argument("--cells", metavar="REGEX", default="", help="only these, such as '^1:64:'")
     parser.add_argument("--contenders", metavar="NAME,...", help="only these; see Benchmarks/README.md for the names")
     parser.add_argument("--repeats", type=int, metavar="N", help="runs of each cell (default: 5; quick: 2)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="of each run (default: 2; quick: 0.3)")
-    parser.add_argument("--warmup", type=float, metavar="S", help="before each run (default: 0.5; quick: 0.1)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of each run (default: 0.6; quick: 0.3)")
+    parser.add_argument("--warmup", type=float, metavar="S", help="before each run (default: 0.2; quick: 0.1)")
     parser.add_argument(
         "--congestion-control", default="cubic", metavar="NAME", help="of every program's sockets (default: cubic)")
     parser.add_argument(
@@ -41,8 +44,8 @@ def flags():
         help="which builds to measure; with debug only to see that the suite works")
     options = parser.parse_args()
     options.repeats = options.repeats or (2 if options.quick else 5)
-    options.seconds = options.seconds or (0.3 if options.quick else 2)
-    options.warmup = options.warmup if options.warmup is not None else (0.1 if options.quick else 0.5)
+    options.seconds = options.seconds or (0.3 if options.quick else 0.6)
+    options.warmup = options.warmup if options.warmup is not None else (0.1 if options.quick else 0.2)
     return options
 
 
@@ -56,13 +59,9 @@ def planned(options):
     for scenario in scenarios.quick() if options.quick else scenarios.full():
         if not re.search(options.scenarios, scenario.name):
             continue
-        for cell in scenario.cells:
-            if not re.search(options.cells, cell.name):
-                continue
-            for repeat in range(options.repeats):
-                for name in scenario.contenders:
-                    if name in wanted:
-                        yield scenario, cell, contenders[name], repeat
+        for cell, name, repeat in scenario.runs(options.repeats):
+            if name in wanted and re.search(options.cells, cell.name):
+                yield scenario, cell, contenders[name], repeat
 
 
 def measure(options, results):
@@ -99,6 +98,7 @@ def main():
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     old = Results.load(options.compare) if options.compare else None
+    options.report = options.report or options.readme
     if options.report or (options.resume and options.output.exists()):
         results = Results.load(options.output)
     else:
@@ -110,6 +110,9 @@ def main():
     written = options.output.with_suffix(".html")
     written.write_text(page.render(results, titles))
     print(table.render(results))
+    print(bounds.bounds_table(results))
+    if options.readme:
+        readme.write(results)
     print(f"tools/bench: {options.output} and {written}")
     if old:
         print(compare.render(old, results))

@@ -3,9 +3,17 @@
 import json
 from pathlib import Path
 
+from . import bounds
+
 
 def render(results, titles):
     template = Path(__file__).with_name("page.html").read_text()
+    asked = [
+        {
+            "title": bound.title, "limit": bound.limit, "worst": bound.shown(bound.worst), "where": bound.worst.place,
+            "short": len(bound.short), "count": len(bound.findings),
+        } for bound in bounds.all_bounds(results) if bound.findings
+    ]
     # "</" would end the script element early.
-    data = json.dumps({**results.document, "titles": titles}).replace("</", "<\\/")
+    data = json.dumps({**results.document, "titles": titles, "bounds": asked}).replace("</", "<\\/")
     return template.replace("/*RESULTS*/null", data)

@@ -9,6 +9,15 @@ from .figures import Sample
 FORMAT = 1
 
 
+def rounded(figures):
+    """Without the digits that mean nothing."""
+    if isinstance(figures, float):
+        return float(f"{figures:.5g}")
+    if isinstance(figures, dict):
+        return {name: rounded(value) for name, value in figures.items()}
+    return [rounded(value) for value in figures] if isinstance(figures, list) else figures
+
+
 class Results:
     def __init__(self, machine, flags):
         self.document = {"format": FORMAT, "machine": machine, "flags": flags, "contenders": {}, "runs": []}
@@ -25,8 +34,14 @@ class Results:
     def save(self, path):
         # Never half a file: a suite may be interrupted.
         with open(f"{path}.part", "w") as file:
-            json.dump(self.document, file, indent=1)
+            file.write(self.text())
         os.replace(f"{path}.part", path)
+
+    def text(self):
+        """JSON with a line for each run."""
+        head = json.dumps({**self.document, "runs": []}, indent=1)
+        runs = ",\n".join(json.dumps(run, separators=(",", ":")) for run in self.runs)
+        return head.replace('"runs": []', f'"runs": [\n{runs}\n ]') + "\n"
 
     @property
     def runs(self):
@@ -38,7 +53,8 @@ class Results:
         }
 
     def add(self, scenario, cell, contender, figures):
-        self.runs.append({"scenario": scenario, "cell": cell, "contender": contender, "figures": figures})
+        self.runs.append(
+            {"scenario": scenario, "cell": cell, "contender": contender, "figures": rounded(figures)})
 
     def count(self, scenario, cell, contender):
         return sum(
@@ -52,10 +68,17 @@ class Results:
         return list(dict.fromkeys(run["scenario"] for run in self.runs))
 
     def samples(self, scenario, cell, figure):
-        """A figure by contender; those who have none are left out."""
+        """A figure by contender; those who have none are left out. A figure is a name, or computed from others."""
+
+        def value(figures):
+            try:
+                return figure(figures) if callable(figure) else figures[figure]
+            except KeyError:
+                return None
+
         values = defaultdict(list)
         for run in self.runs:
             if run["scenario"] == scenario and run["cell"] == cell:
-                values[run["contender"]].append(run["figures"].get(figure))
+                values[run["contender"]].append(value(run["figures"]))
         samples = {name: Sample(numbers) for name, numbers in values.items()}
         return {name: sample for name, sample in samples.items() if sample}

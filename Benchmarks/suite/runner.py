@@ -30,12 +30,28 @@ def free_addresses(count):
 
 def run(contender, scenario, cell, options):
     """The figures of one run, by name. Raises RunFailed where anything was lost, late or wrong."""
-    listen, backend = free_addresses(2)
-    seconds = options.seconds if scenario.is_timed else 0
-    bench = str(BENCHMARKS / ".build" / options.build / "voltlane-bench")
+    arguments = list(cell.arguments)
+    seconds = options.seconds * scenario.stretch if scenario.is_timed else 0
+    if scenario.is_timed:
+        arguments += ["--seconds", str(seconds), "--warmup", str(options.warmup)]
+    if options.count_system_calls and cell.moves_packets:
+        arguments.append("--count-system-calls")
+    # The packet size, for those who do not find it out themselves.
     size = dict(zip(cell.arguments[::2], cell.arguments[1::2])).get("--size", "64")
-    timing = ("--seconds", str(seconds), "--warmup", str(options.warmup)) if scenario.is_timed else ()
-    more = ["--count-system-calls"] if options.count_system_calls and cell.moves_packets else []
+
+    def figures(*more):
+        return load(contender, size, [scenario.mode, *arguments, *more], options, seconds + PATIENCE)
+
+    if not cell.capacity:
+        return figures()
+    capacity = figures(*cell.capacity)["packets_per_second"]
+    return {**figures("--rate", f"{capacity / 2:.0f}"), "capacity": capacity}
+
+
+def load(contender, size, arguments, options, timeout):
+    """Starts the program, and what voltlane-bench says of it."""
+    listen, backend = free_addresses(2)
+    bench = str(BENCHMARKS / ".build" / options.build / "voltlane-bench")
     with tempfile.TemporaryDirectory(prefix="voltlane-bench-") as folder:
         command, environment = contender.prepare(folder, listen=listen, backend=backend, size=size)
         with open(f"{folder}/log", "w+") as log:
@@ -43,10 +59,10 @@ def run(contender, scenario, cell, options):
             try:
                 return figures_of(
                     [
-                        bench, scenario.mode, "--relay", listen, "--backend-listen", backend, *cell.arguments, *timing,
-                        "--relay-pid", str(program.pid), "--congestion-control", options.congestion_control, "--json",
-                        *(["--plain"] if contender.is_plain else []), *more,
-                    ], seconds)
+                        bench, *arguments, "--relay", listen, "--backend-listen", backend, "--relay-pid",
+                        str(program.pid), "--congestion-control", options.congestion_control, "--json",
+                        *(["--plain"] if contender.is_plain else []),
+                    ], timeout)
             except RunFailed as failure:
                 log.seek(0)
                 raise RunFailed(f"{failure}\n{log.read()[-2000:]}") from None
@@ -54,9 +70,9 @@ def run(contender, scenario, cell, options):
                 end(program)
 
 
-def figures_of(command, seconds):
+def figures_of(command, timeout):
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + PATIENCE, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
         raise RunFailed(f"did not end: {' '.join(command)}") from None
     if done.returncode != 0:

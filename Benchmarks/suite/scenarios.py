@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-RELAYS = ("shared", "again", "own", "epoll", "nio", "nio-single")
-EVERYBODY = (*RELAYS, "haproxy", "nginx", "floor")
 VOLTLANE_AND_YARDSTICK = ("shared", "again", "epoll")
+#: Those who are measured in every cell.
+CORE = ("shared", "again", "own", "epoll", "floor")
+#: What one could use or write instead; a few cells say it.
+PEERS = ("nio", "nio-single", "haproxy", "nginx")
 
 
 @dataclass(frozen=True)
@@ -13,6 +15,10 @@ class Cell:
 
     name: str
     arguments: tuple
+    #: Those who take part beside the scenario's contenders.
+    also: tuple = ()
+    #: What makes it a run at half load: what a run before it is told, to find how many packets a second there can be.
+    capacity: tuple = ()
 
     @property
     def moves_packets(self):
@@ -29,49 +35,92 @@ class Scenario:
     contenders: tuple
     #: Whether a run lasts for a time, rather than for a number of connections.
     is_timed: bool = True
+    #: How many times as long as other runs: for figures about rare packets.
+    stretch: float = 1
+    #: At most so many repeats: for figures that hardly differ.
+    most_repeats: int = 1000
+    #: Whether its cells take turns as well, because they are compared with one another.
+    compares_cells: bool = False
+
+    def runs(self, repeats):
+        """Cell, contender, repeat, in turn."""
+        repeats = range(min(repeats, self.most_repeats))
+        if self.compares_cells:
+            turns = ((cell, repeat) for repeat in repeats for cell in self.cells)
+        else:
+            turns = ((cell, repeat) for cell in self.cells for repeat in repeats)
+        for cell, repeat in turns:
+            for contender in (*self.contenders, *cell.also):
+                yield cell, contender, repeat
 
 
-def packets(clients, size, window):
+def packets(clients, size, window, also=()):
     arguments = ("--clients", str(clients), "--size", str(size), "--window", str(window))
-    return Cell(f"{clients}:{size}:{window}", arguments)
+    return Cell(f"{clients}:{size}:{window}", arguments, also)
 
 
-def at_rate(clients, size, rate):
+def at_rate(clients, size, rate, stalled=0):
     arguments = ("--clients", str(clients), "--size", str(size), "--rate", str(rate))
-    return Cell(f"{clients}:{size} at {rate}/s", arguments)
+    name = f"{clients}:{size} at {rate}/s"
+    if not stalled:
+        return Cell(name, arguments)
+    return Cell(f"{name}, {stalled} stalled", (*arguments, "--stalled", str(stalled)))
+
+
+def at_half_load(clients, size):
+    """Everybody at half of what it can do itself with one packet a client under way."""
+    return Cell(
+        f"{clients}:{size} at half load", ("--clients", str(clients), "--size", str(size)), capacity=("--window", "1"))
 
 
 def connections(clients):
     return Cell(str(clients), ("--clients", str(clients)))
 
 
-def grid(clients, sizes, windows):
-    return tuple(packets(c, s, w) for c in clients for s in sizes for w in windows)
+def round_trips():
+    """The grid; peers take part where they say most."""
+    for clients in (1, 10, 100, 1000):
+        for size in (64, 1024, 16384):
+            for window in (1, 8, 64):
+                name = (clients, size, window)
+                if name in {(100, 64, 1), (100, 64, 8), (100, 64, 64), (1000, 64, 1), (100, 16384, 8)}:
+                    yield packets(*name, PEERS)
+                elif size == 64 and window > 1:
+                    yield packets(*name, ("nio-single",))
+                else:
+                    yield packets(*name)
 
 
 def full():
     return (
+        Scenario("echo", "Round trips, by clients:size:window", "echo", tuple(round_trips()), CORE),
         Scenario(
-            "echo", "Round trips, by clients:size:window", "echo",
-            grid((1, 10, 100, 1000), (64, 1024, 16384), (1, 8, 64)), EVERYBODY),
+            "latency", "Latency, at a rate from the moment when each packet was due", "echo",
+            (packets(1, 64, 1), at_rate(1, 64, 1000), at_half_load(100, 64), at_half_load(1000, 64)),
+            (*VOLTLANE_AND_YARDSTICK, "floor"), stretch=2),
         Scenario(
-            "latency", "Latency at a given rate, from the moment when each packet was due", "echo",
-            (at_rate(1, 64, 1000), at_rate(100, 64, 20000), at_rate(1000, 64, 50000)), VOLTLANE_AND_YARDSTICK),
+            "stalled", "Latency of the others, while some clients do not read", "echo",
+            (at_rate(100, 1024, 10000), at_rate(100, 1024, 10000, stalled=10)), VOLTLANE_AND_YARDSTICK, stretch=3,
+            compares_cells=True),
+        Scenario(
+            "crowd", "The same packets a second from more and more clients", "echo",
+            tuple(at_rate(clients, 64, 20000) for clients in (10, 100, 1000, 10000)), VOLTLANE_AND_YARDSTICK,
+            compares_cells=True),
         Scenario(
             "ingest", "Clients to backend", "ingest", (packets(100, 64, 64), packets(100, 16384, 8)),
-            VOLTLANE_AND_YARDSTICK),
+            (*VOLTLANE_AND_YARDSTICK, "own")),
         Scenario(
             "egress", "Backend to clients", "egress", (packets(100, 64, 64), packets(100, 16384, 8)),
-            VOLTLANE_AND_YARDSTICK),
+            (*VOLTLANE_AND_YARDSTICK, "own")),
         Scenario(
             "one-to-all", "One packet to all clients", "one-to-all", (packets(1000, 64, 1),),
-            VOLTLANE_AND_YARDSTICK),
+            (*VOLTLANE_AND_YARDSTICK, "own")),
         Scenario(
             "shards", "Scaling by shards", "echo", (packets(100, 64, 8), packets(1000, 64, 1)),
             ("shared", "shards2", "shards4", "own")),
         Scenario(
-            "idle", "Memory by clients", "idle",
-            (connections(10), connections(100), connections(1000), connections(8000)), ("shared", "epoll", "nio")),
+            "idle", "Memory by clients", "idle", (connections(10), connections(1000), connections(10000)),
+            ("shared", "epoll", "nio"), most_repeats=2),
         Scenario(
             "connect-storm", "New clients", "connect-storm", (connections(10000),), VOLTLANE_AND_YARDSTICK,
             is_timed=False),
@@ -83,16 +132,24 @@ def full():
 
 def quick():
     """A few cells of everything: shows that the suite works, and little else."""
+    both = ("shared", "epoll")
     return (
-        Scenario("echo", "Round trips, by clients:size:window", "echo", grid((1, 100), (64,), (1, 64)), EVERYBODY),
-        Scenario("latency", "Latency at a given rate", "echo", (at_rate(100, 64, 5000),), ("shared", "epoll")),
-        Scenario("ingest", "Clients to backend", "ingest", (packets(100, 64, 64),), ("shared", "epoll")),
-        Scenario("egress", "Backend to clients", "egress", (packets(100, 64, 64),), ("shared", "epoll")),
-        Scenario("one-to-all", "One packet to all clients", "one-to-all", (packets(100, 64, 1),), ("shared", "epoll")),
-        Scenario("shards", "Scaling by shards", "echo", (packets(100, 64, 8),), ("shared", "shards2")),
-        Scenario("idle", "Memory by clients", "idle", (connections(10), connections(1000)), ("shared", "epoll")),
         Scenario(
-            "connect-storm", "New clients", "connect-storm", (connections(500),), ("shared", "epoll"), is_timed=False),
+            "echo", "Round trips, by clients:size:window", "echo",
+            (packets(1, 64, 1), packets(1, 64, 64), packets(100, 64, 1), packets(100, 64, 64, PEERS)), CORE),
+        Scenario("latency", "Latency", "echo", (packets(1, 64, 1), at_half_load(100, 64)), both),
+        Scenario(
+            "stalled", "Latency of the others, while some clients do not read", "echo",
+            (at_rate(20, 1024, 2000), at_rate(20, 1024, 2000, stalled=2)), both, compares_cells=True),
+        Scenario(
+            "crowd", "The same packets a second from more and more clients", "echo",
+            (at_rate(10, 64, 5000), at_rate(500, 64, 5000)), both, compares_cells=True),
+        Scenario("ingest", "Clients to backend", "ingest", (packets(100, 64, 64),), both),
+        Scenario("egress", "Backend to clients", "egress", (packets(100, 64, 64),), both),
+        Scenario("one-to-all", "One packet to all clients", "one-to-all", (packets(100, 64, 1),), both),
+        Scenario("shards", "Scaling by shards", "echo", (packets(100, 64, 8),), ("shared", "shards2")),
+        Scenario("idle", "Memory by clients", "idle", (connections(10), connections(1000)), both),
+        Scenario("connect-storm", "New clients", "connect-storm", (connections(500),), both, is_timed=False),
         Scenario(
             "reconnect-storm", "Returning clients", "reconnect-storm", (connections(500),), ("shared",),
             is_timed=False),

@@ -4,7 +4,7 @@ import json
 import tempfile
 import unittest
 
-from . import compare, page, table
+from . import bounds, compare, page, table
 from .figures import Sample, noise, ratio
 from .results import Results
 
@@ -64,6 +64,45 @@ class Comparison(unittest.TestCase):
     def test_noise_is_no_move(self):
         told = compare.render(results(shared=[100, 70, 130, 100]), results(shared=[110, 80, 140, 110]))
         self.assertIn("0 moved", told)
+
+
+class Bounds(unittest.TestCase):
+    def bound(self, made, title):
+        return next(bound for bound in bounds.all_bounds(made) if bound.title.startswith(title))
+
+    def test_what_is_above_its_bound_falls_short(self):
+        bound = self.bound(results(shared=[120, 121, 119], again=[120, 121, 119], floor=[100, 100, 100]), "relay CPU")
+        self.assertEqual([(finding.place, finding.value) for finding in bound.short], [("1:64:1", 1.2)])
+        self.assertEqual(self.bound(results(shared=[109] * 3, floor=[100] * 3), "relay CPU").short, [])
+
+    def test_noise_that_is_larger_than_the_bound_counts(self):
+        made = results(shared=[120, 121, 119], again=[150, 150, 150], floor=[100, 100, 100])
+        self.assertEqual(self.bound(made, "relay CPU").short, [])
+
+    def test_noise_is_no_excuse_where_a_part_of_the_rival_is_asked(self):
+        made = Results({}, {})
+        for name, cost in (("shared", 90), ("again", 120), ("epoll", 100)):
+            made.add("echo", "1000:64:1", name, {"relay_cpu_ns": cost})
+        self.assertEqual(len(self.bound(made, "the same, 1,000 clients").short), 1)
+
+    def test_a_change_from_cell_to_cell_is_held_against_the_yardstick_s(self):
+        made = Results({}, {})
+        for cell, ours, theirs in (("10:64 at 1/s", 100, 200), ("10000:64 at 1/s", 150, 280)):
+            made.add("crowd", cell, "shared", {"relay_cpu_ns": ours})
+            made.add("crowd", cell, "epoll", {"relay_cpu_ns": theirs})
+        [finding] = self.bound(made, "CPU a packet, 10,000").findings
+        self.assertAlmostEqual(finding.value, 1.5 / 1.4)
+        self.assertFalse(finding.holds)
+
+    def test_at_least_means_at_least(self):
+        made = Results({}, {})
+        made.add("connect-storm", "10", "shared", {"relay_cpu_ns": 20_000})
+        bound = self.bound(made, "handshakes")
+        self.assertEqual((bound.findings[0].value, bound.short), (50_000, []))
+
+    def test_what_was_not_measured_is_said(self):
+        shown = bounds.render(results(shared=[1]))
+        self.assertIn("| memory of an idle client in B | 512 |  |  | not measured |", shown)
 
 
 class Rendering(unittest.TestCase):

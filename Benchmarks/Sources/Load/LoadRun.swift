@@ -42,13 +42,13 @@ public struct LoadRun: ~Copyable {
   private mutating func run() throws(BenchError) -> LoadReport {
     var report = LoadReport(plan)
     try awaitBackendConnection()
-    try idle(seconds: 0.1)
+    try idle(seconds: 0.05)
 
     let idleSample = try plan.relayPID.map { pid throws(BenchError) in try ProcessSample.take(pid) }
     let connectStart = Clock.now()
     try connectAll()
     report.connectSeconds = seconds(since: connectStart)
-    try idle(seconds: 0.2)
+    try idle(seconds: 0.1)
     if let pid = plan.relayPID, let idleSample {
       report.relayIdleBytes = idleSample.residentBytes
       report.relayConnectedBytes = try ProcessSample.take(pid).residentBytes

@@ -1,0 +1,264 @@
+"""What the figures are held to, and where they fall short."""
+
+from dataclasses import dataclass, field
+from math import inf, sqrt
+from statistics import mean, stdev
+
+from .contenders import ROOT
+from .figures import Sample, noise, ratio
+
+CPU = "relay_cpu_ns"
+#: Completed handshakes a second and core, three times those of a relay of the same protocol on tokio and k256.
+HANDSHAKES = 3 * 3550
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was measured in one place, and the most (or least) that it may be."""
+
+    place: str
+    value: float
+    limit: float
+    noise: float = 0.0
+    is_least: bool = False
+
+    @property
+    def holds(self):
+        if self.is_least:
+            return self.value >= self.limit
+        # Where noise alone can make two equal programs differ by more than the limit allows, noise is the limit.
+        return self.value <= (max(self.limit, 1 + self.noise) if self.limit >= 1 else self.limit)
+
+    @property
+    def excess(self):
+        """Above 1 where it falls short."""
+        return self.limit / self.value if self.is_least else self.value / self.limit
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One thing that is asked of the relay."""
+
+    title: str
+    limit: str
+    findings: list = field(default_factory=list)
+    #: How a value is written.
+    form: str = "{:.2f}"
+
+    @property
+    def worst(self):
+        return max(self.findings, key=lambda finding: finding.excess)
+
+    @property
+    def short(self):
+        return [finding for finding in self.findings if not finding.holds]
+
+    def shown(self, finding):
+        spread = f" ±{finding.noise:.2f}" if finding.noise >= 0.005 else ""
+        return f"{self.form.format(finding.value)}{spread}"
+
+
+def parts(cell):
+    """Clients, size and window of a cell of round trips."""
+    return tuple(int(part) for part in cell.split(":"))
+
+
+def against(results, rival, limit, figure=CPU, scenario="echo", name="shared", where=lambda *_: True):
+    """The ratio of two contenders in each cell that `where` picks."""
+    findings = []
+    for cell in results.cells(scenario):
+        if scenario == "echo" and not where(*parts(cell)):
+            continue
+        samples = results.samples(scenario, cell, figure)
+        if name in samples and rival in samples:
+            one, other = samples[name], samples[rival]
+            itself = samples.get("again") if name == "shared" else None
+            findings.append(Finding(cell, ratio(one, other), limit, noise(one, other, itself)))
+    return findings
+
+
+def change(results, scenario, figure, name):
+    """By what factor a figure of a contender changed from the first cell of a scenario to the last, run by run."""
+    cells = results.cells(scenario)
+    if len(cells) < 2:
+        return Sample([])
+    first, last = (results.samples(scenario, cell, figure).get(name) for cell in (cells[0], cells[-1]))
+    if not first or not last:
+        return Sample([])
+    return Sample([after / before for before, after in zip(first.values, last.values)])
+
+
+def grown(results, limit):
+    """How much more a packet costs from many clients than from few, beyond what the yardstick says of that."""
+    ours, itself, yardstick = (change(results, "crowd", CPU, name) for name in ("shared", "again", "epoll"))
+    if not ours or not yardstick:
+        return []
+    cells = results.cells("crowd")
+    place = f"{cells[0]} to {cells[-1]}"
+    return [Finding(place, ratio(ours, yardstick), limit, noise(ours, yardstick, itself or None))]
+
+
+def disturbed(results, limit):
+    """What stalled clients change for the others."""
+    ours, itself = (change(results, "stalled", "latency_p99_ns", name) for name in ("shared", "again"))
+    if not ours:
+        return []
+    spread = max(ours.spread, abs(ratio(ours, itself) - 1) if itself else 0)
+    return [Finding(results.cells("stalled")[-1], ours.median, limit, spread)]
+
+
+def tail(results, limit):
+    def by_median(figures):
+        return figures["latency_p99_ns"] / figures["latency_p50_ns"]
+
+    return [
+        Finding(cell, samples["shared"].median, limit)
+        for cell in results.cells("latency") if "half load" in cell
+        for samples in [results.samples("latency", cell, by_median)] if "shared" in samples
+    ]
+
+
+def user_share(results, limit):
+    def share(figures):
+        return 100 * figures["relay_user_ns"] / figures[CPU]
+
+    findings = []
+    for cell in results.cells("echo"):
+        samples = results.samples("echo", cell, share) if parts(cell)[1:] == (64, 1) else {}
+        if "shared" in samples:
+            # The split comes from ticks, of which a run has few: the mean over all runs, and its standard error.
+            values = samples["shared"].values
+            error = stdev(values) / sqrt(len(values)) if len(values) > 1 else 0
+            findings.append(Finding(cell, mean(values), limit, error))
+    return findings
+
+
+def single(results, scenario, figure, limit, is_least=False):
+    """A figure of the relay itself in the last cell of a scenario."""
+    return [
+        Finding(cell, samples["shared"].median, limit, is_least=is_least)
+        for cell in results.cells(scenario)[-1:]
+        for samples in [results.samples(scenario, cell, figure)] if "shared" in samples
+    ]
+
+
+def a_core(figures):
+    """How many a second one core does."""
+    return 1e9 / figures[CPU]
+
+
+def secret_share(figures):
+    """How much of a first return is the shared secret: later returns find it computed."""
+    first, later = (figures["phases"][round]["relay_cpu_ns"] for round in (1, 2))
+    return 100 * (first - later) / first
+
+
+def instructions(limit):
+    """Pipelined packets by the budgets, which tools/check-instructions holds the relay to."""
+    findings = []
+    for line in (ROOT / "tools/instruction-budgets").read_text().splitlines():
+        words = line.split()
+        if words and words[0] in ("up", "down") and int(words[3]) > 1:
+            findings.append(Finding(f"{words[0]}, {words[1]} clients", float(words[4]), limit))
+    return findings
+
+
+def all_bounds(results):
+    def small(clients, size, window):
+        return size < 16384
+
+    def large(clients, size, window):
+        return size == 16384
+
+    machine = "machine_cpu_ns"
+    return [
+        Bound("relay CPU against the floor, 64 B and 1 KiB", "1.10", against(results, "floor", 1.1, where=small)),
+        Bound("the same, 16 KiB", "1.15", against(results, "floor", 1.15, where=large)),
+        Bound("relay CPU against the epoll relay", "1.00", against(results, "epoll", 1)),
+        Bound(
+            "the same, 1,000 clients with one small packet each", "0.75",
+            against(results, "epoll", 0.75, where=lambda *cell: cell == (1000, 64, 1))),
+        Bound(
+            "CPU of the whole machine against the floor, 64 B and 1 KiB", "1.10",
+            against(results, "floor", 1.1, machine, where=small)),
+        Bound("the same, 16 KiB", "1.15", against(results, "floor", 1.15, machine, where=large)),
+        Bound("CPU of the whole machine against the epoll relay", "1.00", against(results, "epoll", 1, machine)),
+        Bound(
+            "relay CPU with the firehose on its own thread against a shared one, from 100 clients", "1.25",
+            against(results, "shared", 1.25, name="own", where=lambda clients, size, window: clients >= 100)),
+        Bound(
+            "relay CPU against a packet a call (SwiftNIO), 64 B, windows of 8 and more", "0.10",
+            against(results, "nio-single", 0.1, where=lambda clients, size, window: size == 64 and window >= 8)),
+        Bound("user-space share of the relay CPU, 64 B, window 1, in %", "7", user_share(results, 7), "{:.1f}"),
+        Bound("user-space instructions a packet, pipelined", "150", instructions(150), "{:.0f}"),
+        Bound(
+            "round trip of a lone client, p50, against the epoll relay", "1.00",
+            against(results, "epoll", 1, "latency_p50_ns", where=lambda *cell: cell == (1, 64, 1))),
+        Bound(
+            "the same, p99", "1.00",
+            against(results, "epoll", 1, "latency_p99_ns", where=lambda *cell: cell == (1, 64, 1))),
+        Bound("p99 at half load as a multiple of p50", "3", tail(results, 3)),
+        Bound("p99 of the others with one client in ten stalled, against none", "1.10", disturbed(results, 1.1)),
+        Bound("memory of an idle client in B", "512", single(results, "idle", "relay_bytes_per_client", 512), "{:.0f}"),
+        Bound(
+            "handshakes a second and core, at least", f"{HANDSHAKES:,}",
+            single(results, "connect-storm", a_core, HANDSHAKES, is_least=True), "{:,.0f}"),
+        Bound(
+            "of a first return, the part that is the shared secret in %, at least", "50",
+            single(results, "reconnect-storm", secret_share, 50, is_least=True), "{:.0f}"),
+        Bound("CPU a packet, 10,000 clients against 10, beyond the epoll relay's", "1.05", grown(results, 1.05)),
+    ]
+
+
+# ---- as Markdown ----------------------------------------------------------------------------------------------------
+
+#: Rivals of the grid: heading, who is compared with whom, and the bound (by clients, size, window), if there is one.
+RIVALS = (
+    ("/ epoll relay", "shared", "epoll", lambda clients, size, window: 1),
+    ("/ floor", "shared", "floor", lambda clients, size, window: 1.15 if size == 16384 else 1.1),
+    ("own thread / shared", "own", "shared", lambda clients, size, window: 1.25 if clients >= 100 else inf),
+    ("/ packet a call", "shared", "nio-single", lambda clients, size, window: 0.1 if window >= 8 else inf),
+)
+
+
+def render(results):
+    """Both tables: what is asked, and the round trips cell by cell. Bold falls short."""
+    return f"{bounds_table(results)}\n\n{grid(results)}"
+
+
+def bounds_table(results):
+    rows = [("What", "At most", "Worst", "Where", "Met"), ("---",) * 5]
+    for bound in all_bounds(results):
+        if not bound.findings:
+            rows.append((bound.title, bound.limit, "", "", "not measured"))
+            continue
+        count, short = len(bound.findings), len(bound.short)
+        met = "yes" if not short else f"**in {count - short} of {count}**" if count > 1 else "**no**"
+        rows.append((bound.title, bound.limit, bound.shown(bound.worst), bound.worst.place, met))
+    return as_table(rows)
+
+
+def grid(results):
+    rows = [("clients:size:window", "relay CPU, us", *(heading for heading, *_ in RIVALS)), ("---",) * 6]
+    for cell in results.cells("echo"):
+        samples = results.samples("echo", cell, CPU)
+        if "shared" not in samples:
+            continue
+        row = [cell, f"{samples['shared'].median / 1000:.2f}"]
+        for _, name, rival, limit_of in RIVALS:
+            found = against(
+                results, rival, limit_of(*parts(cell)), name=name, where=lambda *which: which == parts(cell))
+            row.append(in_grid(found[0]) if found else "")
+        rows.append(tuple(row))
+    return as_table(rows)
+
+
+def in_grid(finding):
+    shown = f"{finding.value:.2f}" if finding.value >= 0.095 else f"{finding.value:.3f}"
+    if abs(finding.value - 1) <= finding.noise:
+        shown += f" (±{finding.noise:.2f})"
+    return shown if finding.holds else f"**{shown}**"
+
+
+def as_table(rows):
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
