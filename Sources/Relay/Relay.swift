@@ -32,8 +32,10 @@ public final class Relay {
   private var threads: [OSThread] = []
   private var eventLanes: [RecordConsumerBox] = []
   private var settingsLanes: [SettingsProducer] = []
-  /// What unfinished and missed packets may hold; nil before the start.
-  private var budgets: (unfinished: SharedBudget, missed: SharedBudget)?
+  /// What unfinished and missed packets may hold, and all together; nil before the start.
+  private var budgets: (unfinished: SharedBudget, missed: SharedBudget, all: MemoryGauge)?
+  /// The limits that hosts may still have to take, the newest last.
+  private var admissionLimits: [AdmissionLimits] = []
   private var counters: [Counters] = []
   /// An eventfd a host, to wake it from this thread.
   private var wakeSignals: [Int32] = []
@@ -78,7 +80,7 @@ public final class Relay {
     counters = parts.counters
     eventLanes = parts.events.map(RecordConsumerBox.init)
     settingsLanes = parts.settings.map(SettingsProducer.init)
-    budgets = (parts.budget, parts.missedBudget)
+    budgets = (parts.budget, parts.missedBudget, parts.memory)
     hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
     let resolver = try Resolver(backend: configuration.backend)
     let outcome = Mutex<(started: Int, error: RelayError?)>((0, nil))
@@ -152,9 +154,15 @@ public final class Relay {
     configuration.keepalive = fixed.keepalive
     configuration.tcpUserTimeout = fixed.tcpUserTimeout
     configuration.congestionControl = fixed.congestionControl
+    configuration.protection.backlog = fixed.protection.backlog
+    configuration.protection.deferAccept = fixed.protection.deferAccept
     budgets?.unfinished.limit = configuration.assemblyBudget
     budgets?.missed.limit = configuration.missedPacketsTotal
-    for lane in settingsLanes { lane.push(HostSettings(configuration)) }
+    budgets?.all.setBudget(configuration.protection.memoryBudget)
+    if settingsLanes.allSatisfy(\.isTaken) { admissionLimits.removeAll() }
+    let limits = AdmissionLimits(configuration.protection)
+    admissionLimits.append(limits)
+    for lane in settingsLanes { lane.push(HostSettings(configuration, limits)) }
     wakeHosts()
     return true
   }
@@ -223,6 +231,9 @@ private final class SettingsProducer {
   init(_ lane: RecordLane<HostSettings>) { self.lane = RecordProducer(lane) }
 
   var hasRoom: Bool { lane.hasRoom() }
+
+  /// Whether the host has taken all that was pushed.
+  var isTaken: Bool { lane.oldestHeld() == nil }
 
   func push(_ settings: HostSettings) {
     lane.push(settings)

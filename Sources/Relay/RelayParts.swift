@@ -30,6 +30,7 @@ struct RelayParts {
   let staleTotals: StaleTotals
   private let backendStatus: BackendStatus
   let admission: SharedAdmission
+  private let admissionLimits: AdmissionLimits
   let memory: MemoryGauge
   private let roles: [Roles]
   private let bells: Bells
@@ -112,6 +113,7 @@ struct RelayParts {
     settings = threads.map { _ in RecordLane<HostSettings>(arena, capacity: Limits.settingsLane) }
     admission = try SharedAdmission(
       arena, clients: configuration.protection.maxClients ?? shards * Limits.connectionsPerShard, random: random)
+    admissionLimits = AdmissionLimits(configuration.protection)
     memory = MemoryGauge(
       arena, budget: configuration.protection.memoryBudget, unfinished: budget, missed: missedBudget,
       clients: admission.clients, stale: staleTotals, shards: shards)
@@ -147,7 +149,7 @@ struct RelayParts {
     Shard(
       index: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
       budget: budget, missedBudget: missedBudget, staleTotals: staleTotals,
-      admission: Admission(AdmissionLimits(configuration.protection), admission), memory: memory,
+      admission: Admission(admissionLimits, admission), memory: memory,
       backendStatus: backendStatus,
       keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
       listeners: FixedArray(count: listeners.count) {

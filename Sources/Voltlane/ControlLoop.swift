@@ -81,7 +81,9 @@ struct ControlLoop {
       for problem in error.problems { log.error("SIGHUP: everything stays as it was: \(problem)") }
       return
     }
-    if outcome.settings.configuration.file == nil { log.warning("SIGHUP: there is no --config to read anew") }
+    if outcome.settings.configuration.file == nil, outcome.settings.configuration.listFiles.isEmpty {
+      log.warning("SIGHUP: there is neither a --config nor a list of networks in a file to read anew")
+    }
     for warning in outcome.warnings { log.warning("\(warning)") }
     guard relay.reconfigure(outcome.settings.configuration.relay) else {
       log.error("SIGHUP: everything stays as it was: the last reload is not yet done")

@@ -12,6 +12,8 @@ struct ProgramConfiguration: Sendable {
   var embedsEcho: Bool
   /// The file of which settings were read.
   var file: String?
+  /// Files of networks.
+  var listFiles: [String] = []
   /// The file of the relay's key; nil: a fresh key.
   var identity: String?
   var logLevel: Logger.Level

@@ -1,15 +1,15 @@
+import Relay
 import VoltlaneSettings
 
 /// The settings of a running program, which can be read anew: what may change takes effect, the rest stays as it was at
 /// the start.
 struct Reload {
-  /// A setting that is given otherwise than before.
-  struct Change: Equatable, CustomStringConvertible {
-    var name: String
-    var old: String
-    var new: String
+  /// A setting that is given otherwise than before, or whose files have changed.
+  struct Change: CustomStringConvertible {
+    let name: String
+    let what: String
 
-    var description: String { "\(name): \(new), was \(old)" }
+    var description: String { "\(name): \(what)" }
   }
 
   /// What the flags gave; they stay as they are.
@@ -33,9 +33,10 @@ struct Reload {
   ) throws(ConfigurationError) -> Outcome {
     let new = try LoadedSettings(flags: flags, environment: environment, on: machine, read: read)
     let merged = new.given.keeping({ !$0.isReloadable }, of: settings.given)
+    let loaded = try LoadedSettings(merged, on: machine)
     return Outcome(
-      settings: try LoadedSettings(merged, on: machine),
-      changes: Self.changes(from: settings.given, to: merged),
+      settings: loaded,
+      changes: Self.changes(from: settings.given, to: merged) + Self.listChanges(from: settings, to: loaded),
       needRestart: Self.changes(from: settings.given, to: new.given).filter { change in
         Settings.entries.contains { $0.name == change.name && !$0.isReloadable }
       },
@@ -48,7 +49,21 @@ struct Reload {
     Settings.entries.compactMap { entry in
       let (old, new) = (old.texts(of: entry), new.texts(of: entry))
       guard old != new else { return nil }
-      return Change(name: entry.name, old: old.joined(separator: ", "), new: new.joined(separator: ", "))
+      return Change(name: entry.name, what: "\(new.joined(separator: ", ")), was \(old.joined(separator: ", "))")
+    }
+  }
+
+  /// What has changed in files of networks whose names are the same.
+  private static func listChanges(from old: LoadedSettings, to new: LoadedSettings) -> [Change] {
+    let lists: [(entry: SettingEntry, networks: KeyPath<ProtectionConfiguration, [Network]>)] = [
+      (Settings.allow.entry, \.allowed), (Settings.deny.entry, \.denied), (Settings.proxyProtocol.entry, \.proxies),
+    ]
+    return lists.filter { old.given.texts(of: $0.entry) == new.given.texts(of: $0.entry) }.compactMap { list in
+      let before = Set(old.configuration.relay.protection[keyPath: list.networks])
+      let after = Set(new.configuration.relay.protection[keyPath: list.networks])
+      guard before != after else { return nil }
+      let (new, gone) = (after.subtracting(before).count, before.subtracting(after).count)
+      return Change(name: list.entry.name, what: "networks in its files: \(new) new, \(gone) gone")
     }
   }
 }

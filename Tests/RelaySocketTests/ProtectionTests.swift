@@ -6,48 +6,11 @@ import VoltlaneWire
 
 /// Each limit through real sockets: the offender is refused, and a neighbour has its packets carried as before.
 @Suite struct ProtectionTests {
-  /// The offender, somebody in its /24, and somebody elsewhere.
-  static let offender = Endpoint.tcp(host: "127.0.0.2", port: 0)
-  static let besideIt = Endpoint.tcp(host: "127.0.0.3", port: 0)
-  static let neighbour = Endpoint.tcp(host: "127.9.0.1", port: 0)
-
-  /// A relay to which limits by address apply, with a neighbour that is connected.
-  private struct Scene {
-    let rig: Rig
-    let neighbour: RawClient
-
-    init(_ layout: Layout, _ configure: (inout RelayConfiguration) -> Void) throws {
-      rig = try Rig(layout) {
-        $0.protection.limitsLoopback = true
-        configure(&$0)
-      }
-      neighbour = try RawClient(RawSocket(to: rig.test.endpoint, from: ProtectionTests.neighbour))
-    }
-
-    func connect(from address: Endpoint = offender) throws -> RawSocket {
-      try RawSocket(to: rig.test.endpoint, from: address)
-    }
-
-    func client(from address: Endpoint = offender) throws -> RawClient { try RawClient(connect(from: address)) }
-
-    /// Whether a connection is refused before the relay says anything, and nobody else notices.
-    func refuses(_ address: Endpoint = offender, for metric: Metric) throws -> Bool {
-      let before = rig.relay[metric]
-      let socket = try connect(from: address)
-      // It may be gone already.
-      _ = try? socket.sendSome(RawClient.hello[...])
-      let (answer, _) = try socket.receiveToEnd()
-      return try answer == [] && rig.relay[metric] == before + 1 && rig.roundTrip(neighbour)
-    }
-  }
-
-  private func packets(_ count: Int) -> [UInt8] { Array(repeating: framed([1]), count: count).flatMap { $0 } }
-
   // MARK: Counts and rates
 
   @Test(arguments: Layout.allCases)
   func `clients of the relay`(_ layout: Layout) throws {
-    let scene = try Scene(layout) { $0.protection.maxClients = 3 }
+    let scene = try ProtectionScene(layout) { $0.protection.maxClients = 3 }
     let clients = try [scene.client(), scene.client()]
     for _ in 0..<4 { #expect(try scene.refuses(for: .refusedClients)) }
     clients[0].socket.reset()
@@ -56,55 +19,55 @@ import VoltlaneWire
 
   @Test(arguments: Layout.allCases)
   func `clients of an address and of a network`(_ layout: Layout) throws {
-    let scene = try Scene(layout) {
+    let scene = try ProtectionScene(layout) {
       $0.protection.maxClientsPerAddress = 2
       $0.protection.maxClientsPerPrefix = 3
     }
     let clients = try [scene.client(), scene.client()]
     for _ in 0..<4 { #expect(try scene.refuses(for: .refusedAddressClients)) }
-    let beside = try scene.client(from: ProtectionTests.besideIt)
-    for _ in 0..<4 { #expect(try scene.refuses(ProtectionTests.besideIt, for: .refusedPrefixClients)) }
+    let beside = try scene.client(from: .besideIt)
+    for _ in 0..<4 { #expect(try scene.refuses(.besideIt, for: .refusedPrefixClients)) }
     for client in clients + [beside] { #expect(try scene.rig.roundTrip(client)) }
-    _ = try scene.client(from: ProtectionTests.neighbour)
+    _ = try scene.client(from: .neighbour)
   }
 
   @Test(arguments: Layout.allCases)
   func `new connections of an address`(_ layout: Layout) throws {
-    let scene = try Scene(layout) { $0.protection.acceptRatePerAddress = Rate(3, per: .minute) }
+    let scene = try ProtectionScene(layout) { $0.protection.acceptRatePerAddress = Rate(3, per: .minute) }
     for _ in 0..<3 { #expect(try scene.rig.roundTrip(scene.client())) }
     for _ in 0..<4 { #expect(try scene.refuses(for: .refusedAddressAcceptRate)) }
-    _ = try scene.client(from: ProtectionTests.besideIt)
+    _ = try scene.client(from: .besideIt)
   }
 
   @Test(arguments: Layout.allCases)
   func `new connections of the relay`(_ layout: Layout) throws {
-    let scene = try Scene(layout) { $0.protection.acceptRate = Rate(3, per: .minute) }
+    let scene = try ProtectionScene(layout) { $0.protection.acceptRate = Rate(3, per: .minute) }
     for _ in 0..<2 { #expect(try scene.rig.roundTrip(scene.client())) }
     for _ in 0..<2 { #expect(try scene.refuses(for: .refusedAcceptRate)) }
   }
 
   @Test(arguments: Layout.allCases)
   func `handshakes of an address`(_ layout: Layout) throws {
-    let scene = try Scene(layout) { $0.protection.maxPendingHandshakesPerAddress = 2 }
+    let scene = try ProtectionScene(layout) { $0.protection.maxPendingHandshakesPerAddress = 2 }
     let silent = try (0..<2).map { _ in try scene.connect() }
     #expect(scene.rig.test.eventually(.clientsAccepted, is: 3))
     for _ in 0..<4 { #expect(try scene.refuses(for: .refusedAddressHandshakes)) }
-    _ = try scene.client(from: ProtectionTests.besideIt)
+    _ = try scene.client(from: .besideIt)
     let client = try RawClient(silent[0])
     #expect(try scene.rig.roundTrip(client))
   }
 
   @Test func `handshakes of a shard`() throws {
-    let scene = try Scene(.shared) { $0.protection.maxPendingHandshakes = 2 }
+    let scene = try ProtectionScene(.shared) { $0.protection.maxPendingHandshakes = 2 }
     let silent = try (0..<2).map { _ in try scene.connect() }
     #expect(scene.rig.test.eventually(.clientsAccepted, is: 3))
-    #expect(try scene.refuses(ProtectionTests.besideIt, for: .refusedHandshakes))
+    #expect(try scene.refuses(.besideIt, for: .refusedHandshakes))
     let client = try RawClient(silent[0])
     #expect(try scene.rig.roundTrip(client))
   }
 
   @Test func `a handshake has its time`() throws {
-    let scene = try Scene(.shared) { $0.protection.handshakeTimeout = .milliseconds(300) }
+    let scene = try ProtectionScene(.shared) { $0.protection.handshakeTimeout = .milliseconds(300) }
     let socket = try scene.connect()
     let (answer, _) = try socket.receiveToEnd()
     #expect(answer == [])
@@ -116,7 +79,7 @@ import VoltlaneWire
 
   @Test(arguments: Layout.allCases)
   func `who breaks the protocol often is banned`(_ layout: Layout) throws {
-    let scene = try Scene(layout) { $0.protection.banAfter = Rate(3, per: .minute) }
+    let scene = try ProtectionScene(layout) { $0.protection.banAfter = Rate(3, per: .minute) }
     let before = try scene.client()
     for _ in 0..<4 {
       let socket = try scene.connect()
@@ -127,16 +90,16 @@ import VoltlaneWire
     for _ in 0..<4 { #expect(try scene.refuses(for: .refusedBanned)) }
     // New connections only, of this address only.
     #expect(try scene.rig.roundTrip(before))
-    _ = try scene.client(from: ProtectionTests.besideIt)
+    _ = try scene.client(from: .besideIt)
   }
 
   @Test(arguments: Layout.allCases)
   func `failures to come back refuse the one who failed`(_ layout: Layout) throws {
-    let scene = try Scene(layout) {
+    let scene = try ProtectionScene(layout) {
       $0.staleTimeout = .seconds(60)
       $0.protection.reconnectFailures = Rate(2, per: .minute)
     }
-    let owner = try scene.client(from: ProtectionTests.besideIt)
+    let owner = try scene.client(from: .besideIt)
     for _ in 0..<2 {
       let attempt = try Comeback(scene.connect(), owner.id)
       try attempt.socket.send(FramedHandshakePacket.challengeResponse(attempt.challenge.span.bytes).bytes)
@@ -150,7 +113,7 @@ import VoltlaneWire
     }
     #expect(scene.rig.relay[.refusedReconnectFailures] == 4)
     #expect(try scene.rig.roundTrip(owner))
-    let back = try Comeback(scene.connect(from: ProtectionTests.besideIt), owner.id).finish()
+    let back = try Comeback(scene.connect(from: .besideIt), owner.id).finish()
     #expect(try scene.rig.firehose.receive() == .reconnection(owner.id))
     #expect(try scene.rig.roundTrip(back))
     #expect(try scene.rig.roundTrip(scene.neighbour))
@@ -158,14 +121,14 @@ import VoltlaneWire
 
   @Test(arguments: Layout.allCases)
   func `lists that deny and allow`(_ layout: Layout) throws {
-    let scene = try Scene(layout) {
+    let scene = try ProtectionScene(layout) {
       $0.protection.maxClientsPerAddress = 1
       $0.protection.denied = [try! Network("127.0.0.0/24")]
       $0.protection.allowed = [try! Network("127.0.0.3")]
     }
     for _ in 0..<4 { #expect(try scene.refuses(for: .refusedDenied)) }
-    for _ in 0..<4 { #expect(try scene.rig.roundTrip(scene.client(from: ProtectionTests.besideIt))) }
-    #expect(try scene.refuses(ProtectionTests.neighbour, for: .refusedAddressClients))
+    for _ in 0..<4 { #expect(try scene.rig.roundTrip(scene.client(from: .besideIt))) }
+    #expect(try scene.refuses(.neighbour, for: .refusedAddressClients))
   }
 
   @Test func `the loopback is exempt unless that is not wanted`() throws {
@@ -176,7 +139,7 @@ import VoltlaneWire
 
   @Test(arguments: Rejection.allCases)
   func `how the refused end`(_ rejection: Rejection) throws {
-    let scene = try Scene(.shared) {
+    let scene = try ProtectionScene(.shared) {
       $0.protection.rejection = rejection
       $0.protection.denied = [try! Network("127.0.0.2")]
     }
@@ -194,17 +157,17 @@ import VoltlaneWire
   // MARK: Attached clients
 
   @Test func `a client over its rate is slowed down, and its neighbour is not`() throws {
-    let scene = try Scene(.shared) { $0.protection.clientPacketRate = Rate(2000, per: .second, burst: 100) }
+    let scene = try ProtectionScene(.shared) { $0.protection.clientPacketRate = Rate(2000, per: .second, burst: 100) }
     let client = try scene.client()
     let count = 8000
-    try client.socket.send(packets(count))
+    try client.socket.send(framed([1], times: count))
     for _ in 0..<count { #expect(try scene.rig.firehose.receive() == .data(client.id, [1])) }
     #expect(scene.rig.relay[.clientsPaced] >= 1)
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
   @Test func `a client over its rate ends where that is wanted`() throws {
-    let scene = try Scene(.shared) {
+    let scene = try ProtectionScene(.shared) {
       $0.protection.clientByteRate = Rate(1000, per: .minute)
       $0.protection.ratePolicy = .end
     }
@@ -218,7 +181,7 @@ import VoltlaneWire
   }
 
   @Test func `a client that sends nothing ends`() throws {
-    let scene = try Scene(.shared) { $0.protection.idleTimeout = .seconds(2) }
+    let scene = try ProtectionScene(.shared) { $0.protection.idleTimeout = .seconds(2) }
     let client = try scene.client()
     // The neighbour talks all the time, and stays.
     var ended = false
@@ -236,12 +199,12 @@ import VoltlaneWire
 
   @Test(arguments: Layout.allCases)
   func `a client that does not read ends`(_ layout: Layout) throws {
-    let scene = try Scene(layout) {
+    let scene = try ProtectionScene(layout) {
       $0.clientSendBuffer = 1 << 30
       $0.protection.slowClientTimeout = .seconds(1)
     }
     let slow = try RawClient(
-      RawSocket(to: scene.rig.test.endpoint, from: ProtectionTests.offender, receiveBuffer: 4096))
+      RawSocket(to: scene.rig.test.endpoint, from: .offender, receiveBuffer: 4096))
     // More than the sockets hold.
     for number in 0..<20 { try scene.rig.firehose.send(.data(slow.id, pattern(500_000, number))) }
     #expect(try scene.rig.firehose.receive() == .failure(slow.id, "slow client"))
@@ -251,7 +214,7 @@ import VoltlaneWire
 
   @Test(arguments: Layout.allCases)
   func `where memory is short the slowest reader ends`(_ layout: Layout) throws {
-    let scene = try Scene(layout) {
+    let scene = try ProtectionScene(layout) {
       $0.clientSendBuffer = 1 << 30
       $0.protection.memoryBudget = 16 << 20
       $0.protection.acceptRatePerAddress = nil
@@ -259,27 +222,27 @@ import VoltlaneWire
       $0.protection.slowClientTimeout = nil
     }
     let slow = try RawClient(
-      RawSocket(to: scene.rig.test.endpoint, from: ProtectionTests.offender, receiveBuffer: 4096))
+      RawSocket(to: scene.rig.test.endpoint, from: .offender, receiveBuffer: 4096))
     let packet = Tagged.data(slow.id, pattern(500_000)).bytes
     while scene.rig.relay[.refusedMemory] == 0, scene.rig.relay[.endedMemory] == 0 {
       try scene.rig.firehose.socket.send(packet)
       #expect(try scene.rig.roundTrip(scene.neighbour))
       // It says nothing, and goes again: the backend hears nothing of it.
-      try scene.connect(from: ProtectionTests.besideIt).close()
+      try scene.connect(from: .besideIt).close()
     }
     while scene.rig.relay[.endedMemory] == 0 {
       try scene.rig.firehose.socket.send(packet)
     }
     #expect(try scene.rig.firehose.receive() == .failure(slow.id, "memory"))
     #expect(scene.rig.relay[.refusedMemory] >= 1)
-    #expect(scene.rig.test.eventually { (try? scene.client(from: ProtectionTests.besideIt)) != nil })
+    #expect(scene.rig.test.eventually { (try? scene.client(from: .besideIt)) != nil })
   }
 
   // MARK: Behind a load balancer
 
   @Test(arguments: Layout.allCases)
   func `limits see the client behind the proxy`(_ layout: Layout) throws {
-    let scene = try Scene(layout) {
+    let scene = try ProtectionScene(layout) {
       $0.protection.maxClientsPerAddress = 1
       $0.protection.proxies = [try! Network("127.0.0.2")]
     }
@@ -294,14 +257,14 @@ import VoltlaneWire
     #expect(try second.receiveToEnd().bytes == [])
     #expect(scene.rig.relay[.refusedAddressClients] == 1)
     // Who connects by himself is believed nothing.
-    let liar = try scene.connect(from: ProtectionTests.besideIt)
+    let liar = try scene.connect(from: .besideIt)
     try liar.send(Array("PROXY TCP4 192.0.2.9 10.0.0.1 1024 42000\r\n".utf8))
     #expect(try liar.receiveToEnd().bytes == [])
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
   @Test func `a proxy that sends no header is closed in time`() throws {
-    let scene = try Scene(.shared) { $0.protection.proxies = [try! Network("127.0.0.2")] }
+    let scene = try ProtectionScene(.shared) { $0.protection.proxies = [try! Network("127.0.0.2")] }
     let silent = try scene.connect()
     let (answer, _) = try silent.receiveToEnd()
     #expect(answer == [])
@@ -312,7 +275,7 @@ import VoltlaneWire
   // MARK: Listening sockets
 
   @Test func `the kernel keeps silent connections to itself`() throws {
-    let scene = try Scene(.shared) { $0.protection.deferAccept = .seconds(30) }
+    let scene = try ProtectionScene(.shared) { $0.protection.deferAccept = .seconds(30) }
     let silent = try scene.connect()
     #expect(try silent.staysSilent())
     #expect(scene.rig.relay[.clientsAccepted] == 1)

@@ -99,6 +99,38 @@ struct BuiltConfigurationTests {
     }
   }
 
+  /// A list that is edited holds for who comes next; one with a mistake is refused whole, and the old one holds.
+  @Test func hangUpReadsListsAnew() throws {
+    try withFile("# nobody yet\n") { list in
+      let relay = try BuiltProgram.relay.start(
+        ["--listen", "127.0.0.1:0", "--backend", "echo", "--deny", "@\(list.path)"])
+      let started = relay.log(until: "backend is ")
+      let address = try #require(started.firstMatch(of: /listening on (\S+)/)?.output.1)
+      func connect() throws -> Int32 {
+        try BuiltProgram.client.run([String(address), "--give-up", "0s", "--wait", "0s"]).code
+      }
+      #expect(try connect() == 0)
+
+      try Data("127.0.0.0/8\n".utf8).write(to: list)
+      relay.send(SIGHUP)
+      #expect(relay.log(until: "gone").contains("SIGHUP: deny: networks in its files: 1 new, 0 gone\n"))
+      #expect(try connect() == 69)
+
+      try Data("# nobody\n127.0.0.0/33\n".utf8).write(to: list)
+      relay.send(SIGHUP)
+      let refused = relay.log(until: "everything stays")
+      #expect(refused.contains("\(list.path):2: '33' is no prefix length from 0 to 32"), "\(refused)")
+      #expect(try connect() == 69)
+
+      try Data().write(to: list)
+      relay.send(SIGHUP)
+      #expect(relay.log(until: "gone").contains("SIGHUP: deny: networks in its files: 0 new, 1 gone\n"))
+      #expect(try connect() == 0)
+      relay.send(SIGTERM)
+      #expect(relay.finish().code == 0)
+    }
+  }
+
   @Test func preflightLooksAtThisMachine() throws {
     let outcome = try BuiltProgram.relay.run(["--preflight"])
     #expect(outcome.output.contains("kernel              Linux "), "\(outcome.output)")

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import VoltlaneSettings
 
@@ -56,5 +57,47 @@ import VoltlaneSettings
       try read(try reload(), "max-packet-size = '1KiB'\nassembly-budget = '1MiB'\nshards = 1")
     }
     #expect(error.problems[0].contains("it is less than --max-packet-size, which is 8388599"))
+  }
+
+  @Test func limitsChange() throws {
+    let reload = try reload()
+    let file = """
+      stale-timeout = '1m'
+      shards = 1
+      max-clients-per-ip = 7
+      accept-rate-per-ip = '1/s'
+      idle-timeout = '1h'
+      backlog = 8
+      """
+    let outcome = try read(reload, file)
+    #expect(
+      outcome.changes.map(\.description) == [
+        "max-clients-per-ip: 7, was 64", "accept-rate-per-ip: 1/s, was 20/s:40", "idle-timeout: 1h, was 0",
+      ])
+    #expect(outcome.needRestart.map(\.description) == ["backlog: 8, was 4096"])
+    #expect(outcome.settings.configuration.relay.protection.maxClientsPerAddress == 7)
+    #expect(outcome.settings.configuration.relay.protection.backlog == 4096)
+  }
+
+  @Test func filesOfNetworksAreReadAnew() throws {
+    let list = FileManager.default.temporaryDirectory.appendingPathComponent("networks-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: list) }
+    try Data("10.0.0.0/8\n192.0.2.1\n".utf8).write(to: list)
+    var reload = try reload(["--deny", "@\(list.path)"])
+    #expect(reload.settings.configuration.listFiles == [list.path])
+    #expect(try read(reload, start).changes.isEmpty)
+
+    try Data("192.0.2.1\n192.0.2.2\n2001:db8::/32\n".utf8).write(to: list)
+    let outcome = try read(reload, start)
+    #expect(outcome.changes.map(\.description) == ["deny: networks in its files: 2 new, 1 gone"])
+    reload.adopt(outcome)
+    #expect(try read(reload, start).changes.isEmpty)
+
+    try Data("192.0.2.1\n192.0.2.300\n".utf8).write(to: list)
+    let error = try #require(throws: ConfigurationError.self) { try read(reload, "stale-timeout = '2m'") }
+    #expect(error.problems[0].contains("\(list.path):2: '192.0.2.300' is no IPv4 or IPv6 address"))
+    try FileManager.default.removeItem(at: list)
+    let missing = try #require(throws: ConfigurationError.self) { try read(reload, start) }
+    #expect(missing.problems[0].contains("\(list.path) cannot be read: No such file or directory"))
   }
 }

@@ -3,11 +3,14 @@
 struct HostSettings: BitwiseCopyable, Sendable {
   var shard: ShardSettings
   var firehose: FirehoseSettings
+  /// The relay keeps it for as long as there is a host that has not taken it.
+  let admission: Unmanaged<AdmissionLimits>
   var eventLevel: Event.Level
 
-  init(_ configuration: RelayConfiguration) {
+  init(_ configuration: RelayConfiguration, _ admission: AdmissionLimits) {
     shard = ShardSettings(configuration)
     firehose = FirehoseSettings(configuration)
+    self.admission = .passUnretained(admission)
     eventLevel = configuration.eventLevel
   }
 }

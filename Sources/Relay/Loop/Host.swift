@@ -115,9 +115,12 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
 
   @inline(never)
   private mutating func takeSettings() {
-    while let new = settings.pop() {
-      shard?.take(new)
+    while settings.available() > 0 {
+      let new = settings.take()
+      shard?.take(new, kernel)
       firehose?.take(new)
+      // Only now: the relay may forget then what they point to.
+      _ = settings.release()
     }
   }
 

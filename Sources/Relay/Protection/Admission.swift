@@ -36,7 +36,7 @@ struct Standing: OptionSet, BitwiseCopyable {
 
 /// Whom a shard lets in. Each count that a connection goes into is noted in its ``Standing``, and taken back by that.
 struct Admission: Sendable {
-  let limits: AdmissionLimits
+  var limits: AdmissionLimits
   let shared: SharedAdmission
   private var table: AddressTable { shared.table }
   /// Connections of this shard that shake hands.
@@ -163,6 +163,7 @@ struct Admission: Sendable {
 
   private func hasTry(_ fingerprint: AddressTable.Fingerprint, _ rate: Rate?, _ now: UInt64) -> Bool {
     guard let rate, let place = table.find(fingerprint) else { return true }
+    place.record.pointee.failures.fit(rate, now: now)
     let hasTry = place.record.pointee.failures.hasToken(rate, now: now)
     table.close(place)
     return hasTry

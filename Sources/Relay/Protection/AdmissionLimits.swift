@@ -1,11 +1,12 @@
-/// The limits of ``Admission``. A count that is not limited is the largest; times are nanoseconds.
-struct AdmissionLimits: Sendable {
+/// The limits of ``Admission``; all shards have the same. A count that is not limited is the largest; times are
+/// nanoseconds.
+final class AdmissionLimits: Sendable {
   let clients: UInt64
   let clientsPerAddress: UInt32
   let clientsPerPrefix: UInt32
   let acceptRate: Rate?
   let acceptRatePerAddress: Rate?
-  /// Of the shard.
+  /// Of each shard.
   let handshakes: Int
   let handshakesPerAddress: UInt32
   let banAfter: Rate?

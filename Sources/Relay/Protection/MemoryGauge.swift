@@ -10,8 +10,8 @@ struct MemoryGauge: Sendable {
   /// For each shard, since when its slowest reader has taken nothing; 0 where it has none.
   private let slowestOf: CounterWords
   private let shards: Int
-  private let tight: Int
-  private let short: Int
+  private let tight: SharedWord
+  private let short: SharedWord
 
   init(
     _ arena: Arena, budget: Int, unfinished: SharedBudget, missed: SharedBudget, clients: SharedWord,
@@ -24,8 +24,15 @@ struct MemoryGauge: Sendable {
     self.stale = stale
     slowestOf = CounterWords(arena, count: shards)
     self.shards = shards
-    tight = budget / 100 * 85
-    short = budget / 100 * 95
+    tight = SharedWord(arena)
+    short = SharedWord(arena)
+    setBudget(budget)
+  }
+
+  /// Called by the control thread alone.
+  func setBudget(_ budget: Int) {
+    tight.relaxed = UInt64(budget / 100 * 85)
+    short.relaxed = UInt64(budget / 100 * 95)
   }
 
   var used: Int {
@@ -34,10 +41,10 @@ struct MemoryGauge: Sendable {
   }
 
   /// Nobody new is let in.
-  var isTight: Bool { used >= tight }
+  var isTight: Bool { used >= Int(tight.relaxed) }
 
   /// Sessions have to end.
-  @inline(__always) var isShort: Bool { used >= short }
+  @inline(__always) var isShort: Bool { used >= Int(short.relaxed) }
 
   /// What waits for slow readers has changed.
   func charge(_ byteCount: Int) { waiting.add(byteCount) }

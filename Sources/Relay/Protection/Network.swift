@@ -1,7 +1,7 @@
 import Glibc
 
 /// A range of addresses as it is written in lists: `192.0.2.0/24`, `2001:db8::/32`, or one address.
-public struct Network: Equatable, Sendable {
+public struct Network: Hashable, Sendable {
   /// The range, an IPv4 one as the IPv6 one that stands for it.
   let addresses: ClosedRange<UInt128>
   private let text: String

@@ -1,5 +1,5 @@
 /// How fast, and how seldom, a client may send.
-struct Pace: BitwiseCopyable, Sendable {
+struct Pace: Equatable, BitwiseCopyable, Sendable {
   let packets: Rate?
   let bytes: Rate?
   let policy: RatePolicy

@@ -8,8 +8,8 @@ struct SharedTokenBucket: Sendable {
     while true {
       let seen = word.relaxed
       var bucket = TokenBucket(full: seen)
-      guard bucket.take(rate, now: now) else { return false }
-      if word.replace(seen, by: bucket.full) { return true }
+      let hasTaken = bucket.take(rate, now: now)
+      if bucket.full == seen || word.replace(seen, by: bucket.full) { return hasTaken }
     }
   }
 }

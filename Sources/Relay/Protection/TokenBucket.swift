@@ -11,12 +11,16 @@ struct TokenBucket: BitwiseCopyable {
 
   /// Takes a token. False, and nothing taken, where there is none.
   mutating func take(_ rate: Rate, now: UInt64) -> Bool {
+    fit(rate, now: now)
     guard hasToken(rate, now: now) else { return false }
     charge(1, rate, now: now)
     return true
   }
 
   func hasToken(_ rate: Rate, now: UInt64) -> Bool { missing(now) <= rate.time(for: rate.burst - 1) }
+
+  /// What is missing is at most a whole bucket of this rate, whatever the rate was when it was taken.
+  mutating func fit(_ rate: Rate, now: UInt64) { full = min(full, now &+ rate.time(for: rate.burst)) }
 
   /// Takes tokens whether or not they are there: what is owed has to come before the next one.
   mutating func charge(_ tokens: Int, _ rate: Rate, now: UInt64) {

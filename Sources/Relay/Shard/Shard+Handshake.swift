@@ -187,6 +187,18 @@ extension Shard {
     connections[index].pointee.deadline = .max
   }
 
+  /// Handshakes may have a time from now on: those get it too that wait for their clients without one.
+  mutating func startClocks<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+    for index in 0..<connections.used where connections[index].pointee.deadline == .max {
+      switch connections[index].pointee.phase {
+      case .version, .ping: setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
+      case .key where !connections[index].pointee.flags.contains(.waitedForWorker):
+        setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
+      default: break
+      }
+    }
+  }
+
   /// It goes on where it stood.
   mutating func resumeClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     setDeadline(index, kernel.now.adding(connections[index].pointee.timeLeft))

@@ -66,6 +66,16 @@ extension Shard {
     markReady(index)
   }
 
+  /// Clients have other rates, or another time to be silent for: each begins anew.
+  mutating func paceAnew<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+    for index in 0..<connections.used where connections[index].pointee.phase == .attached {
+      connections[index].pointee.packetTokens = TokenBucket()
+      connections[index].pointee.byteTokens = TokenBucket()
+      if connections[index].pointee.flags.contains(.paused) { resume(index, kernel) }
+      beginSilence(index, kernel)
+    }
+  }
+
   /// Begins the clock of a client's silence.
   mutating func beginSilence<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
     guard settings.pace.idleTimeout != .max else { return }

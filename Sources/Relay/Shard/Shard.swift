@@ -137,10 +137,15 @@ struct Shard: ~Copyable {
 
   // MARK: What a host asks
 
-  /// Goes on with other settings. Deadlines that stand already keep their time; limits hold from the next packet on.
-  mutating func take(_ new: HostSettings) {
+  /// Goes on with other settings. Deadlines that stand already keep their time; limits hold from the next packet, or
+  /// the next connection, on.
+  mutating func take<K: Kernel & ~Copyable>(_ new: HostSettings, _ kernel: borrowing K) {
+    let old = settings
     settings = new.shard
+    admission.limits = new.admission.takeUnretainedValue()
     events.minimum = new.eventLevel
+    if settings.pace != old.pace { paceAnew(kernel) }
+    if old.handshakeTimeout == .max { startClocks(kernel) }
   }
 
   /// Starts accepting.

@@ -1,9 +1,13 @@
 import Relay
+import VoltlaneService
 import VoltlaneSettings
+import VoltlaneText
 
 /// An entry of a list of addresses: networks, or those in a file, one a line.
 struct NetworkEntry: Sendable {
   var networks: [Network] = []
+  /// The file in which they stand.
+  private(set) var file: String?
   /// Who connects to unix sockets, where the list may have them.
   var hasUnix = false
 
@@ -15,7 +19,9 @@ struct NetworkEntry: Sendable {
     if allowsUnix, text == "unix" {
       hasUnix = true
     } else if text.hasPrefix("@") {
-      networks = try NetworkEntry.read(String(text.dropFirst()))
+      let path = String(text.dropFirst())
+      file = path
+      networks = try NetworkEntry.read(path)
     } else {
       networks = [try NetworkEntry.network(text)]
     }
@@ -23,8 +29,14 @@ struct NetworkEntry: Sendable {
 
   /// The networks in a file; empty lines and what stands behind a # are left out.
   private static func read(_ path: String) throws(Refusal) -> [Network] {
-    guard let bytes = try? System.bytes(of: path, atMost: largestFile) else {
-      throw .because("\(path) cannot be read")
+    let bytes: [UInt8]
+    do throws(StartError) {
+      bytes = try System.bytes(of: path, atMost: largestFile + 1)
+    } catch {
+      throw .because("\(path) cannot be read: \(systemMessage(error.errno))")
+    }
+    guard bytes.count <= largestFile else {
+      throw .because("\(path) is longer than \(ByteSize(bytes: largestFile))")
     }
     let contents = String(decoding: bytes, as: UTF8.self)
     var networks: [Network] = []

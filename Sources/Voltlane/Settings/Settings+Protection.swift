@@ -12,6 +12,7 @@ extension Settings {
       Connections of clients; one more is closed as soon as it was accepted. 'auto': what descriptors and the memory \
       budget have room for. 0: no limit.
       """,
+    isReloadable: true,
     read: automatic { text throws(Refusal) in
       Limit(try orNone(number(in: Protection.countRange))(text))
     })
@@ -20,22 +21,26 @@ extension Settings {
     name: "max-clients-per-ip", placeholder: "N", standard: "64",
     allowed: "0 or \(numbers(Protection.countRange))",
     summary: "Connections of one address, that is an IPv4 address or an IPv6 /64. 0: no limit.",
+    isReloadable: true,
     read: orNone(number(in: Protection.countRange)))
 
   static let maxClientsPerPrefix = Setting(
     name: "max-clients-per-prefix", placeholder: "N", standard: "256",
     allowed: "0 or \(numbers(Protection.countRange))",
     summary: "Connections of one network, that is an IPv4 /24 or an IPv6 /56. 0: no limit.",
+    isReloadable: true,
     read: orNone(number(in: Protection.countRange)))
 
   static let acceptRate = Setting(
     name: "accept-rate", placeholder: "RATE", standard: "0", allowed: "0 or \(Rate.form)",
     summary: "New connections of the relay; those that come faster are refused. 0: no limit.",
+    isReloadable: true,
     read: orNone(rate))
 
   static let acceptRatePerIP = Setting(
     name: "accept-rate-per-ip", placeholder: "RATE", standard: "20/s:40", allowed: "0 or \(Rate.form)",
     summary: "New connections of one address. 0: no limit.",
+    isReloadable: true,
     read: orNone(rate))
 
   static let handshakeTimeout = Setting(
@@ -52,12 +57,14 @@ extension Settings {
       Connections of each shard that may be in the handshake. At the limit newcomers take the places of strangers who \
       wait for a handshake worker; where none waits, they are refused. 0: no limit.
       """,
+    isReloadable: true,
     read: orNone(number(in: Protection.countRange)))
 
   static let maxPendingHandshakesPerIP = Setting(
     name: "max-pending-handshakes-per-ip", placeholder: "N", standard: "16",
     allowed: "0 or \(numbers(Protection.countRange))",
     summary: "Connections of one address that may be in the handshake. 0: no limit.",
+    isReloadable: true,
     read: orNone(number(in: Protection.countRange)))
 
   static let banAfter = Setting(
@@ -66,11 +73,13 @@ extension Settings {
       How often one address may break the protocol (malformed handshakes, wrong responses to challenges, packets that \
       are too large) until its new connections are refused. 0: as often as it likes.
       """,
+    isReloadable: true,
     read: orNone(rate))
 
   static let banFor = Setting(
     name: "ban-for", placeholder: "TIME", standard: "5m", allowed: durations(Protection.banTimeRange),
     summary: "How long new connections of a banned address are refused.",
+    isReloadable: true,
     read: duration(in: Protection.banTimeRange))
 
   static let reconnectFailures = Setting(
@@ -78,11 +87,13 @@ extension Settings {
     summary: """
       How often one address may fail to come back as one client until its attempts at that are refused. 0: no limit.
       """,
+    isReloadable: true,
     read: orNone(rate))
 
   static let reconnectFailuresPerIP = Setting(
     name: "reconnect-failures-per-ip", placeholder: "RATE", standard: "20/m", allowed: "0 or \(Rate.form)",
     summary: "How often one address may fail to come back, as any client, until its attempts are refused. 0: no limit.",
+    isReloadable: true,
     read: orNone(rate))
 
   static let clientPacketRate = Setting(
@@ -107,6 +118,7 @@ extension Settings {
     name: "idle-timeout", placeholder: "TIME", standard: "0",
     allowed: "0 or \(durations(Protection.idleTimeoutRange))",
     summary: "How long a client may send nothing until its session ends with 'idle timeout'. 0: for ever.",
+    isReloadable: true,
     read: orNone(duration(in: Protection.idleTimeoutRange)))
 
   static let slowClientTimeout = Setting(
@@ -125,6 +137,7 @@ extension Settings {
       What the relay may hold for clients. At 85 % of it nobody new is let in; at 95 % sessions end with 'memory', \
       stale ones first, then those of the slowest readers. 'auto': half of memory or of the cgroup's limit.
       """,
+    isReloadable: true,
     read: automatic(size(in: Protection.memoryBudgetRange)))
 
   static let allow = Setting(
@@ -133,16 +146,17 @@ extension Settings {
       Addresses to which neither limits by address apply nor --deny. May be given several times. The loopback and unix \
       sockets have no limits by address either.
       """,
-    isRepeatable: true, read: { text throws(Refusal) in try NetworkEntry(text) })
+    isRepeatable: true, isReloadable: true, read: { text throws(Refusal) in try NetworkEntry(text) })
 
   static let deny = Setting(
     name: "deny", placeholder: "NETWORK|@FILE", standard: "none", allowed: "none, \(NetworkEntry.form)",
     summary: "Addresses whose connections are refused. May be given several times.",
-    isRepeatable: true, read: { text throws(Refusal) in try NetworkEntry(text) })
+    isRepeatable: true, isReloadable: true, read: { text throws(Refusal) in try NetworkEntry(text) })
 
   static let limitLoopback = Setting(
     name: "limit-loopback", placeholder: "on|off", standard: "off", allowed: "on or off",
     summary: "Whether limits by address apply to the loopback as well, for tests.",
+    isReloadable: true,
     read: oneOf { ["on": true, "off": false][$0] })
 
   static let reject = Setting(
@@ -174,7 +188,7 @@ extension Settings {
       Load balancers, whose connections all begin with a PROXY header, version 1 or 2, within 3 s: limits see the \
       client that it names. 'unix': those who connect to unix sockets. May be given several times.
       """,
-    isRepeatable: true, read: { text throws(Refusal) in try NetworkEntry(text, allowsUnix: true) })
+    isRepeatable: true, isReloadable: true, read: { text throws(Refusal) in try NetworkEntry(text, allowsUnix: true) })
 
   static let protectionEntries: [SettingEntry] = [
     maxClients.entry, maxClientsPerIP.entry, maxClientsPerPrefix.entry, acceptRate.entry, acceptRatePerIP.entry,

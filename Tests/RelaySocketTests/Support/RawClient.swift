@@ -52,6 +52,11 @@ struct RawClient {
 /// A size-prefixed packet.
 func framed(_ data: [UInt8]) -> [UInt8] { Wire.sizePrefixBytes(data.count) + data }
 
+/// The same packet, several times.
+func framed(_ data: [UInt8], times count: Int) -> [UInt8] {
+  Array(repeating: framed(data), count: count).flatMap { $0 }
+}
+
 /// `count` bytes that differ from place to place and from `seed` to `seed`.
 func pattern(_ count: Int, _ seed: Int = 0) -> [UInt8] {
   var bytes = [UInt8](repeating: 0, count: count)
