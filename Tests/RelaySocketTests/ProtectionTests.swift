@@ -59,11 +59,14 @@ import VoltlaneWire
 
   @Test func `handshakes of a shard`() throws {
     let scene = try ProtectionScene(.shared) { $0.protection.maxPendingHandshakes = 2 }
-    let silent = try (0..<2).map { _ in try scene.connect() }
-    #expect(scene.rig.test.eventually(.clientsAccepted, is: 3))
-    #expect(try scene.refuses(.besideIt, for: .refusedHandshakes))
-    let client = try RawClient(silent[0])
-    #expect(try scene.rig.roundTrip(client))
+    let silent = try (0..<4).map { _ in try scene.connect() }
+    // The two that were there first have made room for the others.
+    #expect(scene.rig.test.eventually(.refusedHandshakes, is: 2))
+    for socket in silent[..<2] { #expect(try socket.receiveToEnd().bytes == []) }
+    #expect(try scene.admits(.besideIt))
+    #expect(scene.rig.test.eventually(.refusedHandshakes, is: 3))
+    #expect(try scene.rig.roundTrip(RawClient(silent[3])))
+    #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
   @Test func `a handshake has its time`() throws {

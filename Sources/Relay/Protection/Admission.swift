@@ -49,13 +49,16 @@ struct Admission: Sendable {
 
   // MARK: In and out
 
-  /// Whether the shard has as many handshakes as it may.
-  var isCrowded: Bool { handshakes >= limits.handshakes }
+  /// Why one more connection that shakes hands would have no place; nil where there is one.
+  var lack: RefusalReason? {
+    if handshakes >= limits.handshakes { return .handshakes }
+    return shared.clients.relaxed >= limits.clients ? .clients : nil
+  }
 
   /// Counts a connection that was accepted and is to shake hands, in the relay as a whole. The reason where it is not
   /// let in; what it counts for by then is its caller's to take back.
   mutating func takePlace(_ standing: inout Standing, now: UInt64) -> RefusalReason? {
-    guard !isCrowded else { return .handshakes }
+    guard handshakes < limits.handshakes else { return .handshakes }
     takeHandshake(&standing)
     standing.insert(.placed)
     guard shared.clients.add(1) <= limits.clients else { return .clients }

@@ -60,12 +60,10 @@ struct Connection: MemoryHolder {
     static let finSeen = Flags(rawValue: 2048)
     /// Its handshake waited for a worker with a whole packet: that goes first, before anything more is read.
     static let waitedForWorker = Flags(rawValue: 4096)
-    /// In the list of those whose sockets take nothing.
-    static let slow = Flags(rawValue: 8192)
-    /// One of those, and its TCP did not answer when its time was up.
-    static let unreachable = Flags(rawValue: 16384)
+    /// Its socket takes nothing, and its TCP did not answer when its time was up.
+    static let unreachable = Flags(rawValue: 8192)
     /// Over its rate: it is not read for a while.
-    static let paused = Flags(rawValue: 32768)
+    static let paused = Flags(rawValue: 16384)
     /// What keeps the slot of a released connection.
     static let listed: Flags = [.ready, .dirty, .sending]
   }
@@ -108,10 +106,12 @@ struct Connection: MemoryHolder {
   var timeLeft: UInt64 = 0
   var holderLinks = HolderLinks()
 
-  /// Since when its socket has taken nothing, and its neighbours among those.
+  /// What the relay waits for, and its neighbours among those for which it waits too.
+  var queue: ConnectionQueue.Kind = .none
+  var queueNext: UInt32 = .none
+  var queuePrevious: UInt32 = .none
+  /// Since when its socket has taken nothing.
   var slowSince: UInt64 = 0
-  var slowNext: UInt32 = .none
-  var slowPrevious: UInt32 = .none
   /// Bytes of `pending` that the memory gauge knows of.
   var charged: UInt32 = 0
 

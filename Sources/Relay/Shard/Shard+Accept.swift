@@ -44,7 +44,7 @@ extension Shard {
     if !isProxied, let reason = admit(address, &standing, kernel) {
       return refuse(socket, reason, &kernel)
     }
-    if admission.isCrowded { makeWay(&kernel) }
+    if let reason = admission.lack { makeWay(reason, &kernel) }
     let reason = admission.takePlace(&standing, now: kernel.now)
     guard reason == nil, let index = connections.add(socket) else {
       admission.leave(address.key, &standing)
@@ -52,6 +52,7 @@ extension Shard {
     }
     connections[index].pointee.address = address.key
     connections[index].pointee.standing = standing
+    silent.append(index, connections)
     counters.add(.clientsAccepted)
     if isProxied { connections[index].pointee.phase = .proxy }
     setDeadline(index, kernel.now.adding(isProxied ? Limits.proxyTimeout : settings.handshakeTimeout))
@@ -67,11 +68,16 @@ extension Shard {
     return reason
   }
 
-  /// At the limit of handshakes a newcomer, who may be a client that comes back, takes the place of the stranger who
-  /// waits for a worker the longest. The workers stay as busy as they are.
-  private mutating func makeWay<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    while let index = strangersWaiting.popFirst(connections) {
-      if connections[index].pointee.phase == .key { return resetHandshake(index, .handshakes, &kernel) }
+  /// Where there is no place left, a newcomer takes that of the handshake for which the relay has waited the longest, so
+  /// that connections which say nothing, however many, keep nobody out. First go those of which nothing whole has come;
+  /// then those that owe their key or id, for so long that the crowd has come past them; then, because the newcomer may
+  /// be a client that comes back, strangers who wait for a worker: the workers stay as busy as they are. Who has a
+  /// challenge has named a session, and stays.
+  private mutating func makeWay<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
+    if let index = silent.first { return reject(index, reason, &kernel) }
+    if let index = halfway.first { return resetHandshake(index, reason, &kernel) }
+    while reason == .handshakes, let index = strangersWaiting.popFirst(connections) {
+      if connections[index].pointee.phase == .key { return resetHandshake(index, reason, &kernel) }
       connections.settle(index)
     }
   }

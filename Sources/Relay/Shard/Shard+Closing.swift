@@ -104,7 +104,7 @@ extension Shard {
     unlinkAttempt(index)
     connection.pointee.pending.hand(0)
     connection.pointee.phase = .closing
-    endSlowness(index)
+    leaveQueue(index)
     chargeWaiting(index)
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
     if connection.pointee.flags.contains(.ready) { readyHoldsOthers = true }
@@ -187,8 +187,18 @@ extension Shard {
     connection.pointee.inboxCount = 0
     wheel.unlink(index, connections)
     connection.pointee.phase = .released
-    endSlowness(index)
+    leaveQueue(index)
     chargeWaiting(index)
     connections.settle(index)
+  }
+
+  /// The relay waits for nothing of the connection any more.
+  private mutating func leaveQueue(_ index: UInt32) {
+    switch connections[index].pointee.queue {
+    case .none: break
+    case .silent: silent.remove(index, connections)
+    case .halfway: halfway.remove(index, connections)
+    case .slow: endSlowness(index)
+    }
   }
 }

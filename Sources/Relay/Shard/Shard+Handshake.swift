@@ -67,6 +67,8 @@ extension Shard {
       switch (connection.pointee.phase, packet) {
       case (.version, .protocolVersion(Wire.protocolVersion)):
         connection.pointee.phase = .key
+        silent.remove(index, connections)
+        halfway.append(index, connections)
         guard sendHandshake(index, keyPacket, &kernel) else { return }
       case (.key, .publicKey) where !hasWorkerRoom():
         keepHandshakeBytes(index, start..<count)
@@ -185,6 +187,7 @@ extension Shard {
   private mutating func stopClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
     connections[index].pointee.timeLeft = timeLeft(index, kernel)
     connections[index].pointee.deadline = .max
+    halfway.remove(index, connections)
   }
 
   /// Handshakes may have a time from now on: those get it too that wait for their clients without one.

@@ -13,14 +13,17 @@ extension Shard {
 
   /// The socket of an attached client is full.
   mutating func becomeSlow<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
-    guard connections[index].pointee.phase == .attached else { return }
-    slowReaders.add(index, now: kernel.now, connections)
+    let connection = connections[index]
+    guard connection.pointee.phase == .attached, connection.pointee.queue == .none else { return }
+    connection.pointee.slowSince = kernel.now
+    slowReaders.append(index, connections)
     publishSlowest()
   }
 
   /// Its socket took something, or it ends.
   mutating func endSlowness(_ index: UInt32) {
     slowReaders.remove(index, connections)
+    connections[index].pointee.flags.remove(.unreachable)
     publishSlowest()
   }
 
@@ -42,7 +45,10 @@ extension Shard {
       if answers(slowest, &kernel) {
         fail(slowest, .slowClient, &kernel)
       } else {
-        slowReaders.postponeFirst(now: kernel.now, connections)
+        // It is looked at again when it would be the first anew.
+        endSlowness(slowest)
+        becomeSlow(slowest, kernel)
+        connections[slowest].pointee.flags.insert(.unreachable)
       }
     }
     publishSlowest()

@@ -63,7 +63,10 @@ struct Shard: ~Copyable {
   let staleTotals: StaleTotals
   var admission: Admission
   let memory: MemoryGauge
-  var slowReaders = SlowReaders()
+  /// Connections whose handshakes give way to newcomers: those of which nothing whole has come, then the others.
+  var silent = ConnectionQueue(.silent)
+  var halfway = ConnectionQueue(.halfway)
+  var slowReaders = ConnectionQueue(.slow)
   var memoryShortages = RateLimit()
   let backendStatus: BackendStatus
   /// How many times sessions have been dropped with the backend, by what this shard has seen.

@@ -54,8 +54,8 @@ extension Settings {
     name: "max-pending-handshakes", placeholder: "N", standard: "4096",
     allowed: "0 or \(numbers(Protection.countRange))",
     summary: """
-      Connections of each shard that may be in the handshake. At the limit newcomers take the places of strangers who \
-      wait for a handshake worker; where none waits, they are refused. 0: no limit.
+      Connections of each shard that may be in the handshake. At the limit newcomers take the places of those that \
+      have kept the relay waiting the longest; where all get on with it, newcomers are refused. 0: no limit.
       """,
     isReloadable: true,
     read: orNone(number(in: Protection.countRange)))

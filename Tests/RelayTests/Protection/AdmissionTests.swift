@@ -85,17 +85,88 @@ import VoltlaneWire
     #expect(isLetIn(scene, Self.offender) == nil)
   }
 
+  /// Where all get on with it, newcomers are refused.
   @Test func handshakesOfAShard() throws {
     let scene = try scene { $0.maxPendingHandshakes = 2 }
-    let waiting = [isLetIn(scene, Self.offender), isLetIn(scene, Self.offender)]
-    #expect(waiting.allSatisfy { $0 != nil })
+    let members = (0..<2).map { _ in scene.join() }
+    for member in members { scene.simulation.reset(member.socket) }
+    scene.simulation.settle()
+    let attempts = members.map { scene.attempt($0.id, address: Self.offender) }
+    #expect(attempts.allSatisfy { $0.challenge != nil })
     #expect(isLetIn(scene, Self.stranger) == nil)
     #expect(scene.simulation[.refusedHandshakes] == 1)
     // The other shard has its own.
     _ = scene.join(shard: 1, address: Self.stranger)
-    scene.simulation.write(SimulatedClient.hello, to: waiting[0]!)
-    scene.simulation.settle(for: 0)
+    _ = scene.finish(attempts[0])
     _ = scene.join(shard: 0, address: Self.stranger)
+    _ = scene.finish(attempts[1])
+    #expect(scene.simulation[.reconnections] == 2)
+  }
+
+  /// The `number`th of as many addresses as anybody may have.
+  private func address(_ number: Int) -> ClientAddress {
+    ClientAddress(bits: UInt128(0x2001_0db8) << 96 | UInt128(number) << 64 | 1)
+  }
+
+  /// What `count` connections, each from an address of its own, have to say for themselves: `words`, and no more.
+  private func flood(_ scene: SessionScene, _ count: Int, from first: Int, saying words: [UInt8]) {
+    for number in 0..<count {
+      let socket = scene.simulation.connect(shard: 0, address: address(first + number))
+      if !words.isEmpty { scene.simulation.write(words, to: socket) }
+      scene.simulation.settle(for: 0)
+    }
+  }
+
+  @Test(arguments: [[], [9], FramedHandshakePacket.protocolVersion().bytes])
+  func aFloodOfSilenceKeepsNobodyOut(words: [UInt8]) throws {
+    let scene = try scene(shards: 1) { $0.maxPendingHandshakes = 50 }
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    flood(scene, 60, from: 0, saying: words)
+    #expect(scene.simulation[.refusedHandshakes] == 10)
+    for number in 1..<20 {
+      flood(scene, 60, from: 60 * number, saying: words)
+      // Strangers and those who come back get in, at their first try.
+      _ = scene.join(address: Self.stranger)
+      let back = scene.finish(scene.attempt(member.id, address: Self.neighbour))
+      #expect(scene.simulation[.reconnections] == UInt64(number))
+      scene.simulation.reset(back.socket)
+    }
+  }
+
+  @Test func whoGetsOnWithItIsNotDroppedForASilentFlood() throws {
+    let scene = try scene(shards: 1) { $0.maxPendingHandshakes = 50 }
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    let stranger = scene.simulation.connect(shard: 0, address: Self.stranger)
+    scene.simulation.write(FramedHandshakePacket.protocolVersion().bytes, to: stranger)
+    scene.simulation.settle(for: 0)
+    let returner = scene.attempt(member.id, address: Self.neighbour)
+    flood(scene, 500, from: 0, saying: [])
+    // Nor for one that knows the first word: the challenge was for a session.
+    flood(scene, 30, from: 500, saying: FramedHandshakePacket.protocolVersion().bytes)
+    #expect(scene.simulation[.refusedHandshakes] == 500 + 30 + 2 - 50)
+    scene.simulation.write(
+      Array(SimulatedClient.hello.dropFirst(FramedHandshakePacket.protocolVersion().bytes.count)), to: stranger)
+    scene.simulation.settle()
+    var client = SimulatedClient(stranger)
+    #expect(client.readHandshake() != nil)
+    flood(scene, 500, from: 530, saying: FramedHandshakePacket.protocolVersion().bytes)
+    let back = scene.finish(returner)
+    #expect(scene.simulation[.reconnections] == 1)
+    #expect(!back.socket.relayFinished && !stranger.relayFinished)
+  }
+
+  /// Silent connections give way where the relay is full, too; clients do not.
+  @Test func aFloodOfSilenceDoesNotFillTheRelay() throws {
+    let scene = try scene(shards: 1) { $0.maxClients = 20 }
+    let members = (0..<5).map { scene.join(address: address(1000 + $0)) }
+    flood(scene, 100, from: 0, saying: [])
+    #expect(scene.simulation[.refusedClients] == 85)
+    for number in 0..<15 { _ = scene.join(address: address(2000 + number)) }
+    #expect(isLetIn(scene, Self.stranger) == nil)
+    #expect(members.allSatisfy { !$0.socket.relayClosed && !$0.socket.relayFinished })
   }
 
   @Test func handshakesOfAnAddress() throws {
