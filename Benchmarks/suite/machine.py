@@ -27,6 +27,12 @@ def field(path, name):
     return next((line.split(":", 1)[1].strip() for line in read(path).splitlines() if line.startswith(name)), "")
 
 
+def budgets():
+    """The rows for a packet's way up and down of tools/instruction-budgets."""
+    rows = [line.split() for line in read(ROOT / "tools/instruction-budgets").splitlines()]
+    return [row for row in rows if row and row[0] in ("up", "down")]
+
+
 def describe():
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -34,8 +40,8 @@ def describe():
         "changed": bool(output("git", "status", "--porcelain", "--untracked-files=no")),
         "cpu": field("/proc/cpuinfo", "model name"),
         "cpus": len(os.sched_getaffinity(0)),
-        "memory": field("/proc/meminfo", "MemTotal"),
-        "hypervisor": output("systemd-detect-virt") or "unknown",
+        "memory": f"{int(field('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GiB",
+        "hypervisor": output("systemd-detect-virt", "--vm") or "unknown",
         "kernel": platform.release(),
         "system": next(
             (line.split("=", 1)[1].strip('"') for line in read("/etc/os-release").splitlines()
@@ -43,4 +49,5 @@ def describe():
         "swift": (output("swift", "--version").splitlines() or [""])[0],
         "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "none",
         "default_congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
+        "budgets": budgets(),
     }

@@ -36,8 +36,8 @@ def run(contender, scenario, cell, options):
         arguments += ["--seconds", str(seconds), "--warmup", str(options.warmup)]
     if options.count_system_calls and cell.moves_packets:
         arguments.append("--count-system-calls")
-    # The packet size, for those who do not find it out themselves.
-    size = dict(zip(cell.arguments[::2], cell.arguments[1::2])).get("--size", "64")
+    # For those who do not find it out themselves.
+    size = arguments[arguments.index("--size") + 1] if cell.moves_packets else "64"
 
     def figures(*more):
         return load(contender, size, [scenario.mode, *arguments, *more], options, seconds + PATIENCE)

@@ -56,6 +56,8 @@ class Scenario:
 
 def packets(clients, size, window, also=()):
     arguments = ("--clients", str(clients), "--size", str(size), "--window", str(window))
+    if (size, window) == (64, 1):
+        arguments += ("--sample-user-share",)
     return Cell(f"{clients}:{size}:{window}", arguments, also)
 
 

@@ -55,6 +55,8 @@ public struct LoadPlan: Sendable {
   public var backendThread = false
   /// Whether the relay's system calls are counted, in a short time of their own after the measurement.
   public var countsSystemCalls = false
+  /// Whether it is sampled how much of its time the relay is in user space, in a short time of its own as well.
+  public var samplesUserShare = false
   /// Whether a line a second goes to standard error.
   public var showsProgress = false
   /// How long the relay may take to dial in and to accept, in seconds.

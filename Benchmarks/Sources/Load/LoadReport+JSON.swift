@@ -43,6 +43,7 @@ extension LoadReport {
     let relayCpuNs: Double?
     let relayUserNs: Double?
     let relaySystemNs: Double?
+    let relayUserShare: Double?
     let relayCpuShare: Double?
     let relayBusiestThreadShare: Double?
     /// Of each thread by its name.
@@ -98,6 +99,7 @@ extension LoadReport {
       relayCpuNs = report.relay.map { report.each($0.total) }
       relayUserNs = report.relay.map { report.each($0.user) }
       relaySystemNs = report.relay.map { report.each($0.system) }
+      relayUserShare = report.userShare
       relayCpuShare = report.relay.map { report.share($0.total) }
       relayBusiestThreadShare = report.relay.map { report.share($0.busiestRunning) }
       relayThreadsNs = report.relay.map { $0.runningByName.mapValues(report.each) }

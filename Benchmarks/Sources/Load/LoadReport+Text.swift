@@ -66,6 +66,7 @@ extension LoadReport {
         "\(fixed(each(relay.voluntarySwitches), 3)) voluntary, \(fixed(each(relay.involuntarySwitches), 3)) not, a "
           + unit)
     }
+    if let share = userShare { line("relay in user space", "\(percent(share)) of its CPU time, sampled") }
     if let calls = systemCallsPerPacket { line("relay system calls", "\(fixed(calls, 3)) a \(unit)") }
     if let generator {
       line(

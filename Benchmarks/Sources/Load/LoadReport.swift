@@ -35,6 +35,8 @@ public struct LoadReport: Sendable {
 
   public internal(set) var latency = LatencyHistogram()
   var systemCallsPerPacket: Double?
+  /// Of the relay's CPU time, sampled.
+  var userShare: Double?
   var relay: ProcessUse?
   var generator: ProcessUse?
   var machine = MachineSample()

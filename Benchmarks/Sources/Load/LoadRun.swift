@@ -68,6 +68,7 @@ public struct LoadRun: ~Copyable {
       report.stalled = stalled
       report.latency = clients.clock.latency
       if plan.countsSystemCalls { report.systemCallsPerPacket = try countSystemCalls() }
+      if plan.samplesUserShare { report.userShare = try sampleUserShare() }
     }
     clients.stop(epoll)
     report.drainSeconds = try drain()
@@ -98,6 +99,13 @@ public struct LoadRun: ~Copyable {
     let calls = counter.count
     let packets = clients.packets - first
     return packets > 0 ? Double(calls) / Double(packets) : nil
+  }
+
+  private mutating func sampleUserShare() throws(BenchError) -> Double? {
+    guard let pid = plan.relayPID, let sampler = UserShareSampler(pid) else { return nil }
+    sampler.start()
+    try load(until: 0.3)
+    return sampler.share
   }
 
   // MARK: Phases

@@ -84,6 +84,13 @@ struct PacketFlags: ParsableArguments {
       """)
   var countSystemCalls = false
 
+  @Flag(
+    help: """
+      Sample how much of its CPU time the relay is in user space, for a third of a second after the measurement. Needs \
+      root, or the right to read its events.
+      """)
+  var sampleUserShare = false
+
   func validate() throws {
     try require(window.map { (1...1_000_000).contains($0) } ?? true, "--window must be from 1 to 1000000.")
     try require(rate.map { $0 > 0 && $0 <= 1e9 } ?? true, "--rate must be above 0 and at most 1000000000.")
@@ -108,6 +115,7 @@ struct TrafficFlags: ParsableArguments {
     plan.pace = packets.rate.map { .rate($0) } ?? .window(packets.window ?? 1)
     if let count = packets.packets { plan.length = .packets(count) }
     plan.countsSystemCalls = packets.countSystemCalls
+    plan.samplesUserShare = packets.sampleUserShare
     return plan
   }
 }

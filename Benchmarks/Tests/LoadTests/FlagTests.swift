@@ -10,7 +10,8 @@ struct FlagTests {
     "echo --clients 10 --size 64:3,1024 --window 8 --seconds 2 --warmup 0 --backend-thread --plain --json",
     "echo --clients 10 --stalled 9 --rate 1000",
     "echo --rate 1000 --packets 5 --count-system-calls --progress --drain-timeout 1 --relay-pid 1",
-    "ingest --window 64", "egress --rate 10", "one-to-all --clients 3", "idle --clients 10 --no-progress",
+    "ingest --window 64 --sample-user-share", "egress --rate 10", "one-to-all --clients 3",
+    "idle --clients 10 --no-progress",
     "connect-storm --clients 5 --connect-concurrency 3 --start-timeout 1 --congestion-control reno",
     "reconnect-storm --rounds 3",
   ])
