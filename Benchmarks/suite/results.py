@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections import defaultdict
 
 from .figures import Sample
@@ -55,6 +56,16 @@ class Results:
     def add(self, scenario, cell, contender, figures):
         self.runs.append(
             {"scenario": scenario, "cell": cell, "contender": contender, "figures": rounded(figures)})
+
+    def sort(self, scenarios):
+        """Puts runs that were added later beside those of their cell."""
+
+        def place(run):
+            # Numbers as numbers: 8 comes before 64.
+            cell = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", run["cell"])]
+            return scenarios.index(run["scenario"]), cell
+
+        self.runs.sort(key=place)
 
     def count(self, scenario, cell, contender):
         return sum(
