@@ -15,6 +15,11 @@ static inline int voltlane_ring_wants_enter(const struct io_uring *ring) {
   return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
+// True when completions wait for room in the queue.
+static inline int voltlane_ring_overflows(const struct io_uring *ring) {
+  return (__atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW) != 0;
+}
+
 // Constants whose macros Swift does not import.
 static const unsigned voltlane_skip_success = IOSQE_CQE_SKIP_SUCCESS;
 static const unsigned voltlane_more = IORING_CQE_F_MORE;

@@ -11,6 +11,7 @@ static const int voltlane_accept_flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 // How the data plane sends: without waiting, and without SIGPIPE.
 static const int voltlane_send_flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+static const int voltlane_wait_all = MSG_WAITALL;
 
 // Calls that never block and return a count or -errno.
 

@@ -22,6 +22,10 @@ protocol Kernel: ~Copyable {
   /// Starts what is queued and collects what has completed, without sleeping.
   mutating func poll()
 
+  /// Whether the completions of all that the last `wait` or `poll` started have been among those that it brought: a
+  /// send without one went well.
+  var hasSettled: Bool { get }
+
   mutating func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int
   /// One receive into two places, the first of which may have no room.
   mutating func receive(
@@ -103,7 +107,8 @@ enum KernelOperation {
   case pollReadable(Int32)
   /// Completes once, when the socket is writable.
   case pollWritable(Int32)
-  /// A send that never waits; the memory must stay as it is until it completes, which it does as it starts.
+  /// A send that never waits. It completes as it starts, and only where the socket did not take all of it; the memory
+  /// must stay as it is until the kernel has settled.
   case send(Int32, UnsafeRawPointer, count: Int)
   /// Ends the poll or accept with this token. Its own completion is not reported.
   case cancel(Token)

@@ -16,6 +16,7 @@ struct RingKernel: Kernel, ~Copyable {
   private let timeout: UnsafeMutablePointer<__kernel_timespec>
   private var reaped = 0
   private var taken = 0
+  private(set) var hasSettled = true
   private let resolver: Resolver
   private var watchesResolver = false
   private let congestionControl: String?
@@ -75,7 +76,9 @@ struct RingKernel: Kernel, ~Copyable {
     case .pollWritable(let socket):
       io_uring_prep_poll_add(entry, socket, UInt32(POLLOUT))
     case .send(let socket, let bytes, let count):
-      io_uring_prep_send(entry, socket, bytes, count, voltlane_send_flags)
+      // As one that waits for all it counts as failed where the socket took less, and is reported.
+      io_uring_prep_send(entry, socket, bytes, count, voltlane_send_flags | voltlane_wait_all)
+      entry.pointee.flags |= UInt8(voltlane_skip_success)
     case .cancel(let token):
       io_uring_prep_cancel64(entry, token.bits, 0)
       entry.pointee.flags |= UInt8(voltlane_skip_success)
@@ -147,6 +150,7 @@ struct RingKernel: Kernel, ~Copyable {
       reaped &+= 1
       io_uring_cq_advance(uring, 1)
     }
+    hasSettled = reaped < Limits.completionsPerTurn && voltlane_ring_overflows(uring) == 0
     readClock()
   }
 

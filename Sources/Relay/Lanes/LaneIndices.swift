@@ -28,6 +28,9 @@ struct LaneIndices: Sendable {
   /// before.
   func announceProducerWaits() { producerWaits.raise() }
 
+  @inline(__always)
+  var producerIsWaiting: Bool { producerWaits.isRaised }
+
   /// Whether a producer waited for the room that the consumer just made. True once for each wait.
   @inline(__always)
   func takeProducerWaits() -> Bool { producerWaits.takeDown() }

@@ -136,6 +136,10 @@ struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
   @inline(__always)
   var holds: Bool { head != cursor }
 
+  /// Whether the producer waits for what was taken to be given back.
+  @inline(__always)
+  var isAwaited: Bool { indices.producerIsWaiting }
+
   /// Gives back what was taken. True when a producer waited for that.
   @inline(__always)
   mutating func release() -> Bool {

@@ -45,6 +45,9 @@ struct SharedWord: @unchecked Sendable {
     atomicMemoryFence(ordering: .sequentiallyConsistent)
   }
 
+  /// Whether the flag is up.
+  @inline(__always) var isRaised: Bool { relaxed != 0 }
+
   /// Lowers the flag, after the caller has done what the other side waits for. True when it was up: for one caller
   /// only.
   @inline(__always)

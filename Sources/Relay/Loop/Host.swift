@@ -66,6 +66,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   mutating func turn() {
     bell.announceAwake()
     while let completion = kernel.next() { dispatch(completion) }
+    shard?.settleSends(&kernel)
     firehose?.receive(&kernel)
     shard?.takeMessages(&kernel)
     shard?.deliver(&kernel)
@@ -127,7 +128,9 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   private mutating func hasWork() -> Bool {
     if control.phase != .running, !draining { return true }
     if settings.available() > 0 { return true }
-    return (shard?.hasWork() ?? false) || (firehose?.hasWork() ?? false) || (worker?.hasWork() ?? false)
+    // The firehose first: it says what it waits for, and then a shard on the same thread knows.
+    if firehose?.hasWork() ?? false { return true }
+    return (shard?.hasWork(besideFirehose: firehose != nil) ?? false) || (worker?.hasWork() ?? false)
   }
 
   private mutating func nextDeadline() -> UInt64 {

@@ -12,6 +12,7 @@ struct ReplayKernel: Kernel, ~Copyable {
   private let batch: UnsafeMutablePointer<Completion>
   private var reaped = 0
   private var taken = 0
+  var hasSettled: Bool { true }
 
   init(_ replay: Replay) {
     script = ReplayScript(replay)
@@ -160,7 +161,6 @@ struct ReplayScript: ~Copyable {
       add(token, Int32(POLLOUT))
     case .send(let socket, let bytes, let count):
       send(socket, bytes, count)
-      add(token, Int32(count))
     case .pollReadable, .cancel, .close:
       break
     }

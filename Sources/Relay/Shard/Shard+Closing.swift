@@ -75,6 +75,7 @@ extension Shard {
     let connection = connections[index]
     guard connection.pointee.flags.isDisjoint(with: .sending) else {
       connection.pointee.flags.insert(.lost)
+      settlingIsAwaited = true
       return
     }
     if connection.pointee.phase == .halfClosed {
@@ -124,7 +125,10 @@ extension Shard {
     let connection = connections[index]
     guard connection.pointee.pending.unsentCount == 0, connection.pointee.inboxCount == 0,
       connection.pointee.flags.isDisjoint(with: [.sending, .dirty])
-    else { return }
+    else {
+      settlingIsAwaited = true
+      return
+    }
     if !connection.pointee.flags.contains(.finSent) {
       connection.pointee.flags.insert(.finSent)
       kernel.shutdownSending(connection.pointee.socket)

@@ -119,7 +119,7 @@ extension Shard {
   /// Lets the reconnections take effect whose pings have come. Called while no send is under way.
   @inline(never)
   mutating func applyReturns<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    guard sendsOutstanding == 0 else { return }
+    guard !sendsUnderWay else { return }
     var done = 0
     for token in returning {
       guard sessions.firstOwed == nil, hasControlRoom() else { break }

@@ -11,14 +11,29 @@ extension Shard {
   /// Takes a turn's packets from the firehose and sends them. Waits, without blocking, for the last turn's queued
   /// sends: they point into the memory that the lane gives back afterwards.
   mutating func deliver<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    guard sendsOutstanding == 0 else { return }
+    guard !sendsUnderWay else { return }
     var share = Limits.gather
     while share > 0, downlink.available() > 0 {
       sortPackets(&share)
       if share > 0, downlink.cursorHolds { takeUnusual(&share, &kernel) }
     }
     if dirty.count > 0 { sendDirty(&kernel) }
-    if sendsOutstanding == 0 { releaseDownlink(&kernel) }
+    if !sendsUnderWay { releaseDownlink(&kernel) }
+  }
+
+  /// Gives the lane back what the last turn's queued sends pointed to. Those that did not simply go well have said so.
+  mutating func settleSends<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard sendsUnderWay, kernel.hasSettled else { return }
+    for entry in 0..<dirty.count {
+      let index = dirty[entry]
+      if connections[index].pointee.flags.contains(.sending) {
+        sent(index, Int(connections[index].pointee.inboxBytes), &kernel)
+      }
+    }
+    dirty.removeAll()
+    sendsUnderWay = false
+    settlingIsAwaited = false
+    releaseDownlink(&kernel)
   }
 
   /// Adds packets to their connections' lists, up to one that needs more than that. A loop of its own, so that nothing
@@ -122,8 +137,8 @@ extension Shard {
 
   // MARK: Sending
 
-  /// Sends to each client of the turn. With few clients a direct call each is cheapest; with many the sends are queued,
-  /// enter the kernel together and complete before the next sleep ends.
+  /// Sends to each client of the turn. With few clients a direct call each is cheapest; with many the sends are queued
+  /// and enter the kernel together.
   private mutating func sendDirty<K: Kernel & ~Copyable>(_ kernel: inout K) {
     let queues = dirty.count >= Limits.queuedSendsFrom
     var gathered = 0
@@ -148,7 +163,7 @@ extension Shard {
         sendInbox(index, behind: gathered, &kernel)
       }
     }
-    dirty.removeAll()
+    if !sendsUnderWay { dirty.removeAll() }
   }
 
   @inline(__always)
@@ -161,7 +176,7 @@ extension Shard {
     _ index: UInt32, _ bytes: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) {
     connections[index].pointee.flags.insert(.sending)
-    sendsOutstanding &+= 1
+    sendsUnderWay = true
     kernel.submit(
       .send(connections[index].pointee.socket, bytes, count: count), connections.token(.clientSent, index))
   }
@@ -189,21 +204,24 @@ extension Shard {
     finishIfFlushed(index, &kernel)
   }
 
+  /// A queued send that the socket did not take whole. The connection's slot is held while a send is under way, even
+  /// when the connection is gone.
   @inline(__always)
   mutating func clientSent<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
-    sendsOutstanding &-= 1
-    // The slot is held while a send is under way, even when the connection is gone.
-    let index = completion.token.index
+    sent(completion.token.index, Int(completion.result), &kernel)
+  }
+
+  @inline(__always)
+  private mutating func sent<K: Kernel & ~Copyable>(_ index: UInt32, _ result: Int, _ kernel: inout K) {
     let connection = connections[index]
     connection.pointee.flags.remove(.sending)
-    if Int(completion.result) == Int(connection.pointee.inboxBytes), connection.pointee.phase == .attached,
+    if result == Int(connection.pointee.inboxBytes), connection.pointee.phase == .attached,
       !connection.pointee.flags.contains(.lost)
     {
       connection.pointee.inboxCount = 0
     } else {
-      sentOtherwise(index, Int(completion.result), &kernel)
+      sentOtherwise(index, result, &kernel)
     }
-    if sendsOutstanding == 0 { releaseDownlink(&kernel) }
   }
 
   /// A queued send did not simply go well, or its connection is no longer simply attached.

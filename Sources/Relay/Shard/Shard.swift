@@ -124,7 +124,10 @@ struct Shard: ~Copyable {
   var gather: GatherBuffer
   /// Connections with something to send in this turn.
   let dirty: SlotList
-  var sendsOutstanding = 0
+  /// Sends are queued, or have started and are not settled: `dirty` has their connections.
+  var sendsUnderWay = false
+  /// Something other than the next packets waits for them.
+  var settlingIsAwaited = false
 
   /// Time that the shard spent not reading because the uplink was full, and since when it does; packets' deadlines
   /// leave it out.
@@ -169,11 +172,13 @@ struct Shard: ~Copyable {
   }
 
   /// Whether there is something to do that no completion will announce. Called before a sleep, after the bell has been
-  /// told; a shard that waits for room says so here.
-  mutating func hasWork() -> Bool {
-    // Queued sends complete as they enter the kernel, but are seen only after that: a sleep now would keep the lane's
-    // memory, for which the firehose may wait, until something else happens.
-    if sendsOutstanding > 0 || downlink.available() > 0 { return true }
+  /// told; a shard that waits for room says so here. `besideFirehose`: it shares its thread, and the firehose has said
+  /// what it waits for.
+  mutating func hasWork(besideFirehose: Bool) -> Bool {
+    if downlink.available() > 0 { return true }
+    // Queued sends are done as they enter the kernel, but that is seen only after a sleep. The firehose may wait for
+    // their memory; on another thread it may come to do so at any time.
+    if sendsUnderWay, settlingIsAwaited || downlink.isAwaited || !besideFirehose { return true }
     if sweep.requests.published != sweepsAnswered || backendStatus.drops != dropsSeen { return true }
     if budget.requests.isAsked(index) || missedBudget.requests.isAsked(index) { return true }
     if staleTotals.requests.isAsked(index) { return true }

@@ -10,6 +10,7 @@ struct ScriptedKernel: Kernel, ~Copyable {
   private(set) var now: UInt64
   private var queued: [(KernelOperation, Token)] = []
   private var batch: [Completion] = []
+  private(set) var hasSettled = true
 
   init(_ simulation: Simulation, host: Int) {
     self.simulation = simulation
@@ -46,6 +47,7 @@ struct ScriptedKernel: Kernel, ~Copyable {
 
   private mutating func collect() {
     batch += simulation.takeCompletions(host)
+    hasSettled = !simulation.hasCompletions(host)
     now = simulation.now
   }
 

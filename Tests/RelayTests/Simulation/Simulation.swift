@@ -208,6 +208,8 @@ final class Simulation {
     completions[host].append(Completion(token: token, result: result, more: more))
   }
 
+  func hasCompletions(_ host: Int) -> Bool { !completions[host].isEmpty }
+
   func takeCompletions(_ host: Int) -> [Completion] {
     let count = min(completions[host].count, 1 + random.below(64))
     let taken = Array(completions[host].prefix(count))
@@ -240,7 +242,8 @@ final class Simulation {
       note("  pollWritable \(descriptor)")
       socket(descriptor).writablePoll = (host, token.bits)
     case .send(let descriptor, let bytes, let count):
-      complete(host, token, Int32(send(descriptor, bytes, count)), more: false)
+      let sent = send(descriptor, bytes, count)
+      if sent != count { complete(host, token, Int32(sent), more: false) }
     case .cancel(let target):
       note("  cancel \(target.purpose) \(target.index)")
       // Tokens are a host's own.

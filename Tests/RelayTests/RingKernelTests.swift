@@ -1,0 +1,92 @@
+import Glibc
+import Testing
+import VoltlaneText
+
+@testable import Relay
+
+/// What the relay counts on in the kernel itself.
+@Suite struct RingKernelTests {
+  /// Two connected unix sockets; what goes into one comes out of the other.
+  private struct Pair {
+    let relay: Int32
+    let client: Int32
+
+    init() throws {
+      var descriptors: [Int32] = [0, 0]
+      try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &descriptors) == 0)
+      (relay, client) = (descriptors[0], descriptors[1])
+    }
+
+    func close() {
+      Glibc.close(relay)
+      Glibc.close(client)
+    }
+  }
+
+  private func withKernel(_ body: (inout RingKernel) throws -> Void) throws {
+    let arena = Arena()
+    let control = ControlBlock(arena, signal: -1)
+    let resolver = try Resolver(backend: Endpoint.unix(path: "/nowhere"))
+    var kernel = try RingKernel(resolver: resolver, congestionControl: nil, keepalive: 0, control: control)
+    try body(&kernel)
+  }
+
+  private func token(_ number: UInt32) -> Token { Token(.clientSent, index: number, generation: 1) }
+
+  /// A send without a completion went well; one that the socket took in part, or not at all, says so in the same enter.
+  @Test func queuedSendsCompleteOnlyWhereTheyFailed() throws {
+    let (fits, partly, refused, broken) = (try Pair(), try Pair(), try Pair(), try Pair())
+    defer { for pair in [fits, partly, refused, broken] { pair.close() } }
+    let bytes = [UInt8](repeating: 7, count: 8 << 20)
+    try bytes.withUnsafeBytes { bytes in
+      let start = bytes.baseAddress!
+      while send(refused.relay, start, 65_536, Int32(MSG_DONTWAIT)) > 0 {}
+      shutdown(broken.relay, Int32(SHUT_WR))
+      try withKernel { kernel in
+        kernel.submit(.send(fits.relay, start, count: 100), token(1))
+        kernel.submit(.send(partly.relay, start, count: bytes.count), token(2))
+        kernel.submit(.send(refused.relay, start, count: 65_536), token(3))
+        kernel.submit(.send(broken.relay, start, count: 100), token(4))
+        kernel.submit(.send(fits.relay, start, count: 100), token(5))
+        kernel.poll()
+        let settled = kernel.hasSettled
+        #expect(settled)
+        var results: [UInt32: Int32] = [:]
+        while let completion = kernel.next() { results[completion.token.index] = completion.result }
+        let taken = try #require(results[2])
+        #expect(taken > 0 && taken < bytes.count)
+        #expect(results == [2: taken, 3: -EAGAIN, 4: -EPIPE])
+        var unread: Int32 = 0
+        ioctl(partly.client, UInt(FIONREAD), &unread)
+        #expect(unread == taken)
+        ioctl(fits.client, UInt(FIONREAD), &unread)
+        #expect(unread == 200)
+      }
+    }
+  }
+
+  /// More completions than a turn takes: it is not known yet which sends went well.
+  @Test func whatIsNotReapedIsNotSettled() throws {
+    let broken = try Pair()
+    defer { broken.close() }
+    shutdown(broken.relay, Int32(SHUT_WR))
+    try withUnsafeTemporaryAllocation(byteCount: 1, alignment: 1) { byte in
+      try withKernel { kernel in
+        let count = Limits.completionsPerTurn + 1
+        for number in 0..<count {
+          kernel.submit(.send(broken.relay, UnsafeRawPointer(byte.baseAddress!), count: 1), token(UInt32(number)))
+        }
+        kernel.poll()
+        let settledAtFirst = kernel.hasSettled
+        #expect(!settledAtFirst)
+        var seen = 0
+        while kernel.next() != nil { seen += 1 }
+        kernel.poll()
+        let settledThen = kernel.hasSettled
+        #expect(settledThen)
+        while kernel.next() != nil { seen += 1 }
+        #expect(seen == count)
+      }
+    }
+  }
+}
