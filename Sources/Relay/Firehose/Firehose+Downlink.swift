@@ -72,8 +72,8 @@ extension Firehose {
   /// nothing that is rare takes registers from it.
   @inline(never)
   private mutating func passPackets() -> Obstacle {
-    let start = parsed
-    var lastID: UInt64 = 0
+    // Any but that of the first packet: nothing that this call passed on stands before it.
+    var lastID = ~memory[parsed].loadUnaligned(fromByteOffset: Wire.sizePrefix, as: UInt64.self).littleEndian
     while read &- parsed >= UInt64(Wire.sizePrefix) {
       let packet = memory[parsed]
       let size = Int(UInt32(littleEndian: packet.loadUnaligned(as: UInt32.self)))
@@ -81,7 +81,7 @@ extension Firehose {
       let wireBytes = UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
       guard read &- parsed >= wireBytes else { break }
       guard let tag = Tag(memory.data(of: packet, size), from: .backend) else { return .malformed(size: size) }
-      if tag.clientID == lastID, parsed != start { return .sameClient }
+      if tag.clientID == lastID { return .sameClient }
       let place = ids.place(of: tag.clientID)
       // An id that no shard has is no session's: any shard says so.
       let lane = place.shard < lanes.count ? place.shard : 0

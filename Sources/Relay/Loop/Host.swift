@@ -4,22 +4,24 @@
 /// of hosts in one thread, turn by turn.
 struct Host<K: Kernel & ~Copyable>: ~Copyable {
   var kernel: K
-  var shard: Shard?
-  var firehose: Firehose?
-  var worker: HandshakeWorker?
+  private let shard: Hosted<Shard>
+  private let firehose: Hosted<Firehose>
+  private let worker: Hosted<HandshakeWorker>
   let bell: Bell
   let control: ControlBlock
   private var settings: RecordConsumer<HostSettings>
   private let wakeSignal: Int32
+  /// The control thread has called: there are settings, or the relay ends.
+  private var isCalled = false
   private var draining = false
   private var saidDone = false
 
   /// Takes the roles out of `roles`. `wakeSignal` is an eventfd on which the control thread wakes the host.
   init(kernel: consuming K, roles: Roles, wakeSignal: Int32, control: ControlBlock) {
     self.kernel = kernel
-    shard = roles.shard.take()
-    firehose = roles.firehose.take()
-    worker = roles.worker.take()
+    shard = Hosted(roles.shard.take())
+    firehose = Hosted(roles.firehose.take())
+    worker = Hosted(roles.worker.take())
     bell = roles.bell
     settings = RecordConsumer(roles.settings)
     self.wakeSignal = wakeSignal
@@ -41,8 +43,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   @inline(never)
   mutating func start() {
     listenToControl()
-    firehose?.start(&kernel)
-    shard?.start(&kernel)
+    if firehose.isHere { firehose.role.start(&kernel) }
+    if shard.isHere { shard.role.start(&kernel) }
   }
 
   /// The control thread wakes the host for what it then finds in the control block and among its settings.
@@ -66,15 +68,21 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   mutating func turn() {
     bell.announceAwake()
     while let completion = kernel.next() { dispatch(completion) }
-    shard?.settleSends(&kernel)
-    firehose?.receive(&kernel)
-    shard?.takeMessages(&kernel)
-    shard?.deliver(&kernel)
-    shard?.readClients(&kernel)
-    shard?.publish(&kernel)
-    firehose?.transmit(&kernel)
-    worker?.work(&kernel)
-    expire()
+    if isCalled { answerControl() }
+    if shard.isHere { shard.role.settleSends(&kernel) }
+    if firehose.isHere { firehose.role.receive(&kernel) }
+    if shard.isHere {
+      shard.role.takeMessages(&kernel)
+      shard.role.deliver(&kernel)
+      shard.role.readClients(&kernel)
+      shard.role.expire(&kernel)
+      shard.role.publish(&kernel)
+    }
+    if firehose.isHere {
+      firehose.role.transmit(&kernel)
+      firehose.role.expire(&kernel)
+    }
+    if worker.isHere { worker.role.work(&kernel) }
   }
 
   /// Starts what the turn queued; sleeps if no role has anything to do.
@@ -91,50 +99,44 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   private mutating func dispatch(_ completion: Completion) {
     switch completion.token.purpose {
     case .clientReadable, .clientWritable, .clientSent, .accept:
-      shard?.handle(completion, &kernel)
+      if shard.isHere { shard.role.handle(completion, &kernel) }
     case .firehoseReadable, .firehoseWritable, .resolved:
-      firehose?.handle(completion, &kernel)
+      if firehose.isHere { firehose.role.handle(completion, &kernel) }
     case .control:
+      isCalled = true
       if !completion.more { listenToControl() }
     case .bell, .timeout, .none:
-      // What it is about stands in the lanes and in the control block, which every turn looks at.
+      // What it is about stands in the lanes, which every turn looks at.
       break
     }
   }
 
-  private mutating func expire() {
-    if settings.available() > 0 { takeSettings() }
-    if control.phase != .running, !draining {
-      draining = true
-      shard?.beginDrain(&kernel)
-      firehose?.beginDrain(&kernel)
-    }
-    shard?.expire(&kernel)
-    shard?.publish(&kernel)
-    firehose?.expire(&kernel)
-  }
-
   @inline(never)
-  private mutating func takeSettings() {
+  private mutating func answerControl() {
+    isCalled = false
     while settings.available() > 0 {
       let new = settings.take()
-      shard?.take(new, kernel)
-      firehose?.take(new)
+      if shard.isHere { shard.role.take(new, kernel) }
+      if firehose.isHere { firehose.role.take(new) }
       // Only now: the relay may forget then what they point to.
       _ = settings.release()
     }
+    guard control.phase != .running, !draining else { return }
+    draining = true
+    if shard.isHere { shard.role.beginDrain(&kernel) }
+    if firehose.isHere { firehose.role.beginDrain(&kernel) }
   }
 
   private mutating func hasWork() -> Bool {
-    if control.phase != .running, !draining { return true }
-    if settings.available() > 0 { return true }
     // The firehose first: it says what it waits for, and then a shard on the same thread knows.
-    if firehose?.hasWork() ?? false { return true }
-    return (shard?.hasWork(besideFirehose: firehose != nil) ?? false) || (worker?.hasWork() ?? false)
+    if firehose.isHere, firehose.role.hasWork() { return true }
+    if shard.isHere, shard.role.hasWork(besideFirehose: firehose.isHere) { return true }
+    return worker.isHere && worker.role.hasWork()
   }
 
   private mutating func nextDeadline() -> UInt64 {
-    min(shard?.nextDeadline() ?? .max, firehose?.nextDeadline() ?? .max)
+    min(
+      shard.isHere ? shard.role.nextDeadline() : .max, firehose.isHere ? firehose.role.nextDeadline() : .max)
   }
 
   /// Whether the host may leave its loop. A host of a worker alone stays until the relay stops: others may still ask
@@ -144,19 +146,19 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     case .running: false
     case .stopping: true
     case .draining:
-      !hostsWorkerOnly() && (shard?.isDrained() ?? true) && (firehose?.isDone() ?? true)
+      !hostsWorkerOnly() && (!shard.isHere || shard.role.isDrained()) && (!firehose.isHere || firehose.role.isDone())
     }
   }
 
   /// Whether the host runs nothing but a handshake worker: it stays until the relay stops.
-  func hostsWorkerOnly() -> Bool { shard == nil && firehose == nil }
+  func hostsWorkerOnly() -> Bool { !shard.isHere && !firehose.isHere }
 
   /// Closes what is still open, where the relay stops at once; the last queued closes leave.
   @inline(never)
   private mutating func finish() {
     _ = closeAccepted()
-    shard?.closeSockets(&kernel)
-    firehose?.closeSocket(&kernel)
+    if shard.isHere { shard.role.closeSockets(&kernel) }
+    if firehose.isHere { firehose.role.closeSocket(&kernel) }
     repeat { kernel.poll() } while closeAccepted()
   }
 

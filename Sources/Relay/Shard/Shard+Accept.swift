@@ -68,8 +68,8 @@ extension Shard {
     return reason
   }
 
-  /// Where there is no place left, a newcomer takes that of the handshake for which the relay has waited the longest, so
-  /// that connections which say nothing, however many, keep nobody out. First go those of which nothing whole has come;
+  /// Where there is no place left, a newcomer takes that of the handshake for which the relay has waited the longest:
+  /// connections which say nothing, however many, keep nobody out. First go those of which nothing whole has come;
   /// then those that owe their key or id, for so long that the crowd has come past them; then, because the newcomer may
   /// be a client that comes back, strangers who wait for a worker: the workers stay as busy as they are. Who has a
   /// challenge has named a session, and stays.

@@ -38,10 +38,10 @@ extension Shard {
   /// Reads ready connections in the order in which they became ready, one receive each, until the turn's share is used
   /// up. Clients are read only while the uplink has room: the rest stays on the list. Handshakes and closes go on.
   mutating func readClients<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    settleOwed()
+    if sessions.firstOwed != nil { settleOwed() }
     if readyHoldsOthers { setOthersAside() }
     var share = Limits.readsPerTurn
-    readAside(&share, &kernel)
+    if !readyAside.isEmpty { readAside(&share, &kernel) }
     if pausedSince != .max, ready.isEmpty || canReadClients() { endReadingPause(kernel) }
     var turns = ready.count
     while turns > 0, share > 0, canReadClients() {
@@ -108,6 +108,7 @@ extension Shard {
     if connections[index].pointee.phase == .released { connections.settle(index) } else { markReady(index) }
   }
 
+  @inline(never)
   private mutating func readAside<K: Kernel & ~Copyable>(_ share: inout Int, _ kernel: inout K) {
     var turns = readyAside.count
     while turns > 0, share > 0, let index = readyAside.popFirst(connections) {

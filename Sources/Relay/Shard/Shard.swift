@@ -232,11 +232,16 @@ struct Shard: ~Copyable {
   /// Shows the firehose and the workers what this turn has for them, and wakes those that sleep.
   mutating func publish<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if uplink.publish(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
-    for worker in 0..<workers.count where jobsUnderWay > 0 {
-      if workers[worker].jobs.publish(), workers[worker].bell.takeSleep() { kernel.ring(workers[worker].bell) }
-    }
+    if jobsUnderWay > 0 { publishJobs(&kernel) }
     for peer in 0..<peers.count where peer != index {
       if peers[peer].outgoing.publish() { wake(peer, &kernel) }
+    }
+  }
+
+  @inline(never)
+  private mutating func publishJobs<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    for worker in 0..<workers.count {
+      if workers[worker].jobs.publish(), workers[worker].bell.takeSleep() { kernel.ring(workers[worker].bell) }
     }
   }
 

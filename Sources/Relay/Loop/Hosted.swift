@@ -1,0 +1,28 @@
+/// A role that a host may have, in a place of its own: whether it is there is one comparison, however large it is.
+///
+/// Invariant: `place` is nil, or holds a role from the start to the end.
+struct Hosted<Role: ~Copyable>: ~Copyable {
+  private let place: UnsafeMutablePointer<Role>?
+
+  init(_ role: consuming Role?) {
+    guard let role else {
+      place = nil
+      return
+    }
+    place = .allocate(capacity: 1)
+    place!.initialize(to: role)
+  }
+
+  deinit {
+    place?.deinitialize(count: 1)
+    place?.deallocate()
+  }
+
+  @inline(__always) var isHere: Bool { place != nil }
+
+  /// The caller has made sure that it is there.
+  @inline(__always) var role: Role {
+    _read { yield place.unsafelyUnwrapped.pointee }
+    nonmutating _modify { yield &place.unsafelyUnwrapped.pointee }
+  }
+}
