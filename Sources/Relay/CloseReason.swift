@@ -41,6 +41,16 @@ public enum CloseReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     }
   }
 
+  /// Whether it is a limit of one client, or of a table, that the session ended for.
+  var isLimit: Bool {
+    switch self {
+    case .staleTableFull, .bufferOverflow, .packetTooLarge, .packetTimeout, .rateLimit, .idleTimeout, .slowClient: true
+    // Which budget it was is told where that is known.
+    case .memory: false
+    case .staleTimeout, .kicked, .backendLost, .backendRefusedPacket, .relayDraining: false
+    }
+  }
+
   /// The answer to a packet for an id that is not a session; used for nothing else.
   static let unknownClient: StaticString = "unknown client"
 }

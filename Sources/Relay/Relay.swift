@@ -67,8 +67,6 @@ public final class Relay {
     _ = try RingFeatures()
   }
 
-  /// Connections that may wait to be accepted, for each listening socket, where the flags say nothing else.
-  public static let listenBacklog = ProtectionConfiguration().backlog
   /// What a client's socket is asked to receive beyond what the relay has read.
   public static let clientReceiveBuffer = Limits.clientReceiveBuffer
 

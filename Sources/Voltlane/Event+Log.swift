@@ -28,8 +28,15 @@ extension Event {
       ("reconnection refused: the response to the challenge was wrong", ["id": "\(String(clientID: id))"])
     case .handshakesRefused(let count): ("handshakes refused", ["count": "\(count)"])
     case .clientsRefused(let reason, let count): ("clients refused: \(reason.text)", ["count": "\(count)"])
-    case .addressBanned(let address):
-      ("address banned: it broke the protocol as often as --ban-after allows", ["address": "\(address)"])
+    case .addressesBanned(let address, let count):
+      (
+        "addresses banned: they broke the protocol more often than --ban-after allows",
+        ["address": "\(address)", "count": "\(count)"]
+      )
+    case .clientsUncounted(let count):
+      ("clients let in that count for no address: the table of addresses is full", ["count": "\(count)"])
+    case .sessionsEnded(let reason, let count): ("sessions ended: \(reason.text)", ["count": "\(count)"])
+    case .budgetExceeded(let budget, let count): ("sessions ended: \(budget.logged)", ["count": "\(count)"])
     case .acceptPaused(let errno): ("accepting paused: \(systemMessage(errno))", nil)
     case .sessionsDropped: ("every session ends with the backend's connection", nil)
     case .packetRefused(let id):
@@ -37,13 +44,17 @@ extension Event {
         "a packet was given up: two connections to the backend died within it; its client ends",
         ["id": "\(String(clientID: id))"]
       )
-    case .budgetExceeded(let id):
-      (
-        "unfinished packets exceed the assembly budget: the client with the largest ends",
-        ["id": "\(String(clientID: id))"]
-      )
-    case .memoryShort(let count): ("sessions ended: the memory budget is nearly used up", ["count": "\(count)"])
     case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": "\(count)"])
+    }
+  }
+}
+
+extension Event.Budget {
+  fileprivate var logged: String {
+    switch self {
+    case .unfinishedPackets: "unfinished packets hold more than --assembly-budget"
+    case .missedPackets: "missed packets hold more than --missed-packets-total"
+    case .memory: "the memory budget is nearly used up"
     }
   }
 }

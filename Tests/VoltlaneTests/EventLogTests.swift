@@ -19,6 +19,19 @@ import Testing
       (.sessionStarted(id: 7), "session started", ["id": "0000000000000007"]),
       (.sessionEnded(id: .max, .bufferOverflow), "session ended: buffer overflow", ["id": "ffffffffffffffff"]),
       (
+        .clientsRefused(.addressClients, count: 4),
+        "clients refused: their address has as many as --max-clients-per-ip", ["count": "4"]
+      ),
+      (.sessionsEnded(.slowClient, count: 2), "sessions ended: slow client", ["count": "2"]),
+      (
+        .budgetExceeded(.unfinishedPackets, count: 1),
+        "sessions ended: unfinished packets hold more than --assembly-budget", ["count": "1"]
+      ),
+      (
+        .clientsUncounted(count: 5), "clients let in that count for no address: the table of addresses is full",
+        ["count": "5"]
+      ),
+      (
         .backendMalformed(.unknownFlag, count: 3), "packets of the backend skipped: unknown flag", ["count": "3"]
       ),
     ] as [(Event, String, Logger.Metadata?)])

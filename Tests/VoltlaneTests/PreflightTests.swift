@@ -85,6 +85,17 @@ import Testing
     #expect(finding?.level == .warn)
   }
 
+  @Test func queuesAgainstTheBacklog() throws {
+    let longer = try findings([:], ["--backlog", "8192"]).filter { $0.level == .warn }
+    #expect(longer.map(\.subject) == ["backlog", "SYN backlog"])
+    #expect(longer[0].what.hasPrefix("net.core.somaxconn is 4096, less than --backlog 8192"))
+    #expect(
+      longer.map(\.advice) == ["sysctl -w net.core.somaxconn=8192", "sysctl -w net.ipv4.tcp_max_syn_backlog=8192"])
+    let shorter = try findings(
+      ["/proc/sys/net/core/somaxconn": "128", "/proc/sys/net/ipv4/tcp_max_syn_backlog": "128"], ["--backlog", "128"])
+    #expect(shorter.allSatisfy { $0.level == .ok })
+  }
+
   @Test func threadsAgainstCPUs() throws {
     let finding = try findings([:], ["--shards", "9"]).first { $0.subject == "threads" }
     #expect(finding?.what == "10 threads move packets on 4 CPUs")

@@ -28,6 +28,11 @@ import VoltlaneSettings
     #expect(page.contains("\n| `\(reason.text)` |"))
   }
 
+  @Test(arguments: RefusalReason.allCases) func everyRefusalIsExplained(reason: RefusalReason) throws {
+    let page = try Self.text(Self.documentation.appendingPathComponent("Operation.md"))
+    #expect(page.contains("\n| `\(reason.text)` |"))
+  }
+
   /// What became of each of connserver's settings.
   @Test(arguments: EarlierSetting.all) func everyEarlierSettingIsExplained(setting: EarlierSetting) throws {
     let page = try Self.text(Self.documentation.appendingPathComponent("Configuration.md"))

@@ -17,7 +17,14 @@ public enum Event: Sendable, BitwiseCopyable {
   case handshakesRefused(count: UInt64)
   /// Clients that were not let in, or not let on; how many since the last of these events with this reason.
   case clientsRefused(RefusalReason, count: UInt64)
-  case addressBanned(AddressKey)
+  /// An address was banned; how many were since the last of these events.
+  case addressesBanned(AddressKey, count: UInt64)
+  /// Connections were let in that count for no address, because the table had no place; how many since the last event.
+  case clientsUncounted(count: UInt64)
+  /// Sessions that a limit of each client ended; how many since the last of these events with this reason.
+  case sessionsEnded(CloseReason, count: UInt64)
+  /// Sessions that ended, with `memory`, for a budget of all; how many since the last of these events with this budget.
+  case budgetExceeded(Budget, count: UInt64)
   case sessionStale(id: UInt64)
   case sessionReturned(id: UInt64)
   /// A response that does not open to the challenge, or is the challenge itself.
@@ -27,12 +34,12 @@ public enum Event: Sendable, BitwiseCopyable {
   case sessionsDropped
   /// A packet within which two connections died was given up, and its client ended.
   case packetRefused(id: UInt64)
-  case budgetExceeded(id: UInt64)
-  /// The memory budget is nearly used up; how many sessions ended for that since the last of these events.
-  case memoryShort(count: UInt64)
   case eventsDropped(count: UInt64)
 
   public enum MalformedPacket: Sendable, BitwiseCopyable { case tooShort, unknownFlag, wrongDirection }
+
+  /// What clients hold together: of packets that are not whole yet, of those missed, and of everything.
+  public enum Budget: UInt8, Sendable, CaseIterable, BitwiseCopyable { case unfinishedPackets, missedPackets, memory }
 
   /// How important an event is.
   public enum Level: UInt8, Sendable, Comparable, BitwiseCopyable {
@@ -44,9 +51,10 @@ public enum Event: Sendable, BitwiseCopyable {
     switch self {
     case .sessionStarted, .sessionEnded, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused:
       .debug
-    case .backendConnected: .info
+    case .backendConnected, .sessionsEnded: .info
     case .backendLost, .backendDialFailed, .backendUnresolved, .backendOversized, .backendMalformed, .acceptPaused,
-      .sessionsDropped, .packetRefused, .clientsRefused, .addressBanned, .budgetExceeded, .memoryShort, .eventsDropped:
+      .sessionsDropped, .packetRefused, .clientsRefused, .addressesBanned, .clientsUncounted, .budgetExceeded,
+      .eventsDropped:
       .warning
     }
   }

@@ -4,14 +4,14 @@ struct SharedAdmission: Sendable {
   /// Connections of the relay.
   let clients: SharedWord
   let accepts: SharedTokenBucket
-  let log: RefusalLog
+  let log: LimitLog
 
   /// For that many clients. `random` gives the secrets.
   init(_ arena: Arena, clients count: Int, random: () -> UInt64) throws(RelayError) {
     table = try AddressTable(arena, clients: count, random: random)
     clients = SharedWord(arena)
     accepts = SharedTokenBucket(arena)
-    log = RefusalLog(arena)
+    log = LimitLog(arena)
   }
 }
 

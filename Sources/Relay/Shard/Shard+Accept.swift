@@ -41,7 +41,7 @@ extension Shard {
     let isProxied = admission.limits.trustsAsProxy(address)
     var standing: Standing = []
     // What it is refused for itself comes first: it takes nothing then of what all share.
-    if !isProxied, let reason = admit(address, &standing, kernel) {
+    if !isProxied, let reason = admit(address, &standing, &kernel) {
       return refuse(socket, reason, &kernel)
     }
     if let reason = admission.lack { makeWay(reason, &kernel) }
@@ -61,18 +61,21 @@ extension Shard {
 
   /// Counts a connection by its address. The reason where it is not let in.
   mutating func admit<K: Kernel & ~Copyable>(
-    _ address: ClientAddress, _ standing: inout Standing, _ kernel: borrowing K
+    _ address: ClientAddress, _ standing: inout Standing, _ kernel: inout K
   ) -> RefusalReason? {
     let reason = admission.admit(address, &standing, now: kernel.now)
-    if reason == nil, standing.isUncounted { counters.add(.clientsUncounted) }
-    return reason
+    guard reason == nil, standing.isUncounted else { return reason }
+    counters.add(.clientsUncounted)
+    if let count = admission.shared.log.uncounted.admit(now: kernel.now) {
+      events.post(.clientsUncounted(count: count), &kernel)
+    }
+    return nil
   }
 
   /// Where there is no place left, a newcomer takes that of the handshake for which the relay has waited the longest:
-  /// connections which say nothing, however many, keep nobody out. First go those of which nothing whole has come;
-  /// then those that owe their key or id, for so long that the crowd has come past them; then, because the newcomer may
-  /// be a client that comes back, strangers who wait for a worker: the workers stay as busy as they are. Who has a
-  /// challenge has named a session, and stays.
+  /// connections that say nothing, however many, keep nobody out. First go those of which nothing whole has come; then
+  /// those that owe their key or id; then, because the newcomer may be a client that comes back, strangers who wait for
+  /// a worker: the workers stay as busy as they are. Who has a challenge has named a session, and stays.
   private mutating func makeWay<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
     if let index = silent.first { return reject(index, reason, &kernel) }
     if let index = halfway.first { return resetHandshake(index, reason, &kernel) }

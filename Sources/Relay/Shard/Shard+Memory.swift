@@ -72,15 +72,22 @@ extension Shard {
         let holder = missedBudget.shardWithLargest()
         if holder != index, missedBudget.largest(of: holder) > missed.largestClass { return wake(holder, &kernel) }
         guard let slot = missed.largest(sessions.slots) ?? stale.nextToEvict else { return wakeAll(&kernel) }
-        endSession(slot, .memory, &kernel)
+        end(slot, over: .memory, &kernel)
       } else if let holder = memory.shardWithSlowest() {
         guard holder == index, let slowest = slowReaders.first else { return wake(holder, &kernel) }
-        fail(slowest, .memory, &kernel)
+        end(connections[slowest].pointee.session, over: .memory, &kernel)
       } else {
         return
       }
-      if let count = memoryShortages.admit(now: kernel.now) { events.post(.memoryShort(count: count), &kernel) }
     }
+  }
+
+  /// Ends a session because all together hold more than they may.
+  mutating func end<K: Kernel & ~Copyable>(_ slot: UInt32, over budget: Event.Budget, _ kernel: inout K) {
+    if let count = admission.shared.log[budget].admit(now: kernel.now) {
+      events.post(.budgetExceeded(budget, count: count), &kernel)
+    }
+    end(slot, .memory, &kernel)
   }
 
   private mutating func wakeAll<K: Kernel & ~Copyable>(_ kernel: inout K) {

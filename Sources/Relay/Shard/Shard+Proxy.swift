@@ -38,7 +38,7 @@ extension Shard {
     // Without a client it is the proxy's own connection, to which no limit by address applies.
     if let client {
       connection.pointee.address = client.key
-      if let reason = admit(client, &connection.pointee.standing, kernel) {
+      if let reason = admit(client, &connection.pointee.standing, &kernel) {
         reject(index, reason, &kernel)
         return false
       }

@@ -325,8 +325,7 @@ extension Shard {
     guard budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
     let connection = connections[largest]
     guard connection.pointee.session == .none else {
-      events.post(.budgetExceeded(id: sessions[connection.pointee.session].pointee.id), &kernel)
-      return fail(largest, .memory, &kernel)
+      return end(connection.pointee.session, over: .unfinishedPackets, &kernel)
     }
     counters.add(.handshakesShed)
     switch connection.pointee.phase {

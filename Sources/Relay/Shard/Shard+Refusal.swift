@@ -47,13 +47,15 @@ extension Shard {
     let connection = connections[index]
     guard admission.offend(connection.pointee.address, connection.pointee.standing, now: kernel.now) else { return }
     counters.add(.bans)
-    events.post(.addressBanned(connection.pointee.address), &kernel)
+    if let count = admission.shared.log.bans.admit(now: kernel.now) {
+      events.post(.addressesBanned(connection.pointee.address, count: count), &kernel)
+    }
   }
 
   private mutating func tell<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
     counters.add(.clientsRefused)
     counters.add(reason.metric)
-    if let count = admission.shared.log.admit(reason, now: kernel.now) {
+    if let count = admission.shared.log[reason].admit(now: kernel.now) {
       events.post(.clientsRefused(reason, count: count), &kernel)
     }
   }

@@ -92,7 +92,7 @@ extension Shard {
   @inline(never)
   mutating func endLargestMissed<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while missedBudget.isExceeded, let largest = missed.largest(sessions.slots) {
-      endSession(largest, .memory, &kernel)
+      end(largest, over: .missedPackets, &kernel)
     }
   }
 }

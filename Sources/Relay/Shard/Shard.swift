@@ -67,7 +67,6 @@ struct Shard: ~Copyable {
   var silent = ConnectionQueue(.silent)
   var halfway = ConnectionQueue(.halfway)
   var slowReaders = ConnectionQueue(.slow)
-  var memoryShortages = RateLimit()
   let backendStatus: BackendStatus
   /// How many times sessions have been dropped with the backend, by what this shard has seen.
   var dropsSeen: UInt64 = 0

@@ -11,10 +11,11 @@ extension Preflight {
 
   private func queue(_ subject: String, _ name: String) -> Finding? {
     guard let length = sysctl(name) else { return nil }
-    guard length >= Relay.listenBacklog else {
+    let wanted = configuration.relay.protection.backlog
+    guard length >= wanted else {
       return .warn(
-        subject, "\(name) is \(length): clients that all come at once are turned away",
-        do: "sysctl -w \(name)=\(Relay.listenBacklog)")
+        subject, "\(name) is \(length), less than --backlog \(wanted): clients that all come at once are turned away",
+        do: "sysctl -w \(name)=\(wanted)")
     }
     return .ok(subject, "\(name) is \(length)")
   }

@@ -402,13 +402,43 @@ import VoltlaneWire
   @Test func aReasonIsLoggedOnceASecond() throws {
     let arena = Arena()
     defer { withExtendedLifetime(arena) {} }
-    let log = RefusalLog(arena)
+    let log = LimitLog(arena)
     let second = Limits.second
-    #expect(log.admit(.banned, now: 5 * second) == 1)
-    for _ in 0..<9 { #expect(log.admit(.banned, now: 5 * second + 1) == nil) }
-    #expect(log.admit(.denied, now: 5 * second + 1) == 1)
-    #expect(log.admit(.banned, now: 6 * second) == 10)
-    #expect(log.admit(.banned, now: 6 * second) == nil)
+    let (banned, denied) = (log[RefusalReason.banned], log[RefusalReason.denied])
+    #expect(banned.admit(now: 5 * second) == 1)
+    for _ in 0..<9 { #expect(banned.admit(now: 5 * second + 1) == nil) }
+    #expect(denied.admit(now: 5 * second + 1) == 1)
+    #expect(banned.admit(now: 6 * second) == 10)
+    #expect(banned.admit(now: 6 * second) == nil)
+  }
+
+  @Test func whatLimitsDoIsLoggedOnceASecondAReason() throws {
+    let scene = try SessionScene(shards: 1) {
+      $0.eventLevel = .info
+      $0.protection.banAfter = Rate(1, per: .minute)
+      $0.protection.denied = [try! Network("11.0.0.0/8")]
+    }
+    var log = RecordConsumer(scene.simulation.parts.events[0])
+    for round in 0..<3 {
+      for number in 0..<20 {
+        for _ in 0..<2 { breakProtocol(scene, address(100 * round + number)) }
+        #expect(isLetIn(scene, Self.stranger) == nil)
+        let member = scene.join(address: address(10_000 + 100 * round + number))
+        scene.simulation.write([255, 255, 255, 255], to: member.socket)
+        scene.simulation.settle(for: 0)
+      }
+      var counts: [UInt64] = []
+      while let event = log.pop() {
+        switch event {
+        case .addressesBanned(_, let count), .clientsRefused(.denied, let count),
+          .sessionsEnded(.packetTooLarge, let count):
+          counts.append(count)
+        default: Issue.record("\(event)")
+        }
+      }
+      #expect(counts == Array(repeating: round == 0 ? 1 : 20, count: 3))
+      scene.simulation.pass(Limits.second)
+    }
   }
 
   // MARK: Reconnections
