@@ -18,16 +18,16 @@ def flags():
     parser = argparse.ArgumentParser(
         prog="tools/bench",
         description="Measures voltlane beside its peers, and writes a JSON file of every run and a page of plots.")
-    parser.add_argument("--quick", action="store_true", help="a small form: minutes instead of hours, and rough")
+    parser.add_argument("--quick", action="store_true", help="a small form: two minutes, and rough")
     parser.add_argument("--compare", metavar="OLD.json", help="say what moved beyond the noise since then")
     parser.add_argument(
         "--output", metavar="FILE.json", type=Path, default=BENCHMARKS / "results/latest.json",
-        help="where the results go, the page beside it as .html (default: Benchmarks/results/latest.json)")
+        help="where the results are, the page beside it as .html (default: Benchmarks/results/latest.json)")
     parser.add_argument("--resume", action="store_true", help="add the runs that the output file does not have yet")
     parser.add_argument("--report", action="store_true", help="measure nothing: only the page and tables of the output")
     parser.add_argument(
         "--readme", action="store_true",
-        help="write the output's tables into README.md, between the lines that say so; measures nothing")
+        help="measure nothing: keep the output as Benchmarks/results/kept.json, and write it into the documents")
     parser.add_argument("--for", dest="limit", metavar="SECONDS", type=float, help="stop after this time; see --resume")
     parser.add_argument("--scenarios", metavar="REGEX", default="", help="only these, such as 'echo|idle'")
     parser.add_argument("--cells", metavar="REGEX", default="", help="only these, such as '^1:64:'")
@@ -99,6 +99,8 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     old = Results.load(options.compare) if options.compare else None
     options.report = options.report or options.readme
+    if options.report and not options.output.exists():
+        sys.exit(f"tools/bench: {options.output} is not there: measure first, or name another with --output")
     if options.report or (options.resume and options.output.exists()):
         results = Results.load(options.output)
     else:
@@ -107,6 +109,7 @@ def main():
     options.output.parent.mkdir(parents=True, exist_ok=True)
     complete = options.report or measure(options, results)
     titles = {scenario.name: scenario.title for scenario in scenarios.full()}
+    results.sort(list(titles))
     written = options.output.with_suffix(".html")
     written.write_text(page.render(results, titles))
     print(table.render(results))

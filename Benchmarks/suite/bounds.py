@@ -10,6 +10,29 @@ CPU = "relay_cpu_ns"
 HANDSHAKES = 3 * 3550
 
 
+# The most that a round trip may cost as a part of a rival's, by clients, size and window.
+
+
+def equal(*_):
+    return 1
+
+
+def epoll_limit(*cell):
+    return 0.75 if cell == (1000, 64, 1) else 1
+
+
+def floor_limit(clients, size, window):
+    return 1.15 if size == 16384 else 1.1
+
+
+def own_limit(clients, size, window):
+    return 1.25 if clients >= 100 else inf
+
+
+def single_limit(clients, size, window):
+    return 0.1 if size == 64 and window >= 8 else inf
+
+
 @dataclass(frozen=True)
 class Finding:
     """What was measured in one place, and the most (or least) that it may be."""
@@ -45,7 +68,17 @@ class Bound:
 
     @property
     def worst(self):
-        return max(self.findings, key=lambda finding: finding.excess)
+        return max(self.findings, key=lambda finding: (finding.excess, finding.value))
+
+    @property
+    def met(self):
+        """In words; nothing where nothing is asked."""
+        count, short = len(self.findings), len(self.short)
+        if not self.limit:
+            return ""
+        if not count:
+            return "not measured"
+        return "yes" if not short else f"in {count - short} of {count}" if count > 1 else "no"
 
     @property
     def short(self):
@@ -61,13 +94,12 @@ def parts(cell):
     return tuple(int(part) for part in cell.split(":"))
 
 
-def against(results, rival, limit, figure=CPU, scenario="echo", name="shared", where=lambda *_: True):
-    """The ratio of two contenders in each cell that `where` picks."""
+def against(results, rival, limit_of, figure=CPU, name="shared", where=lambda *_: True):
+    """The ratio of two contenders in each cell of round trips that `where` picks."""
     findings = []
-    for cell in results.cells(scenario):
-        if scenario == "echo" and not where(*parts(cell)):
-            continue
-        samples = results.samples(scenario, cell, figure)
+    for cell in results.cells("echo"):
+        limit = limit_of(*parts(cell))
+        samples = results.samples("echo", cell, figure) if where(*parts(cell)) else {}
         if name in samples and rival in samples:
             one, other = samples[name], samples[rival]
             itself = samples.get("again") if name == "shared" else None
@@ -105,14 +137,14 @@ def disturbed(results, limit):
     return [Finding(results.cells("stalled")[-1], ours.median, limit, spread)]
 
 
-def tail(results, limit):
+def tail(results, limit, name="shared"):
     def by_median(figures):
         return figures["latency_p99_ns"] / figures["latency_p50_ns"]
 
     return [
-        Finding(cell, samples["shared"].median, limit)
+        Finding(cell, samples[name].median, limit)
         for cell in results.cells("latency") if "half load" in cell
-        for samples in [results.samples("latency", cell, by_median)] if "shared" in samples
+        for samples in [results.samples("latency", cell, by_median)] if name in samples
     ]
 
 
@@ -172,34 +204,51 @@ def all_bounds(results):
     def large(clients, size, window):
         return size == 16384
 
+    def busy(clients, size, window):
+        return clients >= 100
+
+    def pipelined(clients, size, window):
+        return size == 64 and window >= 8
+
+    def crowd(*cell):
+        return cell == (1000, 64, 1)
+
+    def lone(*cell):
+        return cell == (1, 64, 1)
+
+    def others(*cell):
+        return not crowd(*cell)
+
     machine = "machine_cpu_ns"
     return [
-        Bound("relay CPU against the floor, 64 B and 1 KiB", "1.10", against(results, "floor", 1.1, where=small)),
-        Bound("the same, 16 KiB", "1.15", against(results, "floor", 1.15, where=large)),
-        Bound("relay CPU against the epoll relay", "1.00", against(results, "epoll", 1)),
+        Bound(
+            "relay CPU against the floor, 64 B and 1 KiB", "1.10",
+            against(results, "floor", floor_limit, where=small)),
+        Bound("the same, 16 KiB", "1.15", against(results, "floor", floor_limit, where=large)),
+        Bound("relay CPU against the epoll relay", "1.00", against(results, "epoll", epoll_limit, where=others)),
         Bound(
             "the same, 1,000 clients with one small packet each", "0.75",
-            against(results, "epoll", 0.75, where=lambda *cell: cell == (1000, 64, 1))),
+            against(results, "epoll", epoll_limit, where=crowd)),
         Bound(
             "CPU of the whole machine against the floor, 64 B and 1 KiB", "1.10",
-            against(results, "floor", 1.1, machine, where=small)),
-        Bound("the same, 16 KiB", "1.15", against(results, "floor", 1.15, machine, where=large)),
-        Bound("CPU of the whole machine against the epoll relay", "1.00", against(results, "epoll", 1, machine)),
+            against(results, "floor", floor_limit, machine, where=small)),
+        Bound("the same, 16 KiB", "1.15", against(results, "floor", floor_limit, machine, where=large)),
+        Bound("CPU of the whole machine against the epoll relay", "1.00", against(results, "epoll", equal, machine)),
         Bound(
             "relay CPU with the firehose on its own thread against a shared one, from 100 clients", "1.25",
-            against(results, "shared", 1.25, name="own", where=lambda clients, size, window: clients >= 100)),
+            against(results, "shared", own_limit, name="own", where=busy)),
         Bound(
             "relay CPU against a packet a call (SwiftNIO), 64 B, windows of 8 and more", "0.10",
-            against(results, "nio-single", 0.1, where=lambda clients, size, window: size == 64 and window >= 8)),
+            against(results, "nio-single", single_limit, where=pipelined)),
         Bound("user-space share of the relay CPU, 64 B, window 1, in %", "7", user_share(results, 7), "{:.1f}"),
         Bound("user-space instructions a packet, pipelined", "150", instructions(results, 150), "{:.0f}"),
         Bound(
             "round trip of a lone client, p50, against the epoll relay", "1.00",
-            against(results, "epoll", 1, "latency_p50_ns", where=lambda *cell: cell == (1, 64, 1))),
-        Bound(
-            "the same, p99", "1.00",
-            against(results, "epoll", 1, "latency_p99_ns", where=lambda *cell: cell == (1, 64, 1))),
+            against(results, "epoll", equal, "latency_p50_ns", where=lone)),
+        Bound("the same, p99", "1.00", against(results, "epoll", equal, "latency_p99_ns", where=lone)),
         Bound("p99 at half load as a multiple of p50", "3", tail(results, 3)),
+        Bound("the same of the epoll relay, to compare", "", tail(results, inf, "epoll")),
+        Bound("the same of the floor, to compare", "", tail(results, inf, "floor")),
         Bound("p99 of the others with one client in ten stalled, against none", "1.10", disturbed(results, 1.1)),
         Bound("memory of an idle client in B", "512", single(results, "idle", "relay_bytes_per_client", 512), "{:.0f}"),
         Bound(
@@ -212,12 +261,12 @@ def all_bounds(results):
 
 # ---- as Markdown ----------------------------------------------------------------------------------------------------
 
-#: Rivals of the grid: heading, who is compared with whom, and the bound (by clients, size, window), if there is one.
+#: Rivals of the grid: heading, who is compared with whom, and the limit.
 RIVALS = (
-    ("/ epoll relay", "shared", "epoll", lambda clients, size, window: 1),
-    ("/ floor", "shared", "floor", lambda clients, size, window: 1.15 if size == 16384 else 1.1),
-    ("own thread / shared", "own", "shared", lambda clients, size, window: 1.25 if clients >= 100 else inf),
-    ("/ packet a call", "shared", "nio-single", lambda clients, size, window: 0.1 if window >= 8 else inf),
+    ("/ epoll relay", "shared", "epoll", epoll_limit),
+    ("/ floor", "shared", "floor", floor_limit),
+    ("own thread / shared", "own", "shared", own_limit),
+    ("/ packet a call", "shared", "nio-single", single_limit),
 )
 
 
@@ -229,12 +278,8 @@ def render(results):
 def bounds_table(results):
     rows = [("What", "At most", "Worst", "Where", "Met"), ("---",) * 5]
     for bound in all_bounds(results):
-        if not bound.findings:
-            rows.append((bound.title, bound.limit, "", "", "not measured"))
-            continue
-        count, short = len(bound.findings), len(bound.short)
-        met = "yes" if not short else f"**in {count - short} of {count}**" if count > 1 else "**no**"
-        rows.append((bound.title, bound.limit, bound.shown(bound.worst), bound.worst.place, met))
+        worst, place = (bound.shown(bound.worst), bound.worst.place) if bound.findings else ("", "")
+        rows.append((bound.title, bound.limit, worst, place, f"**{bound.met}**" if bound.short else bound.met))
     return as_table(rows)
 
 
@@ -247,7 +292,7 @@ def grid(results):
         row = [cell, f"{samples['shared'].median / 1000:.2f}"]
         for _, name, rival, limit_of in RIVALS:
             found = against(
-                results, rival, limit_of(*parts(cell)), name=name, where=lambda *which: which == parts(cell))
+                results, rival, limit_of, name=name, where=lambda *which, here=parts(cell): which == here)
             row.append(in_grid(found[0]) if found else "")
         rows.append(tuple(row))
     return as_table(rows)

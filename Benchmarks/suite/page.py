@@ -11,7 +11,7 @@ def render(results, titles):
     asked = [
         {
             "title": bound.title, "limit": bound.limit, "worst": bound.shown(bound.worst), "where": bound.worst.place,
-            "short": len(bound.short), "count": len(bound.findings),
+            "met": bound.met, "is_short": bool(bound.short),
         } for bound in bounds.all_bounds(results) if bound.findings
     ]
     # "</" would end the script element early.

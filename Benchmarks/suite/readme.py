@@ -1,27 +1,37 @@
-"""The part of README.md that is made of a results file."""
+"""The parts of README.md and of the documentation that are made of a results file."""
 
-from . import bounds
-from .contenders import ROOT
+from . import bounds, scaling
+from .contenders import BENCHMARKS, ROOT
 
-README = ROOT / "README.md"
-FIRST = "<!-- Printed by `tools/bench --readme`. A test keeps this equal to the results. -->"
+#: The results that they show.
+KEPT = BENCHMARKS / "results/kept.json"
+FIRST = "<!-- Made by `tools/bench --readme` of Benchmarks/results/kept.json. A test keeps them equal. -->"
 LAST = "<!-- End of what tools/bench prints. -->"
 
 
-def text(results):
+def ratios(results):
     machine, seconds = results.document["machine"], results.document["flags"]["seconds"]
     repeats = max(results.count("echo", cell, "shared") for cell in results.cells("echo"))
     return (
         f"Medians of {repeats} runs of {seconds:g} s each; {machine['cpu']}, {machine['cpus']} CPUs, "
-        f"Linux {machine['kernel']}, {machine['time'][:10]}.\n\n{bounds.render(results)}")
+        f"Linux {machine['kernel']}, {machine['time'][:10]}, commit {machine['commit']}.\n\n{bounds.render(results)}")
 
 
-def part():
-    """What README.md has now."""
-    return README.read_text().split(FIRST)[1].split(LAST)[0].strip()
+#: What is printed where.
+DOCUMENTS = {
+    ROOT / "README.md": ratios,
+    ROOT / "Sources/Voltlane/Voltlane.docc/Scaling.md": scaling.render,
+}
+
+
+def part(document):
+    """What the document has now."""
+    return document.read_text().split(FIRST)[1].split(LAST)[0].strip()
 
 
 def write(results):
-    before, rest = README.read_text().split(FIRST)
-    after = rest.split(LAST)[1]
-    README.write_text(f"{before}{FIRST}\n\n{text(results)}\n\n{LAST}{after}")
+    """Keeps the results, and shows them."""
+    results.save(KEPT)
+    for document, text in DOCUMENTS.items():
+        before, rest = document.read_text().split(FIRST)
+        document.write_text(f"{before}{FIRST}\n\n{text(results)}\n\n{LAST}{rest.split(LAST)[1]}")

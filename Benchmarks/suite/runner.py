@@ -34,7 +34,7 @@ def run(contender, scenario, cell, options):
     seconds = options.seconds * scenario.stretch if scenario.is_timed else 0
     if scenario.is_timed:
         arguments += ["--seconds", str(seconds), "--warmup", str(options.warmup)]
-    if options.count_system_calls and cell.moves_packets:
+    if options.count_system_calls and cell.moves_packets and "--count-system-calls" not in arguments:
         arguments.append("--count-system-calls")
     # For those who do not find it out themselves.
     size = arguments[arguments.index("--size") + 1] if cell.moves_packets else "64"

@@ -61,6 +61,11 @@ def packets(clients, size, window, also=()):
     return Cell(f"{clients}:{size}:{window}", arguments, also)
 
 
+def counted(cell):
+    """The same, and the relay's system calls."""
+    return Cell(cell.name, (*cell.arguments, "--count-system-calls"), cell.also, cell.capacity)
+
+
 def at_rate(clients, size, rate, stalled=0):
     arguments = ("--clients", str(clients), "--size", str(size), "--rate", str(rate))
     name = f"{clients}:{size} at {rate}/s"
@@ -118,8 +123,9 @@ def full():
             "one-to-all", "One packet to all clients", "one-to-all", (packets(1000, 64, 1),),
             (*VOLTLANE_AND_YARDSTICK, "own")),
         Scenario(
-            "shards", "Scaling by shards", "echo", (packets(100, 64, 8), packets(1000, 64, 1)),
-            ("shared", "shards2", "shards4", "own")),
+            "shards", "More threads than one", "echo",
+            tuple(counted(packets(*cell)) for cell in ((1, 64, 1), (100, 64, 8), (100, 64, 64), (1000, 64, 1))),
+            ("shared", "own", "shards2", "shards4")),
         Scenario(
             "idle", "Memory by clients", "idle", (connections(10), connections(1000), connections(10000)),
             ("shared", "epoll", "nio"), most_repeats=2),
@@ -149,7 +155,7 @@ def quick():
         Scenario("ingest", "Clients to backend", "ingest", (packets(100, 64, 64),), both),
         Scenario("egress", "Backend to clients", "egress", (packets(100, 64, 64),), both),
         Scenario("one-to-all", "One packet to all clients", "one-to-all", (packets(100, 64, 1),), both),
-        Scenario("shards", "Scaling by shards", "echo", (packets(100, 64, 8),), ("shared", "shards2")),
+        Scenario("shards", "More threads than one", "echo", (counted(packets(100, 64, 8)),), ("shared", "shards2")),
         Scenario("idle", "Memory by clients", "idle", (connections(10), connections(1000)), both),
         Scenario("connect-storm", "New clients", "connect-storm", (connections(500),), both, is_timed=False),
         Scenario(

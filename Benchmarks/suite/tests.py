@@ -4,7 +4,7 @@ import json
 import tempfile
 import unittest
 
-from . import bounds, compare, page, table
+from . import bounds, compare, page, readme, scaling, table
 from .figures import Sample, noise, ratio
 from .results import Results
 
@@ -40,6 +40,13 @@ class ResultsFile(unittest.TestCase):
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
             results(shared=[1, 2]).save(file.name)
             self.assertEqual(Results.load(file.name).count("echo", "1:64:1", "shared"), 2)
+
+    def test_runs_that_were_added_later_stand_beside_those_of_their_cell(self):
+        made = Results({}, {})
+        for scenario, cell in (("idle", "10"), ("echo", "1:64:64"), ("echo", "1:64:8"), ("echo", "1:64:64")):
+            made.add(scenario, cell, "shared", {})
+        made.sort(["echo", "idle"])
+        self.assertEqual([run["cell"] for run in made.runs], ["1:64:8", "1:64:64", "1:64:64", "10"])
 
     def test_another_format_is_refused(self):
         with tempfile.NamedTemporaryFile("w+") as file:
@@ -103,6 +110,25 @@ class Bounds(unittest.TestCase):
     def test_what_was_not_measured_is_said(self):
         shown = bounds.render(results(shared=[1]))
         self.assertIn("| memory of an idle client in B | 512 |  |  | not measured |", shown)
+
+
+class Scaling(unittest.TestCase):
+    def test_a_firehose_of_its_own_pays_when_it_relieves_the_thread_that_is_full(self):
+        # By the formula, k (k - 1) > s / f.
+        for shard, firehose, cpus in ((100, 100, 2), (199, 100, 2), (201, 100, 3), (599, 100, 3), (601, 100, 4)):
+            self.assertEqual(scaling.pays_from(shard, firehose), cpus)
+
+    def test_the_table_says_how_many_shards_fill_the_firehose(self):
+        made = Results({}, {})
+        made.add("echo", "100:64:8", "own", {"relay_threads_ns": {"shard 0": 300, "firehose": 100}})
+        self.assertIn("| echo | 100:64:8 | 300 | 100 | 10,000,000 | 770 | 3.0 | 38% |", scaling.render(made))
+
+
+class Readme(unittest.TestCase):
+    def test_documents_show_the_results_that_are_kept(self):
+        kept = Results.load(readme.KEPT)
+        for document, text in readme.DOCUMENTS.items():
+            self.assertEqual(readme.part(document), text(kept), f"{document}: run tools/bench --readme")
 
 
 class Rendering(unittest.TestCase):
