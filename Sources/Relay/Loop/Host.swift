@@ -62,9 +62,9 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     control.addDoneHost()
   }
 
-  /// One turn. The order is a packet's: what the kernel has to say is taken note of; the backend is read, so that
-  /// clients get it in the same turn; clients are written, then read; and what they sent leaves for the backend in one
-  /// send at the end.
+  /// One turn. What the kernel has to say is taken note of; the backend is read, so that clients get it in the same
+  /// turn; clients are read, and what they sent leaves for the backend in one send; clients are written. In this order:
+  /// a send wakes its receiver, and a backend that is woken first finds all of the turn's packets at once.
   mutating func turn() {
     bell.announceAwake()
     while let completion = kernel.next() { dispatch(completion) }
@@ -73,14 +73,17 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     if firehose.isHere { firehose.role.receive(&kernel) }
     if shard.isHere {
       shard.role.takeMessages(&kernel)
-      shard.role.deliver(&kernel)
       shard.role.readClients(&kernel)
-      shard.role.expire(&kernel)
       shard.role.publish(&kernel)
     }
     if firehose.isHere {
       firehose.role.transmit(&kernel)
       firehose.role.expire(&kernel)
+    }
+    if shard.isHere {
+      shard.role.deliver(&kernel)
+      shard.role.expire(&kernel)
+      shard.role.publish(&kernel)
     }
     if worker.isHere { worker.role.work(&kernel) }
   }
