@@ -33,7 +33,7 @@ def flags():
     parser.add_argument("--cells", metavar="REGEX", default="", help="only these, such as '^1:64:'")
     parser.add_argument("--contenders", metavar="NAME,...", help="only these; see Benchmarks/README.md for the names")
     parser.add_argument("--repeats", type=int, metavar="N", help="runs of each cell (default: 5; quick: 2)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="of each run (default: 0.6; quick: 0.3)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of each run (default: 0.5; quick: 0.3)")
     parser.add_argument("--warmup", type=float, metavar="S", help="before each run (default: 0.2; quick: 0.1)")
     parser.add_argument(
         "--congestion-control", default="cubic", metavar="NAME", help="of every program's sockets (default: cubic)")
@@ -44,7 +44,7 @@ def flags():
         help="which builds to measure; with debug only to see that the suite works")
     options = parser.parse_args()
     options.repeats = options.repeats or (2 if options.quick else 5)
-    options.seconds = options.seconds or (0.3 if options.quick else 0.6)
+    options.seconds = options.seconds or (0.3 if options.quick else 0.5)
     options.warmup = options.warmup if options.warmup is not None else (0.1 if options.quick else 0.2)
     return options
 
