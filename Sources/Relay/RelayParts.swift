@@ -194,7 +194,7 @@ extension ShardSettings {
   init(_ configuration: RelayConfiguration) {
     self.init(
       maxPacketSize: configuration.maxPacketSize, clientSendBuffer: configuration.clientSendBuffer,
-      packetTimeout: configuration.packetTimeout.nanoseconds,
+      packetTimeout: configuration.packetTimeout?.nanoseconds ?? .max,
       halfCloseTimeout: configuration.halfCloseTimeout.nanoseconds,
       staleTimeout: configuration.staleTimeout.nanoseconds, maxStaleClients: configuration.maxStaleClients,
       missedPacketsBuffer: configuration.missedPacketsBuffer,

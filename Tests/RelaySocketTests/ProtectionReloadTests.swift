@@ -152,7 +152,10 @@ import Testing
   func `memory`(_ layout: Layout) throws {
     let scene = try ProtectionScene(layout) { _ in }
     #expect(scene.reconfigure { $0.protection.memoryBudget = 9000 })
-    for _ in 0..<4 { #expect(try scene.refuses(for: .refusedMemory)) }
+    for number in 1...4 as ClosedRange<UInt64> {
+      #expect(try !scene.admits())
+      #expect(scene.rig.relay[.refusedMemory] == number)
+    }
     #expect(scene.reconfigure { $0.protection.memoryBudget = 1 << 30 })
     #expect(try scene.admits())
     #expect(scene.rig.relay[.sessionsEnded] == 0)

@@ -225,17 +225,18 @@ import VoltlaneWire
       $0.clientSendBuffer = 1 << 30
       $0.protection.memoryBudget = 16 << 20
       $0.protection.acceptRatePerAddress = nil
-      $0.protection.maxPendingHandshakesPerAddress = nil
+      $0.protection.maxClientsPerAddress = nil
+      $0.protection.maxClientsPerPrefix = nil
       $0.protection.slowClientTimeout = nil
     }
     let slow = try RawClient(
       RawSocket(to: scene.rig.test.endpoint, from: .offender, receiveBuffer: 4096))
     let packet = Tagged.data(slow.id, pattern(500_000)).bytes
+    var others: [RawClient] = []
     while scene.rig.relay[.refusedMemory] == 0, scene.rig.relay[.endedMemory] == 0 {
       try scene.rig.firehose.socket.send(packet)
       #expect(try scene.rig.roundTrip(scene.neighbour))
-      // It says nothing, and goes again: the backend hears nothing of it.
-      try scene.connect(from: .besideIt).close()
+      if let other = try? scene.client(from: .besideIt) { others.append(other) }
     }
     while scene.rig.relay[.endedMemory] == 0 {
       try scene.rig.firehose.socket.send(packet)

@@ -12,7 +12,7 @@ import VoltlaneWire
     #expect(RelayConfiguration.budgetRange.contains(defaults.clientSendBuffer))
     #expect(RelayConfiguration.budgetRange.contains(defaults.assemblyBudget))
     #expect(defaults.assemblyBudget >= defaults.maxPacketSize)
-    #expect(RelayConfiguration.packetTimeoutRange.contains(defaults.packetTimeout))
+    #expect(RelayConfiguration.packetTimeoutRange.contains(defaults.packetTimeout!))
     #expect(RelayConfiguration.staleTimeoutRange.contains(defaults.staleTimeout))
     #expect(RelayConfiguration.maxStaleClientsRange.contains(defaults.maxStaleClients))
     #expect(RelayConfiguration.missedPacketsBufferRange.contains(defaults.missedPacketsBuffer))

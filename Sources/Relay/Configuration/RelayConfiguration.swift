@@ -32,7 +32,7 @@ public struct RelayConfiguration: Sendable {
   public var clientSendBuffer = 1024 * 1024
 
   /// How long a packet may take from its first byte to its last. The relay's own pauses don't count.
-  public var packetTimeout: Duration = .seconds(30)
+  public var packetTimeout: Duration? = .seconds(30)
 
   /// What unfinished packets of all clients may hold together; over it, the largest ends its client with `memory`. At
   /// least ``maxPacketSize``, so that one packet of legal size always fits.

@@ -5,6 +5,7 @@ struct LimitLog: Sendable {
   private let budgets: [SharedRateLimit]
   let bans: SharedRateLimit
   let uncounted: SharedRateLimit
+  let pauses: SharedRateLimit
 
   init(_ arena: Arena) {
     refusals = RefusalReason.allCases.map { _ in SharedRateLimit(arena) }
@@ -12,6 +13,7 @@ struct LimitLog: Sendable {
     budgets = Event.Budget.allCases.map { _ in SharedRateLimit(arena) }
     bans = SharedRateLimit(arena)
     uncounted = SharedRateLimit(arena)
+    pauses = SharedRateLimit(arena)
   }
 
   subscript(reason: RefusalReason) -> SharedRateLimit { refusals[Int(reason.rawValue)] }

@@ -5,6 +5,7 @@ struct MemoryGauge: Sendable {
   private let unfinished: SharedBudget
   private let missed: SharedBudget
   private let waiting: SharedWord
+  private let leaving: SharedWord
   private let clients: SharedWord
   private let stale: StaleTotals
   /// For each shard, since when its slowest reader has taken nothing; 0 where it has none.
@@ -20,6 +21,7 @@ struct MemoryGauge: Sendable {
     self.unfinished = unfinished
     self.missed = missed
     waiting = SharedWord(arena)
+    leaving = SharedWord(arena)
     self.clients = clients
     self.stale = stale
     slowestOf = CounterWords(arena, count: shards)
@@ -40,14 +42,20 @@ struct MemoryGauge: Sendable {
       &+ stale.count &* Limits.staleMemory
   }
 
+  /// The same with what is still sent to connections that are being closed. To end others would not make that less.
+  var held: Int { used &+ Int(leaving.relaxed) }
+
   /// Nobody new is let in.
-  var isTight: Bool { used >= Int(tight.relaxed) }
+  var isTight: Bool { held >= Int(tight.relaxed) }
 
   /// Sessions have to end.
   @inline(__always) var isShort: Bool { used >= Int(short.relaxed) }
 
-  /// What waits for slow readers has changed.
-  func charge(_ byteCount: Int) { waiting.add(byteCount) }
+  /// What waits for slow readers has changed, or for those that are being closed.
+  func charge(waiting byteCount: Int, leaving leavingCount: Int) {
+    if byteCount != 0 { waiting.add(byteCount) }
+    if leavingCount != 0 { leaving.add(leavingCount) }
+  }
 
   func publishSlowest(since: UInt64?, of shard: Int) { slowestOf[shard].relaxed = since ?? 0 }
 

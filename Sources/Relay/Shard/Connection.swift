@@ -112,8 +112,9 @@ struct Connection: MemoryHolder {
   var queuePrevious: UInt32 = .none
   /// Since when its socket has taken nothing.
   var slowSince: UInt64 = 0
-  /// Bytes of `pending` that the memory gauge knows of.
+  /// Bytes of `pending` that the memory gauge knows of, as those of a client and as those of a connection that closes.
   var charged: UInt32 = 0
+  var chargedLeaving: UInt32 = 0
 
   /// Packets and bytes that have been read since they were last counted against the client's rates.
   var meteredPackets: UInt32 = 0

@@ -36,7 +36,7 @@ extension Shard {
 
   private mutating func admit<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
     guard !backendStatus.refusesClients else { return refuse(socket, .backendLost, &kernel) }
-    guard !memory.isTight else { return refuse(socket, .memory, &kernel) }
+    guard !memory.isShort else { return refuse(socket, .memory, &kernel) }
     let address = kernel.peerAddress(socket)
     let isProxied = admission.limits.trustsAsProxy(address)
     var standing: Standing = []
@@ -93,7 +93,8 @@ extension Shard {
       armListeners(&kernel)
       return
     }
-    if acceptPause == Limits.acceptPauseFirst || acceptPause == Limits.acceptPauseLast {
+    // A descriptor that comes free now and then makes the pauses short again, and many.
+    if admission.shared.log.pauses.admit(now: kernel.now) != nil {
       events.post(.acceptPaused(errno: error), &kernel)
     }
     counters.add(.acceptPauses)

@@ -1,14 +1,18 @@
 /// The memory budget: what waits for slow readers is counted here, and sessions end when the budget is nearly used up.
 extension Shard {
-  /// What waits for a connection has changed, or who it waits for. One that ends counts no more: what is queued for it
-  /// is still sent, for as long as a close may take.
+  /// What waits for a connection has changed, or who it waits for. What is queued for one that ends is still sent, for
+  /// as long as a close may take, and counts by itself.
   mutating func chargeWaiting(_ index: UInt32) {
     let connection = connections[index]
-    let counts = connection.pointee.phase == .attached || connection.pointee.phase == .halfClosed
-    let waiting = counts ? UInt32(truncatingIfNeeded: connection.pointee.pending.count) : 0
-    guard waiting != connection.pointee.charged else { return }
-    memory.charge(Int(waiting) - Int(connection.pointee.charged))
+    let count = UInt32(truncatingIfNeeded: connection.pointee.pending.count)
+    let phase = connection.pointee.phase
+    let waiting = phase == .attached || phase == .halfClosed ? count : 0
+    let leaving = phase == .closing ? count : 0
+    memory.charge(
+      waiting: Int(waiting) - Int(connection.pointee.charged),
+      leaving: Int(leaving) - Int(connection.pointee.chargedLeaving))
     connection.pointee.charged = waiting
+    connection.pointee.chargedLeaving = leaving
   }
 
   /// The socket of an attached client is full.

@@ -185,7 +185,9 @@ extension Shard {
     _ index: UInt32, _ rest: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) {
     let connection = connections[index]
-    if connection.pointee.deadline == .max { setDeadline(index, now(kernel) &+ settings.packetTimeout) }
+    if connection.pointee.deadline == .max, settings.packetTimeout != .max {
+      setDeadline(index, now(kernel) &+ settings.packetTimeout)
+    }
     if count < Wire.sizePrefix {
       connection.pointee.prefixCount = UInt8(count)
       connection.pointee.prefix = 0

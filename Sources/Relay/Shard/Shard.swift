@@ -6,6 +6,7 @@ import VoltlaneWire
 struct ShardSettings: BitwiseCopyable, Sendable {
   var maxPacketSize: Int
   var clientSendBuffer: Int
+  /// `.max` where a packet may take for ever.
   var packetTimeout: UInt64
   var halfCloseTimeout: UInt64
   /// 0: a session ends with its socket.

@@ -201,8 +201,13 @@ extension Settings {
   private static var rate: Reader<Rate> { { text throws(Refusal) in try Rate(setting: text) } }
 
   /// What `read` reads; 0 is no limit.
-  private static func orNone<Value>(_ read: @escaping Reader<Value>) -> Reader<Value?> {
+  static func orNone<Value>(_ read: @escaping Reader<Value>) -> Reader<Value?> {
     { text throws(Refusal) in text == "0" ? nil : try read(text) }
+  }
+
+  /// A time may have its unit also where it is 0.
+  static func orNone(_ read: @escaping Reader<Duration>) -> Reader<Duration?> {
+    { text throws(Refusal) in try Duration(setting: text) == .zero ? nil : try read(text) }
   }
 }
 

@@ -73,10 +73,10 @@ enum Settings: SettingDefinitions {
 
   static let packetTimeout = Setting(
     name: "packet-timeout", placeholder: "TIME", standard: "30s",
-    allowed: durations(RelayConfiguration.packetTimeoutRange),
-    summary: "How long a client may take from the first byte of a packet to its last.",
+    allowed: "0 or \(durations(RelayConfiguration.packetTimeoutRange))",
+    summary: "How long a client may take from the first byte of a packet to its last. 0: for ever.",
     isReloadable: true,
-    read: duration(in: RelayConfiguration.packetTimeoutRange))
+    read: orNone(duration(in: RelayConfiguration.packetTimeoutRange)))
 
   static let assemblyBudget = Setting(
     name: "assembly-budget", placeholder: "SIZE|auto", standard: "auto",

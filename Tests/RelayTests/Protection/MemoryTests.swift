@@ -56,20 +56,49 @@ import Testing
     #expect(slowest.socket.relayFinished)
   }
 
+  /// Whether a stranger becomes a client.
+  private func admitsStranger(_ scene: SessionScene) -> Bool {
+    let before = scene.simulation[.sessionsStarted]
+    let stranger = scene.simulation.connect(shard: 0)
+    scene.simulation.write(SimulatedClient.hello, to: stranger)
+    scene.simulation.settle()
+    let isAdmitted = scene.simulation[.sessionsStarted] == before + 1
+    #expect(isAdmitted != stranger.relayClosed)
+    return isAdmitted
+  }
+
   @Test func nearTheBudgetNobodyNewIsLetIn() throws {
     let scene = try scene(packets: 10, clients: 1)
-    let slow = scene.join()
+    let (slow, owner) = (scene.join(), scene.join())
     slow.socket.room = 0
+    goAway(scene, owner)
     for _ in 0..<9 { scene.send(slow.id, packet) }
-    let refused = scene.simulation.connect(shard: 0)
-    scene.simulation.settle()
-    #expect(refused.relayClosed && refused.outgoing.isEmpty)
+    #expect(!admitsStranger(scene))
     #expect(scene.simulation[.refusedMemory] == 1)
-    // As soon as there is memory again, clients are.
+    // Who comes back is not new.
+    _ = scene.comeBack(owner.id)
+    #expect(scene.next() == scene.reconnection(owner.id))
+    // What is still sent to one that ends is there still.
+    scene.send(slow.id, [], .kick)
+    #expect(scene.next() == scene.failure(slow.id, "kicked"))
+    #expect(!admitsStranger(scene))
+    #expect(scene.simulation[.endedMemory] == 0)
     scene.simulation.allow(.max, slow.socket)
     scene.simulation.settle()
-    _ = scene.join()
+    #expect(admitsStranger(scene))
     #expect(scene.next() == nil)
+  }
+
+  @Test func atTheBudgetNobodyIsLetIn() throws {
+    let scene = try scene(packets: 1, clients: 1)
+    let member = scene.join()
+    // Nothing of it can end: it is neither stale nor slow.
+    scene.simulation.write([0, 0x90, 2, 0] + packet, to: member.socket)
+    scene.simulation.settle()
+    let newcomer = scene.simulation.connect(shard: 0)
+    scene.simulation.settle()
+    #expect(newcomer.relayClosed && newcomer.outgoing.isEmpty)
+    #expect(scene.simulation[.refusedMemory] == 1)
   }
 
   /// After all the ways in which what waits for a client comes and goes, nothing is left in the gauge.
@@ -95,6 +124,6 @@ import Testing
     scene.restartBackend()
     scene.simulation.drain()
     scene.simulation.settle(for: 60 * Limits.second)
-    #expect(scene.simulation.parts.memory.used == 0)
+    #expect(scene.simulation.parts.memory.held == 0)
   }
 }
