@@ -96,6 +96,46 @@ import VoltlaneWire
     _ = try scene.client(from: .besideIt)
   }
 
+  @Test func `a ban has an end`() throws {
+    let scene = try ProtectionScene(.shared) {
+      $0.protection.banAfter = Rate(1, per: .minute)
+      $0.protection.banTime = .seconds(1)
+    }
+    for _ in 0..<2 {
+      let socket = try scene.connect()
+      try socket.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
+      _ = try socket.receiveToEnd()
+    }
+    #expect(scene.rig.relay[.bans] == 1)
+    #expect(try scene.rig.test.eventually { try scene.admits() })
+    #expect(try scene.rig.roundTrip(scene.neighbour))
+  }
+
+  /// Whoever it wants to come back as.
+  @Test func `failures of an address`() throws {
+    let scene = try ProtectionScene(.shared) {
+      $0.staleTimeout = .seconds(60)
+      $0.protection.reconnectFailuresPerAddress = Rate(3, per: .minute)
+    }
+    let owners = try (0..<4).map { _ in try scene.client(from: .besideIt) }
+    for owner in owners[..<3] {
+      let attempt = try Comeback(scene.connect(), owner.id)
+      try attempt.socket.send(FramedHandshakePacket.challengeResponse(attempt.challenge.span.bytes).bytes)
+      _ = try attempt.socket.receiveToEnd()
+    }
+    let socket = try scene.connect()
+    try Comeback.name(owners[3].id, socket)
+    #expect(try socket.receiveToEnd().end != .fin)
+    #expect(scene.rig.relay[.refusedReconnectFailures] == 1)
+    // A new attempt is what is refused: no session, no new client, and nobody elsewhere.
+    for owner in owners { #expect(try scene.rig.roundTrip(owner)) }
+    #expect(try scene.admits())
+    let back = try Comeback(scene.connect(from: .besideIt), owners[0].id).finish()
+    #expect(try scene.rig.firehose.receive() == .reconnection(owners[0].id))
+    #expect(try scene.rig.roundTrip(back))
+    #expect(try scene.rig.roundTrip(scene.neighbour))
+  }
+
   @Test(arguments: Layout.allCases)
   func `failures to come back refuse the one who failed`(_ layout: Layout) throws {
     let scene = try ProtectionScene(layout) {
@@ -269,6 +309,55 @@ import VoltlaneWire
     try liar.send(Array("PROXY TCP4 192.0.2.9 10.0.0.1 1024 42000\r\n".utf8))
     #expect(try liar.receiveToEnd().bytes == [])
     #expect(try scene.rig.roundTrip(scene.neighbour))
+  }
+
+  /// With what proxies say besides: here an authority, and a checksum of it all.
+  @Test func `version 2 and its checksum`() throws {
+    let scene = try ProtectionScene(.shared) {
+      $0.protection.denied = [try! Network("192.0.2.8")]
+      $0.protection.proxies = [try! Network("127.0.0.2")]
+    }
+    func header(_ lastByte: UInt8, _ checksum: [UInt8]) -> [UInt8] {
+      [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, 0x21, 0x11, 0, 29]
+        + [192, 0, 2, lastByte, 10, 0, 0, 1, 4, 0, 0xa4, 0x10]
+        + [0x02, 0, 7] + Array("example".utf8) + [0x03, 0, 4] + checksum
+    }
+    let checksum: [UInt8] = [0x90, 0xbf, 0xbf, 0x2e]
+    let socket = try scene.connect()
+    // In pieces, with the handshake right behind.
+    let bytes = header(7, checksum)
+    try socket.send(pieces: [Array(bytes[..<5]), Array(bytes[5..<30]), Array(bytes[30...])])
+    let client = try RawClient(socket)
+    #expect(try scene.rig.roundTrip(client))
+    // The same checksum over another address.
+    let forged = try scene.connect()
+    try forged.send(header(8, checksum))
+    #expect(try forged.receiveToEnd().bytes == [])
+    #expect(scene.rig.relay[.refusedProxyHeader] == 1)
+    #expect(try scene.rig.roundTrip(scene.neighbour))
+  }
+
+  @Test func `a load balancer on a unix socket`() throws {
+    let path = "/tmp/voltlane-proxy-\(getpid()).sock"
+    defer { unlink(path) }
+    let backend = try RawBackend()
+    let test = try TestRelay(
+      listeners: [.tcp(host: "127.0.0.1", port: 0), .unix(path: path)], backend: backend.endpoint
+    ) {
+      $0.protection.trustsUnixProxies = true
+      $0.protection.denied = [try! Network("192.0.2.0/24")]
+    }
+    let rig = Rig(backend: backend, test: test, firehose: try backend.accept())
+    func connect(as source: String) throws -> RawSocket {
+      let socket = try RawSocket(to: .unix(path: path))
+      try socket.send(Array("PROXY TCP4 \(source) 10.0.0.1 1024 42000\r\n".utf8))
+      return socket
+    }
+    let client = try RawClient(connect(as: "198.51.100.1"))
+    #expect(try rig.roundTrip(client))
+    #expect(try connect(as: "192.0.2.1").receiveToEnd().bytes == [])
+    #expect(rig.relay[.refusedDenied] == 1)
+    #expect(try rig.roundTrip(test.client()))
   }
 
   @Test func `a proxy that sends no header is closed in time`() throws {

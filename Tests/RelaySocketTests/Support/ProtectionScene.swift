@@ -9,6 +9,8 @@ struct ProtectionScene {
   init(_ layout: Layout, _ configure: (inout RelayConfiguration) -> Void) throws {
     rig = try Rig(layout) {
       $0.protection.limitsLoopback = true
+      // The ends of clients that a test lets go of would come between others' packets.
+      $0.halfCloseTimeout = .seconds(3600)
       configure(&$0)
     }
     neighbour = try RawClient(RawSocket(to: rig.test.endpoint, from: .neighbour))
