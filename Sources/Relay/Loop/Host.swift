@@ -62,15 +62,15 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     control.addDoneHost()
   }
 
-  /// One turn. What the kernel has to say is taken note of; the backend is read, so that clients get it in the same
-  /// turn; clients are read, and what they sent leaves for the backend in one send; clients are written. In this order:
-  /// a send wakes its receiver, and a backend that is woken first finds all of the turn's packets at once.
+  /// One turn. What the kernel has to say is taken note of; clients are read, and what they sent leaves for the backend
+  /// in one send; the backend is read, and clients get what it sent. In this order: a send wakes its receiver, and a
+  /// backend that is woken first finds all of the turn's packets at once; and what was read leaves while the cache has
+  /// it.
   mutating func turn() {
     bell.announceAwake()
     while let completion = kernel.next() { dispatch(completion) }
     if isCalled { answerControl() }
     if shard.isHere { shard.role.settleSends(&kernel) }
-    if firehose.isHere { firehose.role.receive(&kernel) }
     if shard.isHere {
       shard.role.takeMessages(&kernel)
       shard.role.readClients(&kernel)
@@ -78,6 +78,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     }
     if firehose.isHere {
       firehose.role.transmit(&kernel)
+      firehose.role.receive(&kernel)
       firehose.role.expire(&kernel)
     }
     if shard.isHere {
