@@ -11,9 +11,9 @@ enum Curve {
     guard let context = unsafe secp256k1_context_create(UInt32(SECP256K1_CONTEXT_NONE)) else {
       preconditionFailure("libsecp256k1: no memory for a context")
     }
-    let seed = HeapSecret(byteCount: 32)
+    let seed = HeapSecret()
     seed.fillRandomly()
-    let blinded = unsafe secp256k1_context_randomize(context, seed.constantBytes)
+    let blinded = unsafe seed.withBytes { unsafe secp256k1_context_randomize(context, $0) }
     precondition(blinded == 1, "libsecp256k1: a context could not be randomised")
     return unsafe context
   }()
@@ -33,8 +33,8 @@ enum Curve {
   }
 
   /// Writes the x coordinate of the shared point, 32 bytes, to `result`.
-  static func sharedX(of secret: borrowing GuardedMemory, with key: PublicKey, into result: borrowing HeapSecret) {
-    precondition(secret.byteCount == 32 && result.byteCount == 32)
+  static func sharedX(of secret: borrowing GuardedMemory, with key: PublicKey, into result: HeapSecret) {
+    precondition(secret.byteCount == 32)
     // Both were checked when they were made, so neither can fail.
     guard var point = key.withCompressed(parse) else { preconditionFailure("a public key off the curve") }
     // libsecp256k1's own hash would hash x and the parity of y; the protocol wants x as it is.
@@ -46,8 +46,9 @@ enum Curve {
         unsafe output.update(from: x, count: 32)
         return 1
       }
-    let agreed = unsafe secp256k1_ecdh(
-      context, result.mutableBytes, &point, secret.constantBytes, copyX, nil)
+    let agreed = unsafe result.withBytes { result in
+      unsafe secp256k1_ecdh(context, result, &point, secret.constantBytes, copyX, nil)
+    }
     precondition(agreed == 1, "a secret key that is no scalar")
   }
 

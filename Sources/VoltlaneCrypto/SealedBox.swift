@@ -19,7 +19,7 @@ public enum SealedBox {
   /// Seals the 32 bytes of `plain`. A nonce must never be used twice with a key: draw it at random.
   public static func seal(_ plain: RawSpan, key: SessionKey, nonce: Nonce) -> Bytes {
     precondition(plain.byteCount == plainByteCount, "a challenge has 32 bytes")
-    return XChaCha.seal(plain, key: key.memory, nonce: nonce)
+    return XChaCha.seal(plain, key: key, nonce: nonce)
   }
 
   /// The 32 bytes in `box`; nil where `box` does not have 72 bytes, or was not sealed with `key`.
@@ -28,7 +28,7 @@ public enum SealedBox {
   /// sent back unread opens to the right bytes.
   public static func open(_ box: RawSpan, key: SessionKey) -> Plain? {
     guard let nonce = nonce(of: box) else { return nil }
-    return XChaCha.open(box.extracting(0..<nonceOffset), key: key.memory, nonce: nonce)
+    return XChaCha.open(box.extracting(0..<nonceOffset), key: key, nonce: nonce)
   }
 
   /// The nonce of `box`; nil where it does not have 72 bytes.

@@ -76,10 +76,10 @@ public final class SecretKey: Sendable {
   /// The key of the session with the owner of `other`: HKDF-SHA256 of the x coordinate of the shared point. Both sides
   /// get the same. About 50 us.
   public func sessionKey(with other: PublicKey) -> SessionKey {
-    let shared = HeapSecret(byteCount: 32)
+    let shared = HeapSecret()
     Curve.sharedX(of: memory, with: other, into: shared)
     let key = SessionKey()
-    HKDF.deriveSessionKey(from: shared, into: key.memory)
+    HKDF.deriveSessionKey(from: shared, into: key)
     return key
   }
 }

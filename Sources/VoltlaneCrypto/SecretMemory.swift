@@ -1,9 +1,9 @@
 import CSodium
 
-// The owners of secret bytes, with unsafe code. Each owns its memory alone, cannot be copied, and frees it in its
-// `deinit` only; `base` has `byteCount` bytes until then. After it is filled, and before it is shared between threads,
-// nothing writes it, which is why the two can be Sendable (SecretBytes, which anybody may write, is not). Pointers go
-// to the C libraries and spans to closures, and neither are kept by them.
+// The owners of secret bytes, with unsafe code. Each has the one copy of its bytes and wipes it in its `deinit` only.
+// After it is filled, and before it is shared between threads, nothing writes it, which is why they can be Sendable
+// (SecretBytes, which anybody may write, is not). Pointers and spans go to closures and to the C libraries, and none is
+// kept by them.
 
 /// Bytes between two guard pages, locked against swapping where the system allows it, left out of core dumps, and wiped
 /// before they are freed. Takes four pages, so it is for the few long-lived keys.
@@ -79,35 +79,57 @@ public struct SecretBytes: ~Copyable {
   }
 }
 
-/// Bytes on the heap that are wiped before they are freed.
+/// 32 bytes on the heap that are wiped when the last reference goes. They are in the object itself, so that they cost
+/// one allocation: a relay keeps one for each session whose client came back.
 @safe
-struct HeapSecret: ~Copyable, @unchecked Sendable {
-  private let base: UnsafeMutableRawPointer
-  let byteCount: Int
+public class HeapSecret: @unchecked Sendable {
+  static let byteCount = 32
 
-  /// `byteCount` zeros.
-  init(byteCount: Int) {
+  /// Unchecked: reading it passes for writing, and many threads read one key at once.
+  @exclusivity(unchecked)
+  private var storage = InlineArray<32, UInt8>(repeating: 0)
+
+  /// Zeros.
+  init() {
     Sodium.prepare()
-    unsafe base = .allocate(byteCount: byteCount, alignment: 16)
-    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
-    self.byteCount = byteCount
   }
 
   deinit {
     // Unlike a plain write of zeros, this is not optimised away before a free.
-    unsafe sodium_memzero(base, byteCount)
-    unsafe base.deallocate()
+    unsafe sodium_memzero(&storage, HeapSecret.byteCount)
   }
 
-  var constantBytes: UnsafePointer<UInt8> { unsafe UnsafePointer(mutableBytes) }
-  var mutableBytes: UnsafeMutablePointer<UInt8> { unsafe base.assumingMemoryBound(to: UInt8.self) }
-
-  borrowing func fillRandomly() {
-    unsafe randombytes_buf(base, byteCount)
+  /// `body` may write the bytes until they are filled. The object lives until it returns.
+  final func withBytes<Result>(_ body: (UnsafeMutablePointer<UInt8>) -> Result) -> Result {
+    unsafe withUnsafeMutableBytes(of: &storage) { bytes in
+      unsafe body(bytes.baseAddress!.assumingMemoryBound(to: UInt8.self))
+    }
   }
 
-  borrowing func fill(from bytes: RawSpan) {
-    precondition(bytes.byteCount == byteCount)
-    unsafe bytes.withUnsafeBytes { unsafe base.copyMemory(from: $0.baseAddress!, byteCount: byteCount) }
+  final func fillRandomly() {
+    unsafe withBytes { unsafe randombytes_buf($0, HeapSecret.byteCount) }
+  }
+
+  final func fill(from bytes: RawSpan) {
+    precondition(bytes.byteCount == HeapSecret.byteCount)
+    unsafe withBytes { base in
+      unsafe bytes.withUnsafeBytes {
+        unsafe UnsafeMutableRawPointer(base).copyMemory(from: $0.baseAddress!, byteCount: $0.count)
+      }
+    }
+  }
+}
+
+/// The key that seals and opens the challenges of one session: 32 bytes, wiped when the last reference goes.
+///
+/// On the heap and not in guarded memory: that takes four pages and a kernel mapping each, of which a relay with many
+/// sessions would run out. A class, so that there is one copy of the bytes.
+public final class SessionKey: HeapSecret, @unchecked Sendable {
+  override init() {}
+
+  /// A key that was derived elsewhere. `bytes` must be 32 bytes.
+  public init(bytes: RawSpan) {
+    super.init()
+    fill(from: bytes)
   }
 }

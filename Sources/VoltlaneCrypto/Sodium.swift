@@ -22,52 +22,57 @@ enum HKDF {
   ///
   ///     prk    = HMAC(key: salt, input)
   ///     result = HMAC(key: prk, info || 0x01)
-  static func deriveSessionKey(from input: borrowing HeapSecret, into result: borrowing HeapSecret) {
-    precondition(result.byteCount == 32)
-    let prk = HeapSecret(byteCount: 32)
+  static func deriveSessionKey(from input: HeapSecret, into result: HeapSecret) {
+    let prk = HeapSecret()
     var state = crypto_auth_hmacsha256_state()
     defer { unsafe sodium_memzero(&state, MemoryLayout.size(ofValue: state)) }
     unsafe crypto_auth_hmacsha256_init(&state, label.utf8Start, label.utf8CodeUnitCount)
-    unsafe crypto_auth_hmacsha256_update(&state, input.constantBytes, UInt64(input.byteCount))
-    unsafe crypto_auth_hmacsha256_final(&state, prk.mutableBytes)
+    unsafe input.withBytes {
+      _ = unsafe crypto_auth_hmacsha256_update(&state, $0, UInt64(HeapSecret.byteCount))
+    }
+    unsafe prk.withBytes { _ = unsafe crypto_auth_hmacsha256_final(&state, $0) }
 
     var round: UInt8 = 1
-    unsafe crypto_auth_hmacsha256_init(&state, prk.constantBytes, prk.byteCount)
+    unsafe prk.withBytes { _ = unsafe crypto_auth_hmacsha256_init(&state, $0, HeapSecret.byteCount) }
     unsafe crypto_auth_hmacsha256_update(&state, label.utf8Start, UInt64(label.utf8CodeUnitCount))
     unsafe crypto_auth_hmacsha256_update(&state, &round, 1)
-    unsafe crypto_auth_hmacsha256_final(&state, result.mutableBytes)
+    unsafe result.withBytes { _ = unsafe crypto_auth_hmacsha256_final(&state, $0) }
   }
 }
 
 /// The cipher of ``SealedBox``.
 enum XChaCha {
-  static func seal(_ plain: RawSpan, key: borrowing HeapSecret, nonce: SealedBox.Nonce) -> SealedBox.Bytes {
-    precondition(plain.byteCount == SealedBox.plainByteCount && key.byteCount == 32)
+  static func seal(_ plain: RawSpan, key: HeapSecret, nonce: SealedBox.Nonce) -> SealedBox.Bytes {
+    precondition(plain.byteCount == SealedBox.plainByteCount)
     var box = SealedBox.Bytes { $0 < SealedBox.nonceOffset ? 0 : nonce[$0 - SealedBox.nonceOffset] }
     var span = box.mutableSpan
     unsafe span.withUnsafeMutableBufferPointer { box in
       let base = box.baseAddress!
       unsafe plain.withUnsafeBytes { plain in
         // Writes ciphertext and tag, 48 bytes; it cannot fail.
-        _ = unsafe crypto_aead_xchacha20poly1305_ietf_encrypt(
-          base, nil, plain.baseAddress!.assumingMemoryBound(to: UInt8.self), UInt64(plain.count), nil, 0, nil,
-          base + SealedBox.nonceOffset, key.constantBytes)
+        _ = unsafe key.withBytes { key in
+          unsafe crypto_aead_xchacha20poly1305_ietf_encrypt(
+            base, nil, plain.baseAddress!.assumingMemoryBound(to: UInt8.self), UInt64(plain.count), nil, 0, nil,
+            base + SealedBox.nonceOffset, key)
+        }
       }
     }
     return box
   }
 
   /// `sealed` is the 48 bytes of ciphertext and tag.
-  static func open(_ sealed: RawSpan, key: borrowing HeapSecret, nonce: SealedBox.Nonce) -> SealedBox.Plain? {
-    precondition(sealed.byteCount == SealedBox.nonceOffset && key.byteCount == 32)
+  static func open(_ sealed: RawSpan, key: HeapSecret, nonce: SealedBox.Nonce) -> SealedBox.Plain? {
+    precondition(sealed.byteCount == SealedBox.nonceOffset)
     var plain = SealedBox.Plain(repeating: 0)
     var span = plain.mutableSpan
     let opened = unsafe span.withUnsafeMutableBufferPointer { plain in
       unsafe sealed.withUnsafeBytes { sealed in
         unsafe nonce.span.withUnsafeBufferPointer { nonce in
-          unsafe crypto_aead_xchacha20poly1305_ietf_decrypt(
-            plain.baseAddress!, nil, nil, sealed.baseAddress!.assumingMemoryBound(to: UInt8.self),
-            UInt64(sealed.count), nil, 0, nonce.baseAddress!, key.constantBytes)
+          unsafe key.withBytes { key in
+            unsafe crypto_aead_xchacha20poly1305_ietf_decrypt(
+              plain.baseAddress!, nil, nil, sealed.baseAddress!.assumingMemoryBound(to: UInt8.self),
+              UInt64(sealed.count), nil, 0, nonce.baseAddress!, key)
+          }
         }
       }
     }

@@ -14,10 +14,10 @@ struct StaleSessions {
   private struct Prefix {
     var key: UInt64
     var sessions = List()
-    var count = 0
+    var count: UInt32 = 0
     /// Neighbours among the prefixes that hold as many.
-    var next: Int?
-    var previous: Int?
+    var next: UInt32 = .none
+    var previous: UInt32 = .none
   }
 
   private var all = List()
@@ -26,10 +26,10 @@ struct StaleSessions {
   private(set) var unheardCount = 0
 
   private var prefixes: [Prefix] = []
-  private var freePrefixes: [Int] = []
-  private var prefixOf: [UInt64: Int] = [:]
-  /// The first prefix that holds n sessions, by n.
-  private var firstWith: [Int?] = [nil]
+  private var freePrefixes: [UInt32] = []
+  private var prefixOf: [UInt64: UInt32] = [:]
+  /// The first prefix that holds n sessions, by n. As long as one prefix holds sessions, hence the small numbers.
+  private var firstWith: [UInt32] = [.none]
   private var busiest = 0
 
   /// The session that went stale first.
@@ -39,7 +39,8 @@ struct StaleSessions {
   /// that holds most.
   var nextToEvict: UInt32? {
     if unheard.first != .none { return unheard.first }
-    return firstWith[busiest].map { prefixes[$0].sessions.first }
+    let prefix = firstWith[busiest]
+    return prefix == .none ? nil : prefixes[Int(prefix)].sessions.first
   }
 
   mutating func add(_ slot: UInt32, _ sessions: borrowing SessionTable) {
@@ -69,7 +70,7 @@ struct StaleSessions {
       unheardCount -= 1
       return StaleSessions.unlink(slot, &unheard, sessions)
     }
-    let index = prefixOf[session.pointee.address.prefix]!
+    let index = Int(prefixOf[session.pointee.address.prefix]!)
     StaleSessions.unlink(slot, &prefixes[index].sessions, sessions)
     recount(index, by: -1)
   }
@@ -99,34 +100,35 @@ struct StaleSessions {
   }
 
   private mutating func prefixIndex(_ key: UInt64) -> Int {
-    if let index = prefixOf[key] { return index }
-    let index = freePrefixes.popLast() ?? prefixes.count
-    if index == prefixes.count { prefixes.append(Prefix(key: key)) } else { prefixes[index] = Prefix(key: key) }
+    if let index = prefixOf[key] { return Int(index) }
+    let index = freePrefixes.popLast() ?? UInt32(prefixes.count)
+    if index == prefixes.count { prefixes.append(Prefix(key: key)) } else { prefixes[Int(index)] = Prefix(key: key) }
     prefixOf[key] = index
-    return index
+    return Int(index)
   }
 
   /// Moves a prefix between the lists by count.
   private mutating func recount(_ index: Int, by change: Int) {
-    let old = prefixes[index].count
+    let old = Int(prefixes[index].count)
     let new = old + change
     if old > 0 {
       let (next, previous) = (prefixes[index].next, prefixes[index].previous)
-      if let previous { prefixes[previous].next = next } else { firstWith[old] = next }
-      if let next { prefixes[next].previous = previous }
+      if previous == .none { firstWith[old] = next } else { prefixes[Int(previous)].next = next }
+      if next != .none { prefixes[Int(next)].previous = previous }
     }
-    prefixes[index].count = new
+    prefixes[index].count = UInt32(new)
     guard new > 0 else {
       prefixOf[prefixes[index].key] = nil
-      freePrefixes.append(index)
-      if busiest == old, firstWith[old] == nil { busiest = old - 1 }
+      freePrefixes.append(UInt32(index))
+      if busiest == old, firstWith[old] == .none { busiest = old - 1 }
       return
     }
-    if new == firstWith.count { firstWith.append(nil) }
-    prefixes[index].previous = nil
-    prefixes[index].next = firstWith[new]
-    if let first = firstWith[new] { prefixes[first].previous = index }
-    firstWith[new] = index
-    if new > busiest { busiest = new } else if busiest == old, firstWith[old] == nil { busiest = new }
+    if new == firstWith.count { firstWith.append(.none) }
+    let first = firstWith[new]
+    prefixes[index].previous = .none
+    prefixes[index].next = first
+    if first != .none { prefixes[Int(first)].previous = UInt32(index) }
+    firstWith[new] = UInt32(index)
+    if new > busiest { busiest = new } else if busiest == old, firstWith[old] == .none { busiest = new }
   }
 }
