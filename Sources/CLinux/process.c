@@ -16,6 +16,7 @@ int voltlane_block_signals(void) {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGHUP);
+  sigaddset(&set, SIGUSR1);
   int error = pthread_sigmask(SIG_BLOCK, &set, NULL);
   if (error) return -error;
   // A reader of the log that went away must not end the relay.

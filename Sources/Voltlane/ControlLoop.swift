@@ -5,8 +5,8 @@ import Relay
 import VoltlaneService
 import VoltlaneSettings
 
-/// What the main thread does while the relay runs: it writes events to the log, and reads the settings anew or ends the
-/// relay when a signal asks.
+/// What the main thread does while the relay runs: it writes events to the log, and when a signal asks, it writes what
+/// was counted, reads the settings anew, or ends the relay.
 struct ControlLoop {
   let relay: Relay
   let signals: Signals
@@ -28,7 +28,8 @@ struct ControlLoop {
     }
   }
 
-  /// Returns when the relay has stopped. SIGHUP reloads; the first other signal drains, the second ends the process.
+  /// Returns when the relay has stopped. SIGUSR1 logs the counters and SIGHUP reloads; the first other signal drains,
+  /// the second ends the process.
   mutating func run() -> Ending {
     var ending = Ending.asked
     var deadline: ContinuousClock.Instant?
@@ -55,6 +56,8 @@ struct ControlLoop {
         deadline = .now
         stop()
         return ending
+      case .signal(SIGUSR1):
+        logCounters()
       case .signal(SIGHUP):
         if deadline == nil { readSettings() }
       case .signal(let signal) where deadline == nil:
@@ -118,6 +121,13 @@ struct ControlLoop {
       let (message, metadata) = event.logged
       log.log(level: event.level.logged, message, metadata: metadata)
     }
+  }
+
+  /// What was counted since the start, where it is not nothing, in one line. By the names that the code has for it.
+  private func logCounters() {
+    var counted: Logger.Metadata = [:]
+    for metric in Metric.allCases where relay[metric] > 0 { counted["\(metric)"] = "\(relay[metric])" }
+    log.info("SIGUSR1: counted since the start", metadata: counted)
   }
 
   private func name(_ signal: Int32) -> String {

@@ -21,7 +21,7 @@ struct VoltlaneCommand: ParsableCommand {
 
       Every option that takes a value is also a variable (--stale-timeout: VOLTLANE_STALE_TIMEOUT) and a key of the \
       TOML file that --config names (stale-timeout = "5m"). Options win, then variables, then the file. SIGHUP reads \
-      the file anew.
+      the file anew, and SIGUSR1 writes all counters to the log.
       """,
     version: Version.current)
 

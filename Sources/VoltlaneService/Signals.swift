@@ -1,6 +1,7 @@
 import CLinux
+import Glibc
 
-/// SIGTERM, SIGINT and SIGHUP, read one after the other instead of interrupting whatever runs.
+/// SIGTERM, SIGINT, SIGHUP and SIGUSR1, read one after the other instead of interrupting whatever runs.
 ///
 /// Make it before the first thread: threads inherit what is blocked, and a signal that any thread does not block ends
 /// the process. There is one, and it lives as long as the process.
@@ -19,10 +20,10 @@ package struct Signals: Sendable {
     guard descriptor >= 0 else { throw StartError(doing: "signalfd", errno: -descriptor) }
   }
 
-  /// Waits for the next signal.
+  /// Waits for the next signal that asks for an end; SIGUSR1 asks for news, of which there are none.
   package func wait() {
     while true {
-      if case .signal = wait(or: -1, atMost: nil) { return }
+      if case .signal(let signal) = wait(or: -1, atMost: nil), signal != SIGUSR1 { return }
     }
   }
 

@@ -56,6 +56,23 @@ struct BuiltProgramTests {
     #expect(try publicKey([]).key != first.key)
   }
 
+  /// Who is refused, and why, can be asked for at any time.
+  @Test func countersAreLoggedWhenAsked() throws {
+    let relay = try BuiltProgram.relay.start([
+      "--listen", "127.0.0.1:0", "--backend", "echo", "--limit-loopback", "on", "--deny", "127.0.0.0/8",
+    ])
+    let log = relay.log(until: "backend connected")
+    let address = try #require(log.split(separator: "listening on ").last?.prefix { !$0.isWhitespace })
+    #expect(try BuiltProgram.client.run([String(address)]).code != 0)
+    relay.send(SIGUSR1)
+    let line = relay.log(until: "counted since the start").split(separator: "\n").last ?? ""
+    #expect(line.contains("info     SIGUSR1: counted since the start  backendConnections=1"), "\(line)")
+    #expect(line.contains(" clientsRefused=1 refusedDenied=1"), "\(line)")
+    #expect(!line.contains("sessionsStarted"), "\(line)")
+    relay.send(SIGTERM)
+    #expect(relay.finish().code == 0)
+  }
+
   /// What a relay logs as its public key, which is also what it shows to a client.
   private func publicKey(_ arguments: [String]) throws -> (key: String, log: String) {
     let relay = try BuiltProgram.relay.start(["--listen", "127.0.0.1:0", "--backend", "echo"] + arguments)

@@ -3,8 +3,8 @@
 
 // The process as a whole: signals, CPUs, memory. Functions that can fail return -errno.
 
-// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread, and so in all that it starts from now on, ignores SIGPIPE,
-// and returns a descriptor on which the three can be read.
+// Blocks SIGTERM, SIGINT, SIGHUP and SIGUSR1 in the calling thread, and so in all that it starts from now on, ignores
+// SIGPIPE, and returns a descriptor on which the four can be read.
 int voltlane_block_signals(void);
 
 // Waits for a blocked signal, for `descriptor` to become readable, or for `milliseconds` to pass (-1: for ever).
