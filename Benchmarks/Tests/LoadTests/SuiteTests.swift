@@ -6,27 +6,8 @@ import Testing
 /// The whole suite, small, with debug builds: it runs, writes its results, and compares them.
 @Suite(.serialized)
 struct SuiteTests {
-  private static let benchmarks =
-    URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..").standardized
-
-  /// Runs a module of Python; returns what it printed, and how it ended.
-  private func python(_ arguments: [String]) throws -> (output: String, status: Int32) {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["python3", "-m"] + arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(
-      ["PYTHONPATH": Self.benchmarks.path, "PYTHONDONTWRITEBYTECODE": "1"]) { $1 }
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = pipe
-    try process.run()
-    let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (output, process.terminationStatus)
-  }
-
   @Test func `what the suite makes of its runs is right`() throws {
-    let (output, status) = try python(["unittest", "suite.tests"])
+    let (output, status) = try Python.run(["unittest", "suite.tests"])
     #expect(status == 0, "\(output)")
   }
 
@@ -40,7 +21,7 @@ struct SuiteTests {
       "^(1:64:1|100:64:1|100:64:64|.* at .*|10|500)$", "--contenders", "shared,epoll,floor,nio,nio-single",
       "--output", results,
     ]
-    let first = try python(flags)
+    let first = try Python.run(flags)
     #expect(first.status == 0, "\(first.output)")
     let document = try #require(
       try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: results))) as? [String: Any])
@@ -53,7 +34,7 @@ struct SuiteTests {
     let page = try String(contentsOf: folder.appending(path: "results.html"), encoding: .utf8)
     #expect(page.contains("reconnect-storm"))
 
-    let second = try python(flags + ["--resume", "--compare", results])
+    let second = try Python.run(flags + ["--resume", "--compare", results])
     #expect(second.status == 0, "\(second.output)")
     #expect(!second.output.contains("[1/"), "nothing is measured again")
     #expect(second.output.contains(" 0 moved beyond the noise"))
