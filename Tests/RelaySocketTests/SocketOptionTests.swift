@@ -3,8 +3,7 @@ import Relay
 import Testing
 
 /// What notices dead peers is set on the sockets that the relay has, seen on the sockets themselves: it runs in this
-/// process. That the kernel does what they ask is the kernel's to show, and a backend that acknowledges nothing needs
-/// the scripted kernel: a process that is stopped still acknowledges.
+/// process. What follows from them is in ``DeafPeerTests``.
 @Suite struct SocketOptionTests {
   private static let tcp = Int32(IPPROTO_TCP)
 

@@ -734,6 +734,24 @@ import VoltlaneWire
     #expect(scene.simulation.backends.count == 2)
   }
 
+  /// It has not been asked for anything for longer than its time, and is then not late with its first answer.
+  @Test func aBackendThatHadNothingToAcknowledgeIsNotLost() throws {
+    let scene = try SessionScene { $0.backendTimeout = .seconds(30) }
+    _ = scene.join()
+    scene.simulation.pass(100 * Limits.second)
+    scene.backend.socket.silence = 100 * Limits.second
+    scene.simulation.pass(20 * Limits.second)
+    #expect(scene.simulation.backends.count == 1)
+    // It answers, and has its whole time again.
+    scene.backend.socket.silence = 0
+    scene.simulation.pass(5 * Limits.second)
+    scene.backend.socket.silence = 200 * Limits.second
+    scene.simulation.pass(25 * Limits.second)
+    #expect(scene.simulation.backends.count == 1)
+    scene.simulation.pass(15 * Limits.second)
+    #expect(scene.simulation.backends.count == 2)
+  }
+
   // MARK: The relay's end
 
   /// Whatever the order in which the relay's threads learn of the end, and however little each read brings.

@@ -71,7 +71,8 @@ struct voltlane_address voltlane_peer_address(int socket);
 // it counts is memory, which can be many times the bytes.
 int voltlane_unacknowledged(int socket);
 
-// Milliseconds since the last acknowledgement, 0 where nothing is outstanding.
+// Milliseconds since the last acknowledgement, 0 where none is owed: nothing is outstanding, or it waits for the peer's
+// window to open and the peer answers.
 unsigned long long voltlane_milliseconds_since_ack(int socket);
 
 // 0 once a dialled socket is connected, else -errno.

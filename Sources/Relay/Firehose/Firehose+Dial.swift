@@ -78,6 +78,7 @@ extension Firehose {
     sendError = 0
     stalledLane = nil
     silenceCheck = .max
+    silentSince = .max
     endSweep()
   }
 }

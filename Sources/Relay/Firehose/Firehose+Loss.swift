@@ -42,11 +42,19 @@ extension Firehose {
   }
 
   /// Keepalive does not notice a dead backend while data is outstanding, and a backend that is slow but alive
-  /// acknowledges: silence is measured by acknowledgements.
+  /// acknowledges: silence is measured by acknowledgements. It counts from when something was first seen to be owed: the
+  /// last acknowledgement may be older by far, where there was nothing to acknowledge.
   @inline(never)
   mutating func checkSilence<K: Kernel & ~Copyable>(_ kernel: inout K) {
     silenceCheck = kernel.now + settings.backendTimeout / 8
-    guard state == .connected, kernel.silence(socket) >= settings.backendTimeout else { return }
+    let silence = state == .connected ? kernel.silence(socket) : 0
+    guard silence > 0 else {
+      silentSince = .max
+      return
+    }
+    silentSince = min(kernel.now, silentSince)
+    silentSince = max(silentSince, kernel.now - min(kernel.now, silence))
+    guard kernel.now - silentSince >= settings.backendTimeout else { return }
     lose(ETIMEDOUT, &kernel)
   }
 

@@ -78,6 +78,8 @@ struct Firehose: ~Copyable {
   var deadline: UInt64 = .max
   /// When to look whether the backend still acknowledges.
   var silenceCheck: UInt64 = .max
+  /// Since when it has owed an acknowledgement and given none, as far as was looked; `.max` where it owes none.
+  var silentSince: UInt64 = .max
   /// When held sessions are dropped, because the backend has been away for too long.
   var dropDeadline: UInt64 = .max
   var hasConnected = false
@@ -97,6 +99,8 @@ struct Firehose: ~Copyable {
   mutating func take(_ new: HostSettings) {
     settings = new.firehose
     events.minimum = new.eventLevel
+    // The next look may be hours away, where the backend had a day.
+    if silenceCheck < .max { silenceCheck = 0 }
   }
 
   mutating func start<K: Kernel & ~Copyable>(_ kernel: inout K) {

@@ -56,7 +56,7 @@ protocol Kernel: ~Copyable {
   /// Bytes that the socket took and its peer has not acknowledged; none where there are no acknowledgements.
   mutating func unacknowledged(_ socket: Int32) -> Int
 
-  /// How long the peer has acknowledged nothing, in nanoseconds; 0 where nothing is outstanding.
+  /// How long the peer has acknowledged nothing, in nanoseconds; 0 where it owes no acknowledgement.
   mutating func silence(_ socket: Int32) -> UInt64
 
   /// Begins a connection; the socket, which becomes writable when the outcome is known.

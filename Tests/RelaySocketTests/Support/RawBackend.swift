@@ -23,6 +23,9 @@ final class RawBackend {
 
   func listen() { Glibc.listen(listener, 64) }
 
+  /// Whether the relay dials again within `milliseconds`.
+  func isDialled(within milliseconds: Int32) -> Bool { SocketCalls.wait(listener, POLLIN, milliseconds: milliseconds) }
+
   /// The relay's next connection.
   func accept(receiveBuffer: Int32? = nil) throws -> Firehose {
     if let receiveBuffer { SocketCalls.setOption(listener, SOL_SOCKET, SO_RCVBUF, receiveBuffer) }

@@ -36,6 +36,18 @@ enum SocketCalls {
     return value
   }
 
+  /// From now on the kernel drops whatever comes for this socket, before TCP sees it: for its peer this end is gone.
+  static func deafen(_ descriptor: Int32) {
+    // struct sock_filter: BPF_RET | BPF_K, no jumps, keep 0 bytes. struct sock_fprog: how many, and where.
+    var instruction: UInt64 = 0x06
+    withUnsafeMutablePointer(to: &instruction) { instruction in
+      var program = (count: UInt16(1), instructions: instruction)
+      setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout.size(ofValue: program)))
+    }
+  }
+
+  static func undeafen(_ descriptor: Int32) { setOption(descriptor, SOL_SOCKET, SO_DETACH_FILTER, 0) }
+
   /// Makes the close of this socket a reset.
   static func resetOnClose(_ descriptor: Int32) {
     var value = linger(l_onoff: 1, l_linger: 0)
