@@ -87,12 +87,15 @@ import VoltlaneSettings
     #expect(reload.settings.configuration.listFiles == [list.path])
     #expect(try read(reload, start).changes.isEmpty)
 
-    try Data("192.0.2.1\n192.0.2.2\n2001:db8::/32\n".utf8).write(to: list)
+    // With the line ends of another system, and comments.
+    try Data("# attackers\r\n192.0.2.1\r\n\t192.0.2.2 # since May\r\n2001:db8::/32".utf8).write(to: list)
     let outcome = try read(reload, start)
     #expect(outcome.changes.map(\.description) == ["deny: networks in its files: 2 new, 1 gone"])
     reload.adopt(outcome)
     #expect(try read(reload, start).changes.isEmpty)
 
+    try Data("192.0.2. 1\n".utf8).write(to: list)
+    #expect(throws: ConfigurationError.self) { try read(reload, start) }
     try Data("192.0.2.1\n192.0.2.300\n".utf8).write(to: list)
     let error = try #require(throws: ConfigurationError.self) { try read(reload, "stale-timeout = '2m'") }
     #expect(error.problems[0].contains("\(list.path):2: '192.0.2.300' is no IPv4 or IPv6 address"))

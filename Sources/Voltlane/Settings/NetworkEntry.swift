@@ -40,8 +40,9 @@ struct NetworkEntry: Sendable {
     }
     let contents = String(decoding: bytes, as: UTF8.self)
     var networks: [Network] = []
-    for (index, line) in contents.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      let text = line.prefix { $0 != "#" }.filter { !$0.isWhitespace }
+    // A carriage return and a newline are one character, which is another one than either.
+    for (index, line) in contents.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
+      let text = trimmed(line.prefix { $0 != "#" })
       guard !text.isEmpty else { continue }
       do throws(Refusal) {
         networks.append(try network(text))
@@ -50,6 +51,12 @@ struct NetworkEntry: Sendable {
       }
     }
     return networks
+  }
+
+  private static func trimmed(_ line: Substring) -> String {
+    var text = line.drop(while: \.isWhitespace)
+    while text.last?.isWhitespace == true { text.removeLast() }
+    return String(text)
   }
 
   private static func network(_ text: String) throws(Refusal) -> Network {
