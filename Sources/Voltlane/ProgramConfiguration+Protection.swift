@@ -47,13 +47,16 @@ extension ProgramConfiguration {
 
   private static func automaticMemoryBudget(on machine: Machine) -> ByteSize {
     let range = ProtectionConfiguration.memoryBudgetRange
-    return ByteSize(bytes: min(max(machine.memory / 2, range.lowerBound), range.upperBound))
+    return ByteSize(bytes: min(max(wholeMebibytes(machine.memory / 2), range.lowerBound), range.upperBound))
   }
+
+  /// Descriptors that the relay needs beside one for each client.
+  static let ownDescriptors = 128
 
   /// As many as there are descriptors for, less those that the relay needs for itself; and as many as the memory budget
   /// holds with some packets of each.
   private static func automaticMaxClients(memoryBudget: Int, on machine: Machine) -> Int {
-    let (ownDescriptors, bytesPerClient) = (128, 32 << 10)
+    let bytesPerClient = 32 << 10
     let count = min(machine.descriptors - ownDescriptors, memoryBudget / bytesPerClient)
     let range = ProtectionConfiguration.countRange
     return min(max(count, range.lowerBound), range.upperBound)

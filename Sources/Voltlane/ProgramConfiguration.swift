@@ -149,8 +149,11 @@ struct ProgramConfiguration: Sendable {
 
   /// A small machine gets by with less for everybody, but one packet of legal size must fit.
   private static func anEighth(of machine: Machine, butAtLeast least: Int) -> ByteSize {
-    ByteSize(bytes: clamp(max(machine.memory / 8, least), to: RelayConfiguration.budgetRange))
+    ByteSize(bytes: clamp(max(wholeMebibytes(machine.memory / 8), least), to: RelayConfiguration.budgetRange))
   }
+
+  /// A share of memory, rounded down where that leaves something: nobody reads 2012345KiB.
+  static func wholeMebibytes(_ bytes: Int) -> Int { bytes < 1 << 20 ? bytes : (bytes >> 20) << 20 }
 
   private static func congestionControl(_ given: GivenSettings, on machine: Machine) throws(SettingError) -> String? {
     guard case .value(let name) = try given.value(of: Settings.congestionControl) else { return nil }

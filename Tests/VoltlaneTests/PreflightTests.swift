@@ -12,6 +12,7 @@ import Testing
     Max open files            1024                 1048576              files
     Max locked memory         8388608              8388608              bytes
     """,
+    "/proc/sys/fs/nr_open": "1048576\n", "/proc/sys/fs/file-max": "9223372036854775807\n",
     "/proc/sys/vm/overcommit_memory": "0\n", "/proc/sys/net/core/somaxconn": "4096\n",
     "/proc/sys/net/ipv4/tcp_max_syn_backlog": "4096\n", "/proc/sys/net/ipv4/tcp_syncookies": "1\n",
     "/proc/sys/net/ipv4/ip_local_port_range": "32768\t60999\n",
@@ -33,7 +34,7 @@ import Testing
 
   @Test func allIsWell() throws {
     let findings = try findings()
-    #expect(findings.count == 16)
+    #expect(findings.count == 17)
     #expect(findings.allSatisfy { $0.level == .ok && $0.advice == nil }, "\(findings)")
   }
 
@@ -45,6 +46,7 @@ import Testing
       ("/proc/self/limits", "Max open files            512      512   files", "descriptors", .fail),
       ("/proc/self/limits", "Max open files            1024     4096  files", "descriptors", .warn),
       ("/proc/self/limits", "Max open files            1024     unlimited  files", "descriptors", .ok),
+      ("/proc/sys/fs/file-max", "4096", "open files", .warn),
       ("/proc/self/limits", "Max locked memory         0        0     bytes", "locked memory", .warn),
       ("/proc/sys/vm/overcommit_memory", "2", "overcommit", .warn),
       ("/proc/sys/net/core/somaxconn", "128", "backlog", .warn),
@@ -65,10 +67,11 @@ import Testing
   }
 
   /// What the kernel does not tell is not judged.
-  @Test(arguments: files.keys.filter { !$0.contains("osrelease") && !$0.contains("reserved") })
+  @Test(
+    arguments: files.keys.filter { !$0.contains("osrelease") && !$0.contains("reserved") && !$0.contains("nr_open") })
   func missingFile(name: String) throws {
     let findings = try findings(without: name)
-    #expect(findings.count < 16)
+    #expect(findings.count < 17)
     #expect(findings.allSatisfy { $0.level == .ok }, "\(findings)")
   }
 
@@ -78,6 +81,27 @@ import Testing
     let disabled = try findings(["/proc/sys/kernel/io_uring_disabled": "2"], ring: "io_uring is refused here")
     #expect(disabled.first { $0.subject == "io_uring" }?.advice == "sysctl -w kernel.io_uring_disabled=0")
     #expect(disabled.first { $0.subject == "io_uring" }?.level == .fail)
+    let grouped = try findings(["/proc/sys/kernel/io_uring_disabled": "1"], ring: "io_uring is refused here")
+    #expect(grouped.first { $0.subject == "io_uring" }?.advice?.contains("kernel.io_uring_group") == true)
+  }
+
+  /// What --max-clients wants against what the process, any process and all of them together may have.
+  @Test func descriptorsAgainstTheClients() throws {
+    func find(_ clients: String, _ limit: String, _ changes: [String: String] = [:]) throws -> [Finding] {
+      let limits = "Max open files            1024     \(limit)  files"
+      return try findings(changes.merging(["/proc/self/limits": limits]) { $1 }, ["--max-clients", clients])
+        .filter { ["descriptors", "open files"].contains($0.subject) }
+    }
+    let short = try find("200000", "100000")
+    #expect(short[0].what == "at most 100000, a client takes one: --max-clients 200000 takes 200128")
+    #expect(short[0].level == .warn && short[1].level == .ok)
+    #expect(short[0].advice?.hasPrefix("raise the hard limit: LimitNOFILE=") == true)
+    let capped = try find("2000000", "1048576", ["/proc/sys/fs/file-max": "1500000"])
+    #expect(capped[0].advice?.hasPrefix("sysctl -w fs.nr_open=2000128, then raise the hard limit") == true)
+    #expect(capped[1].advice == "sysctl -w fs.file-max=4000256")
+    for (clients, limit) in [("99872", "100000"), ("0", "100000"), ("2000000", "unlimited")] {
+      #expect(try find(clients, limit).allSatisfy { $0.level == .ok })
+    }
   }
 
   @Test func budgetsAgainstMemory() throws {

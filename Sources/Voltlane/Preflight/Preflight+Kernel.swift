@@ -14,26 +14,56 @@ extension Preflight {
 
   var ring: Finding {
     if let refusal = ringRefusal() {
-      let disabled = sysctl("kernel.io_uring_disabled") ?? 0
-      let advice =
-        disabled > 0
-        ? "sysctl -w kernel.io_uring_disabled=0"
-        : "in a container permit io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile"
-      return .fail("io_uring", refusal, do: advice)
+      return .fail("io_uring", refusal, do: ringAdvice)
     }
     return .ok("io_uring", "the kernel gives a ring, with all that is needed")
+  }
+
+  private var ringAdvice: String {
+    switch sysctl("kernel.io_uring_disabled") {
+    case 1: "sysctl -w kernel.io_uring_disabled=0, or put the relay's group into kernel.io_uring_group"
+    case 2: "sysctl -w kernel.io_uring_disabled=0"
+    default: "in a container permit io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile"
+    }
   }
 
   /// A client takes one descriptor.
   var descriptors: Finding? {
     guard let limit = limit("Max open files") else { return nil }
-    let advice = "raise the hard limit: LimitNOFILE= in systemd, --ulimit nofile= in Docker, ulimit -Hn in a shell"
-    switch limit {
-    case ..<1024: return .fail("descriptors", "at most \(limit): too few to serve anybody", do: advice)
-    case ..<65_536: return .warn("descriptors", "at most \(limit), a client takes one", do: advice)
-    case .max: return .ok("descriptors", "no limit")
-    default: return .ok("descriptors", "at most \(limit), a client takes one")
+    let told = limit == .max ? "no limit" : "at most \(limit), a client takes one"
+    if limit < 1024 {
+      return .fail("descriptors", "at most \(limit): too few to serve anybody", do: descriptorAdvice(65_536))
     }
+    if let wanted = wantedDescriptors, limit < wanted {
+      let clients = configuration.relay.protection.maxClients ?? 0
+      return .warn("descriptors", "\(told): --max-clients \(clients) takes \(wanted)", do: descriptorAdvice(wanted))
+    }
+    if limit < 65_536 { return .warn("descriptors", told, do: descriptorAdvice(65_536)) }
+    return .ok("descriptors", told)
+  }
+
+  private func descriptorAdvice(_ wanted: Int) -> String {
+    let hard = "raise the hard limit: LimitNOFILE= in systemd, --ulimit nofile= in Docker, ulimit -Hn in a shell"
+    // No process may have more than this, whatever its own limit is to be.
+    guard let most = sysctl("fs.nr_open"), most < wanted else { return hard }
+    return "sysctl -w fs.nr_open=\(wanted), then \(hard)"
+  }
+
+  /// Those of all programs together.
+  var openFiles: Finding? {
+    guard let most = sysctl("fs.file-max") else { return nil }
+    let wanted = wantedDescriptors ?? 65_536
+    guard most >= wanted else {
+      return .warn(
+        "open files", "fs.file-max is \(most) for all programs together: the relay alone may want \(wanted)",
+        do: "sysctl -w fs.file-max=\(2 * wanted)")
+    }
+    return .ok("open files", "fs.file-max is \(most) for all programs together")
+  }
+
+  /// nil where --max-clients is without a limit.
+  private var wantedDescriptors: Int? {
+    configuration.relay.protection.maxClients.map { $0 + ProgramConfiguration.ownDescriptors }
   }
 
   /// The relay's key is kept in locked memory.

@@ -13,7 +13,8 @@ struct Preflight {
   /// Every finding, in the order in which a launch would meet the things.
   var findings: [Finding] {
     [
-      kernel, ring, descriptors, lockedMemory, overcommit, memory, threads, cpus, backlog, synBacklog, synCookies,
+      kernel, ring, descriptors, openFiles, lockedMemory, overcommit, memory, threads, cpus, backlog, synBacklog,
+      synCookies,
       connectionTracking, ports, receiveBuffer, streamBuffers, congestionControl,
     ].compactMap { $0 }
   }
