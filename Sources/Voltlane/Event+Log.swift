@@ -1,6 +1,8 @@
+import Glibc
 import Logging
 import Relay
 import VoltlaneText
+import VoltlaneWire
 
 /// How the relay's events read in the log.
 extension Event {
@@ -10,14 +12,19 @@ extension Event {
     case .backendLost(let errno, let isDialledAgain):
       (
         """
-        backend lost: \(errno == 0 ? "it closed the connection" : systemMessage(errno))\
+        backend lost: \(loss(errno))\
         \(isDialledAgain ? "; dialling again" : "")
         """, nil
       )
     case .backendDialFailed(let errno): ("backend not reached: \(systemMessage(errno)); dialling again", nil)
     case .backendUnresolved: ("backend not reached: its name has no address; looking it up again", nil)
-    case .backendOversized(let size):
-      ("the backend sent a packet above the maximum: its connection is given up", ["size": "\(size)"])
+    case .backendOversized(let size, let maximum):
+      (
+        """
+        the backend sent a packet above the maximum, which is --max-packet-size and a tag of \(Wire.tag): its \
+        connection is given up
+        """, ["size": "\(size)", "maximum": "\(maximum)"]
+      )
     case .backendMalformed(let what, let count):
       ("packets of the backend skipped: \(what.logged)", ["count": "\(count)"])
     case .sessionStarted(let id): ("session started", ["id": "\(String(clientID: id))"])
@@ -46,6 +53,16 @@ extension Event {
       )
     case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": "\(count)"])
     }
+  }
+}
+
+/// Why a connection to the backend ended.
+private func loss(_ errno: Int32) -> String {
+  switch errno {
+  case 0: "it closed the connection"
+  // Told beside it.
+  case EPROTO: "its packets cannot be told apart any more"
+  default: systemMessage(errno)
   }
 }
 

@@ -13,8 +13,15 @@ import Testing
       ),
       (.backendLost(errno: 104, isDialledAgain: false), "backend lost: Connection reset by peer", nil),
       (
-        .backendOversized(size: 9), "the backend sent a packet above the maximum: its connection is given up",
-        ["size": "9"]
+        .backendLost(errno: 71, isDialledAgain: true),
+        "backend lost: its packets cannot be told apart any more; dialling again", nil
+      ),
+      (
+        .backendOversized(size: 9, maximum: 8),
+        """
+        the backend sent a packet above the maximum, which is --max-packet-size and a tag of 9: its connection is \
+        given up
+        """, ["size": "9", "maximum": "8"]
       ),
       (.sessionStarted(id: 7), "session started", ["id": "0000000000000007"]),
       (.sessionEnded(id: .max, .bufferOverflow), "session ended: buffer overflow", ["id": "ffffffffffffffff"]),

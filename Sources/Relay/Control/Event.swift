@@ -8,8 +8,8 @@ public enum Event: Sendable, BitwiseCopyable {
   case backendLost(errno: Int32, isDialledAgain: Bool)
   case backendDialFailed(errno: Int32)
   case backendUnresolved
-  /// A size prefix above the maximum: the connection is dropped.
-  case backendOversized(size: UInt32)
+  /// A size prefix above the maximum, which is that of a client's packet and its tag: the connection is dropped.
+  case backendOversized(size: UInt32, maximum: UInt32)
   /// Tagged packets that were skipped; how many since the last of these events.
   case backendMalformed(MalformedPacket, count: UInt64)
   case sessionStarted(id: UInt64)

@@ -50,7 +50,7 @@ extension Firehose {
       case .sameClient:
         joinRun()
       case .oversized(let size):
-        events.post(.backendOversized(size: UInt32(size)), &kernel)
+        events.post(.backendOversized(size: UInt32(size), maximum: UInt32(settings.maxTaggedPacket)), &kernel)
         publish(&kernel)
         lose(EPROTO, &kernel)
         return false
