@@ -22,8 +22,8 @@ struct Identity {
   /// Reads the key in `file`, or makes one and the file where it is missing.
   init(file: String) throws(IdentityError) {
     var text = try Self.secret(file) { () throws(KeyError) in try SecretBytes(byteCount: Self.longestFile) }
-    if let count = try SecretFile.read(file, into: &text) {
-      self = try Identity(Self.key(in: text, count: count, file: file), isNew: false)
+    if let content = try SecretFile.read(file, into: &text) {
+      self = try Identity(Self.key(in: text, content, file: file), isNew: false)
       return
     }
     let key = try Self.secret(file) { () throws(KeyError) in try SecretKey.generate() }
@@ -33,10 +33,10 @@ struct Identity {
       return
     }
     // Another process made it meanwhile; whose key is in the file, counts.
-    guard let count = try SecretFile.read(file, into: &text) else {
+    guard let content = try SecretFile.read(file, into: &text) else {
       throw IdentityError(file: file, reason: "it is a link to a file that is not there")
     }
-    self = try Identity(Self.key(in: text, count: count, file: file), isNew: false)
+    self = try Identity(Self.key(in: text, content, file: file), isNew: false)
   }
 
   private init(_ key: SecretKey, isNew: Bool) {
@@ -45,6 +45,15 @@ struct Identity {
   }
 
   // MARK: The text
+
+  /// That a file has no key comes before that others can read it: to make it private would help nobody.
+  private static func key(
+    in text: borrowing SecretBytes, _ content: SecretFile.Content, file: String
+  ) throws(IdentityError) -> SecretKey {
+    let key = try key(in: text, count: content.count, file: file)
+    if let exposure = content.exposure { throw exposure }
+    return key
+  }
 
   private static func key(
     in text: borrowing SecretBytes, count: Int, file: String

@@ -29,8 +29,9 @@ struct SessionFile {
   /// nil where there is no such file.
   func read() async throws(SessionFileError) -> ClientSession? {
     let content: String
+    let isPrivate: Bool
     do {
-      try await check()
+      isPrivate = try await check()
       content = try await Self.files.withFileHandle(_deprecatedPath: path, mode: .read) { handle in
         String(buffer: try await Self.files.read(fileHandle: handle, byteCount: Self.largest, allocator: .init()))
       }
@@ -41,7 +42,9 @@ struct SessionFile {
     } catch {
       throw .unreadable(path, reason: describe(error))
     }
+    // Before the advice to make it private, which is none for a file of something else.
     guard let session = Self.session(content) else { throw .noSession(path) }
+    guard isPrivate else { throw .readableByOthers(path) }
     return session
   }
 
@@ -61,12 +64,12 @@ struct SessionFile {
     }
   }
 
-  /// The secret key is none any more where others can read it.
-  private func check() async throws {
+  /// Whether its owner alone can read it: the secret key is none any more where others can.
+  private func check() async throws -> Bool {
     let mode = try await Self.files.lstat(path: path).st_mode
     // Nor a link: to write replaces it, and not what it leads to.
     guard mode & S_IFMT == S_IFREG else { throw SessionFileError.noSession(path) }
-    guard mode & 0o077 == 0 else { throw SessionFileError.readableByOthers(path) }
+    return mode & 0o077 == 0
   }
 
   static func text(_ session: ClientSession) -> String {

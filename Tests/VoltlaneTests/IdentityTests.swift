@@ -122,6 +122,12 @@ import VoltlaneCrypto
         """)
   }
 
+  /// To make a file of something else private would help nobody.
+  @Test func fileWithoutAKeyThatOthersCanRead() throws {
+    try write("notes\n", mode: 0o644)
+    #expect(refusal()?.hasSuffix("line 1: a secret key of 5 characters; 64 hexadecimal digits are allowed") == true)
+  }
+
   @Test(
     arguments: [
       ("", 1, "there is no key, which is a line of 64 hexadecimal digits"),

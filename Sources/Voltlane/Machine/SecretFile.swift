@@ -5,9 +5,14 @@ import VoltlaneText
 /// A file that only its owner can read, with unsafe code: pointers are passed for the length of a system call alone, to
 /// paths and to memory that is as long as the call is told.
 enum SecretFile {
-  /// Reads `path` to the front of `text` and returns how many bytes; nil where there is no such file. Refuses one that
-  /// others can read, or that leaves no room in `text`.
-  static func read(_ path: String, into text: inout SecretBytes) throws(IdentityError) -> Int? {
+  /// What was read of a file, and why it is no secret; nil where it is one.
+  struct Content {
+    var count: Int
+    var exposure: IdentityError?
+  }
+
+  /// Reads `path` to the front of `text`; nil where there is no such file. Refuses one that leaves no room in `text`.
+  static func read(_ path: String, into text: inout SecretBytes) throws(IdentityError) -> Content? {
     // Without O_NONBLOCK a fifo would wait for a writer.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
@@ -15,7 +20,7 @@ enum SecretFile {
       throw failure(path, "it cannot be read")
     }
     defer { close(descriptor) }
-    try check(path, descriptor)
+    let exposure = try exposure(path, descriptor)
     var count = 0
     while count < text.byteCount {
       let result = text.withMutableSpan { text in
@@ -23,7 +28,7 @@ enum SecretFile {
           unsafe Glibc.read(descriptor, bytes.baseAddress! + count, bytes.count - count)
         }
       }
-      if result == 0 { return count }
+      if result == 0 { return Content(count: count, exposure: exposure) }
       guard result > 0 || errno == EINTR else { throw failure(path, "it cannot be read") }
       count += max(result, 0)
     }
@@ -31,19 +36,18 @@ enum SecretFile {
   }
 
   /// What is checked is what is read: the descriptor, not the path.
-  private static func check(_ path: String, _ descriptor: Int32) throws(IdentityError) {
+  private static func exposure(_ path: String, _ descriptor: Int32) throws(IdentityError) -> IdentityError? {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else { throw failure(path, "it cannot be read") }
     guard status.st_mode & S_IFMT == S_IFREG else { throw IdentityError(file: path, reason: "it is not a file") }
     guard status.st_uid == geteuid() || status.st_uid == 0 else {
-      throw IdentityError(file: path, reason: "it belongs to another user (\(status.st_uid)), who can read it")
+      return IdentityError(file: path, reason: "it belongs to another user (\(status.st_uid)), who can read it")
     }
     let mode = status.st_mode & 0o7777
-    guard mode & 0o077 == 0 else {
-      let digits = String(mode, radix: 8)
-      throw IdentityError(
-        file: path, reason: "others than its owner have access (mode 0\(digits)); run: chmod 600 \(path)")
-    }
+    guard mode & 0o077 != 0 else { return nil }
+    let digits = String(mode, radix: 8)
+    return IdentityError(
+      file: path, reason: "others than its owner have access (mode 0\(digits)); run: chmod 600 \(path)")
   }
 
   /// Makes `path` with the first `count` bytes of `text`, for its owner alone: whole or not at all, and on the disk
