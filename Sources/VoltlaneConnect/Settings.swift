@@ -59,7 +59,10 @@ enum Settings: SettingDefinitions {
 
   /// The key that `text` gives in hexadecimal.
   private static func publicKey(_ text: String) throws(Refusal) -> [UInt8] {
-    guard let key = bytes(hexadecimal: text), key.count == PublicKey.byteCount else { throw .plain }
+    guard text.count == 2 * PublicKey.byteCount else { throw .because("it has \(text.count) characters") }
+    guard let key = bytes(hexadecimal: text) else {
+      throw .because("it has a character that is no hexadecimal digit")
+    }
     do {
       return try PublicKey(sec1: ByteBuffer(bytes: key).readableBytesSpan).compressed
     } catch {

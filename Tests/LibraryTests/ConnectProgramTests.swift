@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import VoltlaneClient
 import VoltlaneNIO
 import VoltlaneSettings
 import VoltlaneText
@@ -241,10 +242,18 @@ import VoltlaneText
   @Test func aSessionFileThatOthersCanRead() async throws {
     let path = try Self.makeFolder() + "/session"
     defer { Self.removeFolder(of: path) }
-    #expect(FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o644]))
-    let (status, _, errors) = try await Program("voltlane-connect", ["127.0.0.1:1", "--session", path]).end()
-    #expect(status == 66)
-    #expect(errors.contains("others may read it"))
+    let session = SessionFile.text(
+      ClientSession(
+        clientID: 1, secretKey: Array(repeating: 1, count: 32), relayKey: Array(repeating: 2, count: 33)))
+    // To make a file of something else private would help nobody.
+    for (text, reason) in [(session, "others may read it; chmod 600"), ("notes", "holds no session")] {
+      #expect(
+        FileManager.default.createFile(
+          atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o644]))
+      let (status, _, errors) = try await Program("voltlane-connect", ["127.0.0.1:1", "--session", path]).end()
+      #expect(status == 66)
+      #expect(errors.contains(reason), "\(errors)")
+    }
   }
 
   @Test func nobodyListens() async throws {
@@ -282,7 +291,8 @@ import VoltlaneText
     ("ADDRESS", "host:0", ": nobody can be reached at port 0"), ("--wait", "-1", ""),
     ("--wait", "3", ": it has no unit"),
     ("--connect-timeout", "0", ""), ("--connect-timeout", "25h", ""), ("--max-packet-size", "0", ""),
-    ("--max-packet-size", "2GiB", ""), ("--relay-key", "02ff", ""),
+    ("--max-packet-size", "2GiB", ""), ("--relay-key", "02ff", ": it has 4 characters"),
+    ("--relay-key", String(repeating: "0g", count: 33), ": it has a character that is no hexadecimal digit"),
     ("--relay-key", "05" + String(repeating: "01", count: 32), ": a public key of 33 bytes with the tag 5"),
     ("--relay-key", "02" + String(repeating: "ff", count: 32), ": the public key is not a point"),
     ("--give-up", "-1s", ""), ("--session", "", ""),

@@ -8,9 +8,14 @@ import VoltlaneClient
 @main
 struct ChatClient {
   static func main() async {
-    let address = CommandLine.arguments.dropFirst().first ?? "127.0.0.1:42000"
+    let arguments = CommandLine.arguments.dropFirst()
     do {
-      try await chat(at: address)
+      guard arguments.count <= 1 else { throw EndpointError.invalidHost(arguments.joined(separator: " ")) }
+      try await chat(at: arguments.first ?? "127.0.0.1:42000")
+    } catch let error as EndpointError {
+      // EX_USAGE of sysexits.h.
+      tell("ChatClient: \(error)")
+      exit(64)
     } catch {
       tell("\(error)")
       exit(1)

@@ -9,9 +9,14 @@ import VoltlaneBackend
 @main
 struct ChatServer {
   static func main() async {
-    let address = CommandLine.arguments.dropFirst().first ?? "127.0.0.1:42001"
+    let arguments = CommandLine.arguments.dropFirst()
     do {
-      try await serve(at: address)
+      guard arguments.count <= 1 else { throw EndpointError.invalidHost(arguments.joined(separator: " ")) }
+      try await serve(at: arguments.first ?? "127.0.0.1:42001")
+    } catch let error as EndpointError {
+      // EX_USAGE of sysexits.h.
+      tell("ChatServer: \(error)")
+      exit(64)
     } catch {
       tell("\(error)")
       exit(1)
