@@ -77,7 +77,10 @@ enum Program {
       "shards": "\(settings.shards)", "firehose-core": "\(settings.firehoseCore)",
       "handshake-workers": "\(settings.handshakeWorkers)",
       "cpus": settings.cpus.isEmpty ? "any" : "\(CPUList(cpus: settings.cpus))",
+      "max-clients": "\(Limit(settings.protection.maxClients))",
+      "memory-budget": "\(ByteSize(bytes: settings.protection.memoryBudget))",
       "assembly-budget": "\(ByteSize(bytes: settings.assemblyBudget))",
+      "missed-packets-total": "\(ByteSize(bytes: settings.missedPacketsTotal))",
     ]
   }
 }
