@@ -96,6 +96,53 @@ import VoltlaneWire
     _ = try scene.client(from: .besideIt)
   }
 
+  /// A response that is refused and a packet above the maximum break the protocol as well.
+  @Test(arguments: Layout.allCases)
+  func `what counts towards a ban`(_ layout: Layout) throws {
+    let scene = try ProtectionScene(layout) {
+      $0.maxPacketSize = 1000
+      $0.protection.banAfter = Rate(2, per: .minute)
+      $0.protection.reconnectFailures = nil
+    }
+    let owner = try scene.client(from: .besideIt)
+    let attempt = try Comeback(scene.connect(), owner.id)
+    try attempt.socket.send(FramedHandshakePacket.challengeResponse(attempt.challenge.span.bytes).bytes)
+    _ = try attempt.socket.receiveToEnd()
+    let oversize = try scene.client()
+    try oversize.socket.send([0xe9, 0x03, 0, 0])
+    #expect(try scene.rig.firehose.receive() == .failure(oversize.id, "packet too large"))
+    #expect(scene.rig.relay[.bans] == 0)
+    let nonsense = try scene.connect()
+    try nonsense.send([1, 0, 0, 0, 9])
+    _ = try nonsense.receiveToEnd()
+    #expect(scene.rig.relay[.bans] == 1)
+    for _ in 0..<4 { #expect(try scene.refuses(for: .refusedBanned)) }
+    #expect(try scene.rig.roundTrip(owner))
+  }
+
+  /// Nor do limits, sessions that are over, and connections that are left half-way: many users can share one address.
+  @Test(arguments: Layout.allCases)
+  func `what does not count towards a ban`(_ layout: Layout) throws {
+    let scene = try ProtectionScene(layout) {
+      $0.protection.banAfter = Rate(1, per: .minute)
+      $0.protection.maxClientsPerAddress = 1
+      $0.protection.acceptRatePerAddress = nil
+      $0.protection.clientByteRate = Rate(1000, per: .minute)
+      $0.protection.ratePolicy = .end
+    }
+    for _ in 0..<3 {
+      try Comeback.name(.max, scene.connect())
+      try scene.connect().send(RawClient.version)
+      let fast = try scene.rig.test.eventuallyClient { try scene.client() }
+      #expect(try scene.refuses(for: .refusedAddressClients))
+      try fast.send(pattern(50_000))
+      #expect(try scene.rig.firehose.receiveUntilFailure(of: fast.id).reason == "rate limit")
+      fast.socket.close()
+    }
+    #expect(scene.rig.relay[.bans] == 0)
+    #expect(scene.rig.relay[.refusedBanned] == 0)
+  }
+
   @Test func `a ban has an end`() throws {
     let scene = try ProtectionScene(.shared) {
       $0.protection.banAfter = Rate(1, per: .minute)
@@ -284,6 +331,50 @@ import VoltlaneWire
     #expect(try scene.rig.firehose.receive() == .failure(slow.id, "memory"))
     #expect(scene.rig.relay[.refusedMemory] >= 1)
     #expect(scene.rig.test.eventually { (try? scene.client(from: .besideIt)) != nil })
+  }
+
+  /// At 85 % of the budget no new client is let in, at 95 % stale sessions end before anybody who is connected.
+  @Test(arguments: Layout.allCases)
+  func `where memory is short stale sessions end first`(_ layout: Layout) throws {
+    let scene = try ProtectionScene(layout) {
+      $0.staleTimeout = .seconds(3600)
+      $0.clientSendBuffer = 1 << 30
+      $0.missedPacketsBuffer = 1 << 30
+      $0.missedPacketsTotal = 1 << 30
+      $0.protection.memoryBudget = 16 << 20
+      $0.protection.acceptRatePerAddress = nil
+      $0.protection.slowClientTimeout = nil
+    }
+    let slow = try RawClient(RawSocket(to: scene.rig.test.endpoint, from: .offender, receiveBuffer: 4096))
+    let (small, large) = (try scene.client(from: .besideIt), try scene.client(from: .besideIt))
+    for client in [small, large] { client.socket.reset() }
+    #expect(scene.rig.test.eventually(.sessionsGoneStale, is: 2))
+    let packet = pattern(500_000)
+    for _ in 0..<20 { try scene.rig.firehose.send(.data(slow.id, packet)) }
+    try scene.rig.firehose.send(.data(small.id, packet))
+    var others: [RawClient] = []
+    while scene.rig.relay[.refusedMemory] == 0 {
+      try #require(scene.rig.relay[.endedMemory] == 0)
+      try scene.rig.firehose.send(.data(large.id, packet))
+      #expect(try scene.rig.roundTrip(scene.neighbour))
+      if let other = try? scene.client(from: .besideIt) { others.append(other) }
+    }
+    // Who comes back is let in: he brings nothing new.
+    let back = try Comeback(scene.connect(from: .besideIt), small.id).finish()
+    #expect(try scene.rig.firehose.receive() == .reconnection(small.id))
+    #expect(try back.receive() == packet)
+    while scene.rig.relay[.endedMemory] == 0 { try scene.rig.firehose.send(.data(large.id, packet)) }
+    #expect(try scene.rig.firehose.receive() == .failure(large.id, "memory"))
+    #expect(scene.rig.relay[.sessionsEnded] == 1)
+    for client in try [scene.neighbour, back, scene.client()] + others {
+      try client.send([7])
+      var came = try scene.rig.firehose.receive()
+      // What was on its way by then is answered.
+      while came == .failure(large.id, "unknown client") { came = try scene.rig.firehose.receive() }
+      #expect(came == .data(client.id, [7]))
+      try scene.rig.firehose.send(.data(client.id, [8]))
+      #expect(try client.receive() == [8])
+    }
   }
 
   // MARK: Behind a load balancer

@@ -53,6 +53,15 @@ final class TestRelay {
     return false
   }
 
+  /// What `connect` gives once it succeeds: the place of one who has left comes free a little later.
+  func eventuallyClient(_ connect: () throws -> RawClient) throws -> RawClient {
+    for _ in 0..<patience {
+      if let client = try? connect() { return client }
+      usleep(1000)
+    }
+    return try connect()
+  }
+
   func eventually(_ metric: Metric, is value: UInt64) -> Bool { eventually { relay[metric] == value } }
 
   /// Whether the drain comes to its end.
