@@ -13,19 +13,21 @@ struct VoltlaneReplay {
       print("\(part.rawValue): \(count) in \(time), \(time / count) each; \(sum)")
       return
     }
-    let numbers = arguments.dropFirst().compactMap { Int($0) }
-    guard let direction = arguments.first.flatMap(Replay.Direction.init), arguments.count == 5, numbers.count == 4,
-      numbers.allSatisfy({ $0 > 0 })
+    let numbers = arguments.dropFirst().prefix(4).compactMap { Int($0) }
+    guard let direction = arguments.first.flatMap(Replay.Direction.init), (5...6).contains(arguments.count),
+      numbers.count == 4, numbers.allSatisfy({ $0 > 0 }),
+      let protection = arguments.count == 5 ? .standard : Replay.Protection(rawValue: arguments[5])
     else {
       print(
         """
-        usage: VoltlaneReplay up|down CLIENTS SIZE PACKETS-PER-RECEIVE PACKETS
+        usage: VoltlaneReplay up|down CLIENTS SIZE PACKETS-PER-RECEIVE PACKETS [off|standard|on]
                VoltlaneReplay \(Part.allCases.map(\.rawValue).joined(separator: "|")) COUNT
         """)
       return
     }
-    let replay = Replay(
+    var replay = Replay(
       direction, clients: numbers[0], size: numbers[1], packetsPerReceive: numbers[2], packets: numbers[3])
+    replay.protection = protection
     print("\(replay.packets) packets \(direction), \(replay.run()) bytes out")
   }
 }

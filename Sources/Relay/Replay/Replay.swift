@@ -8,7 +8,18 @@ package struct Replay {
     case up, down
   }
 
+  /// Which limits hold for the clients.
+  package enum Protection: String {
+    /// None that can be turned off.
+    case off
+    /// Those that hold where nothing is set.
+    case standard
+    /// These, and those that are off where nothing is set: rates and a time to be silent for. Nobody is over them.
+    case on
+  }
+
   package var direction: Direction
+  package var protection = Protection.standard
   package var clients: Int
   /// Bytes of data of each packet.
   package var size: Int
@@ -31,6 +42,7 @@ package struct Replay {
   package func run() -> Int {
     var configuration = RelayConfiguration(listeners: [], backend: .unix(path: "/replay"))
     configuration.eventLevel = .error
+    setProtection(&configuration)
     let arena = Arena()
     let control = ControlBlock(arena, signal: -1)
     let placement = Placement(configuration)
@@ -57,6 +69,31 @@ package struct Replay {
       return host.kernel.bytesOut()
     } catch {
       fatalError("the replay cannot start: \(error)")
+    }
+  }
+
+  private func setProtection(_ configuration: inout RelayConfiguration) {
+    switch protection {
+    case .standard: break
+    case .off:
+      configuration.packetTimeout = nil
+      configuration.protection.maxClients = nil
+      configuration.protection.maxClientsPerAddress = nil
+      configuration.protection.maxClientsPerPrefix = nil
+      configuration.protection.acceptRatePerAddress = nil
+      configuration.protection.handshakeTimeout = nil
+      configuration.protection.maxPendingHandshakes = nil
+      configuration.protection.maxPendingHandshakesPerAddress = nil
+      configuration.protection.banAfter = nil
+      configuration.protection.reconnectFailures = nil
+      configuration.protection.reconnectFailuresPerAddress = nil
+      configuration.protection.slowClientTimeout = nil
+    case .on:
+      let all = Rate(Rate.range.upperBound, per: .second)
+      configuration.protection.clientPacketRate = all
+      configuration.protection.clientByteRate = all
+      configuration.protection.acceptRate = all
+      configuration.protection.idleTimeout = .seconds(60)
     }
   }
 }

@@ -218,6 +218,8 @@ struct ReplayScript: ~Copyable {
     let packets = min(clients[index].readable, count / packetBytes)
     guard packets > 0 else { return -Int(EAGAIN) }
     clients[index].readable -= packets
+    // A read that was too short for all, as where clients have rates.
+    if clients[index].readable > 0 { add(clients[index].token, Int32(POLLIN)) }
     while packetsInReadBuffer < packets {
       write(replay.size, at: bytes + packetsInReadBuffer * packetBytes, id: nil)
       packetsInReadBuffer += 1
