@@ -42,8 +42,8 @@ extension Firehose {
   }
 
   /// Keepalive does not notice a dead backend while data is outstanding, and a backend that is slow but alive
-  /// acknowledges: silence is measured by acknowledgements. It counts from when something was first seen to be owed: the
-  /// last acknowledgement may be older by far, where there was nothing to acknowledge.
+  /// acknowledges: silence is measured by acknowledgements. It counts from when one was first seen to be owed: the last
+  /// one may be older by far, where there was nothing to acknowledge.
   @inline(never)
   mutating func checkSilence<K: Kernel & ~Copyable>(_ kernel: inout K) {
     silenceCheck = kernel.now + settings.backendTimeout / 8
