@@ -88,7 +88,7 @@ import VoltlaneSettings
     #expect(try read(reload, start).changes.isEmpty)
 
     // With the line ends of another system, and comments.
-    try Data("# attackers\r\n192.0.2.1\r\n\t192.0.2.2 # since May\r\n2001:db8::/32".utf8).write(to: list)
+    try Data("\u{feff}# attackers\r\n192.0.2.1\r\n\t192.0.2.2 # since May\r\n2001:db8::/32".utf8).write(to: list)
     let outcome = try read(reload, start)
     #expect(outcome.changes.map(\.description) == ["deny: networks in its files: 2 new, 1 gone"])
     reload.adopt(outcome)

@@ -10,7 +10,7 @@ import Testing
 
   @Test func keysAndTables() throws {
     let text = """
-      a = 1 # a comment
+      \u{feff}a = 1 # a comment
       "b c" = 2
       'd"' . e = 3
 

@@ -84,8 +84,14 @@ struct ConfigurationFile {
   private func place(_ position: TextPosition) -> String { "\(path):\(position.line):\(position.column)" }
 
   private static func suggestion(_ key: String) -> String {
-    let names = Settings.entries.map(\.name).filter { $0 != Settings.config.name }
-    return NearestName.of(key, in: names).map { "; did you mean \($0)?" } ?? ""
+    let entries = Settings.entries.filter { $0.name != Settings.config.name }
+    // Another spelling of a flag leads to the one name that it has here.
+    let names =
+      entries.map { (spelt: $0.name, name: $0.name) }
+      + entries.compactMap { entry in entry.alias.map { (spelt: $0, name: entry.name) } }
+      + EarlierSetting.all.map { (spelt: "\($0.table).\($0.key)", name: "\($0.table).\($0.key)") }
+    guard let nearest = NearestName.of(key, in: names.map(\.spelt)) else { return "" }
+    return names.first { $0.spelt == nearest }.map { "; did you mean \($0.name)?" } ?? ""
   }
 }
 

@@ -38,7 +38,9 @@ struct NetworkEntry: Sendable {
     guard bytes.count <= largestFile else {
       throw .because("\(path) is longer than \(ByteSize(bytes: largestFile))")
     }
-    let contents = String(decoding: bytes, as: UTF8.self)
+    var contents = String(decoding: bytes, as: UTF8.self)[...]
+    // The mark that editors of another system put in front.
+    if contents.unicodeScalars.first == "\u{feff}" { contents.unicodeScalars.removeFirst() }
     var networks: [Network] = []
     // A carriage return and a newline are one character, which is another one than either.
     for (index, line) in contents.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {

@@ -19,6 +19,8 @@ struct TOMLReader {
   private init(text: [Unicode.Scalar]) { self.text = text }
 
   private mutating func readAll() throws(TOMLError) {
+    // The mark that editors of another system put in front.
+    _ = take("\u{feff}")
     while true {
       skipBlank()
       guard let next else { return }
