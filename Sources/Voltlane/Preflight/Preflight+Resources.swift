@@ -7,6 +7,12 @@ extension Preflight {
     let relay = configuration.relay
     let budgets = relay.assemblyBudget + relay.missedPacketsTotal
     let (needed, there) = (Self.mebibytes(budgets), Self.mebibytes(machine.memory))
+    let all = relay.protection.memoryBudget
+    guard all <= machine.memory / 4 * 3 else {
+      return .warn(
+        "memory", "--memory-budget allows \(Self.mebibytes(all)) of \(there), and the kernel's buffers come on top",
+        do: "leave it at auto, which is half, or raise the memory's limit")
+    }
     guard budgets <= machine.memory / 2 else {
       return .warn(
         "memory", "the budgets allow \(needed) of \(there) before any client's buffer",
