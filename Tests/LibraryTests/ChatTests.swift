@@ -80,6 +80,15 @@ import VoltlaneWire
     #expect(try await bob.end().status == 0)
   }
 
+  /// As of programs that nobody calls rightly at the first time.
+  @Test(arguments: ["ChatServer", "ChatClient"], [["--help"], ["::1:5"], ["127.0.0.1:1", "more"]])
+  func wrongArgumentsAreSaid(program: String, arguments: [String]) async throws {
+    let (status, output, errors) = try await Program(program, arguments).end()
+    #expect(status == 64)
+    #expect(output == "")
+    #expect(errors.hasPrefix("\(program): no address: "), "\(errors)")
+  }
+
   /// The code in the articles is that of the examples, word for word.
   @Test(arguments: [
     ("VoltlaneClient/VoltlaneClient.docc/Chat-client.md", ["ChatClient/Main.swift"]),
