@@ -43,6 +43,8 @@ extension Event {
     case .clientsUncounted(let count):
       ("clients let in that count for no address: the table of addresses is full", ["count": "\(count)"])
     case .sessionsEnded(let reason, let count): ("sessions ended: \(reason.text)", ["count": "\(count)"])
+    case .clientsSlowed(let rate, let count):
+      ("clients slowed down: they send faster than \(rate.logged)", ["count": "\(count)"])
     case .budgetExceeded(let budget, let count): ("sessions ended: \(budget.logged)", ["count": "\(count)"])
     case .acceptPaused(let errno): ("accepting paused: \(systemMessage(errno))", nil)
     case .sessionsDropped: ("every session ends with the backend's connection", nil)
@@ -63,6 +65,15 @@ private func loss(_ errno: Int32) -> String {
   // Told beside it.
   case EPROTO: "its packets cannot be told apart any more"
   default: systemMessage(errno)
+  }
+}
+
+extension ClientRate {
+  fileprivate var logged: String {
+    switch self {
+    case .packets: "--client-packet-rate"
+    case .bytes: "--client-byte-rate"
+    }
   }
 }
 

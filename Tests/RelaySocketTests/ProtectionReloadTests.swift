@@ -85,7 +85,7 @@ import Testing
     let scene = try ProtectionScene(layout) { $0.protection.clientPacketRate = Rate(1, per: .minute) }
     let client = try scene.client()
     try client.socket.send(framed([1], times: 1000))
-    #expect(scene.rig.test.eventually { scene.rig.relay[.clientsPaced] >= 1 })
+    #expect(scene.rig.test.eventually { scene.rig.relay[.slowedPacketRate] >= 1 })
     // It would have to wait for a thousand minutes.
     #expect(scene.reconfigure { $0.protection.clientPacketRate = Rate(100_000, per: .second) })
     for _ in 0..<1000 { #expect(try scene.rig.firehose.receive() == .data(client.id, [1])) }

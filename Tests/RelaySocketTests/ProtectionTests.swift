@@ -256,7 +256,7 @@ import VoltlaneWire
     let count = 8000
     try client.socket.send(framed([1], times: count))
     for _ in 0..<count { #expect(try scene.rig.firehose.receive() == .data(client.id, [1])) }
-    #expect(scene.rig.relay[.clientsPaced] >= 1)
+    #expect(scene.rig.relay[.slowedPacketRate] >= 1)
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 

@@ -497,7 +497,7 @@ import VoltlaneWire
         return socket
       }
       scene.simulation.settle()
-      #expect(scene.simulation[.handshakesShed] >= 32, "seed \(seed)")
+      #expect(scene.simulation[.refusedUnfinishedPackets] >= 32, "seed \(seed)")
       #expect(scene.simulation[.handshakesMalformed] == 0)
       for socket in sockets {
         var client = SimulatedClient(socket)

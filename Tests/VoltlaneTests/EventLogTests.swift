@@ -29,6 +29,10 @@ import Testing
         .clientsRefused(.addressClients, count: 4),
         "clients refused: their address has as many as --max-clients-per-ip", ["count": "4"]
       ),
+      (
+        .clientsSlowed(.bytes, count: 3), "clients slowed down: they send faster than --client-byte-rate",
+        ["count": "3"]
+      ),
       (.sessionsEnded(.slowClient, count: 2), "sessions ended: slow client", ["count": "2"]),
       (
         .budgetExceeded(.unfinishedPackets, count: 1),

@@ -1,10 +1,11 @@
 /// What a host counts. A new metric is one line here.
 public enum Metric: Int, CaseIterable, Sendable {
-  case clientsAccepted, clientsRefused, handshakesMalformed, handshakesShed
+  case clientsAccepted, clientsRefused, handshakesMalformed
   // By ``RefusalReason``; together they are the refused clients.
   case refusedClients, refusedAcceptRate, refusedDescriptors, refusedMemory, refusedHandshakes, refusedBackendLost
   case refusedAddressClients, refusedPrefixClients, refusedAddressAcceptRate, refusedAddressHandshakes
   case refusedBanned, refusedDenied, refusedReconnectFailures, refusedProxyHeader, refusedHandshakeTimeout
+  case refusedUnfinishedPackets
   /// Connections that were let in without counting for their address or its prefix: the table had no place for it.
   case clientsUncounted
   /// Addresses that were banned.
@@ -14,8 +15,8 @@ public enum Metric: Int, CaseIterable, Sendable {
   case endedStaleTimeout, endedStaleTableFull, endedBufferOverflow, endedKicked, endedPacketTooLarge
   case endedPacketTimeout, endedRateLimit, endedIdleTimeout, endedSlowClient, endedMemory, endedBackendLost
   case endedBackendRefusedPacket, endedRelayDraining
-  /// Times that a client was found over its rate.
-  case clientsPaced
+  /// Times that a client was found over a rate, and was not read for a while.
+  case slowedPacketRate, slowedByteRate
   case reconnectionsBegun, reconnections, reconnectionsRefused
   case packetsUp, bytesUp, packetsDown, bytesDown
   case packetsUnknownClient, answersDropped, packetsMalformed, packetsRefused

@@ -23,6 +23,8 @@ public enum Event: Sendable, BitwiseCopyable {
   case clientsUncounted(count: UInt64)
   /// Sessions that a limit of each client ended; how many since the last of these events with this reason.
   case sessionsEnded(CloseReason, count: UInt64)
+  /// Clients that were over a rate and are not read for a while; how many since the last of these events with this rate.
+  case clientsSlowed(ClientRate, count: UInt64)
   /// Sessions that ended, with `memory`, for a budget of all; how many since the last of these events with this budget.
   case budgetExceeded(Budget, count: UInt64)
   case sessionStale(id: UInt64)
@@ -51,7 +53,7 @@ public enum Event: Sendable, BitwiseCopyable {
     switch self {
     case .sessionStarted, .sessionEnded, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused:
       .debug
-    case .backendConnected, .sessionsEnded: .info
+    case .backendConnected, .sessionsEnded, .clientsSlowed: .info
     case .backendLost, .backendDialFailed, .backendUnresolved, .backendOversized, .backendMalformed, .acceptPaused,
       .sessionsDropped, .packetRefused, .clientsRefused, .addressesBanned, .clientsUncounted, .budgetExceeded,
       .eventsDropped:

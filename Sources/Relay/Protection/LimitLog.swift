@@ -3,6 +3,7 @@ struct LimitLog: Sendable {
   private let refusals: [SharedRateLimit]
   private let endings: [SharedRateLimit]
   private let budgets: [SharedRateLimit]
+  private let rates: [SharedRateLimit]
   let bans: SharedRateLimit
   let uncounted: SharedRateLimit
   let pauses: SharedRateLimit
@@ -11,6 +12,7 @@ struct LimitLog: Sendable {
     refusals = RefusalReason.allCases.map { _ in SharedRateLimit(arena) }
     endings = CloseReason.allCases.map { _ in SharedRateLimit(arena) }
     budgets = Event.Budget.allCases.map { _ in SharedRateLimit(arena) }
+    rates = ClientRate.allCases.map { _ in SharedRateLimit(arena) }
     bans = SharedRateLimit(arena)
     uncounted = SharedRateLimit(arena)
     pauses = SharedRateLimit(arena)
@@ -18,5 +20,6 @@ struct LimitLog: Sendable {
 
   subscript(reason: RefusalReason) -> SharedRateLimit { refusals[Int(reason.rawValue)] }
   subscript(reason: CloseReason) -> SharedRateLimit { endings[Int(reason.rawValue)] }
+  subscript(rate: ClientRate) -> SharedRateLimit { rates[Int(rate.rawValue)] }
   subscript(budget: Event.Budget) -> SharedRateLimit { budgets[Int(budget.rawValue)] }
 }

@@ -30,6 +30,18 @@ struct Pace: Equatable, BitwiseCopyable, Sendable {
   }
 }
 
+/// The rates that a client has.
+public enum ClientRate: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+  case packets, bytes
+
+  public var metric: Metric {
+    switch self {
+    case .packets: .slowedPacketRate
+    case .bytes: .slowedByteRate
+    }
+  }
+}
+
 /// What becomes of a client that sends faster than it may.
 public enum RatePolicy: String, Sendable, CaseIterable, BitwiseCopyable {
   /// It is not read for a while, and TCP slows it down.

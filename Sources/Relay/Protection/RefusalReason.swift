@@ -9,6 +9,8 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case proxyHeader
   /// It did not shake hands in time.
   case handshakeTimeout
+  /// Of all unfinished packets, the largest was of a client in the handshake.
+  case unfinishedPackets
 
   public var metric: Metric {
     switch self {
@@ -27,6 +29,7 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .reconnectFailures: .refusedReconnectFailures
     case .proxyHeader: .refusedProxyHeader
     case .handshakeTimeout: .refusedHandshakeTimeout
+    case .unfinishedPackets: .refusedUnfinishedPackets
     }
   }
 
@@ -48,6 +51,7 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .reconnectFailures: "their address failed to reconnect as often as --reconnect-failures allows"
     case .proxyHeader: "a proxy sent no valid PROXY header in time"
     case .handshakeTimeout: "they did not shake hands within --handshake-timeout"
+    case .unfinishedPackets: "unfinished packets hold more than --assembly-budget"
     }
   }
 }

@@ -15,20 +15,25 @@ extension Shard {
     connection.pointee.meteredBytes = 0
     guard connection.pointee.phase == .attached else { return }
     connection.pointee.lastRead = now(kernel)
-    var debt: UInt64 = 0
+    var (packetDebt, byteDebt): (UInt64, UInt64) = (0, 0)
     if let rate = settings.pace.packets {
       connection.pointee.packetTokens.charge(Int(packets), rate, now: kernel.now)
-      debt = connection.pointee.packetTokens.debt(rate, now: kernel.now)
+      packetDebt = connection.pointee.packetTokens.debt(rate, now: kernel.now)
     }
     if let rate = settings.pace.bytes {
       connection.pointee.byteTokens.charge(Int(bytes), rate, now: kernel.now)
-      debt = max(debt, connection.pointee.byteTokens.debt(rate, now: kernel.now))
+      byteDebt = connection.pointee.byteTokens.debt(rate, now: kernel.now)
     }
+    let debt = max(packetDebt, byteDebt)
     guard debt > 0 else { return }
-    counters.add(.clientsPaced)
     switch settings.pace.policy {
     case .end: fail(index, .rateLimit, &kernel)
     case .pause:
+      let rate = packetDebt >= byteDebt ? ClientRate.packets : .bytes
+      counters.add(rate.metric)
+      if let count = admission.shared.log[rate].admit(now: kernel.now) {
+        events.post(.clientsSlowed(rate, count: count), &kernel)
+      }
       connection.pointee.flags.insert(.paused)
       connection.pointee.pausedSince = now(kernel)
       connection.pointee.resumes = kernel.now.adding(debt)

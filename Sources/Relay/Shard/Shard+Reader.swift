@@ -329,11 +329,12 @@ extension Shard {
     guard connection.pointee.session == .none else {
       return end(connection.pointee.session, over: .unfinishedPackets, &kernel)
     }
-    counters.add(.handshakesShed)
     switch connection.pointee.phase {
-    case .proxy, .version: drop(largest, &kernel)
-    case .key, .sealing: refuseUnchallenged(largest, &kernel)
-    default: closeGracefully(largest, &kernel)
+    case .proxy, .version: reject(largest, .unfinishedPackets, &kernel)
+    case .key, .sealing: resetHandshake(largest, .unfinishedPackets, &kernel)
+    default:
+      tell(.unfinishedPackets, &kernel)
+      closeGracefully(largest, &kernel)
     }
   }
 

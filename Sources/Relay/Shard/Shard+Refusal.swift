@@ -52,7 +52,8 @@ extension Shard {
     }
   }
 
-  private mutating func tell<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
+  /// Counts it by its reason, and tells the log once a second.
+  mutating func tell<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
     counters.add(.clientsRefused)
     counters.add(reason.metric)
     if let count = admission.shared.log[reason].admit(now: kernel.now) {

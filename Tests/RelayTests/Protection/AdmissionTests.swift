@@ -417,6 +417,7 @@ import VoltlaneWire
       $0.eventLevel = .info
       $0.protection.banAfter = Rate(1, per: .minute)
       $0.protection.denied = [try! Network("11.0.0.0/8")]
+      $0.protection.clientPacketRate = Rate(1, per: .minute)
     }
     var log = RecordConsumer(scene.simulation.parts.events[0])
     for round in 0..<3 {
@@ -425,18 +426,20 @@ import VoltlaneWire
         #expect(isLetIn(scene, Self.stranger) == nil)
         let member = scene.join(address: address(10_000 + 100 * round + number))
         scene.simulation.write([255, 255, 255, 255], to: member.socket)
+        let fast = scene.join(address: address(20_000 + 100 * round + number))
+        scene.simulation.write((0..<3).flatMap { SimulatedClient.packet([$0]) }, to: fast.socket)
         scene.simulation.settle(for: 0)
       }
       var counts: [UInt64] = []
       while let event = log.pop() {
         switch event {
         case .addressesBanned(_, let count), .clientsRefused(.denied, let count),
-          .sessionsEnded(.packetTooLarge, let count):
+          .sessionsEnded(.packetTooLarge, let count), .clientsSlowed(.packets, let count):
           counts.append(count)
         default: Issue.record("\(event)")
         }
       }
-      #expect(counts == Array(repeating: round == 0 ? 1 : 20, count: 3))
+      #expect(counts == Array(repeating: round == 0 ? 1 : 20, count: 4))
       scene.simulation.pass(Limits.second)
     }
   }

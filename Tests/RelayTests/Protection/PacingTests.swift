@@ -37,7 +37,7 @@ import VoltlaneWire
       #expect(received(scene, of: member.id) == 0)
     }
     #expect(scene.simulation[.packetsUp] == UInt64(first + 30))
-    #expect(scene.simulation[.clientsPaced] == 1)
+    #expect(scene.simulation[.slowedPacketRate] == 1)
     // Nothing of it is lost.
     scene.simulation.pass(60 * Limits.second)
     #expect(first + received(scene, of: member.id) == sent)
@@ -51,7 +51,7 @@ import VoltlaneWire
       scene.simulation.pass(Limits.second / 10)
       #expect(received(scene, of: member.id) == 10)
     }
-    #expect(scene.simulation[.clientsPaced] == 0)
+    #expect(scene.simulation[.slowedPacketRate] == 0)
   }
 
   @Test func whoSendsTooManyBytesIsSlowedDown() throws {
@@ -67,6 +67,8 @@ import VoltlaneWire
     #expect(received(scene, of: member.id) == 0)
     scene.simulation.pass(2 * Limits.second)
     #expect(received(scene, of: member.id) == 1)
+    #expect(scene.simulation[.slowedByteRate] >= 1)
+    #expect(scene.simulation[.slowedPacketRate] == 0)
   }
 
   @Test func aPauseIsNoPartOfAPacketsTime() throws {
