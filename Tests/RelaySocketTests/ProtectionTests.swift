@@ -78,6 +78,22 @@ import VoltlaneWire
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
+  /// Who goes on sending has no longer than who is silent.
+  @Test(arguments: Layout.allCases)
+  func `a handshake in drops has no more time`(_ layout: Layout) throws {
+    let scene = try ProtectionScene(layout) { $0.protection.handshakeTimeout = .milliseconds(500) }
+    let socket = try scene.connect()
+    for byte in RawClient.hello {
+      guard (try? socket.sendSome([byte])) != nil, socket.end == nil else { break }
+      _ = try? socket.takeArrived()
+      usleep(100_000)
+    }
+    _ = try socket.receiveToEnd()
+    #expect(scene.rig.relay[.refusedHandshakeTimeout] == 1)
+    #expect(scene.rig.relay[.sessionsStarted] == 1)
+    #expect(try scene.rig.roundTrip(scene.neighbour))
+  }
+
   // MARK: Bans and lists
 
   @Test(arguments: Layout.allCases)

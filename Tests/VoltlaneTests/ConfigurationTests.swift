@@ -108,7 +108,8 @@ import VoltlaneSettings
         "relay.toml:5:1: config: a file cannot name another one",
         "relay.toml:6:1: master: there is no such setting; did you mean backend?",
         "relay.toml:8:1: general.colour: there is no such setting",
-        "relay.toml:10:1: clients.stale_timeout_sec: there is no such setting; did you mean clients.stale_timeout_secs?",
+        "relay.toml:10:1: clients.stale_timeout_sec: there is no such setting; did you mean "
+          + "clients.stale_timeout_secs?",
         "VOLTLANE_KEEPALIVE: 'soon' is not allowed: it is not a whole number with a unit. Allowed: "
           + "\(Settings.keepalive.allowed).",
         "relay.toml:1:10: shards: '0' is not allowed. Allowed: auto or a number from 1 to 256.",

@@ -30,7 +30,7 @@ import VoltlaneSettings
 
   @Test(arguments: RefusalReason.allCases) func everyRefusalIsExplained(reason: RefusalReason) throws {
     let page = try Self.text(Self.documentation.appendingPathComponent("Operation.md"))
-    #expect(page.contains("\n| `\(reason.text)` |"))
+    #expect(page.contains("\n| `\(reason.text)` | `\(reason.metric)` |"))
   }
 
   /// What became of each of connserver's settings.

@@ -23,7 +23,7 @@ public enum Event: Sendable, BitwiseCopyable {
   case clientsUncounted(count: UInt64)
   /// Sessions that a limit of each client ended; how many since the last of these events with this reason.
   case sessionsEnded(CloseReason, count: UInt64)
-  /// Clients that were over a rate and are not read for a while; how many since the last of these events with this rate.
+  /// Clients over a rate are not read for a while; how many times since the last of these events with this rate.
   case clientsSlowed(ClientRate, count: UInt64)
   /// Sessions that ended, with `memory`, for a budget of all; how many since the last of these events with this budget.
   case budgetExceeded(Budget, count: UInt64)
