@@ -131,6 +131,27 @@ struct BuiltConfigurationTests {
     }
   }
 
+  /// And a list of exceptions from it.
+  @Test func hangUpReadsExceptionsAnew() throws {
+    try withFile("10.0.0.0/8\n") { list in
+      let relay = try BuiltProgram.relay.start(
+        ["--listen", "127.0.0.1:0", "--backend", "echo", "--deny", "127.0.0.0/8", "--allow", "@\(list.path)"])
+      let started = relay.log(until: "backend is ")
+      let address = try #require(started.firstMatch(of: /listening on (\S+)/)?.output.1)
+      func connect() throws -> Int32 {
+        try BuiltProgram.client.run([String(address), "--give-up", "0s", "--wait", "0s"]).code
+      }
+      #expect(try connect() == 69)
+
+      try Data("10.0.0.0/8\n127.0.0.1 # this machine\n".utf8).write(to: list)
+      relay.send(SIGHUP)
+      #expect(relay.log(until: "gone").contains("SIGHUP: allow: networks in its files: 1 new, 0 gone\n"))
+      #expect(try connect() == 0)
+      relay.send(SIGTERM)
+      #expect(relay.finish().code == 0)
+    }
+  }
+
   @Test func preflightLooksAtThisMachine() throws {
     let outcome = try BuiltProgram.relay.run(["--preflight"])
     #expect(outcome.output.contains("kernel              Linux "), "\(outcome.output)")

@@ -79,6 +79,7 @@ import VoltlaneSettings
   /// Its levels that are levels today are nothing to warn of.
   @Test func todaysLevelIsToday() throws {
     #expect(try ConfigurationTests.load([], ["VOLTLANE_LOG_LEVEL": "debug"]).given.warnings.isEmpty)
+    #expect(try ConfigurationTests.load([], ["VOLTLANE_LOG_LEVEL": "OFF"]).configuration.logLevel == .critical)
   }
 
   @Test func todaysNamesWin() throws {
@@ -95,6 +96,29 @@ import VoltlaneSettings
       ])
   }
 
+  /// connserver took any number, and those who wanted no limit gave a large one.
+  @Test func whatIsMoreThanThereMayBeTodayIsTheMost() throws {
+    let loaded = try ConfigurationTests.load(
+      [], ["VOLTLANE_CLIENTS_STALE_TIMEOUT_SECS": "31536000"],
+      file: """
+        [master]
+        channel_capacity = 9223372036854775807
+        [clients]
+        channel_capacity = 9223372036854775807
+        max_stale_clients = 16_777_217
+        missed_packets_buffer_size = "18446744073709551615"
+        """)
+    #expect(loaded.configuration.relay.staleTimeout == .seconds(7 * 24 * 3600))
+    #expect(loaded.configuration.relay.maxStaleClients == 1 << 24)
+    #expect(loaded.configuration.relay.clientSendBuffer == 1 << 40)
+    #expect(loaded.configuration.relay.missedPacketsBuffer == 1 << 40)
+    #expect(
+      loaded.given.warnings.contains(
+        "VOLTLANE_CLIENTS_STALE_TIMEOUT_SECS is a setting of connserver: today it is VOLTLANE_STALE_TIMEOUT=168h, "
+          + "which is the most"))
+    #expect(loaded.given.warnings.count { $0.hasSuffix(", which is the most") } == 4)
+  }
+
   @Test func itsWrongValuesAreRefused() throws {
     #expect(
       try ConfigurationTests.problems(
@@ -102,14 +126,14 @@ import VoltlaneSettings
         file: """
           [clients]
           stale_timeout_secs = '1m'
-          missed_packets_buffer_size = 9223372036854775807
+          missed_packets_buffer_size = -1
           [listener]
           address = 1
           """
       ) == [
         "VOLTLANE_CLIENTS_MAX_STALE_CLIENTS: 'many' is not allowed: it is not a whole number",
         "relay.toml:2:22: clients.stale_timeout_secs: it is not a whole number",
-        "relay.toml:3:30: clients.missed_packets_buffer_size: it is too large",
+        "relay.toml:3:30: clients.missed_packets_buffer_size: it is not a whole number",
         "VOLTLANE_LOG_LEVEL: 'loud' is not allowed. Allowed: \(Settings.logLevel.allowed).",
         "relay.toml:5:11: listener.address: '1' is not allowed: it has no port. Allowed: \(Settings.listen.allowed).",
       ])

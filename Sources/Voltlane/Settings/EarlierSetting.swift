@@ -1,3 +1,4 @@
+import Relay
 import VoltlaneSettings
 import VoltlaneText
 
@@ -9,8 +10,15 @@ struct EarlierSetting: Sendable {
   let key: String
   /// The flag that it became; nil where there is nothing left to set.
   let today: String?
-  /// Reads its value, and writes it as today's.
-  let convert: @Sendable (String) throws(Refusal) -> String
+  /// Reads its value, and writes it as today's. What is more than there may be today becomes the most: connserver took
+  /// any number.
+  let convert: @Sendable (String) throws(Refusal) -> Converted
+
+  struct Converted {
+    var text: String
+    /// Whether more was given.
+    var isMost = false
+  }
   /// Why there is nothing left to set.
   var remark = ""
 
@@ -31,7 +39,10 @@ struct EarlierSetting: Sendable {
     EarlierSetting(table: "clients", key: "stale_timeout_secs", today: Settings.staleTimeout.name, convert: seconds),
     EarlierSetting(
       table: "clients", key: "max_stale_clients", today: Settings.maxStaleClients.name,
-      convert: { text throws(Refusal) in try String(number(text)) }),
+      convert: { text throws(Refusal) in
+        let (number, isMost) = try number(text, atMost: RelayConfiguration.maxStaleClientsRange.upperBound)
+        return Converted(text: String(number), isMost: isMost)
+      }),
     EarlierSetting(
       table: "clients", key: "stale_reap_interval_secs", today: nil, convert: seconds,
       remark: "a stale session ends when its time is over"),
@@ -47,28 +58,41 @@ struct EarlierSetting: Sendable {
 
   // MARK: Its values
 
-  @Sendable private static func number(_ text: String) throws(Refusal) -> Int {
-    guard let number = wholeNumber(text) else { throw .because("it is not a whole number") }
-    return number
+  private static func number(_ text: String, atMost most: Int) throws(Refusal) -> (number: Int, isMost: Bool) {
+    if let number = wholeNumber(text) { return (min(number, most), number > most) }
+    // So many digits that they are no Int.
+    guard !text.isEmpty, text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else {
+      throw .because("it is not a whole number")
+    }
+    return (most, true)
   }
 
-  @Sendable private static func seconds(_ text: String) throws(Refusal) -> String { "\(try number(text))s" }
-
-  @Sendable private static func bytes(_ text: String) throws(Refusal) -> String {
-    let (bytes, overflow) = try number(text).multipliedReportingOverflow(by: bytesPerPacket)
-    guard !overflow else { throw .because("it is too large") }
-    return ByteSize(bytes: bytes).description
+  @Sendable private static func seconds(_ text: String) throws(Refusal) -> Converted {
+    let most = RelayConfiguration.staleTimeoutRange.upperBound
+    let (number, isMost) = try number(text, atMost: Int(most.components.seconds))
+    return Converted(text: isMost ? most.setting : "\(number)s", isMost: isMost)
   }
 
-  @Sendable private static func level(_ text: String) throws(Refusal) -> String {
-    let level = text.lowercased()
-    return level == "warn" ? "warning" : level
+  @Sendable private static func bytes(_ text: String) throws(Refusal) -> Converted {
+    let (number, isMost) = try number(text, atMost: RelayConfiguration.budgetRange.upperBound / bytesPerPacket)
+    return Converted(text: ByteSize(bytes: number * bytesPerPacket).description, isMost: isMost)
+  }
+
+  @Sendable private static func level(_ text: String) throws(Refusal) -> Converted {
+    switch text.lowercased() {
+    case "warn": Converted(text: "warning")
+    // What cannot be turned off today is hardly ever said.
+    case "off": Converted(text: "critical")
+    case let level: Converted(text: level)
+    }
   }
 
   /// An IPv6 address might stand without brackets: the last colon is the port's.
-  @Sendable private static func address(_ text: String) throws(Refusal) -> String {
-    guard let colon = text.lastIndex(of: ":"), text[..<colon].contains(":"), !text.hasPrefix("[") else { return text }
-    return "[\(text[..<colon])]\(text[colon...])"
+  @Sendable private static func address(_ text: String) throws(Refusal) -> Converted {
+    guard let colon = text.lastIndex(of: ":"), text[..<colon].contains(":"), !text.hasPrefix("[") else {
+      return Converted(text: text)
+    }
+    return Converted(text: "[\(text[..<colon])]\(text[colon...])")
   }
 }
 
@@ -77,13 +101,15 @@ struct EarlierGiven: Sendable {
   let setting: EarlierSetting
   /// What is given today by it; nil where there is nothing left to set.
   let given: Given?
+  private let isMost: Bool
   private let origin: Origin
 
   init(_ setting: EarlierSetting, _ text: String, _ origin: Origin) throws(Refusal) {
     let converted = try setting.convert(text)
     self.setting = setting
     self.origin = origin
-    given = setting.today.map { Given(setting: $0, text: converted, origin: origin) }
+    isMost = converted.isMost
+    given = setting.today.map { Given(setting: $0, text: converted.text, origin: origin) }
   }
 
   /// What the log says of it. `winner` is what was given by today's name.
@@ -91,9 +117,10 @@ struct EarlierGiven: Sendable {
     let old = "\(origin.name(of: setting.key)) is a setting of connserver"
     guard let given else { return "\(old) that is no longer there: \(setting.remark)" }
     if let winner { return "\(old), and ignored: \(winner.origin.name(of: winner.setting)) is given" }
+    let most = isMost ? ", which is the most" : ""
     switch origin {
-    case .variable: return "\(old): today it is \(EnvironmentSettings.variable(given.setting))=\(given.text)"
-    default: return "\(old): today it is \(given.setting) = \"\(given.text)\""
+    case .variable: return "\(old): today it is \(EnvironmentSettings.variable(given.setting))=\(given.text)\(most)"
+    default: return "\(old): today it is \(given.setting) = \"\(given.text)\"\(most)"
     }
   }
 }
