@@ -6,10 +6,12 @@ from typing import Callable, Sequence
 
 from .crowd import Crowd, Gone
 from .cryptography import Secret
-from .relay import Relay
+from .relay import PATIENCE, Relay
 from .scenes import GARBAGE
 
 MODES = ("close", "reset", "silent")
+#: So many addresses share what is refused: who is refused more than a hundred times a second is not heard any more.
+ADDRESSES = 40
 #: What each handshake stands for in the table.
 HANDSHAKES = {
     "new client": "a completed handshake",
@@ -27,15 +29,17 @@ class Refusal:
     counter: str
     flags: Sequence[str]
     #: The address of each connection.
-    source: Callable = lambda addresses, _: addresses.one(0)
-    #: Who is there before: `client`, `silent`, `garbage` or nobody.
+    source: Callable = lambda addresses, number: addresses.one(number % ADDRESSES)
+    #: Who is there before at each address: `client`, `silent`, `garbage` or nobody.
     before: str = ""
+    #: At how many addresses.
+    holders: int = ADDRESSES
 
 
 def refusals(addresses):
     free = ("--accept-rate-per-ip", "0")
     return [
-        Refusal("denied", "`--deny`", "refusedDenied", ["--deny", f"{addresses.one(0)}/32"]),
+        Refusal("denied", "`--deny`", "refusedDenied", ["--deny", f"{addresses.network}.1.0.0/24"]),
         Refusal("banned", "`--ban-after`", "refusedBanned", [*free, "--ban-after", "1/m"], before="garbage"),
         Refusal(
             "address, number", "`--max-clients-per-ip`", "refusedAddressClients",
@@ -48,13 +52,13 @@ def refusals(addresses):
             [*free, "--max-pending-handshakes-per-ip", "1", "--handshake-timeout", "0"], before="silent"),
         Refusal(
             "network", "`--max-clients-per-prefix`", "refusedPrefixClients", ["--max-clients-per-prefix", "1", *free],
-            source=lambda addresses, number: addresses.crowded(number), before="client"),
+            source=lambda addresses, number: addresses.crowded(number), before="client", holders=1),
         Refusal(
             "relay, rate", "`--accept-rate`", "refusedAcceptRate", ["--accept-rate", "1/m"],
-            source=lambda addresses, number: addresses.spread(number), before="client"),
+            source=lambda addresses, number: addresses.spread(number), before="client", holders=1),
         Refusal(
             "relay, number", "`--max-clients`", "refusedClients", ["--max-clients", "1"],
-            source=lambda addresses, number: addresses.spread(number), before="client"),
+            source=lambda addresses, number: addresses.spread(number), before="client", holders=1),
     ]
 
 
@@ -94,19 +98,49 @@ class Round:
 
     def prepare(self, refusal, crowd, relay):
         def script(peer):
-            yield from peer.connect(refusal.source(self.addresses, 0))
+            yield from peer.connect(refusal.source(self.addresses, peer.number % refusal.holders))
             if refusal.before == "garbage":
                 yield from peer.send(GARBAGE)
-                yield from peer.receive()
+                # Refused without a word, it would hear nothing of it.
+                yield from peer.sleep(0.02)
+                return
             if refusal.before == "client":
                 yield from peer.handshake()
             yield from peer.stay()
         if refusal.before == "garbage":
-            crowd.run(script, 3, 5)
-            relay.await_counter("bans", 1)
+            self.storm(crowd, script, 3 * refusal.holders, 0)
+            relay.await_counter("bans", refusal.holders)
         elif refusal.before:
-            crowd.run(script, 1, 0.1)
-            relay.await_counter("clientsAccepted", 1)
+            for _ in range(refusal.holders):
+                crowd.start(script)
+            while refusal.before == "client" and crowd.clients < refusal.holders:
+                crowd.turn(0.02)
+            relay.await_counter("clientsAccepted", refusal.holders)
+
+    def flood(self, refusal):
+        """Nanoseconds an attempt of one address that goes on and on, at 5,000 a second."""
+        with Relay(self.program, self.addresses, refusal.flags) as relay:
+            crowd = Crowd(relay.address)
+            self.prepare(refusal, crowd, relay)
+            count, held, first = 10 * self.count, crowd.open, crowd.started
+
+            def script(peer):
+                yield from peer.connect(refusal.source(self.addresses, 0), 0.3)
+                yield from peer.stay()
+            cpu = relay.cpu()
+            while crowd.started < first + count:
+                left = first + count - crowd.started
+                crowd.run(script, left, left / 5000, rate=5000)
+            while crowd.open > held:
+                crowd.turn(0.02)
+            cpu = relay.cpu() - cpu
+            attempts = crowd.started - first
+            counters = relay.await_counter("addressesShunned", 1)
+            refused, unheard = counters[refusal.counter], crowd.endings["unheard"]
+            crowd.stop()
+            if refused + unheard < attempts or not unheard:
+                raise AssertionError(f"{refusal.name}: of {attempts}, {refused} refused and {unheard} not heard")
+            return cpu / attempts
 
     @staticmethod
     def storm(crowd, script, count, held):
@@ -162,14 +196,16 @@ def measure(program, addresses, rounds, count, every_mode=True):
     come to in one of them."""
     each = Round(program, addresses, count)
     handshakes = {name: [] for name in HANDSHAKES}
-    refused = {}
+    refused, floods = {}, {}
     for _ in range(rounds):
         for name, cost in each.handshakes().items():
             handshakes[name].append(cost)
         for number, refusal in enumerate(refusals(addresses)):
             for mode in MODES if every_mode else [MODES[number % len(MODES)]]:
                 refused.setdefault(refusal.title, {}).setdefault(mode, []).append(each.refusal(refusal, mode))
-    return {"count": count, "rounds": rounds, "handshakes": handshakes, "refused": refused}
+        for refusal in refusals(addresses)[:3]:
+            floods.setdefault(refusal.title, []).append(each.flood(refusal))
+    return {"count": count, "rounds": rounds, "handshakes": handshakes, "refused": refused, "floods": floods}
 
 
 def median(values):

@@ -21,7 +21,7 @@ RESET = struct.pack("ii", 1, 0)
 
 
 class Gone(Exception):
-    """The connection is over: `closed` by the relay, `reset`, or `unreached`."""
+    """The connection is over: `closed` by the relay, `reset`, `unreached`, or `unheard` where nothing answers."""
 
 
 class Peer:
@@ -33,7 +33,8 @@ class Peer:
         self.socket = self.waiting = self.relay_key = None
         self.registered = 0
 
-    def connect(self, source):
+    def connect(self, source, patience=None):
+        """Gives up after that time, where there is one: TCP alone would try again and again."""
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -45,11 +46,16 @@ class Peer:
         self.socket.bind((source, 0))
         error = self.socket.connect_ex(self.crowd.target(family))
         if error == errno.EINPROGRESS:
-            yield OUT, None
+            yield OUT, patience
+            if not self.events:
+                raise Gone("unheard")
             error = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
+        if error not in (0, errno.ECONNRESET):
             raise Gone("unreached")
         self.crowd.connected += 1
+        if error:
+            # It was there, and reset before this was looked at.
+            raise Gone("reset")
 
     def send(self, data):
         while data:

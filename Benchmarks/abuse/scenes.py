@@ -11,6 +11,8 @@ from .scene import Scene, equal, must
 
 #: What a port scanner says to every port.
 GARBAGE = b"GET / HTTP/1.1\r\nHost: relay\r\n\r\n"
+#: How long those try to connect whom the relay may not hear any more: not until TCP tries again.
+PATIENCE = 0.9
 BY_ADDRESS = ("refusedAddressClients", "refusedAddressAcceptRate", "refusedAddressHandshakes")
 
 
@@ -55,7 +57,7 @@ def all_in_time(stage):
 
 def garbage(stage):
     def script(peer):
-        yield from peer.connect(stage.addresses.one(peer.number % stage.sizes(20, 3)))
+        yield from peer.connect(stage.addresses.one(peer.number % stage.sizes(20, 3)), PATIENCE)
         yield from peer.send(GARBAGE)
         while True:
             yield from peer.receive()
@@ -77,7 +79,7 @@ def banned(stage):
 def enter_and_stay(source):
     def play(stage):
         def script(peer):
-            yield from peer.connect(source(stage, peer.number))
+            yield from peer.connect(source(stage, peer.number), PATIENCE)
             yield from peer.handshake()
             yield from peer.stay()
         stage.run(script, stage.sizes(10000, 300), stage.sizes(5, 0.6), rate=stage.sizes(2500, 600))
@@ -86,12 +88,16 @@ def enter_and_stay(source):
     return play
 
 
-def refused(most, *reasons):
-    """All but so many were refused, for these reasons alone, each of which was seen."""
+def refused(most, *reasons, shunned=False):
+    """All but so many were refused, for these reasons alone, or not even heard."""
     def check(stage):
         count = stage.counted("clientsRefused")
+        unheard = stage.endings.get("unheard", 0)
         return (
-            equal("refused, and still there", count + stage.endings["open"], stage.crowd.connected)
+            equal("connected, and not heard", stage.crowd.connected + unheard, stage.crowd.started)
+            + must((unheard > 0) == shunned, f"{unheard} were not heard")
+            + must((stage.counted("addressesShunned") > 0) == shunned, "shunned, or not, against the rule")
+            + equal("refused, and still there", count + stage.endings["open"], stage.crowd.connected)
             + equal("refused for the reasons that hold", stage.counted(*reasons), count)
             + must(count > 0, "nobody was refused")
             + must(stage.endings["open"] <= most(stage), f"{stage.endings['open']} were let in"))
@@ -326,7 +332,7 @@ def flooded(pace):
         return (
             equal("ended for their rate", ends, clients if pace == "end" else 0)
             + equal("what the backend heard", heard(stage, "rate limit"), ends)
-            + must((stage.counted("clientsPaced") > 0) == (pace != "none"), "over the rate, or not, against the flags"))
+            + must((stage.counted("slowedPacketRate") > 0) == (pace == "pause"), "slowed, or not, against the flags"))
     return check
 
 
@@ -346,10 +352,11 @@ def all_scenes():
             flags=NO_RATE),
         Scene(
             "flood of one address", "2,500 connections a second",
-            enter_and_stay(lambda stage, _: stage.addresses.one(0)), refused(lambda _: 64, *BY_ADDRESS)),
+            enter_and_stay(lambda stage, _: stage.addresses.one(0)), refused(lambda _: 64, *BY_ADDRESS, shunned=True)),
         Scene(
             "flood of one address, its number", "the same without a limit of its rate: the number of its clients holds",
-            enter_and_stay(lambda stage, _: stage.addresses.one(0)), refused(lambda _: 64, *BY_ADDRESS), flags=NO_RATE),
+            enter_and_stay(lambda stage, _: stage.addresses.one(0)),
+            refused(lambda _: 64, *BY_ADDRESS, shunned=True), flags=NO_RATE),
         Scene(
             "flood of one network", "from 250 addresses of a /24",
             enter_and_stay(lambda stage, number: stage.addresses.crowded(number)),
@@ -367,7 +374,8 @@ def all_scenes():
             small_flags=["--max-clients", "100"], welcomes=False),
         Scene(
             "IPv6 addresses of a /64", "10,000 addresses, which count as one",
-            enter_and_stay(lambda _, number: within_64(number)), refused(lambda _: 64, *BY_ADDRESS), needs_ipv6=True),
+            enter_and_stay(lambda _, number: within_64(number)),
+            refused(lambda _: 64, *BY_ADDRESS, shunned=True), needs_ipv6=True),
         Scene(
             "IPv6 addresses of a /32", "20,000 handshakes, each from another /64", enter_and_leave(across_32), bounded,
             flags=["--max-clients", "2000", "--stale-timeout", "0"], needs_ipv6=True),

@@ -45,6 +45,8 @@ def scenes(seen):
 
 
 def time(nanoseconds):
+    if nanoseconds >= 1e6:
+        return f"{nanoseconds / 1e6:.1f} ms"
     return f"{nanoseconds / 1000:.1f} µs" if nanoseconds >= 1000 else f"{nanoseconds:.0f} ns"
 
 
@@ -68,15 +70,20 @@ def words(name):
 
 def costs(found):
     """Each cost, and how many of them a handshake makes."""
-    known = {name: median(values) for name, values in found["handshakes"].items()}
-    new, first = known["new client"], known["first return"]
-    lines = [[title, time(known[name]), "", ""] for name, title in HANDSHAKES.items()]
-    for title, modes in found["refused"].items():
-        cells = [time(median(modes[mode])) for mode in MODES]
-        lines.append([f"refused by {title}", *cells])
-    each = [median(values) for modes in found["refused"].values() for values in modes.values()]
+    handshakes = {name: median(values) for name, values in found["handshakes"].items()}
+    refused = {title: [median(modes[mode]) for mode in MODES] for title, modes in found["refused"].items()}
+    floods = {title: median(values) for title, values in found["floods"].items()}
+    lines = [[title, time(handshakes[name]), "", ""] for name, title in HANDSHAKES.items()]
+    lines += [[f"refused by {title}", *map(time, costs)] for title, costs in refused.items()]
+    lines += [[f"an attempt in a flood of one address: {title}", time(each), "", ""] for title, each in floods.items()]
     return (
         rows(["CPU a connection", *(f"`--reject {mode}`" for mode in MODES)], ["---", "---:", "---:", "---:"], lines)
-        + f"\n\nA new client's handshake costs {new / max(each):.1f} to {new / min(each):.1f} times what a refusal "
-        f"costs, one for which a shared secret is computed {first / max(each):.1f} to {first / min(each):.1f} times. "
-        f"Medians of {found['rounds']} rounds of {found['count']:,} connections.")
+        + "\n\n" + times(handshakes["new client"], handshakes["first return"], sum(refused.values(), []), floods)
+        + f" Medians of {found['rounds']} rounds of {found['count']:,} connections; of ten times as many in a flood.")
+
+
+def times(new, first, refused, floods):
+    return (
+        f"A new client's handshake costs {new / max(refused):.1f} to {new / min(refused):.1f} times what one refusal "
+        f"costs, one for which a shared secret is computed {first / max(refused):.1f} to {first / min(refused):.1f} "
+        f"times; and {new / max(floods.values()):.0f} times or more what an attempt in a flood of one address does.")

@@ -2,8 +2,10 @@
 #include "sockets.h"
 #include <endian.h>
 #include <netinet/in.h>
+#include <linux/filter.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -131,6 +133,62 @@ void voltlane_abandon(int socket) {
   set_int(socket, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 1);
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
   setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+enum {
+  // Where the IP header begins for a filter, and what it asks of a TCP header, which is at 0.
+  ip_header = SKF_NET_OFF,
+  tcp_flags = 13,
+  tcp_syn = 0x02,
+  tcp_ack = 0x10,
+  ipv4_source = ip_header + 12,
+  ipv6_source = ip_header + 8,
+  longest_filter = 4096,
+};
+
+bool voltlane_shun(int listener, const unsigned long long *addresses, int count) {
+  int none = 0;
+  int family = 0;
+  socklen_t length = sizeof family;
+  if (getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &family, &length) < 0) return false;
+  // Each address takes at most five; four are before them and one behind.
+  struct sock_filter filter[longest_filter];
+  if (count > (longest_filter - 5) / 5) return false;
+  int used = 0;
+  // What is no attempt to connect passes.
+  filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, tcp_flags);
+  filter[used++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, tcp_syn | tcp_ack);
+  filter[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, tcp_syn, 1, 0);
+  filter[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+  int before = used;
+  for (int i = 0; i < count; i++) {
+    uint32_t high = (uint32_t)(addresses[i] >> 32), low = (uint32_t)addresses[i];
+    bool is_ipv4 = high == UINT32_MAX;
+    // A listener of IPv6 hears nothing of IPv4: IPV6_V6ONLY.
+    if (is_ipv4 != (family == AF_INET)) continue;
+    if (is_ipv4) {
+      filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)ipv4_source);
+    } else {
+      filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)ipv6_source);
+      filter[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, high, 0, 3);
+      filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(ipv6_source + 4));
+    }
+    filter[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, low, 0, 1);
+    filter[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+  }
+  if (used == before) {
+    // There is nothing to take away where there was nothing.
+    setsockopt(listener, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+    return false;
+  }
+  filter[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+  struct sock_fprog program = {.len = (unsigned short)used, .filter = filter};
+  return setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+}
+
+void voltlane_unburden(int socket) {
+  int none = 0;
+  setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
 }
 
 int voltlane_check_free(const struct sockaddr *address, socklen_t length) {

@@ -114,6 +114,16 @@ enum Limits {
   static let addressSetsLeast = 256
   static let addressSetsMost = 1 << 17
 
+  /// An address of which so many connections were refused within a second, by one shard, is not heard by it for this
+  /// long: in a flood of thousands a second a few in a hundred are refused by hand, and no client by mistake comes near
+  /// it. Who comes from there meanwhile gets in a little later, because TCP tries again after one second and after three.
+  static let shunnedAfter = 100
+  static let shunnedFor = 2 * second
+  /// Addresses that a shard does not hear, at most: a few hundred instructions in the kernel for each new connection.
+  static let shunnedMost = 128
+  /// Addresses whose refusals are counted at a time. A power of two.
+  static let shunnedPlaces = 256
+
   /// How long a load balancer may take to say whose a connection is.
   static let proxyTimeout = 3 * second
 

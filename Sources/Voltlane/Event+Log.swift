@@ -40,6 +40,11 @@ extension Event {
         "addresses banned: they broke the protocol more often than --ban-after allows",
         ["address": "\(address)", "count": "\(count)"]
       )
+    case .addressesShunned(let address, let count):
+      (
+        "addresses not heard for a while: they went on and on while they were refused",
+        ["address": "\(address)", "count": "\(count)"]
+      )
     case .clientsUncounted(let count):
       ("clients let in that count for no address: the table of addresses is full", ["count": "\(count)"])
     case .sessionsEnded(let reason, let count): ("sessions ended: \(reason.text)", ["count": "\(count)"])

@@ -94,6 +94,31 @@ import VoltlaneWire
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
+  /// Its attempts are dropped by the kernel; its client that is in stays in, and others come in.
+  @Test func `who floods is not heard for a while`() throws {
+    let scene = try ProtectionScene(.shared) { $0.protection.maxClientsPerAddress = 1 }
+    let before = try scene.client()
+    let shunned = try scene.rig.test.eventually {
+      for _ in 0..<150 {
+        let attempt = try RawSocket(SocketCalls.open(scene.rig.test.endpoint))
+        try SocketCalls.bind(attempt.descriptor, .offender)
+        try SocketCalls.connect(attempt.descriptor, scene.rig.test.endpoint)
+      }
+      return scene.rig.relay[.addressesShunned] > 0
+    }
+    #expect(shunned)
+    let unheard = try RawSocket(SocketCalls.open(scene.rig.test.endpoint))
+    try SocketCalls.bind(unheard.descriptor, .offender)
+    try SocketCalls.connect(unheard.descriptor, scene.rig.test.endpoint)
+    #expect(!SocketCalls.wait(unheard.descriptor, POLLOUT, milliseconds: 100))
+    #expect(try scene.rig.roundTrip(before))
+    #expect(try scene.rig.roundTrip(scene.neighbour))
+    #expect(try scene.rig.roundTrip(scene.client(from: .besideIt)))
+    // It is heard again, and TCP tries again: the attempt gets as far as its refusal.
+    #expect(SocketCalls.wait(unheard.descriptor, POLLOUT, milliseconds: patience))
+    #expect(try unheard.receiveToEnd().bytes == [])
+  }
+
   // MARK: Bans and lists
 
   @Test(arguments: Layout.allCases)

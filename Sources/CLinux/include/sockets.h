@@ -89,6 +89,14 @@ bool voltlane_reset(int socket);
 // the close will send die at the first router. The socket is good for nothing but its close.
 void voltlane_abandon(int socket);
 
+// Drops attempts to connect from these addresses at the listener, before they cost more than a look, and lets
+// everything else through; none: drops nothing. An IPv4 address has 32 ones above it; others are the first halves of
+// IPv6 ones. False where none of them can come to this listener, or the kernel refuses.
+bool voltlane_shun(int listener, const unsigned long long *addresses, int count);
+
+// Takes what a listener gave it for that from an accepted socket, which has no use for it.
+void voltlane_unburden(int socket);
+
 // 0 where nobody listens on `address`, else -errno. Looks without SO_REUSEPORT, which would hide a listener that has
 // it.
 int voltlane_check_free(const struct sockaddr *address, socklen_t length);

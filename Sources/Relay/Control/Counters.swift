@@ -10,6 +10,8 @@ public enum Metric: Int, CaseIterable, Sendable {
   case clientsUncounted
   /// Addresses that were banned.
   case bans
+  /// Addresses whose attempts to connect the kernel dropped for a while; how many attempts, it does not tell.
+  case addressesShunned
   case sessionsStarted, sessionsEnded, sessionsGoneStale
   // By ``CloseReason``; together they are the ended sessions.
   case endedStaleTimeout, endedStaleTableFull, endedBufferOverflow, endedKicked, endedPacketTooLarge

@@ -19,6 +19,8 @@ public enum Event: Sendable, BitwiseCopyable {
   case clientsRefused(RefusalReason, count: UInt64)
   /// An address was banned; how many were since the last of these events.
   case addressesBanned(AddressKey, count: UInt64)
+  /// An address was shunned; how many were since the last of these events.
+  case addressesShunned(AddressKey, count: UInt64)
   /// Connections were let in that count for no address, because the table had no place; how many since the last event.
   case clientsUncounted(count: UInt64)
   /// Sessions that a limit of each client ended; how many since the last of these events with this reason.
@@ -55,8 +57,8 @@ public enum Event: Sendable, BitwiseCopyable {
       .debug
     case .backendConnected, .sessionsEnded, .clientsSlowed: .info
     case .backendLost, .backendDialFailed, .backendUnresolved, .backendOversized, .backendMalformed, .acceptPaused,
-      .sessionsDropped, .packetRefused, .clientsRefused, .addressesBanned, .clientsUncounted, .budgetExceeded,
-      .eventsDropped:
+      .sessionsDropped, .packetRefused, .clientsRefused, .addressesBanned, .addressesShunned, .clientsUncounted,
+      .budgetExceeded, .eventsDropped:
       .warning
     }
   }

@@ -47,6 +47,14 @@ protocol Kernel: ~Copyable {
   /// may not do that, the reset that its close sends goes no further than the next router.
   mutating func abandon(_ socket: Int32)
 
+  /// From now on the listener hears nothing of attempts to connect from these addresses, and of all others. False where
+  /// that is not possible, or none of them can come to this listener.
+  mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool
+
+  /// Frees a connection of what its listener has for those it does not hear, which would be gone through for each of
+  /// its segments.
+  mutating func unburden(_ socket: Int32)
+
   /// Where the client connects from.
   mutating func peerAddress(_ socket: Int32) -> ClientAddress
 

@@ -198,6 +198,14 @@ struct RingKernel: Kernel, ~Copyable {
     voltlane_abandon(socket)
   }
 
+  mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool {
+    addresses.map(\.bits).withUnsafeBufferPointer { voltlane_shun(listener, $0.baseAddress, Int32($0.count)) }
+  }
+
+  mutating func unburden(_ socket: Int32) {
+    voltlane_unburden(socket)
+  }
+
   mutating func peerAddress(_ socket: Int32) -> ClientAddress {
     let address = voltlane_peer_address(socket)
     return ClientAddress(bits: UInt128(address.high) << 64 | UInt128(address.low))

@@ -5,6 +5,7 @@ struct LimitLog: Sendable {
   private let budgets: [SharedRateLimit]
   private let rates: [SharedRateLimit]
   let bans: SharedRateLimit
+  let shunned: SharedRateLimit
   let uncounted: SharedRateLimit
   let pauses: SharedRateLimit
 
@@ -14,6 +15,7 @@ struct LimitLog: Sendable {
     budgets = Event.Budget.allCases.map { _ in SharedRateLimit(arena) }
     rates = ClientRate.allCases.map { _ in SharedRateLimit(arena) }
     bans = SharedRateLimit(arena)
+    shunned = SharedRateLimit(arena)
     uncounted = SharedRateLimit(arena)
     pauses = SharedRateLimit(arena)
   }

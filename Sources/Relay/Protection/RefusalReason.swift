@@ -12,6 +12,16 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   /// Of all unfinished packets, the largest was of a client in the handshake.
   case unfinishedPackets
 
+  /// Whether the address itself did it, and nobody who shares no more than a network with it.
+  var isOfAddress: Bool {
+    switch self {
+    case .addressClients, .addressAcceptRate, .addressHandshakes, .banned, .denied: true
+    case .clients, .acceptRate, .descriptors, .memory, .handshakes, .backendLost, .prefixClients, .reconnectFailures,
+      .proxyHeader, .handshakeTimeout, .unfinishedPackets:
+      false
+    }
+  }
+
   public var metric: Metric {
     switch self {
     case .clients: .refusedClients

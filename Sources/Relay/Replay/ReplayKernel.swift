@@ -80,6 +80,8 @@ struct ReplayKernel: Kernel, ~Copyable {
   @inline(never) mutating func shutdownSending(_ socket: Int32) {}
   @inline(never) mutating func reset(_ socket: Int32) -> Bool { true }
   @inline(never) mutating func abandon(_ socket: Int32) {}
+  @inline(never) mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool { true }
+  @inline(never) mutating func unburden(_ socket: Int32) {}
   @inline(never) mutating func peerAddress(_ socket: Int32) -> ClientAddress { .none }
   @inline(never) mutating func unread(_ socket: Int32) -> Int { 0 }
   @inline(never) mutating func unacknowledged(_ socket: Int32) -> Int { 0 }

@@ -42,6 +42,7 @@ extension Shard {
     var standing: Standing = []
     // What it is refused for itself comes first: it takes nothing then of what all share.
     if !isProxied, let reason = admit(address, &standing, &kernel) {
+      if reason.isOfAddress { noteRefusal(address.key, &kernel) }
       return refuse(socket, reason, &kernel)
     }
     if let reason = admission.lack { makeWay(reason, &kernel) }
@@ -54,6 +55,7 @@ extension Shard {
     connections[index].pointee.standing = standing
     silent.append(index, connections)
     counters.add(.clientsAccepted)
+    if shunned.next != .max { kernel.unburden(socket) }
     if isProxied { connections[index].pointee.phase = .proxy }
     setDeadline(index, kernel.now.adding(isProxied ? Limits.proxyTimeout : settings.handshakeTimeout))
     kernel.submit(.pollReadable(socket), connections.token(.clientReadable, index))
@@ -70,6 +72,31 @@ extension Shard {
       events.post(.clientsUncounted(count: count), &kernel)
     }
     return nil
+  }
+
+  /// A connection was refused for what its address did: where that goes on and on, the address is not heard for a while.
+  private mutating func noteRefusal<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) {
+    guard shunned.refused(address, now: kernel.now), shunAtListeners(&kernel) else { return }
+    counters.add(.addressesShunned)
+    if let count = admission.shared.log.shunned.admit(now: kernel.now) {
+      events.post(.addressesShunned(address, count: count), &kernel)
+    }
+  }
+
+  /// Hears those again whose time is over.
+  @inline(never)
+  mutating func hearShunned<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    shunned.hear(now: kernel.now)
+    _ = shunAtListeners(&kernel)
+  }
+
+  /// Tells the listeners whom not to hear. False where none of them can do that.
+  private mutating func shunAtListeners<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+    var isDone = false
+    for index in 0..<listeners.count where !listeners[index].isShared {
+      if kernel.shun(shunned.addresses, at: listeners[index].socket) { isDone = true }
+    }
+    return isDone
   }
 
   /// Where there is no place left, a newcomer takes that of the handshake for which the relay has waited the longest:

@@ -82,6 +82,8 @@ struct Shard: ~Copyable {
   /// When accepting goes on after a pause; `.max` while there is none.
   var acceptResumes: UInt64 = .max
 
+  var shunned = ShunnedAddresses()
+
   var connections: ConnectionTable
   var sessions: SessionTable
   /// Clients to read, while the uplink has room.
@@ -195,7 +197,7 @@ struct Shard: ~Copyable {
 
   /// When the shard has to be called again at the latest.
   mutating func nextDeadline() -> UInt64 {
-    var deadline = min(wheel.nextDeadline(), acceptResumes, slowDeadline())
+    var deadline = min(wheel.nextDeadline(), acceptResumes, slowDeadline(), shunned.next)
     if let oldest = stale.oldest { deadline = min(deadline, staleDeadline(oldest)) }
     if case .reading(let until, let latest) = drain {
       deadline = min(deadline, pausedSince == .max ? min(until &+ pausedTotal, latest) : latest)
@@ -222,6 +224,7 @@ struct Shard: ~Copyable {
       acceptResumes = .max
       armListeners(&kernel)
     }
+    if kernel.now >= shunned.next { hearShunned(&kernel) }
     if budget.requests.take(index) { endLargestUnfinished(&kernel) }
     if missedBudget.requests.take(index) { endLargestMissed(&kernel) }
     if staleTotals.requests.take(index) { evictStale(&kernel) }

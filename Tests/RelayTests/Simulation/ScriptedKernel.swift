@@ -90,6 +90,11 @@ struct ScriptedKernel: Kernel, ~Copyable {
     return socket.relayReset
   }
   mutating func abandon(_ socket: Int32) { simulation.socket(socket).relayAbandoned = true }
+  mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool {
+    simulation.shunned[listener] = Set(addresses)
+    return true
+  }
+  mutating func unburden(_ socket: Int32) { simulation.socket(socket).isUnburdened = true }
   mutating func peerAddress(_ socket: Int32) -> ClientAddress { simulation.socket(socket).peerAddress }
   mutating func unread(_ socket: Int32) -> Int { simulation.socket(socket).available }
   mutating func unacknowledged(_ socket: Int32) -> Int {

@@ -29,6 +29,11 @@ final class SimulatedSocket {
   /// The relay forgot the connection without a word.
   var relayAbandoned = false
 
+  /// The listener did not hear of it.
+  var isUnheard = false
+  /// The relay freed it of what its listener has for those it does not hear.
+  var isUnburdened = false
+
   /// Polls that wait, with the host that waits.
   var readablePoll: (host: Int, token: UInt64)?
   var writablePoll: (host: Int, token: UInt64)?

@@ -23,6 +23,8 @@ final class Simulation {
   private var completions: [[Completion]] = []
   /// When each host wakes by itself; nil while it is awake.
   private var sleepers: [UInt64?] = []
+  /// The addresses that each listener does not hear.
+  var shunned: [Int32: Set<AddressKey>] = [:]
   private var acceptors: [(listener: Int32, host: Int, token: Token)] = []
   private var relayRandom: SeededRandom
   /// The sockets that the firehose has dialled, newest last; and whether the backend takes connections.
@@ -137,7 +139,8 @@ final class Simulation {
     guard let acceptor = acceptors.first(where: { $0.listener == Simulation.listenerBase + Int32(shard) }) else {
       fatalError("shard \(shard) does not accept")
     }
-    complete(acceptor.host, acceptor.token, socket.descriptor, more: true)
+    socket.isUnheard = shunned[acceptor.listener]?.contains(socket.peerAddress.key) ?? false
+    if !socket.isUnheard { complete(acceptor.host, acceptor.token, socket.descriptor, more: true) }
     return socket
   }
 

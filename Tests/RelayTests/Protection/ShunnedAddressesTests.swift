@@ -1,0 +1,95 @@
+import Testing
+
+@testable import Relay
+
+/// Who goes on and on while he is refused is not heard for a while.
+@Suite struct ShunnedAddressesTests {
+  private static func address(_ number: UInt32) -> AddressKey { ClientAddress(v4: 0x0a00_0000 + number).key }
+
+  /// Refuses an address so often, and says whether it is shunned by that.
+  private func refuse(_ times: Int, _ address: AddressKey, _ shunned: inout ShunnedAddresses, now: UInt64) -> Bool {
+    (0..<times).count { _ in shunned.refused(address, now: now) } == 1
+  }
+
+  @Test func onlyWhoIsRefusedOftenWithinASecond() {
+    var shunned = ShunnedAddresses()
+    let address = Self.address(1)
+    var now: UInt64 = 7 * Limits.second
+    for _ in 0..<5 {
+      #expect(!refuse(Limits.shunnedAfter - 1, address, &shunned, now: now))
+      now += Limits.second
+    }
+    #expect(shunned.next == .max)
+    #expect(refuse(Limits.shunnedAfter, address, &shunned, now: now))
+    #expect(shunned.addresses == [address])
+    #expect(shunned.next == now + Limits.shunnedFor)
+    // What was on its way already is refused as well, and adds nothing.
+    #expect(!refuse(2 * Limits.shunnedAfter, address, &shunned, now: now + 1))
+    #expect(shunned.addresses == [address])
+  }
+
+  @Test func eachForItsTime() {
+    var shunned = ShunnedAddresses()
+    #expect(refuse(Limits.shunnedAfter, Self.address(1), &shunned, now: 0))
+    #expect(refuse(Limits.shunnedAfter, Self.address(2), &shunned, now: 10))
+    shunned.hear(now: Limits.shunnedFor)
+    #expect(shunned.addresses == [Self.address(2)])
+    #expect(shunned.next == Limits.shunnedFor + 10)
+    #expect(refuse(Limits.shunnedAfter, Self.address(1), &shunned, now: Limits.shunnedFor))
+    shunned.hear(now: .max - 1)
+    #expect(shunned.addresses.isEmpty)
+    #expect(shunned.next == .max)
+  }
+
+  @Test func noMoreThanAFew() {
+    var shunned = ShunnedAddresses()
+    for number in 0..<UInt32(2 * Limits.shunnedMost) {
+      #expect(
+        refuse(Limits.shunnedAfter, Self.address(number), &shunned, now: 5) == (number < Limits.shunnedMost))
+    }
+    #expect(shunned.addresses.count == Limits.shunnedMost)
+  }
+
+  /// Through a relay: at the shard that refused it, and nobody else.
+  @Test func aFloodIsNotHeardForAWhile() throws {
+    let scene = try SessionScene(shards: 2) { $0.protection.maxClientsPerAddress = 1 }
+    let offender = ClientAddress(v4: 0x0a00_0001)
+    let neighbour = ClientAddress(v4: 0x0a00_0002)
+    var member = scene.join(address: offender)
+    func attempt(_ address: ClientAddress, shard: Int = 0) -> SimulatedSocket {
+      let socket = scene.simulation.connect(shard: shard, address: address)
+      scene.simulation.settle(for: 0)
+      return socket
+    }
+    for _ in 0..<Limits.shunnedAfter { #expect(attempt(offender).relayClosed) }
+    #expect(scene.simulation[.addressesShunned] == 1)
+    #expect(attempt(offender).isUnheard)
+    #expect(!attempt(offender, shard: 1).isUnheard)
+    #expect(scene.simulation[.refusedAddressClients] == UInt64(Limits.shunnedAfter + 1))
+
+    // Those who are let in meanwhile pay nothing for it, and who was there stays.
+    #expect(attempt(neighbour).isUnburdened)
+    #expect(!attempt(neighbour, shard: 1).isUnburdened)
+    scene.send(member.id, [7])
+    #expect(member.client.next() == [7])
+
+    scene.simulation.pass(Limits.shunnedFor)
+    #expect(!attempt(offender).isUnheard)
+    #expect(!attempt(ClientAddress(v4: 0x0b00_0001)).isUnburdened)
+  }
+
+  /// What others have used up is nobody's own doing.
+  @Test func limitsOfTheRelayShunNobody() throws {
+    let scene = try SessionScene(shards: 1) {
+      $0.protection.acceptRate = Rate(1, per: .minute)
+      $0.protection.acceptRatePerAddress = nil
+    }
+    _ = scene.join(address: ClientAddress(v4: 1))
+    for _ in 0..<2 * Limits.shunnedAfter {
+      #expect(scene.simulation.connect(shard: 0, address: ClientAddress(v4: 2)).isUnheard == false)
+      scene.simulation.settle(for: 0)
+    }
+    #expect(scene.simulation[.refusedAcceptRate] == UInt64(2 * Limits.shunnedAfter))
+    #expect(scene.simulation[.addressesShunned] == 0)
+  }
+}
