@@ -142,8 +142,8 @@ def observe(scene, stage, neighbours):
         "cpu_ns": own / units, "cpu_share": own / seconds / 1e9,
         "memory": stage.peak - stage.base, "memory_each": (stage.peak - stage.base) / max(1, stage.crowd.started),
         "endings": stage.endings,
-        "counters": {name: value for name, value in stage.counters.items() if name.startswith(("refused", "ended", "slowed"))
-                     or name in OTHERS},
+        "counters": {name: value for name, value in stage.counters.items()
+                     if name.startswith(("refused", "ended", "slowed")) or name in OTHERS},
         "reasons": {name: value for name, value in stage.ended.items() if name not in ("packets", "reconnections")},
         "without": without, "with": during, "notes": stage.notes,
         "complaints": scene.check(stage) + unharmed(scene, (without, during, last)),
