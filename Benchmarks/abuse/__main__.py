@@ -82,10 +82,13 @@ def costs(program, addresses, options):
 def save(path, scenes, refusals):
     """Adds what was seen to the results that are there. A scene that was played again takes its own place."""
     document = json.loads(path.read_text()) if path.exists() else {"scenes": []}
+    here = machine.describe()
+    for each in scenes + ([refusals] if refusals else []):
+        each["commit"] = here["commit"]
     new = {each["name"]: each for each in scenes}
     known = {each["name"]: each for each in document["scenes"]}
     document["scenes"] = [{**known, **new}[each.name] for each in all_scenes() if each.name in {**known, **new}]
-    document["machine"] = machine.describe()
+    document["machine"] = here
     document["costs"] = refusals or document.get("costs")
     path.write_text(json.dumps(document, indent=1) + "\n")
     return document

@@ -12,9 +12,12 @@ LAST = "<!-- End of what tools/abuse prints. -->"
 
 def render(document):
     machine = document["machine"]
+    # Scenes that were played again are of another commit than the rest.
+    measured = [*document["scenes"], *([document["costs"]] if document.get("costs") else [])]
+    commits = list(dict.fromkeys(each["commit"] for each in measured))
     parts = [
         f"{machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}, {machine['time'][:10]}, commit "
-        f"{machine['commit']}.", scenes(document["scenes"])]
+        f"{' and '.join(commits)}.", scenes(document["scenes"])]
     if document.get("costs"):
         parts.append(costs(document["costs"]))
     return "\n\n".join(parts)
