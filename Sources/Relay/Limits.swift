@@ -116,7 +116,7 @@ enum Limits {
 
   /// An address of which so many connections were refused within a second, by one shard, is not heard by it for this
   /// long: in a flood of thousands a second a few in a hundred are refused by hand, and no client by mistake comes near
-  /// it. Who comes from there meanwhile gets in a little later, because TCP tries again after one second and after three.
+  /// it. Who comes from there meanwhile gets in a little later, because TCP tries again after one second and three.
   static let shunnedAfter = 100
   static let shunnedFor = 2 * second
   /// Addresses that a shard does not hear, at most: a few hundred instructions in the kernel for each new connection.

@@ -74,7 +74,7 @@ extension Shard {
     return nil
   }
 
-  /// A connection was refused for what its address did: where that goes on and on, the address is not heard for a while.
+  /// A connection was refused for what its address did: where that goes on and on, it is not heard for a while.
   private mutating func noteRefusal<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) {
     guard shunned.refused(address, now: kernel.now), shunAtListeners(&kernel) else { return }
     counters.add(.addressesShunned)
