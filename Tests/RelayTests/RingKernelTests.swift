@@ -57,9 +57,9 @@ import VoltlaneText
         #expect(taken > 0 && taken < bytes.count)
         #expect(results == [2: taken, 3: -EAGAIN, 4: -EPIPE])
         var unread: Int32 = 0
-        ioctl(partly.client, UInt(FIONREAD), &unread)
+        try #require(ioctl(partly.client, UInt(FIONREAD), &unread) == 0)
         #expect(unread == taken)
-        ioctl(fits.client, UInt(FIONREAD), &unread)
+        try #require(ioctl(fits.client, UInt(FIONREAD), &unread) == 0)
         #expect(unread == 200)
       }
     }
