@@ -96,15 +96,21 @@ def parts(cell):
 
 def against(results, rival, limit_of, figure=CPU, name="shared", where=lambda *_: True):
     """The ratio of two contenders in each cell of round trips that `where` picks."""
-    findings = []
-    for cell in results.cells("echo"):
-        limit = limit_of(*parts(cell))
-        samples = results.samples("echo", cell, figure) if where(*parts(cell)) else {}
-        if name in samples and rival in samples:
-            one, other = samples[name], samples[rival]
-            itself = samples.get("again") if name == "shared" else None
-            findings.append(Finding(cell, ratio(one, other), limit, noise(one, other, itself)))
-    return findings
+    return [
+        finding
+        for cell in results.cells("echo") if where(*parts(cell))
+        for finding in side_by_side(results, "echo", cell, rival, limit_of(*parts(cell)), figure, name)
+    ]
+
+
+def side_by_side(results, scenario, cell, rival, limit, figure=CPU, name="shared"):
+    """The ratio of two contenders in a cell, where both were measured."""
+    samples = results.samples(scenario, cell, figure)
+    if name not in samples or rival not in samples:
+        return []
+    one, other = samples[name], samples[rival]
+    itself = samples.get("again") if name == "shared" else None
+    return [Finding(cell, ratio(one, other), limit, noise(one, other, itself))]
 
 
 def change(results, scenario, figure, name):
@@ -118,9 +124,18 @@ def change(results, scenario, figure, name):
     return Sample([after / before for before, after in zip(first.values, last.values)])
 
 
-def grown(results, limit):
+def sparse(results, limit, name="shared"):
+    """Packets that come one by one, from ever more clients."""
+    return [
+        finding
+        for cell in results.cells("crowd")
+        for finding in side_by_side(results, "crowd", cell, "epoll", limit, name=name)
+    ]
+
+
+def grown(results, limit, name="shared"):
     """How much more a packet costs from many clients than from few, beyond what the yardstick says of that."""
-    ours, itself, yardstick = (change(results, "crowd", CPU, name) for name in ("shared", "again", "epoll"))
+    ours, itself, yardstick = (change(results, "crowd", CPU, name) for name in (name, "again", "epoll"))
     if not ours or not yardstick:
         return []
     cells = results.cells("crowd")
@@ -255,7 +270,10 @@ def all_bounds(results):
             "handshakes a second and core, at least", f"{HANDSHAKES:,}",
             single(results, "connect-storm", a_core, HANDSHAKES, is_least=True), "{:,.0f}"),
         Bound("first returns a second and core, at least", "half the secrets", returns(results), "{:,.0f}"),
+        Bound("relay CPU at 20,000 packets a second against the epoll relay", "1.00", sparse(results, 1)),
+        Bound("the same with `--coalesce-time 0`", "1.00", sparse(results, 1, "prompt")),
         Bound("CPU a packet, 10,000 clients against 10, beyond the epoll relay's", "1.05", grown(results, 1.05)),
+        Bound("the same with `--coalesce-time 0`", "1.05", grown(results, 1.05, "prompt")),
     ]
 
 

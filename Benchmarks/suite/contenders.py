@@ -82,6 +82,9 @@ def all_contenders(control, build):
         voltlane(
             "again", "voltlane, one thread, again", "--shards", "1", "--firehose-core", "shared",
             note="the same program a second time: the difference is noise"),
+        voltlane(
+            "prompt", "voltlane, one thread, which waits for no more", "--shards", "1", "--firehose-core", "shared",
+            "--coalesce-time", "0"),
         voltlane("own", "voltlane, the firehose on its own thread", "--shards", "1", "--firehose-core", "own"),
         voltlane("shards2", "voltlane, two shards", "--shards", "2", "--firehose-core", "shared"),
         voltlane("shards4", "voltlane, four shards", "--shards", "4", "--firehose-core", "shared"),

@@ -111,7 +111,8 @@ def full():
             compares_cells=True),
         Scenario(
             "crowd", "The same packets a second from more and more clients", "echo",
-            tuple(at_rate(clients, 64, 20000) for clients in (10, 100, 1000, 10000)), VOLTLANE_AND_YARDSTICK,
+            tuple(at_rate(clients, 64, 20000) for clients in (10, 100, 1000, 10000)),
+            (*VOLTLANE_AND_YARDSTICK, "prompt"),
             compares_cells=True),
         Scenario(
             "ingest", "Clients to backend", "ingest", (packets(100, 64, 64), packets(100, 16384, 8)),

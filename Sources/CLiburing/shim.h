@@ -15,6 +15,11 @@ static inline int voltlane_ring_wants_enter(const struct io_uring *ring) {
   return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
+// True when there is no completion to take, neither in the queue nor behind an enter.
+static inline bool voltlane_ring_is_idle(const struct io_uring *ring) {
+  return !voltlane_ring_wants_enter(ring) && io_uring_cq_ready(ring) == 0;
+}
+
 // True when completions wait for room in the queue.
 static inline int voltlane_ring_overflows(const struct io_uring *ring) {
   return (__atomic_load_n(ring->sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW) != 0;
@@ -22,4 +27,7 @@ static inline int voltlane_ring_overflows(const struct io_uring *ring) {
 
 // Constants whose macros Swift does not import.
 static const unsigned voltlane_skip_success = IOSQE_CQE_SKIP_SUCCESS;
+// A feature of Linux 6.10 (IORING_FEAT_RECVSEND_BUNDLE, which older headers lack). From some release before it on, a
+// thread that waits for several completions is not woken by the first.
+static const unsigned voltlane_wakes_lazily = 1U << 14;
 static const unsigned voltlane_more = IORING_CQE_F_MORE;

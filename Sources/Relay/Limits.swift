@@ -178,6 +178,18 @@ enum Limits {
   static let ringSubmissions: UInt32 = 4096
   static let ringCompletions: UInt32 = 16_384
 
+  /// As many completions end a wait for more at once: a batch is large enough to divide a wake-up among its packets.
+  static let coalescingBatch: UInt32 = 64
+  /// Waits after which it is looked at whether waiting for more pays. The rate of so many comes out within an eighth.
+  static let coalescingSample: UInt64 = 64
+  /// Fewer clients than these that send in the time of a wait are not worth it.
+  static let coalescingLeast: UInt64 = 1
+  /// How long waiting goes on until the traffic is watched without it again, for one sample.
+  static let coalescingPeriod = 100 * millisecond
+  /// How long traffic is left alone that waiting has slowed down; doubled each time.
+  static let coalescingRestFirst = 200 * millisecond
+  static let coalescingRestLongest = 5 * second
+
   /// Completions that are handled in one turn.
   static let completionsPerTurn = 1024
 

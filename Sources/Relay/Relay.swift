@@ -91,6 +91,7 @@ public final class Relay {
       let control = control
       let congestionControl = configuration.congestionControl
       let keepalive = configuration.keepalive.seconds
+      let coalesceTime = configuration.coalesceTime.nanoseconds
       threads.append(
         OSThread(name: thread.name) {
           do throws(RelayError) {
@@ -99,7 +100,8 @@ public final class Relay {
               guard result == 0 else { throw .cpu(cpu, errno: -result) }
             }
             let kernel = try RingKernel(
-              resolver: resolver, congestionControl: congestionControl, keepalive: keepalive, control: control)
+              resolver: resolver, congestionControl: congestionControl, keepalive: keepalive,
+              coalesceTime: coalesceTime, control: control)
             roles.bell.ringDescriptor = kernel.descriptor
             var host = Host(kernel: kernel, roles: roles, wakeSignal: wake, control: control)
             gate.report(nil, control)
@@ -151,6 +153,7 @@ public final class Relay {
     configuration.maxPacketSize = fixed.maxPacketSize
     configuration.keepalive = fixed.keepalive
     configuration.tcpUserTimeout = fixed.tcpUserTimeout
+    configuration.coalesceTime = fixed.coalesceTime
     configuration.congestionControl = fixed.congestionControl
     configuration.protection.backlog = fixed.protection.backlog
     configuration.protection.deferAccept = fixed.protection.deferAccept

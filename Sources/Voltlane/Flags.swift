@@ -70,6 +70,7 @@ struct Flags: ParsableArguments {
   struct Connections: ParsableArguments {
     @Option(Settings.halfCloseTimeout) var halfCloseTimeout: [Given] = []
     @Option(Settings.keepalive) var keepalive: [Given] = []
+    @Option(Settings.coalesceTime) var coalesceTime: [Given] = []
     @Option(Settings.tcpUserTimeout) var tcpUserTimeout: [Given] = []
     @Option(Settings.backendTimeout) var backendTimeout: [Given] = []
   }

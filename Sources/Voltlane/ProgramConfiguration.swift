@@ -90,6 +90,7 @@ struct ProgramConfiguration: Sendable {
 
   private mutating func setConnections(_ given: GivenSettings) throws(SettingError) {
     relay.halfCloseTimeout = try given.value(of: Settings.halfCloseTimeout)
+    relay.coalesceTime = try given.value(of: Settings.coalesceTime)
     relay.keepalive = try given.value(of: Settings.keepalive)
     relay.tcpUserTimeout = try given.value(of: Settings.tcpUserTimeout)
     relay.backendTimeout = try given.value(of: Settings.backendTimeout)

@@ -1,7 +1,7 @@
-/// Durations as they are written in settings: `250ms`, `30s`, `5m`, `1h`.
+/// Durations as they are written in settings: `100us`, `250ms`, `30s`, `5m`, `1h`.
 extension Duration {
-  private static let units: [(name: String, milliseconds: Int)] = [
-    ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000),
+  private static let units: [(name: String, microseconds: Int)] = [
+    ("us", 1), ("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000),
   ]
 
   /// Reads a whole number with its unit. A plain number is refused, because the one thinks of seconds, the other of
@@ -18,16 +18,18 @@ extension Duration {
     guard let number = wholeNumber(text.dropLast(unit.name.count)) else {
       throw .because("it is not a whole number with a unit")
     }
-    let (milliseconds, overflow) = number.multipliedReportingOverflow(by: unit.milliseconds)
+    let (microseconds, overflow) = number.multipliedReportingOverflow(by: unit.microseconds)
     guard !overflow else { throw .because("it is too long") }
-    self = .milliseconds(milliseconds)
+    self = .microseconds(microseconds)
   }
 
-  /// The shortest exact form that ``init(setting:)`` reads, to the millisecond.
+  /// The shortest exact form that ``init(setting:)`` reads, to the microsecond.
   package var setting: String {
     let (seconds, attoseconds) = components
-    let milliseconds = Int(seconds) * 1000 + Int(attoseconds / 1_000_000_000_000_000)
-    let unit = Self.units.last { milliseconds % $0.milliseconds == 0 && milliseconds > 0 } ?? Self.units[1]
-    return "\(milliseconds / unit.milliseconds)\(unit.name)"
+    let microseconds = Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000)
+    guard microseconds > 0, let unit = Self.units.last(where: { microseconds % $0.microseconds == 0 }) else {
+      return "0s"
+    }
+    return "\(microseconds / unit.microseconds)\(unit.name)"
   }
 }

@@ -51,6 +51,17 @@ extension SettingDefinitions {
 
   package static func duration(in range: ClosedRange<Duration>) -> Reader<Duration> {
     { text throws(Refusal) in
+      let duration = try fineDuration(in: range)(text)
+      guard duration.components.attoseconds % 1_000_000_000_000_000 == 0 else {
+        throw .because("it is not in whole milliseconds")
+      }
+      return duration
+    }
+  }
+
+  /// A duration to the microsecond.
+  package static func fineDuration(in range: ClosedRange<Duration>) -> Reader<Duration> {
+    { text throws(Refusal) in
       let duration = try Duration(setting: text)
       guard range.contains(duration) else { throw .plain }
       return duration
@@ -73,6 +84,10 @@ extension SettingDefinitions {
   package static func sizes(_ range: ClosedRange<Int>) -> String {
     let ends = (ByteSize(bytes: range.lowerBound), ByteSize(bytes: range.upperBound))
     return "\(ends.0) to \(ends.1), in bytes or with KiB, MiB, GiB, KB, MB or GB"
+  }
+
+  package static func fineDurations(_ range: ClosedRange<Duration>) -> String {
+    "\(range.lowerBound.setting) to \(range.upperBound.setting), with us, ms, s, m or h"
   }
 
   package static func durations(_ range: ClosedRange<Duration>) -> String {

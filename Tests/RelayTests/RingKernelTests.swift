@@ -27,7 +27,8 @@ import VoltlaneText
     let arena = Arena()
     let control = ControlBlock(arena, signal: -1)
     let resolver = try Resolver(backend: Endpoint.unix(path: "/nowhere"))
-    var kernel = try RingKernel(resolver: resolver, congestionControl: nil, keepalive: 0, control: control)
+    var kernel = try RingKernel(
+      resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control)
     try body(&kernel)
   }
 

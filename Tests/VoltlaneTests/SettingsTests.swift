@@ -29,6 +29,7 @@ import VoltlaneSettings
     #expect(program.relay.missedPacketsTotal == 1 << 30)
     #expect(program.relay.halfCloseTimeout == .seconds(5))
     #expect(program.relay.keepalive == .seconds(30))
+    #expect(program.relay.coalesceTime == .microseconds(100))
     #expect(program.relay.tcpUserTimeout == .seconds(60))
     #expect(program.relay.backendTimeout == .seconds(30))
     #expect(program.relay.announce)
@@ -275,6 +276,8 @@ import VoltlaneSettings
     ("missed-packets-buffer", "none", "not a whole number"), ("missed-packets-buffer", "1025GiB", nil),
     ("missed-packets-total", "0", nil), ("missed-packets-total", "8388602", "the largest packet needs 8388603"),
     ("half-close-timeout", "61m", nil), ("half-close-timeout", "5", "write 5s"),
+    ("coalesce-time", "11ms", nil), ("coalesce-time", "100", "it has no unit"),
+    ("tcp-user-timeout", "1500us", "it is not in whole milliseconds"),
     ("keepalive", "10h", nil), ("keepalive", "1500ms", "it is not in whole seconds"),
     ("keepalive", "off", "not a whole"),
     ("tcp-user-timeout", "25h", nil), ("backend-timeout", "0", nil), ("backend-timeout", "999ms", nil),

@@ -15,7 +15,8 @@ import VoltlaneSettings
   }
 
   @Test(arguments: [
-    (Duration.zero, "0s"), (.milliseconds(1), "1ms"), (.milliseconds(1500), "1500ms"), (.seconds(90), "90s"),
+    (Duration.zero, "0s"), (.microseconds(100), "100us"), (.microseconds(1500), "1500us"), (.milliseconds(1), "1ms"),
+    (.milliseconds(1500), "1500ms"), (.seconds(90), "90s"),
     (.seconds(120), "2m"), (.seconds(86400), "24h"),
   ])
   func duration(duration: Duration, text: String) throws {

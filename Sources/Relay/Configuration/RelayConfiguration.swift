@@ -84,6 +84,10 @@ public struct RelayConfiguration: Sendable {
   /// What the relay allows clients and those who would be clients.
   public var protection = ProtectionConfiguration()
 
+  /// How long a thread that would sleep waits for more packets before it takes those that came, where the traffic is
+  /// such that this saves wake-ups and slows nobody down. Zero: it never does.
+  public var coalesceTime: Duration = .microseconds(100)
+
   /// The congestion control of every TCP socket, by the kernel's name for it; nil leaves the system's.
   public var congestionControl: String?
 
@@ -127,6 +131,9 @@ extension RelayConfiguration {
   /// Less than a retransmission takes would make every lost segment a lost backend.
   public static let backendTimeoutRange = Duration.seconds(1)...Duration.seconds(24 * 60 * 60)
   public static let backendLossTimeoutRange = Duration.milliseconds(1)...Duration.seconds(7 * 24 * 60 * 60)
+
+  /// More than 10 ms a player would feel.
+  public static let coalesceTimeRange = Duration.zero...Duration.milliseconds(10)
 
   /// A packet that takes a day is no packet.
   public static let packetTimeoutRange = Duration.milliseconds(1)...Duration.seconds(24 * 60 * 60)

@@ -14,7 +14,9 @@ struct RingKernel: Kernel, ~Copyable {
   /// When the timeout in the ring ends a wait; `.max` where there is none. The kernel reads its time from memory.
   private var timeoutDeadline: UInt64 = .max
   private let timeout: UnsafeMutablePointer<__kernel_timespec>
+  private var coalescing: Coalescing
   private var reaped = 0
+  private var reads = 0
   private var taken = 0
   private(set) var hasSettled = true
   private let resolver: Resolver
@@ -26,7 +28,7 @@ struct RingKernel: Kernel, ~Copyable {
 
   /// Throws when the kernel refuses the ring; the error says how to allow it.
   init(
-    resolver: Resolver, congestionControl: String?, keepalive: Int32, control: ControlBlock
+    resolver: Resolver, congestionControl: String?, keepalive: Int32, coalesceTime: UInt64, control: ControlBlock
   ) throws(RelayError) {
     uring = .allocate(capacity: 1)
     uring.initialize(to: io_uring())
@@ -44,6 +46,8 @@ struct RingKernel: Kernel, ~Copyable {
     }
     // Saves the file look-up of every enter.
     io_uring_register_ring_fd(uring)
+    // Older kernels wake the thread at every completion, however many it waits for.
+    coalescing = Coalescing(time: parameters.features & voltlane_wakes_lazily != 0 ? coalesceTime : 0)
     batch = .allocate(capacity: Limits.completionsPerTurn)
     timeout = .allocate(capacity: 1)
     self.resolver = resolver
@@ -108,7 +112,20 @@ struct RingKernel: Kernel, ~Copyable {
 
   mutating func wait(until deadline: UInt64) {
     if deadline < timeoutDeadline { moveTimeout(to: deadline) }
+    if coalescing.waitsForMore(reaped: reaped, reads: reads, isIdle: voltlane_ring_is_idle(uring), now: now) {
+      waitForMore()
+      if reaped > 0 { return }
+    }
     _ = io_uring_submit_and_wait(uring, 1)
+    reap()
+  }
+
+  /// Waits until there is a batch, or for a moment. Deadlines may come that much later.
+  @inline(never)
+  private mutating func waitForMore() {
+    var time = __kernel_timespec(tv_sec: 0, tv_nsec: Int64(coalescing.time))
+    var entry: UnsafeMutablePointer<io_uring_cqe>?
+    _ = io_uring_submit_and_wait_timeout(uring, &entry, Limits.coalescingBatch, &time, nil)
     reap()
   }
 
@@ -141,11 +158,14 @@ struct RingKernel: Kernel, ~Copyable {
   private mutating func reap() {
     taken = 0
     reaped = 0
+    reads = 0
     var entry: UnsafeMutablePointer<io_uring_cqe>?
     while reaped < Limits.completionsPerTurn, io_uring_peek_cqe(uring, &entry) == 0, let found = entry {
       if found.pointee.user_data == Token(.timeout).bits { timeoutDeadline = .max }
+      let token = Token(bits: found.pointee.user_data)
+      if token.purpose == .clientReadable { reads &+= 1 }
       batch[reaped] = Completion(
-        token: Token(bits: found.pointee.user_data), result: found.pointee.res,
+        token: token, result: found.pointee.res,
         more: found.pointee.flags & voltlane_more != 0)
       reaped &+= 1
       io_uring_cq_advance(uring, 1)

@@ -185,6 +185,16 @@ enum Settings: SettingDefinitions {
       """,
     read: automatic(fileOfKey, word: "none"))
 
+  static let coalesceTime = Setting(
+    name: "coalesce-time", placeholder: "TIME", standard: "100us",
+    allowed: fineDurations(RelayConfiguration.coalesceTimeRange),
+    summary: """
+      How long a thread that would sleep waits for more packets before it takes those that came, each way. Only where \
+      many clients send so that this saves wake-ups, and as long as no fewer packets come for it; a lone client is \
+      never held up. From Linux 6.10 on. 0: it never waits.
+      """,
+    read: fineDuration(in: RelayConfiguration.coalesceTimeRange))
+
   static let congestionControl = Setting(
     name: "congestion-control", placeholder: "NAME|system", standard: "system",
     allowed: "system, or a name in \(Machine.congestionControlFile)",
@@ -212,7 +222,7 @@ enum Settings: SettingDefinitions {
     maxPacketSize.entry, clientSendBuffer.entry, packetTimeout.entry, assemblyBudget.entry, staleTimeout.entry,
     maxStaleClients.entry, missedPacketsBuffer.entry, missedPacketsTotal.entry, halfCloseTimeout.entry, keepalive.entry,
     tcpUserTimeout.entry, backendTimeout.entry, announce.entry, backendLoss.entry, backendLossTimeout.entry,
-    identity.entry, congestionControl.entry, shutdownTimeout.entry, logLevel.entry,
+    identity.entry, coalesceTime.entry, congestionControl.entry, shutdownTimeout.entry, logLevel.entry,
   ]
 }
 
