@@ -1,8 +1,8 @@
 /// Decides before each wait whether the thread waits a little for more, so that one wake-up serves several sockets.
 ///
-/// A wake-up costs more than the packet that it is for. Where packets come one by one from many, waiting for
-/// ``time`` halves what a packet costs; where the thread never sleeps anyway it gains nothing, and clients that wait for
-/// an answer before they send again would only get it later. So the traffic is watched without waiting, then tried with
+/// A wake-up costs more than the packet that it is for. Where packets come one by one from many, waiting for ``time``
+/// halves what a packet costs; where the thread never sleeps anyway it gains nothing, and clients that wait for an
+/// answer before they send again would only get it later. So the traffic is watched without waiting, then tried with
 /// it, and where fewer clients sent for that, left alone for a while.
 ///
 /// Units: times are nanoseconds of the kernel's clock.
