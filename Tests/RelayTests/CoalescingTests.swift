@@ -61,6 +61,16 @@ import Testing
     #expect(without >= Self.sample && without < waits / 4)
   }
 
+  /// That fewer send now is not the waiting's doing, as a sample without it shows.
+  @Test func aCrowdThatBecomesSmallerIsStillWaitedFor() {
+    var thread = Thread()
+    thread.run(Self.sample * 2, Self.crowd())
+    let smaller: (Bool) -> (reads: Int, after: UInt64, slept: Bool) = { _ in (2, 100_000, true) }
+    thread.run(Self.sample * 2, smaller)
+    thread.run(Self.sample * 4, smaller)
+    #expect(thread.coalesced > Self.sample * 3)
+  }
+
   @Test func withoutATimeNothingIsWaitedFor() {
     var thread = Thread()
     thread.coalescing = Coalescing(time: 0)

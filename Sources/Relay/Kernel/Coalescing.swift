@@ -13,6 +13,8 @@ struct Coalescing {
   private enum Phase {
     case watching
     case waiting
+    /// Fewer clients sent than without: the waiting's doing, or they have become fewer. A sample without it tells.
+    case doubting
     /// Waiting has cost throughput: not again before the phase ends.
     case leftAlone
   }
@@ -25,6 +27,8 @@ struct Coalescing {
   private var waits: UInt64 = 0
   private var idleWaits: UInt64 = 0
   private var reads: UInt64 = 0
+  /// Reads a second of the last sample with waiting.
+  private var rateWith: UInt64 = 0
   /// Reads a second before there was any waiting.
   private var rateWithout: UInt64 = 0
 
@@ -48,17 +52,19 @@ struct Coalescing {
   private mutating func judge(_ now: UInt64) {
     let rate = reads &* Limits.second / max(1, now &- sampleBegan)
     switch phase {
-    case .watching:
-      if idleWaits >= waits / 2, rate >= Limits.coalescingLeast &* Limits.second / time {
-        rateWithout = rate
-        phase = .waiting
-        phaseEnds = now &+ Limits.coalescingPeriod
-      }
+    case .doubting where rateWith < rate / 4 &* 3:
+      phase = .leftAlone
+      phaseEnds = now &+ rest
+      rest = min(rest &* 2, Limits.coalescingRestLongest)
+    case .watching, .doubting:
+      let pays = idleWaits >= waits / 2 && rate >= Limits.coalescingLeast &* Limits.second / time
+      phase = pays ? .waiting : .watching
+      rateWithout = rate
+      phaseEnds = now &+ Limits.coalescingPeriod
     case .waiting:
+      rateWith = rate
       if rate < rateWithout / 4 &* 3 {
-        phase = .leftAlone
-        phaseEnds = now &+ rest
-        rest = min(rest &* 2, Limits.coalescingRestLongest)
+        phase = .doubting
       } else if now >= phaseEnds {
         phase = .watching
         rest = Limits.coalescingRestFirst
