@@ -70,7 +70,15 @@ struct voltlane_address voltlane_peer_address(int socket) {
   struct voltlane_address address = {0, 0};
   struct sockaddr_storage peer;
   socklen_t length = sizeof peer;
-  if (getpeername(socket, (struct sockaddr *)&peer, &length) < 0) return address;
+  if (getpeername(socket, (struct sockaddr *)&peer, &length) < 0) {
+    // A connection that was reset before it was accepted has no peer for getpeername; this still tells whose it was, if
+    // no more is asked for than an address has.
+    length = sizeof(struct sockaddr_in6);
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERNAME, &peer, &length) < 0) {
+      length = sizeof(struct sockaddr_in);
+      if (getsockopt(socket, SOL_SOCKET, SO_PEERNAME, &peer, &length) < 0) return address;
+    }
+  }
   if (peer.ss_family == AF_INET) {
     address.low = 0xffff00000000 | ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr);
   } else if (peer.ss_family == AF_INET6) {

@@ -111,4 +111,22 @@ import Testing
     #expect(rig.relay[.refusedAddressClients] == 2)
     for client in clients { #expect(try rig.roundTrip(client)) }
   }
+
+  /// Who resets his connection before it is accepted has his address all the same: nobody gets past limits that way.
+  @Test(arguments: ["127.0.0.1", "::1"]) func `who is gone before the accept`(host: String) throws {
+    let backend = try RawBackend()
+    let attempts = 5
+    let test = try TestRelay(listeners: [.tcp(host: host, port: 0)], backend: backend.endpoint) {
+      $0.protection.limitsLoopback = true
+      $0.protection.acceptRatePerAddress = Rate(2, per: .minute)
+    } beforeItAccepts: { relay in
+      for _ in 0..<attempts {
+        let socket = try RawSocket(to: relay.endpoints[0])
+        try socket.send(Array("GET / HTTP/1.1\r\n".utf8))
+        socket.reset()
+      }
+    }
+    #expect(test.eventually { test.relay[.clientsAccepted] + test.relay[.clientsRefused] == UInt64(attempts) })
+    #expect(test.relay[.refusedAddressAcceptRate] == 3)
+  }
 }

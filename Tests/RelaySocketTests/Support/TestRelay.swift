@@ -17,7 +17,7 @@ final class TestRelay {
 
   init(
     _ layout: Layout = .shared, listeners: [Endpoint] = [.tcp(host: "127.0.0.1", port: 0)], backend: Endpoint,
-    configure: (inout RelayConfiguration) -> Void = { _ in }
+    configure: (inout RelayConfiguration) -> Void = { _ in }, beforeItAccepts: (Relay) throws -> Void = { _ in }
   ) throws {
     var configuration = RelayConfiguration(listeners: listeners, backend: backend)
     configuration.shards = layout == .shared ? 1 : 2
@@ -28,6 +28,7 @@ final class TestRelay {
     configuration.announce = false
     configure(&configuration)
     relay = try Relay(configuration: configuration)
+    try beforeItAccepts(relay)
     let secret = Vectors.shared["keys", "server_secret"]
     try relay.start(identity: SecretKey(bytes: secret.span.bytes))
   }
