@@ -58,7 +58,8 @@ struct Connection: MemoryHolder {
     static let refused = Flags(rawValue: 1024)
     /// The poll said that the client's FIN has come; it may stand behind what is unread.
     static let finSeen = Flags(rawValue: 2048)
-    /// Its handshake waited for a worker with a whole packet: that goes first, before anything more is read.
+    /// Its handshake waited with a whole packet, for a worker or for the way to another shard: that goes first, before
+    /// anything more is read.
     static let waitedForWorker = Flags(rawValue: 4096)
     /// Its socket takes nothing, and its TCP did not answer when its time was up.
     static let unreachable = Flags(rawValue: 8192)

@@ -1,6 +1,14 @@
+import VoltlaneWire
+
 /// A client may come back to any shard: the one that accepted it reads the id and hands the socket to the session's
 /// own. The session never moves.
 extension Shard {
+  /// Whether one who wants the session `id` back can be handed to its shard now.
+  mutating func hasWay(to id: UInt64) -> Bool {
+    let shard = sessions.place(of: id).shard
+    return shard == index || shard >= peers.count || peers[shard].outgoing.hasRoom()
+  }
+
   @inline(never)
   mutating func handOver<K: Kernel & ~Copyable>(
     _ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K
@@ -23,21 +31,22 @@ extension Shard {
     release(index, &kernel)
   }
 
-  /// Takes the sockets that other shards have handed over: each needs a worker for its challenge.
+  /// Takes the sockets that other shards have handed over. All of them: where the workers are full they wait here, with
+  /// this shard's own.
   @inline(never)
   mutating func takeHandedSockets<K: Kernel & ~Copyable>(_ kernel: inout K) {
     for peer in 0..<peers.count where peer != index {
-      while hasWorkerRoom(), peers[peer].incoming.available() > 0 {
+      while peers[peer].incoming.available() > 0 {
         take(peers[peer].incoming.take(), &kernel)
       }
       _ = peers[peer].incoming.release()
     }
   }
 
-  /// Whether another shard has handed over a socket that a worker could take now.
+  /// Whether another shard has handed over a socket.
   @inline(never)
   mutating func hasHandedSockets() -> Bool {
-    for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return hasWorkerRoom() }
+    for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
     return false
   }
 
@@ -61,6 +70,26 @@ extension Shard {
     kernel.submit(.pollReadable(handed.socket), connections.token(.clientReadable, index))
     connection.pointee.pending = handed.pending
     sendPending(index, &kernel)
-    if connection.pointee.phase == .key { comeBack(index, handed.id, &kernel) }
+    guard connection.pointee.phase == .key else { return }
+    if hasWorkerRoom() {
+      comeBack(index, handed.id, &kernel)
+    } else {
+      putBack(handed.id, index)
+      awaitWorker(index, isReturning: true, kernel)
+    }
+  }
+
+  /// Puts the id that a connection has given in front of what came behind it, as if nobody had looked at it yet.
+  private mutating func putBack(_ id: UInt64, _ index: UInt32) {
+    let connection = connections[index]
+    let packet = FramedHandshakePacket.clientID(id)
+    let early = connection.pointee.unfinished
+    let count = packet.byteCount + (early.map { Int($0.count) } ?? 0)
+    var buffer = PacketBuffer(copying: gather.place(packet), packet.byteCount, capacity: count, budget)
+    if let early { buffer.append(early.bytes, Int(early.count)) }
+    discardUnfinished(index)
+    connection.pointee.unfinished = buffer
+    unfinished.update(index, connections.slots)
+    connection.pointee.flags.insert(.waitedForWorker)
   }
 }

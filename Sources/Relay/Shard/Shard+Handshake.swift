@@ -81,6 +81,11 @@ extension Shard {
         keepHandshakeBytes(index, start..<count)
         connection.pointee.flags.insert(.waitedForWorker)
         return awaitWorker(index, isReturning: true, kernel)
+      case (.key, .clientID(let id)) where !hasWay(to: id):
+        // The other shard takes all that it finds in its next turn: until then this one is looked at again.
+        keepHandshakeBytes(index, start..<count)
+        connection.pointee.flags.insert(.waitedForWorker)
+        return markReady(index)
       case (.key, .publicKey(let field)):
         let point = (data &+ field.lowerBound)..<(data &+ field.upperBound)
         verify(index, bytes.extracting(point), &kernel)
@@ -156,7 +161,7 @@ extension Shard {
   // MARK: Waiting for a worker
 
   /// The handshake goes on when a worker is free, and its clock stands still until then.
-  private mutating func awaitWorker<K: Kernel & ~Copyable>(
+  mutating func awaitWorker<K: Kernel & ~Copyable>(
     _ index: UInt32, isReturning: Bool, _ kernel: borrowing K
   ) {
     stopClock(index, kernel)

@@ -533,4 +533,31 @@ import VoltlaneWire
     #expect(scene.simulation[.sessionsStarted] == UInt64(1 + strangers.count - 1))
     #expect(scene.simulation[.reconnectionsBegun] == 1)
   }
+
+  /// However many come back at once, to whatever shard, and however busy the workers are: none is turned away.
+  @Test func nobodyWhoComesBackIsTurnedAwayOnTheWayToTheSessionsShard() throws {
+    let scene = try scene(shards: 2) { _ in }
+    let members = (0..<(Limits.handshakeLane + 2 * Limits.shardLane)).map { _ in scene.join(shard: 0) }
+    for member in members { scene.simulation.reset(member.socket) }
+    scene.simulation.settle()
+    scene.simulation.holdWorkers = true
+    let sockets = members.map { member in
+      let socket = scene.simulation.connect(shard: 1)
+      let words = FramedHandshakePacket.protocolVersion().bytes + FramedHandshakePacket.clientID(member.id).bytes
+      // Those who are held up have sent what follows already.
+      scene.simulation.write(words + SimulatedClient.packet([]), to: socket)
+      return socket
+    }
+    scene.simulation.settle(for: 0)
+    #expect(sockets.allSatisfy { !$0.relayClosed && !$0.relayReset })
+    // Time in the relay's own queue does not count.
+    scene.simulation.pass(20 * Limits.second)
+    #expect(sockets.allSatisfy { !$0.relayClosed && !$0.relayReset })
+    scene.simulation.holdWorkers = false
+    scene.simulation.settle()
+    #expect(scene.simulation[.reconnectionsBegun] == UInt64(members.count))
+    // What followed came after the id: no packet of the handshake, which is told once the challenge is out.
+    #expect(scene.simulation[.handshakesMalformed] == UInt64(members.count))
+    #expect(sockets.allSatisfy { $0.outgoing.count > 100 })
+  }
 }
