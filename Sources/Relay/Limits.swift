@@ -16,6 +16,9 @@ enum Limits {
   /// cost the same, 16 KiB ones twice as much.
   static let readsPerTurn = 512 * kibi
 
+  /// And for this much it discards what comes from connections that close, besides.
+  static let discardsPerTurn = 256 * kibi
+
   /// The receive buffer of a client's socket. Measured: unread data of thousands of fast senders queues up cold in the
   /// kernel, and a bounded buffer made every way of reading up to four times cheaper.
   static let clientReceiveBuffer = 128 * kibi

@@ -40,9 +40,9 @@ extension Shard {
   mutating func readClients<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if sessions.firstOwed != nil { settleOwed() }
     if readyHoldsOthers { setOthersAside() }
-    var share = Limits.readsPerTurn
-    if !readyAside.isEmpty { readAside(&share, &kernel) }
+    if !readyAside.isEmpty { readAside(&kernel) }
     if pausedSince != .max, ready.isEmpty || canReadClients() { endReadingPause(kernel) }
+    var share = Limits.readsPerTurn
     var turns = ready.count
     while turns > 0, share > 0, canReadClients() {
       guard let index = ready.popFirst(connections) else { break }
@@ -108,8 +108,11 @@ extension Shard {
     if connections[index].pointee.phase == .released { connections.settle(index) } else { markReady(index) }
   }
 
+  /// Reads connections that shake hands or close. Of a share of their own: what those that close go on sending is
+  /// discarded at the cost of nobody's packets.
   @inline(never)
-  private mutating func readAside<K: Kernel & ~Copyable>(_ share: inout Int, _ kernel: inout K) {
+  private mutating func readAside<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    var share = Limits.discardsPerTurn
     var turns = readyAside.count
     while turns > 0, share > 0, let index = readyAside.popFirst(connections) {
       turns &-= 1

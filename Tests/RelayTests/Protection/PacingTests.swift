@@ -232,4 +232,24 @@ import VoltlaneWire
     #expect(back.client.next() == [0])
     #expect(back.client.next() == [1, 2, 3])
   }
+
+  /// What connections that close go on sending is discarded, and delays nobody's packets.
+  @Test(arguments: [1, 2, 20]) func whoIsBeingClosedAndFloodsHoldsUpNobody(count: Int) throws {
+    let scene = try SessionScene(shards: 1)
+    scene.simulation.roughness = 0
+    let member = scene.join()
+    let flood = 16 * Limits.mebi
+    let closing = (0..<count).map { _ in scene.join() }
+    for offender in closing { scene.send(offender.id, [], .kick) }
+    while scene.next() != nil {}
+    for offender in closing {
+      scene.simulation.write([UInt8](repeating: 0, count: flood / count), to: offender.socket)
+    }
+    scene.simulation.write(SimulatedClient.packet([7]), to: member.socket)
+    var packet: SimulatedBackend.Packet?
+    while packet == nil, scene.simulation.step() { packet = scene.next() }
+    #expect(packet?.data == [7])
+    // Most of the flood has not even been looked at.
+    #expect(closing.reduce(0) { $0 + $1.socket.available } > flood / 2)
+  }
 }
