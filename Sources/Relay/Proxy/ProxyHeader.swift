@@ -80,6 +80,8 @@ struct ProxyHeader: Equatable {
     let end = 16 + length
     guard command == 0x20 || command == 0x21, end <= longest else { return .malformed }
     guard bytes.byteCount >= end else { return .incomplete }
+    // Of a connection of the proxy's own nothing but its length is looked at.
+    if command == 0x20 { return .header(ProxyHeader(byteCount: end, client: nil)) }
     let header = bytes.extracting(0..<end)
     let family = bytes.byte(at: 13)
     // A family that is not known, and datagrams, tell nothing of a client.
@@ -91,8 +93,6 @@ struct ProxyHeader: Equatable {
     case 0x00: (addresses, client) = (0, nil)
     default: return .malformed
     }
-    // Of a connection of the proxy's own nothing but its length is looked at.
-    if command == 0x20 { return .header(ProxyHeader(byteCount: end, client: nil)) }
     guard length >= addresses else { return .malformed }
     // What an unspecified family has behind it is not addresses, nor need it be values.
     guard family == 0 || areWhole(header, from: 16 + addresses) else { return .malformed }

@@ -30,6 +30,7 @@ import VoltlaneWire
     ("v2 unix", binary(0x21, 0x31, [UInt8](repeating: 0, count: 216)), ClientAddress.none),
     ("v2 local", binary(0x20, 0x11, v4), nil),
     ("v2 local, empty", binary(0x20, 0, []), nil),
+    ("v2 local, of a family that nobody knows", binary(0x20, 0xf7, [1, 2, 3]), nil),
     ("v2 unspecified, with values", binary(0x21, 0, [1, 2, 3]), nil),
     ("v2 with values", binary(0x21, 0x11, v4 + [0x01, 0, 2, 0x68, 0x32, 0x04, 0, 0]), source4),
     // The checksum was computed with another implementation.
