@@ -131,10 +131,13 @@ struct ProgramConfiguration: Sendable {
   private static func check(
     _ given: GivenSettings, _ listeners: [Endpoint], leadNotTo backend: Endpoint
   ) throws(SettingError) {
-    for listener in listeners where listener.isReached(at: backend) {
+    for (index, listener) in listeners.enumerated() where listener.isReached(at: backend) {
+      if let wrong = given[Settings.backend].first {
+        throw Settings.backend.error(wrong, .because("it is the relay's own address: --listen \(listener)"))
+      }
       // Where the backend is the default, it is the listener that was given.
-      let reason = "it is the relay's own address: --listen \(listener)"
-      throw Settings.backend.error(given[Settings.backend].first ?? Settings.backend.defaultGiven, .because(reason))
+      throw Settings.listen.error(
+        given[Settings.listen][index], .because("it is where the backend is, --backend \(backend) by default"))
     }
   }
 

@@ -35,6 +35,16 @@ struct BuiltConfigurationTests {
     }
   }
 
+  /// Also where it is only wrong together with a default.
+  @Test func wrongListenerInAFileExitsWith78() throws {
+    try withFile("listen = ['10.0.0.1:7', 'localhost:42001']") { file in
+      let outcome = try BuiltProgram.relay.run(["--check-config", "--config", file.path])
+      #expect(outcome.code == 78)
+      #expect(
+        outcome.errors.hasPrefix("Error: \(file.path):1:25: listen: 'localhost:42001' is not allowed: it is where"))
+    }
+  }
+
   @Test func missingFileExitsWith78() throws {
     let outcome = try BuiltProgram.relay.run(["--check-config", "--config", "/no/such/file.toml"])
     #expect(outcome.code == 78)

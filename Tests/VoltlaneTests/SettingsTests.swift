@@ -347,8 +347,11 @@ import VoltlaneSettings
   }
 
   @Test func defaultBackendIsNotTheRelayItself() throws {
-    let error = try refusal(["--listen", "0.0.0.0:42001"])
-    #expect(error?.description.hasPrefix("--backend: '127.0.0.1:42001' is not allowed: it is the relay's own") == true)
+    let error = try refusal(["--listen", "10.0.0.1:7", "--listen", "0.0.0.0:42001"])
+    #expect(
+      error?.description.hasPrefix(
+        "--listen: '0.0.0.0:42001' is not allowed: it is where the backend is, --backend 127.0.0.1:42001 by default.")
+        == true)
   }
 
   /// Every setting with one value; --master is --backend.
