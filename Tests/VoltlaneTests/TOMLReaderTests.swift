@@ -75,4 +75,22 @@ import Testing
     #expect(error.position == TextPosition(line: line, column: column), "\(error)")
     #expect(error.reason.contains(reason), "\(error)")
   }
+
+  /// A file of nothing but open braces is refused, however long; it may not end the relay that reads it anew.
+  @Test func tablesWithoutEnd() throws {
+    let text = String(repeating: "a={", count: 300_000)
+    let error = try #require(throws: TOMLError.self) { try TOMLReader.read(text) }
+    #expect(error.reason == "no setting is that deep in tables")
+    #expect(error.position.line == 1)
+  }
+
+  @Test func manyKeysAndItems() throws {
+    let keys = (0..<20_000).map { "key\($0) = 1" }.joined(separator: "\n")
+    let items = (0..<20_000).map { "  '\($0)'" }.joined(separator: ",\n")
+    let entries = try TOMLReader.read("\(keys)\nlist = [\n\(items)\n]")
+    #expect(entries.count == 20_001)
+    #expect(entries[19_999].keyPosition == TextPosition(line: 20_000, column: 1))
+    guard case .list(let list)? = entries.last?.value else { return #expect(Bool(false), "no list") }
+    #expect(list.last?.position == TextPosition(line: 40_001, column: 3))
+  }
 }

@@ -9,6 +9,13 @@ struct TOMLReader {
   private var table: [String] = []
   private var tables: Set<[String]> = []
   private var entries: [TOMLEntry] = []
+  /// In which line each key was given.
+  private var lines: [[String]: Int] = [:]
+  /// Where each line begins.
+  private let lineStarts: [Int]
+
+  /// Tables within tables, at most: far more than any setting has, and few enough for a thread's stack.
+  private static let deepest = 32
 
   static func read(_ text: String) throws(TOMLError) -> [TOMLEntry] {
     var reader = TOMLReader(text: Array(text.unicodeScalars))
@@ -16,7 +23,10 @@ struct TOMLReader {
     return reader.entries
   }
 
-  private init(text: [Unicode.Scalar]) { self.text = text }
+  private init(text: [Unicode.Scalar]) {
+    self.text = text
+    lineStarts = [0] + text.indices.filter { text[$0] == "\n" }.map { $0 + 1 }
+  }
 
   private mutating func readAll() throws(TOMLError) {
     // The mark that editors of another system put in front.
@@ -43,19 +53,20 @@ struct TOMLReader {
   private mutating func readPair(in table: [String]) throws(TOMLError) {
     let start = index
     let key = table + (try readKey())
-    if let other = entries.first(where: { $0.key == key }) {
-      throw error(at: start, "\(Self.dotted(key)) was given before, in line \(other.keyPosition.line)")
-    }
+    if let line = lines[key] { throw error(at: start, "\(Self.dotted(key)) was given before, in line \(line)") }
     guard take("=") else { throw error("a '=' is missing after \(Self.dotted(key))") }
     skipSpace()
     if next == "{" { return try readInlineTable(key) }
     let valueStart = index
     let value = try readValue()
+    let keyPosition = position(start)
+    lines[key] = keyPosition.line
     entries.append(
-      TOMLEntry(key: key, value: value, keyPosition: position(start), valuePosition: position(valueStart)))
+      TOMLEntry(key: key, value: value, keyPosition: keyPosition, valuePosition: position(valueStart)))
   }
 
   private mutating func readInlineTable(_ key: [String]) throws(TOMLError) {
+    guard key.count <= Self.deepest else { throw error("no setting is that deep in tables") }
     index += 1
     skipSpace()
     if take("}") { return }
@@ -320,9 +331,13 @@ struct TOMLReader {
   // MARK: Errors
 
   private func position(_ index: Int) -> TextPosition {
-    let before = text[..<index]
-    let lineStart = before.lastIndex(of: "\n").map { $0 + 1 } ?? 0
-    return TextPosition(line: before.count { $0 == "\n" } + 1, column: index - lineStart + 1)
+    // Halving: a list of networks may have very many items.
+    var (line, end) = (0, lineStarts.count)
+    while end - line > 1 {
+      let middle = (line + end) / 2
+      if lineStarts[middle] <= index { line = middle } else { end = middle }
+    }
+    return TextPosition(line: line + 1, column: index - lineStarts[line] + 1)
   }
 
   private func error(at place: Int? = nil, _ reason: String) -> TOMLError {
