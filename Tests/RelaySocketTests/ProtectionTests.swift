@@ -94,11 +94,9 @@ import VoltlaneWire
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
-  /// Its attempts are dropped by the kernel; its client that is in stays in, and others come in.
-  @Test func `who floods is not heard for a while`() throws {
-    let scene = try ProtectionScene(.shared) { $0.protection.maxClientsPerAddress = 1 }
-    let before = try scene.client()
-    let shunned = try scene.rig.test.eventually {
+  /// Connects from the offender's address until it is not heard any more. False where that never comes.
+  private func flood(_ scene: ProtectionScene) throws -> Bool {
+    try scene.rig.test.eventually {
       for _ in 0..<150 {
         let attempt = try RawSocket(SocketCalls.open(scene.rig.test.endpoint))
         try SocketCalls.bind(attempt.descriptor, .offender)
@@ -106,7 +104,30 @@ import VoltlaneWire
       }
       return scene.rig.relay[.addressesShunned] > 0
     }
-    #expect(shunned)
+  }
+
+  /// What it was refused for may not hold any more: its very first segment is heard.
+  @Test func `who is not heard is heard after a reload`() throws {
+    let scene = try ProtectionScene(.shared) { $0.protection.maxClientsPerAddress = 1 }
+    let before = try scene.client()
+    #expect(try flood(scene))
+    #expect(
+      scene.reconfigure {
+        $0.protection.maxClientsPerAddress = 1000
+        $0.protection.acceptRatePerAddress = nil
+        $0.protection.maxPendingHandshakesPerAddress = nil
+      })
+    for client in [before, scene.neighbour, before] { #expect(try scene.rig.roundTrip(client)) }
+    let client = try scene.client()
+    #expect(SocketCalls.retransmissions(client.socket.descriptor) == 0)
+    #expect(try scene.rig.roundTrip(client))
+  }
+
+  /// Its attempts are dropped by the kernel; its client that is in stays in, and others come in.
+  @Test func `who floods is not heard for a while`() throws {
+    let scene = try ProtectionScene(.shared) { $0.protection.maxClientsPerAddress = 1 }
+    let before = try scene.client()
+    #expect(try flood(scene))
     let unheard = try RawSocket(SocketCalls.open(scene.rig.test.endpoint))
     try SocketCalls.bind(unheard.descriptor, .offender)
     try SocketCalls.connect(unheard.descriptor, scene.rig.test.endpoint)

@@ -44,6 +44,13 @@ final class AdmissionLimits: Sendable {
     address == .none ? trustsUnixProxies : proxies.contains(address)
   }
 
+  /// Whether whoever counts as one address with this one, which is refused, would be refused as well: lists may have
+  /// single addresses of a /64.
+  func refusesAll(alike address: ClientAddress, _ reason: RefusalReason) -> Bool {
+    let all = address.alike
+    return !allowed.hasAny(all) && !proxies.hasAny(all) && (reason != .denied || denied.hasAll(all))
+  }
+
   /// Counts a connection that begins to shake hands in the record of its address, where that allows it.
   func enter(_ record: inout AddressRecord, now: UInt64) -> RefusalReason? {
     if record.bannedUntil > now { return .banned }

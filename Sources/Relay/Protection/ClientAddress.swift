@@ -22,6 +22,11 @@ struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
       ? AddressKey(bits: 0xffff_ffff << 32 | UInt64(truncatingIfNeeded: bits) & 0xffff_ffff)
       : AddressKey(bits: UInt64(truncatingIfNeeded: bits >> 64))
   }
+
+  /// All addresses that have that key.
+  var alike: ClosedRange<UInt128> {
+    isIPv4 ? bits...bits : (bits & ~UInt128(UInt64.max))...(bits | UInt128(UInt64.max))
+  }
 }
 
 /// One address as limits see it: an IPv4 address, under 32 one bits so that it equals no IPv6 one, or the first 64 bits

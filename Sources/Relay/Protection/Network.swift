@@ -60,13 +60,27 @@ struct NetworkList: Sendable {
     }
   }
 
-  func contains(_ address: ClientAddress) -> Bool {
+  func contains(_ address: ClientAddress) -> Bool { hasAll(address.bits...address.bits) }
+
+  /// Whether all addresses of a range are in one of the networks.
+  func hasAll(_ addresses: ClosedRange<UInt128>) -> Bool {
+    firstToReach(addresses).map { $0.lowerBound <= addresses.lowerBound && $0.upperBound >= addresses.upperBound }
+      ?? false
+  }
+
+  /// Whether an address of a range is in one of the networks.
+  func hasAny(_ addresses: ClosedRange<UInt128>) -> Bool {
+    firstToReach(addresses).map { $0.lowerBound <= addresses.upperBound } ?? false
+  }
+
+  /// The first range that does not end before `addresses` begins.
+  private func firstToReach(_ addresses: ClosedRange<UInt128>) -> ClosedRange<UInt128>? {
     var low = 0
     var high = ranges.count
     while low < high {
       let middle = (low + high) / 2
-      if ranges[middle].upperBound < address.bits { low = middle + 1 } else { high = middle }
+      if ranges[middle].upperBound < addresses.lowerBound { low = middle + 1 } else { high = middle }
     }
-    return low < ranges.count && ranges[low].contains(address.bits)
+    return low < ranges.count ? ranges[low] : nil
   }
 }

@@ -44,6 +44,12 @@ struct ShunnedAddresses {
     return true
   }
 
+  /// What they were refused for may hold no longer: their time is over.
+  mutating func forgive() {
+    entries = entries.map { Entry(address: $0.address, until: 0) }
+    if !entries.isEmpty { next = 0 }
+  }
+
   /// Hears those again whose time is over.
   mutating func hear(now: UInt64) {
     entries.removeAll { $0.until <= now }

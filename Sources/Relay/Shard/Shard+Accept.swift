@@ -42,7 +42,7 @@ extension Shard {
     var standing: Standing = []
     // What it is refused for itself comes first: it takes nothing then of what all share.
     if !isProxied, let reason = admit(address, &standing, &kernel) {
-      if reason.isOfAddress { noteRefusal(address.key, &kernel) }
+      if reason.isOfAddress, admission.limits.refusesAll(alike: address, reason) { noteRefusal(address.key, &kernel) }
       return refuse(socket, reason, &kernel)
     }
     if let reason = admission.lack { makeWay(reason, &kernel) }

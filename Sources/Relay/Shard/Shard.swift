@@ -152,6 +152,7 @@ struct Shard: ~Copyable {
     settings = new.shard
     admission.limits = new.admission.takeUnretainedValue()
     events.minimum = new.eventLevel
+    shunned.forgive()
     if settings.pace != old.pace { paceAnew(kernel) }
     if old.handshakeTimeout == .max { startClocks(kernel) }
   }

@@ -36,6 +36,14 @@ enum SocketCalls {
     return value
   }
 
+  /// How many segments TCP had to send again.
+  static func retransmissions(_ descriptor: Int32) -> UInt32 {
+    var info = tcp_info()
+    var length = socklen_t(MemoryLayout<tcp_info>.size)
+    getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &info, &length)
+    return info.tcpi_total_retrans
+  }
+
   /// From now on the kernel drops whatever comes for this socket, before TCP sees it: for its peer this end is gone.
   static func deafen(_ descriptor: Int32) {
     // struct sock_filter: BPF_RET | BPF_K, no jumps, keep 0 bytes. struct sock_fprog: how many, and where.

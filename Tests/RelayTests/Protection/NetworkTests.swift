@@ -67,4 +67,15 @@ import Testing
       #expect(!other.isLoopback)
     }
   }
+
+  @Test func rangesInAList() throws {
+    let list = NetworkList([try Network("2001:db8::/64"), try Network("2001:db8:0:1::7"), try Network("10.0.0.0/8")])
+    let alike = try ["2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:2::1", "10.9.9.9", "11.0.0.0", "9.255.255.255"].map {
+      ClientAddress(bits: try Network($0).addresses.lowerBound).alike
+    }
+    #expect(alike.map { list.hasAll($0) } == [true, false, false, true, false, false])
+    #expect(alike.map { list.hasAny($0) } == [true, true, false, true, false, false])
+    #expect(alike[0] == (try Network("2001:db8::/64")).addresses)
+    #expect(alike[3].count == 1)
+  }
 }

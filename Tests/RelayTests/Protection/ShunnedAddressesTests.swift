@@ -41,6 +41,18 @@ import Testing
     #expect(shunned.next == .max)
   }
 
+  @Test func forgivenAtOnce() {
+    var shunned = ShunnedAddresses()
+    shunned.forgive()
+    #expect(shunned.next == .max)
+    #expect(refuse(Limits.shunnedAfter, Self.address(1), &shunned, now: 5))
+    shunned.forgive()
+    #expect(shunned.next == 0)
+    shunned.hear(now: 5)
+    #expect(shunned.addresses.isEmpty)
+    #expect(shunned.next == .max)
+  }
+
   @Test func noMoreThanAFew() {
     var shunned = ShunnedAddresses()
     for number in 0..<UInt32(2 * Limits.shunnedMost) {
@@ -91,5 +103,32 @@ import Testing
     }
     #expect(scene.simulation[.refusedAcceptRate] == UInt64(2 * Limits.shunnedAfter))
     #expect(scene.simulation[.addressesShunned] == 0)
+  }
+
+  /// Of the addresses in a /64, which count as one, single ones may be on a list: these are heard.
+  @Test(arguments: ["allowed", "denied", "proxies", "none"]) func anotherOfThe64IsHeard(list: String) throws {
+    let offender = ClientAddress(bits: UInt128(0x2001_0db8_0000_0001) << 64 | 1)
+    let scene = try SessionScene(shards: 1) {
+      $0.protection.maxClientsPerAddress = 1
+      switch list {
+      case "allowed": $0.protection.allowed = [try! Network("2001:db8:0:1::7")]
+      case "denied":
+        $0.protection.maxClientsPerAddress = nil
+        $0.protection.acceptRatePerAddress = nil
+        $0.protection.denied = [try! Network("2001:db8:0:1::1")]
+      case "proxies": $0.protection.proxies = [try! Network("2001:db8:0:1::7")]
+      default: break
+      }
+    }
+    _ = scene.simulation.connect(shard: 0, address: offender)
+    for _ in 0..<2 * Limits.shunnedAfter {
+      _ = scene.simulation.connect(shard: 0, address: offender)
+      scene.simulation.settle(for: 0)
+    }
+    let other = scene.simulation.connect(shard: 0, address: ClientAddress(bits: offender.bits + 6))
+    scene.simulation.settle(for: 0)
+    #expect(other.isUnheard == (list == "none"))
+    #expect(other.relayClosed == false)
+    #expect(scene.simulation[.addressesShunned] == (list == "none" ? 1 : 0))
   }
 }
