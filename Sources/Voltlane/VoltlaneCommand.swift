@@ -16,8 +16,8 @@ struct VoltlaneCommand: ParsableCommand {
         voltlane --backend echo                     try it without a backend
 
       An ADDRESS is host:port, [v6 address]:port or unix:/path. A SIZE is a number of bytes or has one of KiB, MiB, \
-      GiB, KB, MB, GB after it. A TIME has ms, s, m or h after it. SIGTERM and SIGINT end the relay in an orderly way, \
-      a second one at once.
+      GiB, KB, MB, GB after it. A TIME has ms, s, m or h after it, a very short one us. SIGTERM and SIGINT end the \
+      relay in an orderly way, a second one at once.
 
       Every option that takes a value is also a variable (--stale-timeout: VOLTLANE_STALE_TIMEOUT) and a key of the \
       TOML file that --config names (stale-timeout = "5m"). Options win, then variables, then the file. SIGHUP reads \

@@ -5,15 +5,15 @@ extension Duration {
   ]
 
   /// Reads a whole number with its unit. A plain number is refused, because the one thinks of seconds, the other of
-  /// milliseconds; but zero is zero.
-  package init(setting text: String) throws(Refusal) {
+  /// milliseconds; but zero is zero. What is advised then is in `range`.
+  package init(setting text: String, in range: ClosedRange<Duration>) throws(Refusal) {
     if text == "0" {
       self = .zero
       return
     }
     guard let unit = Self.units.first(where: { text.hasSuffix($0.name) }) else {
       guard let number = wholeNumber(text) else { throw .because("it is not a whole number with a unit") }
-      throw .because("it has no unit; write \(number)s for seconds or \(number)ms for milliseconds")
+      throw .because("it has no unit\(Self.advice(number, range))")
     }
     guard let number = wholeNumber(text.dropLast(unit.name.count)) else {
       throw .because("it is not a whole number with a unit")
@@ -23,7 +23,18 @@ extension Duration {
     self = .microseconds(microseconds)
   }
 
-  /// The shortest exact form that ``init(setting:)`` reads, to the microsecond.
+  /// What may have been meant by a number without a unit; nothing where `range` has no such time.
+  private static func advice(_ number: Int, _ range: ClosedRange<Duration>) -> String {
+    let second = (unit: "s", name: "seconds", one: Duration.seconds(1))
+    let millisecond = (unit: "ms", name: "milliseconds", one: Duration.milliseconds(1))
+    let microsecond = (unit: "us", name: "microseconds", one: Duration.microseconds(1))
+    let units = range.contains(second.one) ? [second, millisecond] : [millisecond, microsecond]
+    let allowed = units.filter { range.contains($0.one * number) }
+    guard !allowed.isEmpty else { return "" }
+    return "; write " + allowed.map { "\(number)\($0.unit) for \($0.name)" }.joined(separator: " or ")
+  }
+
+  /// The shortest exact form that ``init(setting:in:)`` reads, to the microsecond.
   package var setting: String {
     let (seconds, attoseconds) = components
     let microseconds = Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000)

@@ -62,7 +62,7 @@ extension SettingDefinitions {
   /// A duration to the microsecond.
   package static func fineDuration(in range: ClosedRange<Duration>) -> Reader<Duration> {
     { text throws(Refusal) in
-      let duration = try Duration(setting: text)
+      let duration = try Duration(setting: text, in: range)
       guard range.contains(duration) else { throw .plain }
       return duration
     }

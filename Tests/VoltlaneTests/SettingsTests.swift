@@ -314,6 +314,19 @@ import VoltlaneSettings
     #expect(Set(Self.refused.map(\.flag)) == Set(Settings.entries.map(\.name)))
   }
 
+  /// The advice for a number without a unit is itself allowed.
+  @Test(arguments: [
+    ("stale-timeout", "5", "; write 5s for seconds or 5ms for milliseconds"),
+    ("idle-timeout", "5", "; write 5s for seconds"), ("packet-timeout", "100000", "; write 100000ms for milliseconds"),
+    ("coalesce-time", "5", "; write 5ms for milliseconds or 5us for microseconds"),
+    ("coalesce-time", "50", "; write 50us for microseconds"),
+    ("coalesce-time", "10001", ""),
+  ])
+  func numberWithoutUnit(flag: String, number: String, advice: String) throws {
+    let error = try #require(try refusal(["--\(flag)", number]))
+    #expect(error.reason == "it has no unit\(advice)")
+  }
+
   @Test(arguments: refused) func refusedValue(flag: String, value: String, reason: String?) throws {
     let error = try #require(try refusal(["--\(flag)", value]))
     let message = error.description

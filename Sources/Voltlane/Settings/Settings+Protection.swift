@@ -207,7 +207,10 @@ extension Settings {
 
   /// A time may have its unit also where it is 0.
   static func orNone(_ read: @escaping Reader<Duration>) -> Reader<Duration?> {
-    { text throws(Refusal) in try Duration(setting: text) == .zero ? nil : try read(text) }
+    { text throws(Refusal) in
+      let isZero = (try? Duration(setting: text, in: .zero ... .zero)) == .zero
+      return isZero ? nil : try read(text)
+    }
   }
 }
 
