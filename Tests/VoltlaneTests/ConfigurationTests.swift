@@ -99,6 +99,7 @@ import VoltlaneSettings
       stale_timeout_sec = 1
 
       [threads]
+      shards = 2
       """
     #expect(
       try Self.problems([], ["VOLTLANE_SHARD": "1", "VOLTLANE_KEEPALIVE": "soon"], file: file) == [
@@ -111,6 +112,7 @@ import VoltlaneSettings
         "relay.toml:8:1: general.colour: there is no such setting",
         "relay.toml:10:1: clients.stale_timeout_sec: there is no such setting; did you mean "
           + "clients.stale_timeout_secs?",
+        "relay.toml:13:1: threads.shards: there is no such setting; did you mean shards, which stands in no table?",
         "VOLTLANE_KEEPALIVE: 'soon' is not allowed: it is not a whole number with a unit. Allowed: "
           + "\(Settings.keepalive.allowed).",
         "relay.toml:1:10: shards: '0' is not allowed. Allowed: auto or a number from 1 to 256.",

@@ -47,7 +47,7 @@ struct ConfigurationFile {
     } else if let setting = EarlierSetting.all.first(where: { [$0.table, $0.key] == entry.key }) {
       take(setting, entry)
     } else {
-      problems.append("\(place(entry.keyPosition)): \(key): there is no such setting\(Self.suggestion(key))")
+      problems.append("\(place(entry.keyPosition)): \(key): there is no such setting\(Self.suggestion(entry.key))")
     }
   }
 
@@ -83,14 +83,17 @@ struct ConfigurationFile {
 
   private func place(_ position: TextPosition) -> String { "\(path):\(position.line):\(position.column)" }
 
-  private static func suggestion(_ key: String) -> String {
+  private static func suggestion(_ path: [String]) -> String {
     let entries = Settings.entries.filter { $0.name != Settings.config.name }
+    if path.count > 1, let last = path.last, entries.contains(where: { $0.name == last }) {
+      return "; did you mean \(last), which stands in no table?"
+    }
     // Another spelling of a flag leads to the one name that it has here.
     let names =
       entries.map { (spelt: $0.name, name: $0.name) }
       + entries.compactMap { entry in entry.alias.map { (spelt: $0, name: entry.name) } }
       + EarlierSetting.all.map { (spelt: "\($0.table).\($0.key)", name: "\($0.table).\($0.key)") }
-    guard let nearest = NearestName.of(key, in: names.map(\.spelt)) else { return "" }
+    guard let nearest = NearestName.of(path.joined(separator: "."), in: names.map(\.spelt)) else { return "" }
     return names.first { $0.spelt == nearest }.map { "; did you mean \($0.name)?" } ?? ""
   }
 }
