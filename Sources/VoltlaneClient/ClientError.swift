@@ -64,7 +64,7 @@ extension ClientError: CustomStringConvertible {
     case .unreachable(let endpoint, let reason): "cannot reach \(endpoint): \(reason)"
     case .timeout(let timeout): "no answer from the relay within \(timeout)"
     case .closedDuringHandshake:
-      "the relay refused the connection: it is full, is being stopped, or has lost its backend"
+      "the relay refused the connection: it is full, refuses this address, is being stopped, or has lost its backend"
     case .malformedHandshake(let error): "no relay answers there: \(error)"
     case .unexpectedHandshakePacket(let name): "no relay answers there: a \(name) came out of turn in the handshake"
     case .invalidRelayKey(let error): "the relay's key is invalid: \(error)"
