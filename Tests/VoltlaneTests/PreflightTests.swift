@@ -105,6 +105,8 @@ import Testing
   }
 
   @Test func budgetsAgainstMemory() throws {
+    let usual = try findings([:], []).first { $0.subject == "memory" }
+    #expect(usual?.what == "8192MiB, of which --memory-budget allows 4096MiB")
     let whole = try findings([:], ["--memory-budget", "7GiB"]).first { $0.subject == "memory" }
     #expect(whole?.what == "--memory-budget allows 7168MiB of 8192MiB, and the kernel's buffers come on top")
     let finding = try findings([:], ["--assembly-budget", "4GiB"]).first { $0.subject == "memory" }

@@ -18,7 +18,7 @@ extension Preflight {
         "memory", "the budgets allow \(needed) of \(there) before any client's buffer",
         do: "lower --assembly-budget and --missed-packets-total, or raise the memory's limit")
     }
-    return .ok("memory", "\(there), of which budgets allow \(needed)")
+    return .ok("memory", "\(there), of which --memory-budget allows \(Self.mebibytes(all))")
   }
 
   private static func mebibytes(_ bytes: Int) -> String { "\(bytes >> 20)MiB" }
