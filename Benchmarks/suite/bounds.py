@@ -269,7 +269,9 @@ def all_bounds(results):
         Bound(
             "handshakes a second and core, at least", f"{HANDSHAKES:,}",
             single(results, "connect-storm", a_core, HANDSHAKES, is_least=True), "{:,.0f}"),
-        Bound("first returns a second and core, at least", "half the secrets", returns(results), "{:,.0f}"),
+        Bound(
+            "first returns a second and core, at least", "half of what its shared secret alone allows",
+            returns(results), "{:,.0f}"),
         Bound("relay CPU at 20,000 packets a second against the epoll relay", "1.00", sparse(results, 1)),
         Bound("the same with `--coalesce-time 0`", "1.00", sparse(results, 1, "prompt")),
         Bound("CPU a packet, 10,000 clients against 10, beyond the epoll relay's", "1.05", grown(results, 1.05)),
