@@ -189,9 +189,9 @@ enum Settings: SettingDefinitions {
     name: "coalesce-time", placeholder: "TIME", standard: "100us",
     allowed: fineDurations(RelayConfiguration.coalesceTimeRange),
     summary: """
-      How long a thread that would sleep waits for more packets before it takes those that came, each way. Only where \
-      many clients send so that this saves wake-ups, and as long as no fewer packets come for it; a lone client is \
-      never held up. From Linux 6.10 on. 0: it never waits.
+      How long a thread that would sleep waits for more packets before it takes those that came: fewer wake-ups, so \
+      less CPU, for up to this much delay each way. Only where a thread gets packets at least this often, and not \
+      where clients send fewer for it; a lone client is never held up. From Linux 6.10 on. 0: it never waits.
       """,
     read: fineDuration(in: RelayConfiguration.coalesceTimeRange))
 
