@@ -106,6 +106,10 @@ enum Limits {
   /// Jobs of one shard that wait at one worker.
   static let handshakeLane = 1024
 
+  /// So long nobody who owes the answer to a challenge gives way to a newcomer: several times what an answer takes, and
+  /// a fraction of the time to shake hands in.
+  static let challengeKept = second
+
   /// Jobs that a worker takes before it answers: answers leave together, newcomers of other shards wait no longer.
   static let handshakeBatch = 32
 

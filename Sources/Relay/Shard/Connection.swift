@@ -111,7 +111,7 @@ struct Connection: MemoryHolder {
   var queue: ConnectionQueue.Kind = .none
   var queueNext: UInt32 = .none
   var queuePrevious: UInt32 = .none
-  /// Since when its socket has taken nothing.
+  /// Since when its socket has taken nothing, or its client owes the answer to a challenge.
   var slowSince: UInt64 = 0
   /// Bytes of `pending` that the memory gauge knows of, as those of a client and as those of a connection that closes.
   var charged: UInt32 = 0

@@ -9,6 +9,8 @@ struct ConnectionQueue {
     case silent
     /// It has the relay's key, and the client has the next word.
     case halfway
+    /// It has named a session and has its challenge, or owes the ping.
+    case challenged
     /// An attached client's socket takes nothing.
     case slow
   }

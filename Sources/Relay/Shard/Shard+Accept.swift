@@ -100,15 +100,22 @@ extension Shard {
   }
 
   /// Where there is no place left, a newcomer takes that of the handshake for which the relay has waited the longest:
-  /// connections that say nothing, however many, keep nobody out. First go those of which nothing whole has come; then
-  /// those that owe their key or id; then, because the newcomer may be a client that comes back, strangers who wait for
-  /// a worker: the workers stay as busy as they are. Who has a challenge has named a session, and stays.
+  /// connections that say nothing, however many, keep nobody out. First go those of which nothing whole has come;
+  /// then those that owe their key or id; then, because the newcomer may be a client that comes back, strangers who
+  /// wait for a worker: the workers stay as busy as they are. Last, where nobody else keeps newcomers out, those who
+  /// have named a session and owe the answer to its challenge for longer than answers take: any number of attempts at
+  /// one session may go on at a time.
   private mutating func makeWay<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
     if let index = silent.first { return reject(index, reason, &kernel) }
     if let index = halfway.first { return resetHandshake(index, reason, &kernel) }
     while reason == .handshakes, let index = strangersWaiting.popFirst(connections) {
       if connections[index].pointee.phase == .key { return resetHandshake(index, reason, &kernel) }
       connections.settle(index)
+    }
+    if reason == .handshakes, let index = challenged.first,
+      kernel.now &- connections[index].pointee.slowSince >= Limits.challengeKept
+    {
+      resetHandshake(index, reason, &kernel)
     }
   }
 

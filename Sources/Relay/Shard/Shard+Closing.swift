@@ -202,6 +202,7 @@ extension Shard {
     case .none: break
     case .silent: silent.remove(index, connections)
     case .halfway: halfway.remove(index, connections)
+    case .challenged: challenged.remove(index, connections)
     case .slow: endSlowness(index)
     }
   }

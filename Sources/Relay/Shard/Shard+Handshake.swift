@@ -196,6 +196,7 @@ extension Shard {
     connections[index].pointee.timeLeft = timeLeft(index, kernel)
     connections[index].pointee.deadline = .max
     halfway.remove(index, connections)
+    challenged.remove(index, connections)
   }
 
   /// Handshakes may have a time from now on: those get it too that wait for their clients without one.
@@ -203,6 +204,8 @@ extension Shard {
     for index in 0..<connections.used where connections[index].pointee.deadline == .max {
       switch connections[index].pointee.phase {
       case .version, .ping: setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
+      case .response where connections[index].pointee.queue == .challenged:
+        setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
       case .key where !connections[index].pointee.flags.contains(.waitedForWorker):
         setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
       default: break
@@ -213,6 +216,12 @@ extension Shard {
   /// It goes on where it stood.
   mutating func resumeClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     setDeadline(index, kernel.now.adding(connections[index].pointee.timeLeft))
+    switch connections[index].pointee.phase {
+    case .response, .ping:
+      connections[index].pointee.slowSince = kernel.now
+      challenged.append(index, connections)
+    default: break
+    }
   }
 
   @inline(never)

@@ -109,6 +109,7 @@ extension Shard {
 
   /// The ping has come.
   mutating func pinged(_ index: UInt32) {
+    challenged.remove(index, connections)
     connections[index].pointee.phase = .returning
     connections[index].pointee.deadline = .max
     returning.append(connections.token(.clientReadable, index))

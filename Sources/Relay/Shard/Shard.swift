@@ -67,6 +67,7 @@ struct Shard: ~Copyable {
   /// Connections whose handshakes give way to newcomers: those of which nothing whole has come, then the others.
   var silent = ConnectionQueue(.silent)
   var halfway = ConnectionQueue(.halfway)
+  var challenged = ConnectionQueue(.challenged)
   var slowReaders = ConnectionQueue(.slow)
   let backendStatus: BackendStatus
   /// How many times sessions have been dropped with the backend, by what this shard has seen.

@@ -158,6 +158,32 @@ import VoltlaneWire
     #expect(!back.socket.relayFinished && !stranger.relayFinished)
   }
 
+  /// Nor do attempts at one session that go no further than the challenge, from however many addresses.
+  @Test func aFloodOfAttemptsKeepsNobodyOut() throws {
+    let scene = try scene(shards: 1) {
+      $0.maxPendingHandshakes = 50
+      $0.handshakeTimeout = nil
+    }
+    let own = scene.join(address: Self.offender)
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    for number in 0..<100 {
+      _ = scene.attempt(own.id, address: address(number))
+      #expect(number != 49 || scene.simulation[.refusedHandshakes] == 0)
+    }
+    scene.simulation.pass(2 * Limits.second)
+    let refused = scene.simulation[.refusedHandshakes]
+    _ = scene.join(address: Self.stranger)
+    let returner = scene.attempt(member.id, address: Self.neighbour)
+    #expect(returner.challenge != nil)
+    #expect(scene.simulation[.refusedHandshakes] == refused + 2 - 1)
+    // Who was there the longest goes, and not who has just come.
+    for number in 100..<110 { #expect(scene.attempt(own.id, address: address(number)).challenge != nil) }
+    let back = scene.finish(returner)
+    #expect(scene.simulation[.reconnections] == 1)
+    #expect(!back.socket.relayFinished && !own.socket.relayFinished)
+  }
+
   /// Silent connections give way where the relay is full, too; clients do not.
   @Test func aFloodOfSilenceDoesNotFillTheRelay() throws {
     let scene = try scene(shards: 1) { $0.maxClients = 20 }
