@@ -103,8 +103,8 @@ struct Connection: MemoryHolder {
 
   var nextReady: UInt32 = .none
   var attempt: AttemptReference?
-  /// What is left of the handshake's time while the relay keeps it waiting.
-  var timeLeft: UInt64 = 0
+  /// What is left of the handshake's time while the relay keeps it waiting; `.max` where that has no end.
+  var timeLeft: UInt64 = .max
   var holderLinks = HolderLinks()
 
   /// What the relay waits for, and its neighbours among those for which it waits too.

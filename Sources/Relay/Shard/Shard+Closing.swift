@@ -47,7 +47,8 @@ extension Shard {
       kernel.reset(connection.pointee.socket)
       drop(index, &kernel)
     case .response, .ping:
-      // Abandoned: that counts against nobody.
+      // Abandoned: that counts against nobody's address.
+      tell(.handshakeTimeout, &kernel)
       closeGracefully(index, &kernel)
     case .attached, .verifying, .sealing, .opening, .returning, .free, .released:
       break

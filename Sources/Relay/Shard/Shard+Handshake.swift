@@ -188,7 +188,8 @@ extension Shard {
   /// What is left of the handshake's time.
   func timeLeft<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) -> UInt64 {
     let deadline = connections[index].pointee.deadline
-    return deadline == .max ? .max : deadline - min(deadline, kernel.now)
+    // Its clock may stand still already.
+    return deadline == .max ? connections[index].pointee.timeLeft : deadline - min(deadline, kernel.now)
   }
 
   /// The handshake's clock stands still: what takes time now is the relay's own.

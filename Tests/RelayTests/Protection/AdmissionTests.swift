@@ -560,6 +560,33 @@ import VoltlaneWire
     #expect(scene.simulation[.reconnectionsBegun] == 1)
   }
 
+  /// A clock that stands still twice goes on where it stood: whoever fills his first read gets no more time.
+  @Test func whoSaysMuchWhileTheWorkersAreFullHasNoMoreTime() throws {
+    let scene = try scene(shards: 1) { _ in }
+    scene.simulation.roughness = 0
+    let member = scene.join()
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    scene.simulation.holdWorkers = true
+    for _ in 0..<Limits.handshakeLane {
+      scene.simulation.write(SimulatedClient.hello, to: scene.simulation.connect(shard: 0))
+    }
+    scene.simulation.settle(for: 0)
+    let returner = scene.simulation.connect(shard: 0)
+    let words = FramedHandshakePacket.protocolVersion().bytes + FramedHandshakePacket.clientID(member.id).bytes
+    // As much as a read takes, and with it no whole packet behind the id.
+    let rest = [0, 1, 0, 0] + [UInt8](repeating: 0, count: Limits.handshakeRead - words.count - 4)
+    scene.simulation.write(words + rest, to: returner)
+    scene.simulation.settle(for: 0)
+    scene.simulation.holdWorkers = false
+    scene.simulation.settle()
+    #expect(scene.simulation[.reconnectionsBegun] == 1)
+    #expect(!returner.relayFinished)
+    scene.simulation.pass(6 * Limits.second)
+    #expect(returner.relayFinished)
+    #expect(scene.simulation[.refusedHandshakeTimeout] == 1)
+  }
+
   /// However many come back at once, to whatever shard, and however busy the workers are: none is turned away.
   @Test func nobodyWhoComesBackIsTurnedAwayOnTheWayToTheSessionsShard() throws {
     let scene = try scene(shards: 2) { _ in }
