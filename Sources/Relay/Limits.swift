@@ -189,8 +189,8 @@ enum Limits {
   static let coalescingBatch: UInt32 = 64
   /// Waits after which it is looked at whether waiting for more pays. The rate of so many comes out within an eighth.
   static let coalescingSample: UInt64 = 64
-  /// Fewer clients than these that send in the time of a wait are not worth it.
-  static let coalescingLeast: UInt64 = 1
+  /// Where it takes more waits than these until the next client sends, waiting is not worth it.
+  static let coalescingRarest: UInt64 = 2
   /// How long waiting goes on until the traffic is watched without it again, for one sample.
   static let coalescingPeriod = 100 * millisecond
   /// How long traffic is left alone that waiting has slowed down; doubled each time.

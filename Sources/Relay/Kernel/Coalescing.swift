@@ -57,7 +57,7 @@ struct Coalescing {
       phaseEnds = now &+ rest
       rest = min(rest &* 2, Limits.coalescingRestLongest)
     case .watching, .doubting:
-      let pays = idleWaits >= waits / 2 && rate >= Limits.coalescingLeast &* Limits.second / time
+      let pays = idleWaits >= waits / 2 && rate >= Limits.second / (Limits.coalescingRarest &* time)
       phase = pays ? .waiting : .watching
       rateWithout = rate
       phaseEnds = now &+ Limits.coalescingPeriod
