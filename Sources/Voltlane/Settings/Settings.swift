@@ -190,8 +190,8 @@ enum Settings: SettingDefinitions {
     allowed: fineDurations(RelayConfiguration.coalesceTimeRange),
     summary: """
       How long a thread that would sleep waits for more packets before it takes those that came: fewer wake-ups, so \
-      less CPU, for up to this much delay each way. Only where a thread gets a packet in at least half of such times, not \
-      where clients send fewer for it; a lone client is never held up. From Linux 6.10 on. 0: it never waits.
+      less CPU, for up to this much delay each way. Only where a thread gets a packet in at least half of such times, \
+      not where clients send fewer for it; a lone client is never held up. From Linux 6.10 on. 0: it never waits.
       """,
     read: fineDuration(in: RelayConfiguration.coalesceTimeRange))
 
