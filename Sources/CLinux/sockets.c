@@ -155,7 +155,6 @@ enum {
 };
 
 bool voltlane_shun(int listener, const unsigned long long *addresses, int count) {
-  int none = 0;
   int family = 0;
   socklen_t length = sizeof family;
   if (getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &family, &length) < 0) return false;
@@ -186,7 +185,7 @@ bool voltlane_shun(int listener, const unsigned long long *addresses, int count)
   }
   if (used == before) {
     // There is nothing to take away where there was nothing.
-    setsockopt(listener, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+    voltlane_unburden(listener);
     return false;
   }
   filter[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);

@@ -94,7 +94,7 @@ void voltlane_abandon(int socket);
 // IPv6 ones. False where none of them can come to this listener, or the kernel refuses.
 bool voltlane_shun(int listener, const unsigned long long *addresses, int count);
 
-// Takes what a listener gave it for that from an accepted socket, which has no use for it.
+// Takes away what that gave a listener, or a socket that was accepted by it, which has no use for it.
 void voltlane_unburden(int socket);
 
 // 0 where nobody listens on `address`, else -errno. Looks without SO_REUSEPORT, which would hide a listener that has

@@ -161,12 +161,14 @@ struct RingKernel: Kernel, ~Copyable {
     reads = 0
     var entry: UnsafeMutablePointer<io_uring_cqe>?
     while reaped < Limits.completionsPerTurn, io_uring_peek_cqe(uring, &entry) == 0, let found = entry {
-      if found.pointee.user_data == Token(.timeout).bits { timeoutDeadline = .max }
       let token = Token(bits: found.pointee.user_data)
-      if token.purpose == .clientReadable { reads &+= 1 }
+      switch token.purpose {
+      case .clientReadable: reads &+= 1
+      case .timeout: timeoutDeadline = .max
+      default: break
+      }
       batch[reaped] = Completion(
-        token: token, result: found.pointee.res,
-        more: found.pointee.flags & voltlane_more != 0)
+        token: token, result: found.pointee.res, more: found.pointee.flags & voltlane_more != 0)
       reaped &+= 1
       io_uring_cq_advance(uring, 1)
     }

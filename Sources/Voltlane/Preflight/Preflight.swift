@@ -14,8 +14,7 @@ struct Preflight {
   var findings: [Finding] {
     [
       kernel, ring, descriptors, openFiles, lockedMemory, overcommit, memory, threads, cpus, backlog, synBacklog,
-      synCookies,
-      connectionTracking, ports, receiveBuffer, streamBuffers, congestionControl,
+      synCookies, connectionTracking, ports, receiveBuffer, streamBuffers, congestionControl,
     ].compactMap { $0 }
   }
 
