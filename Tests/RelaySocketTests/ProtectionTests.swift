@@ -74,7 +74,7 @@ import VoltlaneWire
     let socket = try scene.connect()
     let (answer, _) = try socket.receiveToEnd()
     #expect(answer == [])
-    #expect(scene.rig.relay[.refusedHandshakeTimeout] == 1)
+    #expect(scene.rig.test.eventually(.refusedHandshakeTimeout, is: 1))
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
@@ -89,8 +89,8 @@ import VoltlaneWire
       usleep(100_000)
     }
     _ = try socket.receiveToEnd()
-    #expect(scene.rig.relay[.refusedHandshakeTimeout] == 1)
-    #expect(scene.rig.relay[.sessionsStarted] == 1)
+    #expect(scene.rig.test.eventually(.refusedHandshakeTimeout, is: 1))
+    #expect(scene.rig.test.eventually(.sessionsStarted, is: 1))
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
@@ -151,7 +151,7 @@ import VoltlaneWire
       try socket.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
       _ = try socket.receiveToEnd()
     }
-    #expect(scene.rig.relay[.bans] == 1)
+    #expect(scene.rig.test.eventually(.bans, is: 1))
     for _ in 0..<4 { #expect(try scene.refuses(for: .refusedBanned)) }
     // New connections only, of this address only.
     #expect(try scene.rig.roundTrip(before))
@@ -177,7 +177,7 @@ import VoltlaneWire
     let nonsense = try scene.connect()
     try nonsense.send([1, 0, 0, 0, 9])
     _ = try nonsense.receiveToEnd()
-    #expect(scene.rig.relay[.bans] == 1)
+    #expect(scene.rig.test.eventually(.bans, is: 1))
     for _ in 0..<4 { #expect(try scene.refuses(for: .refusedBanned)) }
     #expect(try scene.rig.roundTrip(owner))
   }
@@ -196,11 +196,13 @@ import VoltlaneWire
       try Comeback.name(.max, scene.connect())
       try scene.connect().send(RawClient.version)
       let fast = try scene.rig.test.eventuallyClient { try scene.client() }
-      #expect(try scene.refuses(for: .refusedAddressClients))
+      // Another shard may refuse those two only now: how many are refused is not known.
+      #expect(throws: SocketFailure.self) { try scene.client() }
       try fast.send(pattern(50_000))
       #expect(try scene.rig.firehose.receiveUntilFailure(of: fast.id).reason == "rate limit")
       fast.socket.close()
     }
+    #expect(scene.rig.relay[.refusedAddressClients] >= 3)
     #expect(scene.rig.relay[.bans] == 0)
     #expect(scene.rig.relay[.refusedBanned] == 0)
   }
@@ -215,7 +217,7 @@ import VoltlaneWire
       try socket.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
       _ = try socket.receiveToEnd()
     }
-    #expect(scene.rig.relay[.bans] == 1)
+    #expect(scene.rig.test.eventually(.bans, is: 1))
     #expect(try scene.rig.test.eventually { try scene.admits() })
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
@@ -235,7 +237,7 @@ import VoltlaneWire
     let socket = try scene.connect()
     try Comeback.name(owners[3].id, socket)
     #expect(try socket.receiveToEnd().end != .fin)
-    #expect(scene.rig.relay[.refusedReconnectFailures] == 1)
+    #expect(scene.rig.test.eventually(.refusedReconnectFailures, is: 1))
     // A new attempt is what is refused: no session, no new client, and nobody elsewhere.
     for owner in owners { #expect(try scene.rig.roundTrip(owner)) }
     #expect(try scene.admits())
@@ -263,7 +265,7 @@ import VoltlaneWire
       // Not an orderly end, which would say that the session is over.
       #expect(try socket.receiveToEnd().end != .fin)
     }
-    #expect(scene.rig.relay[.refusedReconnectFailures] == 4)
+    #expect(scene.rig.test.eventually(.refusedReconnectFailures, is: 4))
     #expect(try scene.rig.roundTrip(owner))
     let back = try Comeback(scene.connect(from: .besideIt), owner.id).finish()
     #expect(try scene.rig.firehose.receive() == .reconnection(owner.id))
@@ -306,7 +308,7 @@ import VoltlaneWire
     } catch SocketFailure.system("connect", ECONNRESET) where rejection == .reset {
       // The reset was there before the connect had returned.
     }
-    #expect(scene.rig.relay[.refusedDenied] == 1)
+    #expect(scene.rig.test.eventually(.refusedDenied, is: 1))
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
@@ -364,7 +366,7 @@ import VoltlaneWire
     // More than the sockets hold.
     for number in 0..<20 { try scene.rig.firehose.send(.data(slow.id, pattern(500_000, number))) }
     #expect(try scene.rig.firehose.receive() == .failure(slow.id, "slow client"))
-    #expect(scene.rig.relay[.endedSlowClient] == 1)
+    #expect(scene.rig.test.eventually(.endedSlowClient, is: 1))
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
@@ -427,7 +429,7 @@ import VoltlaneWire
     #expect(try back.receive() == packet)
     while scene.rig.relay[.endedMemory] == 0 { try scene.rig.firehose.send(.data(large.id, packet)) }
     #expect(try scene.rig.firehose.receive() == .failure(large.id, "memory"))
-    #expect(scene.rig.relay[.sessionsEnded] == 1)
+    #expect(scene.rig.test.eventually(.sessionsEnded, is: 1))
     for client in try [scene.neighbour, back, scene.client()] + others {
       try client.send([7])
       var came = try scene.rig.firehose.receive()
@@ -456,7 +458,7 @@ import VoltlaneWire
     for client in clients { #expect(try scene.rig.roundTrip(client)) }
     let second = try connect("192.0.2.2")
     #expect(try second.receiveToEnd().bytes == [])
-    #expect(scene.rig.relay[.refusedAddressClients] == 1)
+    #expect(scene.rig.test.eventually(.refusedAddressClients, is: 1))
     // Who connects by himself is believed nothing.
     let liar = try scene.connect(from: .besideIt)
     try liar.send(Array("PROXY TCP4 192.0.2.9 10.0.0.1 1024 42000\r\n".utf8))
@@ -486,7 +488,7 @@ import VoltlaneWire
     let forged = try scene.connect()
     try forged.send(header(8, checksum))
     #expect(try forged.receiveToEnd().bytes == [])
-    #expect(scene.rig.relay[.refusedProxyHeader] == 1)
+    #expect(scene.rig.test.eventually(.refusedProxyHeader, is: 1))
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
@@ -509,7 +511,7 @@ import VoltlaneWire
     let client = try RawClient(connect(as: "198.51.100.1"))
     #expect(try rig.roundTrip(client))
     #expect(try connect(as: "192.0.2.1").receiveToEnd().bytes == [])
-    #expect(rig.relay[.refusedDenied] == 1)
+    #expect(rig.test.eventually(.refusedDenied, is: 1))
     #expect(try rig.roundTrip(test.client()))
   }
 
@@ -518,7 +520,7 @@ import VoltlaneWire
     let silent = try scene.connect()
     let (answer, _) = try silent.receiveToEnd()
     #expect(answer == [])
-    #expect(scene.rig.relay[.refusedProxyHeader] == 1)
+    #expect(scene.rig.test.eventually(.refusedProxyHeader, is: 1))
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
@@ -528,7 +530,7 @@ import VoltlaneWire
     let scene = try ProtectionScene(.shared) { $0.protection.deferAccept = .seconds(30) }
     let silent = try scene.connect()
     #expect(try silent.staysSilent())
-    #expect(scene.rig.relay[.clientsAccepted] == 1)
+    #expect(scene.rig.test.eventually(.clientsAccepted, is: 1))
     let client = try RawClient(silent)
     #expect(try scene.rig.roundTrip(client))
   }

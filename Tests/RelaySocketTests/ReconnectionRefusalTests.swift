@@ -88,7 +88,7 @@ import VoltlaneWire
     #expect(try owner.socket.receiveToEnd().bytes == [])
     #expect(try rig.firehose.receive() == .reconnection(owner.id))
     #expect(try rig.roundTrip(back))
-    #expect(rig.relay[.reconnections] == 1)
+    #expect(rig.test.eventually(.reconnections, is: 1))
     #expect(rig.relay[.reconnectionsRefused] == 0)
   }
 

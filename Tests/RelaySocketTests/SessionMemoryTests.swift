@@ -52,7 +52,7 @@ import Testing
           let client = try rig.test.client()
           withExtendedLifetime(client) { descriptors.append(dup(client.socket.descriptor)) }
         }
-        try #require(rig.relay[.sessionsStarted] == UInt64(descriptors.count))
+        try #require(rig.test.eventually(.sessionsStarted, is: UInt64(descriptors.count)))
       }
       descriptors.reserveCapacity(5000)
       try connect(500)

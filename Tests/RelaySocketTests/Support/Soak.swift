@@ -94,7 +94,7 @@ struct Soak {
       say("round \(round): \(ledger.counts)")
       try #require(ledger.violations.isEmpty, "seed \(seed): \(ledger.violations)")
       // Sockets that are being closed last a few seconds at most; then nobody is left.
-      try #require(relay[.sessionsStarted] == relay[.sessionsEnded])
+      try #require(test.eventually { relay[.sessionsStarted] == relay[.sessionsEnded] })
       try #require(test.eventually { SocketCalls.descriptors.count <= before?.descriptors ?? .max })
       guard let before else {
         sleep(1)
@@ -145,7 +145,7 @@ struct Soak {
     // Everybody has all that is due.
     for _ in 0..<(6 * patience) where ledger.settled < Soak.clientCount { usleep(1000) }
     let live = ledger.countLive()
-    if relay[.sessionsStarted] - relay[.sessionsEnded] != live {
+    if !test.eventually({ relay[.sessionsStarted] - relay[.sessionsEnded] == live }) {
       ledger.complain("\(relay[.sessionsStarted] - relay[.sessionsEnded]) sessions where \(live) are alive")
     }
     ledger.phase = .ending
