@@ -46,7 +46,7 @@ import VoltlaneText
   }
 
   @Test func endsByItselfWhenAllIsQuiet() async throws {
-    let (program, peer, _) = try await start("--wait", "500ms")
+    let (program, peer, _) = try await start("--wait", "5s")
     try program.write("hello\n")
     try program.endInput()
     #expect(await peer.readPacket() == Array("hello".utf8))

@@ -7,7 +7,7 @@ import VoltlaneWire
 @Suite struct UnfinishedPacketTests {
   @Test(arguments: Layout.allCases)
   func `a packet that stalls ends its client`(_ layout: Layout) throws {
-    let rig = try Rig(layout) { $0.packetTimeout = .milliseconds(400) }
+    let rig = try Rig(layout) { $0.packetTimeout = .milliseconds(1500) }
     let idle = try rig.test.client()
     let beginnings: [[UInt8]] = [
       [9], [9, 0, 0], [9, 0, 0, 0], [9, 0, 0, 0, 1, 2], Wire.sizePrefixBytes(500_000) + pattern(300_000),
