@@ -51,7 +51,7 @@ int voltlane_listen(const struct sockaddr *address, socklen_t length, struct vol
       return failed(fd);
     // [::] listens on IPv6 alone, so that 0.0.0.0 and [::] can both be given.
     if (address->sa_family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) return failed(fd);
-    if (options.receive_buffer && set_int(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer) < 0) return failed(fd);
+    if (set_int(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer) < 0) return failed(fd);
   }
   if (bind(fd, address, length) < 0 || listen(fd, options.backlog) < 0) return failed(fd);
   return fd;

@@ -19,10 +19,6 @@ enum Limits {
   /// And for this much it discards what comes from connections that close, besides.
   static let discardsPerTurn = 256 * kibi
 
-  /// The receive buffer of a client's socket. Measured: unread data of thousands of fast senders queues up cold in the
-  /// kernel, and a bounded buffer made every way of reading up to four times cheaper.
-  static let clientReceiveBuffer = 128 * kibi
-
   /// What one read takes of a client that is still in the handshake: the largest packet, and no more, because what
   /// follows the client's key has to wait for the worker's answer and is kept meanwhile.
   static let handshakeRead = 4 + 256

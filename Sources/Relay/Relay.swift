@@ -67,9 +67,6 @@ public final class Relay {
     _ = try RingFeatures()
   }
 
-  /// What a client's socket is asked to receive beyond what the relay has read.
-  public static let clientReceiveBuffer = Limits.clientReceiveBuffer
-
   // MARK: Starting
 
   /// Starts every thread and returns when each has its ring. `identity` is the relay's key. Throws ``RelayError``.
@@ -151,6 +148,7 @@ public final class Relay {
     configuration.cpus = fixed.cpus
     configuration.handshakeWorkers = fixed.handshakeWorkers
     configuration.maxPacketSize = fixed.maxPacketSize
+    configuration.clientReceiveBuffer = fixed.clientReceiveBuffer
     configuration.keepalive = fixed.keepalive
     configuration.tcpUserTimeout = fixed.tcpUserTimeout
     configuration.coalesceTime = fixed.coalesceTime

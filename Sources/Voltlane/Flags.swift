@@ -28,6 +28,7 @@ struct Flags: ParsableArguments {
   struct Limits: ParsableArguments {
     @Option(Settings.maxPacketSize) var maxPacketSize: [Given] = []
     @Option(Settings.clientSendBuffer) var clientSendBuffer: [Given] = []
+    @Option(Settings.clientReceiveBuffer) var clientReceiveBuffer: [Given] = []
     @Option(Settings.packetTimeout) var packetTimeout: [Given] = []
     @Option(Settings.assemblyBudget) var assemblyBudget: [Given] = []
   }

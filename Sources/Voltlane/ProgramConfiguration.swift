@@ -62,6 +62,7 @@ struct ProgramConfiguration: Sendable {
   private mutating func setLimits(_ given: GivenSettings, on machine: Machine) throws(SettingError) {
     relay.maxPacketSize = try given.value(of: Settings.maxPacketSize).bytes
     relay.clientSendBuffer = try given.value(of: Settings.clientSendBuffer).bytes
+    relay.clientReceiveBuffer = try given.value(of: Settings.clientReceiveBuffer).bytes
     relay.packetTimeout = try given.value(of: Settings.packetTimeout)
     relay.assemblyBudget = try value(
       of: Settings.assemblyBudget, given, orDecide: Self.anEighth(of: machine, butAtLeast: relay.maxPacketSize)

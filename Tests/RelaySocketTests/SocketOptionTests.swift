@@ -33,6 +33,17 @@ import Testing
     }
   }
 
+  @Test func `what the kernel receives ahead of the relay has its bound`() throws {
+    for bytes in [4096, 100_000] {
+      let rig = try Rig { $0.clientReceiveBuffer = bytes }
+      let client = try rig.test.client()
+      let socket = try #require(SocketCalls.otherEnd(client.socket.descriptor))
+      // The kernel doubles it, for what it keeps beside the bytes.
+      #expect(SocketCalls.option(socket, SOL_SOCKET, SO_RCVBUF) == Int32(2 * bytes))
+      #expect(try rig.roundTrip(client, pattern(200_000)))
+    }
+  }
+
   @Test(arguments: Layout.allCases)
   func `both can be left off`(_ layout: Layout) throws {
     let rig = try Rig(layout) {

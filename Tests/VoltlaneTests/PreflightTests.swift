@@ -85,6 +85,13 @@ import Testing
     #expect(grouped.first { $0.subject == "io_uring" }?.advice?.contains("kernel.io_uring_group") == true)
   }
 
+  @Test func theReceiveBufferThatIsAskedFor() throws {
+    let finding = try #require(
+      try findings([:], ["--client-receive-buffer", "1MiB"]).first { $0.subject == "receive buffers" })
+    #expect(finding.what.hasPrefix("net.core.rmem_max is 212992, less than --client-receive-buffer 1048576: "))
+    #expect(finding.advice == "sysctl -w net.core.rmem_max=1048576")
+  }
+
   /// What --max-clients wants against what the process, any process and all of them together may have.
   @Test func descriptorsAgainstTheClients() throws {
     func find(_ clients: String, _ limit: String, _ changes: [String: String] = [:]) throws -> [Finding] {

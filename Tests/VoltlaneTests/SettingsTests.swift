@@ -21,6 +21,7 @@ import VoltlaneSettings
     #expect(program.relay.handshakeWorkers == 1)
     #expect(program.relay.maxPacketSize == 8_388_599)
     #expect(program.relay.clientSendBuffer == 1 << 20)
+    #expect(program.relay.clientReceiveBuffer == 128 << 10)
     #expect(program.relay.packetTimeout == .seconds(30))
     #expect(program.relay.assemblyBudget == 1 << 30)
     #expect(program.relay.staleTimeout == .seconds(300))
@@ -114,6 +115,10 @@ import VoltlaneSettings
   ])
   func maxPacketSize(text: String, bytes: Int) throws {
     #expect(try configure(["--max-packet-size", text]).relay.maxPacketSize == bytes)
+  }
+
+  @Test func clientReceiveBuffer() throws {
+    #expect(try configure(["--client-receive-buffer", "4KiB"]).relay.clientReceiveBuffer == 4096)
   }
 
   @Test func clientSendBuffer() throws {
@@ -265,6 +270,7 @@ import VoltlaneSettings
     ("max-packet-size", "9223372036854775807GiB", "too large"),
     ("client-send-buffer", "0", nil), ("client-send-buffer", "big", "not a whole number"),
     ("client-send-buffer", "1025GiB", nil),
+    ("client-receive-buffer", "4095", nil), ("client-receive-buffer", "1025MiB", nil),
     ("packet-timeout", "30", "it has no unit; write 30s for seconds or 30ms for milliseconds"),
     ("packet-timeout", "25h", nil),
     ("packet-timeout", "-1s", "not a whole number"),

@@ -43,7 +43,7 @@ static inline long voltlane_send_vectors(int socket, struct iovec *vectors, int 
 // each client.
 struct voltlane_listen_options {
   int backlog;
-  // Bytes of the receive buffer; 0 leaves the system's.
+  // Bytes of the receive buffer; the kernel gives no more than net.core.rmem_max.
   int receive_buffer;
   // NULL leaves the system's.
   const char *congestion_control;

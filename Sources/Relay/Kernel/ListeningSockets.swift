@@ -58,8 +58,9 @@ struct ListeningSockets {
     let userTimeout = UInt32(clamping: configuration.tcpUserTimeout.nanoseconds / Limits.millisecond)
     func listen(_ congestionControl: UnsafePointer<CChar>?) -> Int32 {
       let options = voltlane_listen_options(
-        backlog: Int32(clamping: configuration.protection.backlog), receive_buffer: Int32(Limits.clientReceiveBuffer),
-        congestion_control: congestionControl, keepalive: configuration.keepalive.seconds, user_timeout: userTimeout,
+        backlog: Int32(clamping: configuration.protection.backlog),
+        receive_buffer: Int32(clamping: configuration.clientReceiveBuffer), congestion_control: congestionControl,
+        keepalive: configuration.keepalive.seconds, user_timeout: userTimeout,
         defer_accept: configuration.protection.deferAccept?.seconds ?? 0)
       return address.withSockaddr { voltlane_listen($0, $1, options) }
     }

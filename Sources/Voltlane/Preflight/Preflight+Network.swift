@@ -72,10 +72,11 @@ extension Preflight {
   /// What the relay asks for each client's socket.
   var receiveBuffer: Finding? {
     guard let most = sysctl("net.core.rmem_max") else { return nil }
-    let wanted = Relay.clientReceiveBuffer
+    let wanted = configuration.relay.clientReceiveBuffer
     guard most >= wanted else {
       return .warn(
-        "receive buffers", "net.core.rmem_max is \(most): a client's socket gets less than the relay asks for",
+        "receive buffers",
+        "net.core.rmem_max is \(most), less than --client-receive-buffer \(wanted): that is what clients' sockets get",
         do: "sysctl -w net.core.rmem_max=\(wanted)")
     }
     return .ok("receive buffers", "net.core.rmem_max is \(most)")

@@ -71,6 +71,15 @@ enum Settings: SettingDefinitions {
     isReloadable: true,
     read: size(in: RelayConfiguration.budgetRange))
 
+  static let clientReceiveBuffer = Setting(
+    name: "client-receive-buffer", placeholder: "SIZE", standard: "128KiB",
+    allowed: sizes(RelayConfiguration.clientReceiveBufferRange),
+    summary: """
+      What the kernel may receive of a client ahead of the relay, which can take twice that of its memory. It gives no \
+      more than net.core.rmem_max.
+      """,
+    read: size(in: RelayConfiguration.clientReceiveBufferRange))
+
   static let packetTimeout = Setting(
     name: "packet-timeout", placeholder: "TIME", standard: "30s",
     allowed: "0 or \(durations(RelayConfiguration.packetTimeoutRange))",
@@ -219,7 +228,8 @@ enum Settings: SettingDefinitions {
 
   private static let otherEntries: [SettingEntry] = [
     config.entry, listen.entry, backend.entry, shards.entry, firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
-    maxPacketSize.entry, clientSendBuffer.entry, packetTimeout.entry, assemblyBudget.entry, staleTimeout.entry,
+    maxPacketSize.entry, clientSendBuffer.entry, clientReceiveBuffer.entry, packetTimeout.entry, assemblyBudget.entry,
+    staleTimeout.entry,
     maxStaleClients.entry, missedPacketsBuffer.entry, missedPacketsTotal.entry, halfCloseTimeout.entry, keepalive.entry,
     tcpUserTimeout.entry, backendTimeout.entry, announce.entry, backendLoss.entry, backendLossTimeout.entry,
     identity.entry, coalesceTime.entry, congestionControl.entry, shutdownTimeout.entry, logLevel.entry,
