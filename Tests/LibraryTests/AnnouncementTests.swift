@@ -5,7 +5,7 @@ import VoltlaneWire
 @testable import VoltlaneBackend
 
 /// The relay dials again, and says whom it has.
-@Suite(.timeLimit(.minutes(1))) struct AnnouncementTests {
+@Suite(.timeLimit(.minutes(10))) struct AnnouncementTests {
   @Test func endsBeforeTheFirstPacketThatIsNoReconnection() async throws {
     let backend = try await Backend.listen(on: .tcp(host: "127.0.0.1", port: 0))
     var events = backend.events.makeAsyncIterator()

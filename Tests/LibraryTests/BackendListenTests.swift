@@ -1,7 +1,7 @@
 import Testing
 import VoltlaneBackend
 
-@Suite(.timeLimit(.minutes(1))) struct BackendListenTests {
+@Suite(.timeLimit(.minutes(10))) struct BackendListenTests {
   @Test func aTakenPort() async throws {
     let first = try await Backend.listen(on: .tcp(host: "127.0.0.1", port: 0))
     await #expect(throws: BackendError.cannotListen(first.address, reason: "the address is in use")) {

@@ -5,7 +5,7 @@ import VoltlaneWire
 
 @testable import VoltlaneBackend
 
-@Suite(.timeLimit(.minutes(1))) struct BackendTests {
+@Suite(.timeLimit(.minutes(10))) struct BackendTests {
   @Test func tellsWhatTheRelaySays() async throws {
     let (backend, relay, events) = try await start()
     var iterator = events

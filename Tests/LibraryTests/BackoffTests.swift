@@ -5,7 +5,7 @@ import VoltlaneNIO
 @testable import VoltlaneClient
 
 /// When a client comes back. No test waits: time passes by sleeping, which takes none.
-@Suite(.timeLimit(.minutes(1))) struct BackoffTests {
+@Suite(.timeLimit(.minutes(10))) struct BackoffTests {
   @Test func delaysDoubleUpToTheLast() {
     var backoff = Backoff(.init(firstDelay: .milliseconds(100), lastDelay: .seconds(1)))
     let longest = (0..<6).map { _ in backoff.next(fraction: 1) }

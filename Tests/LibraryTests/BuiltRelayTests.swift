@@ -8,7 +8,7 @@ import VoltlaneText
 @testable import VoltlaneClient
 
 /// Both libraries with the relay as it is built: backend, relay, a cable that can be cut, client.
-@Suite(.timeLimit(.minutes(1))) struct BuiltRelayTests {
+@Suite(.timeLimit(.minutes(10))) struct BuiltRelayTests {
   @Test func missedPacketsThenLiveDataAndAKick() async throws {
     let line = try await Line.start()
     defer { line.stop() }

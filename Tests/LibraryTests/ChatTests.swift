@@ -8,7 +8,7 @@ import VoltlaneWire
 @testable import VoltlaneBackend
 
 /// The examples do what the documentation says of them.
-@Suite(.timeLimit(.minutes(1))) struct ChatTests {
+@Suite(.timeLimit(.minutes(10))) struct ChatTests {
   private func data(_ id: UInt64, _ text: String) -> BackendEvent {
     .data(clientID: id, ByteBuffer(string: text))
   }

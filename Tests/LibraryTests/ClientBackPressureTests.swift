@@ -8,7 +8,7 @@ import VoltlaneWire
 
 @testable import VoltlaneClient
 
-@Suite(.timeLimit(.minutes(1))) struct ClientBackPressureTests {
+@Suite(.timeLimit(.minutes(10))) struct ClientBackPressureTests {
   @Test func aSlowConsumerHoldsTheRelayUp() async throws {
     let options = ClientOptions(connectTimeout: .seconds(60), receiveLimit: 100_000, reconnection: nil)
     let (client, peer) = try await FakeRelay.start().connect(options)

@@ -5,7 +5,7 @@ import VoltlaneNIO
 import VoltlaneText
 import VoltlaneWire
 
-@Suite(.timeLimit(.minutes(1))) struct ClientHandshakeTests {
+@Suite(.timeLimit(.minutes(10))) struct ClientHandshakeTests {
   @Test func saysVersionAndKeyAndLearnsItsID() async throws {
     let relay = try await FakeRelay.start()
     async let connecting = Client.connect(to: relay.listener.endpoint, options: patient)

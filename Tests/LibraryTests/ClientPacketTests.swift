@@ -3,7 +3,7 @@ import Testing
 import VoltlaneClient
 import VoltlaneWire
 
-@Suite(.timeLimit(.minutes(1))) struct ClientPacketTests {
+@Suite(.timeLimit(.minutes(10))) struct ClientPacketTests {
   @Test func packetsOfAllSizesBothWays() async throws {
     let (client, peer) = try await FakeRelay.start().connect()
     let packets = [0, 1, 255, 256, 4096, 4097, 65_536, 0, Wire.defaultMaxPacketSize].map(pattern)

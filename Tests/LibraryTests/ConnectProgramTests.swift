@@ -7,7 +7,7 @@ import VoltlaneText
 
 @testable import VoltlaneConnect
 
-@Suite(.timeLimit(.minutes(1))) struct ConnectProgramTests {
+@Suite(.timeLimit(.minutes(10))) struct ConnectProgramTests {
   /// The program and the relay's side of its connection, after the handshake.
   private func start(_ arguments: String...) async throws -> (program: Program, peer: BytePeer, relay: FakeRelay) {
     let relay = try await FakeRelay.start()

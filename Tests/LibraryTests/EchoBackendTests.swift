@@ -8,7 +8,7 @@ import VoltlaneWire
 
 @testable import VoltlaneBackend
 
-@Suite(.timeLimit(.minutes(1))) struct EchoBackendTests {
+@Suite(.timeLimit(.minutes(10))) struct EchoBackendTests {
   let anyPort = Endpoint.tcp(host: "127.0.0.1", port: 0)
 
   @Test func sendsDataBackAndNothingElse() async throws {

@@ -4,7 +4,7 @@ import VoltlaneNIO
 import VoltlaneSettings
 import VoltlaneText
 
-@Suite(.timeLimit(.minutes(1))) struct EchoProgramTests {
+@Suite(.timeLimit(.minutes(10))) struct EchoProgramTests {
   @Test func saysWhereItListensAndEchoes() async throws {
     let program = try Program("voltlane-echo", ["--listen", "127.0.0.1:0"])
     let prefix = "voltlane-echo: listening on "

@@ -2,7 +2,7 @@ import Synchronization
 import Testing
 import VoltlaneNIO
 
-@Suite(.timeLimit(.minutes(1))) struct InboxTests {
+@Suite(.timeLimit(.minutes(10))) struct InboxTests {
   struct Failure: Error, Equatable {}
 
   @Test func producerStopsAtTheLimitAndGoesOnAtHalf() async throws {

@@ -2,7 +2,7 @@ import NIOCore
 import Testing
 import VoltlaneNIO
 
-@Suite(.timeLimit(.minutes(1))) struct OutboxTests {
+@Suite(.timeLimit(.minutes(10))) struct OutboxTests {
   /// An outbox whose other side reads only when asked to.
   private func pair(limit: Int) async throws -> (outbox: Outbox, sender: BytePeer, receiver: BytePeer) {
     let listener = try await ByteListener.start()

@@ -8,7 +8,7 @@ import VoltlaneWire
 @testable import VoltlaneClient
 
 /// What a relay may answer to a client that comes back, and what becomes of it.
-@Suite(.timeLimit(.minutes(1))) struct ReconnectionOutcomeTests {
+@Suite(.timeLimit(.minutes(10))) struct ReconnectionOutcomeTests {
   private struct Lost {
     let relay: FakeRelay
     let client: Client

@@ -7,7 +7,7 @@ import VoltlaneWire
 @testable import VoltlaneClient
 
 /// The way back to a relay that keeps the session.
-@Suite(.timeLimit(.minutes(1))) struct ReconnectionTests {
+@Suite(.timeLimit(.minutes(10))) struct ReconnectionTests {
   @Test func comesBackAsTheSameClient() async throws {
     let relay = try await FakeRelay.start()
     let (client, old, key) = try await relay.connect(persistent, pacing: TestPacing().pacing)

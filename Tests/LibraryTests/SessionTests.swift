@@ -9,7 +9,7 @@ import VoltlaneWire
 @testable import VoltlaneConnect
 
 /// Sessions that are saved and resumed.
-@Suite(.timeLimit(.minutes(1))) struct SessionTests {
+@Suite(.timeLimit(.minutes(10))) struct SessionTests {
   @Test func aSavedSessionComesBack() async throws {
     let relay = try await FakeRelay.start()
     let (client, peer, key) = try await relay.connect(persistent, pacing: .real)

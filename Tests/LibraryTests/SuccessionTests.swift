@@ -4,7 +4,7 @@ import Testing
 @testable import VoltlaneBackend
 
 /// One connection after the other.
-@Suite(.timeLimit(.minutes(1))) struct SuccessionTests {
+@Suite(.timeLimit(.minutes(10))) struct SuccessionTests {
   @Test func theOldConnectionIsReadToItsEndFirst() async throws {
     let (backend, old, events) = try await start(finishing: .hours(1))
     var iterator = events
