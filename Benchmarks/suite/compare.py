@@ -4,7 +4,7 @@ Figures of different hours differ by more than most changes do, so where both fi
 is compared is each program's figure as a part of the yardstick's in the same file.
 """
 
-from .figures import noise, ratio
+from .figures import ratio, ratios
 
 YARDSTICK = "epoll"
 #: Figure, what it is called, and whether more is better.
@@ -14,6 +14,8 @@ FIGURES = (
     ("latency_p99_ns", "p99", False),
     ("relay_bytes_per_client", "memory a client", False),
 )
+#: What differs between two files of the same machine only on purpose, and moves figures.
+DECISIVE = {"machine": ("cpu", "cpus", "kernel"), "flags": ("seconds", "warmup", "build", "congestion_control")}
 
 
 def moves(old, new):
@@ -33,16 +35,24 @@ def compare_samples(name, before, after):
     itself = "again" if name == "shared" else None
     if YARDSTICK in before and YARDSTICK in after and before[YARDSTICK].median and after[YARDSTICK].median:
         change = ratio(after[name], after[YARDSTICK]) / ratio(before[name], before[YARDSTICK])
-        return change, sum(noise(s[name], s[YARDSTICK], s.get(itself)) for s in (before, after))
-    return after[name].median / before[name].median, before[name].spread + after[name].spread
+        return change, sum(reach(s[name], s[YARDSTICK], s.get(itself)) for s in (before, after))
+    return after[name].median / before[name].median, before[name].reach + after[name].reach
+
+
+def reach(one, other, itself):
+    """How far the ratio of two programs may be off. Of few runs the quartiles are closer than chance is."""
+    return max(ratios(one, other).reach, abs(ratio(one, itself) - 1) if itself else 0.0)
 
 
 def render(old, new):
     all_moves = list(moves(old, new))
     beyond = [move for move in all_moves if abs(move[4] - 1) > move[5]]
     lines = [f"{len(all_moves)} figures in both, {len(beyond)} moved beyond the noise"]
-    if old.document["machine"].get("cpu") != new.document["machine"].get("cpu"):
-        lines.append("the two were measured on different machines: compare with care")
+    for part, names in DECISIVE.items():
+        for name in names:
+            before, after = (results.document.get(part, {}).get(name) for results in (old, new))
+            if before != after:
+                lines.append(f"compare with care: {name} was {before}, and is {after}")
     for scenario, cell, name, title, change, limit, is_better in beyond:
         lines.append(
             f"  {'better' if is_better else 'WORSE '} {scenario} {cell}: {name}: {title} {change - 1:+.1%}"

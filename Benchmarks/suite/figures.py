@@ -1,5 +1,6 @@
 """Medians, spread, and what counts as a difference."""
 
+from math import inf
 from statistics import median, quantiles
 
 
@@ -23,6 +24,13 @@ class Sample:
             return 0.0
         low, _, high = quantiles(self.values, n=4, method="inclusive")
         return (high - low) / 2 / self.median
+
+    @property
+    def reach(self):
+        """Half of what lies between the lowest and the highest run, as a part of the median; one run says nothing."""
+        if len(self.values) < 2:
+            return inf
+        return (max(self.values) - min(self.values)) / 2 / self.median if self.median else 0.0
 
 
 def ratios(one, other):

@@ -68,6 +68,19 @@ class Comparison(unittest.TestCase):
             results(shared=[100] * 5, epoll=[100] * 5), results(shared=[150] * 5, epoll=[150] * 5))
         self.assertIn("0 moved", told)
 
+    def test_one_run_says_nothing(self):
+        self.assertIn("0 moved", compare.render(results(shared=[100]), results(shared=[200])))
+
+    def test_three_runs_reach_as_far_as_the_furthest(self):
+        # By their quartiles these would have moved.
+        told = compare.render(results(shared=[100, 90, 110]), results(shared=[115, 105, 125]))
+        self.assertIn("0 moved", told)
+
+    def test_what_else_differs_is_told(self):
+        old, new = results(shared=[100] * 3), results(shared=[100] * 3)
+        old.document["flags"], new.document["flags"] = {"seconds": 1}, {"seconds": 0.5}
+        self.assertIn("compare with care: seconds was 1, and is 0.5", compare.render(old, new))
+
     def test_noise_is_no_move(self):
         told = compare.render(results(shared=[100, 70, 130, 100]), results(shared=[110, 80, 140, 110]))
         self.assertIn("0 moved", told)
@@ -100,6 +113,28 @@ class Bounds(unittest.TestCase):
         [finding] = self.bound(made, "CPU a packet, 10,000").findings
         self.assertAlmostEqual(finding.value, 1.5 / 1.4)
         self.assertFalse(finding.holds)
+
+    def test_the_machine_did_at_least_what_is_known(self):
+        figures = {
+            "relay_cpu_ns": 40, "generator_cpu_ns": 50, "machine_softirq_threads_ns": 5, "machine_cpu_ns": 60,
+        }
+        self.assertEqual(bounds.machine(figures), 95)
+        self.assertEqual(bounds.machine({**figures, "machine_cpu_ns": 100}), 100)
+
+    def test_packets_one_way_count_too(self):
+        made = Results({}, {})
+        for name, cost in (("shared", 100), ("own", 140), ("epoll", 90)):
+            made.add("egress", "100:64:8", name, {"relay_cpu_ns": cost})
+        self.assertEqual(self.bound(made, "relay CPU with the firehose").short[0].place, "egress 100:64:8")
+        self.assertEqual(len(self.bound(made, "the same, packets one way").short), 1)
+
+    def test_the_tail_at_half_load_is_compared_in_its_own_place(self):
+        made = Results({}, {})
+        for cell, ours, theirs in (("100:64 at half load", 9, 2), ("1000:64 at half load", 5, 7)):
+            made.add("latency", cell, "shared", {"latency_p99_ns": ours, "latency_p50_ns": 1})
+            made.add("latency", cell, "epoll", {"latency_p99_ns": theirs, "latency_p50_ns": 1})
+        [theirs] = self.bound(made, "the same of the epoll relay there").findings
+        self.assertEqual(theirs.value, 2)
 
     def test_at_least_means_at_least(self):
         made = Results({}, {})
