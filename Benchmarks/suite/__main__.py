@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import bounds, compare, machine, page, readme, scenarios, table
 from .contenders import BENCHMARKS, all_contenders
-from .results import Results
+from .results import Refused, Results
 from .runner import RunFailed, run
 
 
@@ -108,18 +108,22 @@ def main():
             machine.describe(), {key: value for key, value in vars(options).items() if key not in ("output", "limit")})
     options.output.parent.mkdir(parents=True, exist_ok=True)
     complete = options.report or measure(options, results)
+    if options.readme:
+        readme.write(results)
     titles = {scenario.name: scenario.title for scenario in scenarios.full()}
     results.sort(list(titles))
     written = options.output.with_suffix(".html")
     written.write_text(page.render(results, titles))
     print(table.render(results))
     print(bounds.bounds_table(results))
-    if options.readme:
-        readme.write(results)
     print(f"tools/bench: {options.output} and {written}")
     if old:
         print(compare.render(old, results))
     return 0 if complete else 1
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Refused as refused:
+        sys.exit(f"tools/bench: {refused}")

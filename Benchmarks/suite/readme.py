@@ -2,11 +2,15 @@
 
 from . import bounds, scaling
 from .contenders import BENCHMARKS, ROOT
+from .results import Refused
 
 #: The results that they show.
 KEPT = BENCHMARKS / "results/kept.json"
 FIRST = "<!-- Made by `tools/bench --readme` of Benchmarks/results/kept.json. A test keeps them equal. -->"
 LAST = "<!-- End of what tools/bench prints. -->"
+#: What the documents have figures of.
+NEEDED = (
+    "echo", "latency", "stalled", "crowd", "ingest", "egress", "shards", "idle", "connect-storm", "reconnect-storm")
 
 
 def ratios(results):
@@ -29,9 +33,27 @@ def part(document):
     return document.read_text().split(FIRST)[1].split(LAST)[0].strip()
 
 
+def check(results):
+    """Raises Refused where the results are not fit to be shown."""
+    flags, measured = results.document["flags"], results.scenarios()
+    missing = [name for name in NEEDED if name not in measured]
+    if flags.get("quick"):
+        raise Refused("--readme: these are the results of --quick, which are rough: measure without it")
+    if flags.get("build") != "release":
+        raise Refused("--readme: these are not the results of release builds")
+    if missing:
+        raise Refused(f"--readme: there are no runs of {', '.join(missing)}: add them with --resume")
+    if not any(run["scenario"] == "echo" and run["contender"] == "shared" for run in results.runs):
+        raise Refused("--readme: there are no runs of echo by shared: add them with --resume")
+
+
 def write(results):
-    """Keeps the results, and shows them."""
-    results.save(KEPT)
+    """Keeps the results, and shows them. Nothing is written before everything is known to be fit."""
+    check(results)
+    texts = {}
     for document, text in DOCUMENTS.items():
         before, rest = document.read_text().split(FIRST)
-        document.write_text(f"{before}{FIRST}\n\n{text(results)}\n\n{LAST}{rest.split(LAST)[1]}")
+        texts[document] = f"{before}{FIRST}\n\n{text(results)}\n\n{LAST}{rest.split(LAST)[1]}"
+    results.save(KEPT)
+    for document, text in texts.items():
+        document.write_text(text)

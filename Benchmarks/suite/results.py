@@ -10,6 +10,10 @@ from .figures import Sample
 FORMAT = 1
 
 
+class Refused(ValueError):
+    """What was asked for makes no sense; the text is for the user, in one line."""
+
+
 def rounded(figures):
     """Without the digits that mean nothing."""
     if isinstance(figures, float):

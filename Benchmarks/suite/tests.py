@@ -1,12 +1,15 @@
 """Tests of what the suite makes of its runs; Benchmarks/Tests runs them, and whole suites beside them."""
 
+import copy
 import json
 import tempfile
 import unittest
+from pathlib import Path
+from unittest import mock
 
 from . import bounds, compare, page, readme, scaling, table
 from .figures import Sample, noise, ratio
-from .results import Results
+from .results import Refused, Results
 
 
 def results(**contenders):
@@ -164,6 +167,41 @@ class Readme(unittest.TestCase):
         kept = Results.load(readme.KEPT)
         for document, text in readme.DOCUMENTS.items():
             self.assertEqual(readme.part(document), text(kept), f"{document}: run tools/bench --readme")
+
+    def test_what_is_not_fit_to_be_shown_changes_no_file(self):
+        kept = Results.load(readme.KEPT)
+
+        def broken(change):
+            made = Results({}, {})
+            made.document = copy.deepcopy(kept.document)
+            change(made.document)
+            return made
+
+        def without(document, scenario):
+            document["runs"] = [run for run in document["runs"] if run["scenario"] != scenario]
+
+        unfit = (
+            (lambda document: document["flags"].update(quick=True), Refused, "--quick"),
+            (lambda document: document["flags"].update(build="debug"), Refused, "release"),
+            (lambda document: without(document, "crowd"), Refused, "no runs of crowd"),
+            (lambda document: document.update(runs=[]), Refused, "echo, latency"),
+            # Fails only while it is rendered.
+            (lambda document: document["machine"].pop("cpu"), KeyError, "cpu"),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            documents = {Path(folder, path.name): text for path, text in readme.DOCUMENTS.items()}
+            for path in documents:
+                path.write_text(f"{readme.FIRST}\nbefore\n{readme.LAST}")
+            with mock.patch.multiple(readme, KEPT=Path(folder, "kept.json"), DOCUMENTS=documents):
+                for change, error, message in unfit:
+                    with self.assertRaisesRegex(error, message):
+                        readme.write(broken(change))
+                    self.assertFalse(readme.KEPT.exists())
+                    self.assertEqual([readme.part(path) for path in documents], ["before"] * len(documents))
+                readme.write(kept)
+                self.assertTrue(readme.KEPT.exists())
+                self.assertEqual(
+                    [readme.part(path) for path in documents], [text(kept) for text in documents.values()])
 
 
 class Rendering(unittest.TestCase):
