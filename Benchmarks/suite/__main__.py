@@ -11,11 +11,25 @@ from pathlib import Path
 from . import bounds, compare, machine, page, readme, scenarios, table
 from .contenders import BENCHMARKS, all_contenders
 from .results import Refused, Results
-from .runner import RunFailed, run
+from .runner import RunFailed, check, run
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line, without the usage."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def pattern(text):
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+    return text
 
 
 def flags():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="tools/bench",
         description="Measures voltlane beside its peers, and writes a JSON file of every run and a page of plots.")
     parser.add_argument("--quick", action="store_true", help="a small form: two minutes, and rough")
@@ -29,8 +43,9 @@ def flags():
         "--readme", action="store_true",
         help="measure nothing: keep the output as Benchmarks/results/kept.json, and write it into the documents")
     parser.add_argument("--for", dest="limit", metavar="SECONDS", type=float, help="stop after this time; see --resume")
-    parser.add_argument("--scenarios", metavar="REGEX", default="", help="only these, such as 'echo|idle'")
-    parser.add_argument("--cells", metavar="REGEX", default="", help="only these, such as '^1:64:'")
+    parser.add_argument("--scenarios", metavar="REGEX", type=pattern, default="", help="only these, such as 'echo|idle'")
+    parser.add_argument(
+        "--cells", metavar="REGEX", type=pattern, default="", help="only these, such as '^1:64:'")
     parser.add_argument("--contenders", metavar="NAME,...", help="only these; see Benchmarks/README.md for the names")
     parser.add_argument("--repeats", type=int, metavar="N", help="runs of each cell (default: 5; quick: 2)")
     parser.add_argument("--seconds", type=float, metavar="S", help="of each run (default: 0.5; quick: 0.3)")
@@ -68,6 +83,9 @@ def measure(options, results):
     """Runs what is planned and not there yet. Returns whether everything is there now."""
     start = time.monotonic()
     plan = list(planned(options))
+    check(
+        {contender.name: contender for scenario, cell, contender, repeat in plan
+         if results.count(scenario.name, cell.name, contender.name) <= repeat}.values(), options.build)
     failures = 0
     for number, (scenario, cell, contender, repeat) in enumerate(plan, 1):
         if results.count(scenario.name, cell.name, contender.name) > repeat:
@@ -106,11 +124,16 @@ def main():
     else:
         results = Results(
             machine.describe(), {key: value for key, value in vars(options).items() if key not in ("output", "limit")})
+    titles = {scenario.name: scenario.title for scenario in scenarios.full()}
+    try:
+        # What was loaded must be of scenarios that are known, before others are measured.
+        results.sort(list(titles))
+    except Refused as refused:
+        raise Refused(f"{options.output}: {refused}") from None
     options.output.parent.mkdir(parents=True, exist_ok=True)
     complete = options.report or measure(options, results)
     if options.readme:
         readme.write(results)
-    titles = {scenario.name: scenario.title for scenario in scenarios.full()}
     results.sort(list(titles))
     written = options.output.with_suffix(".html")
     written.write_text(page.render(results, titles))
@@ -127,3 +150,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except Refused as refused:
         sys.exit(f"tools/bench: {refused}")
+    except OSError as error:
+        sys.exit(f"tools/bench: {error}")

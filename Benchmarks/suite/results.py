@@ -14,6 +14,24 @@ class Refused(ValueError):
     """What was asked for makes no sense; the text is for the user, in one line."""
 
 
+def misshapen(document):
+    """What keeps it from being the object of a results file, or nothing."""
+    if not isinstance(document, dict):
+        return "it is no object"
+    if document.get("format") != FORMAT:
+        return f'its "format" is not {FORMAT}'
+    for name, kind in (("machine", dict), ("flags", dict), ("contenders", dict), ("runs", list)):
+        if not isinstance(document.get(name), kind):
+            return f'it has no "{name}", or one of another kind'
+    for number, run in enumerate(document["runs"], 1):
+        for name, kind in (("scenario", str), ("cell", str), ("contender", str), ("figures", dict)):
+            if not isinstance(run, dict) or not isinstance(run.get(name), kind):
+                return f'run {number} has no "{name}", or one of another kind'
+        if run["contender"] not in document["contenders"]:
+            return f'run {number} is of {run["contender"]}, which is not among the "contenders"'
+    return ""
+
+
 def rounded(figures):
     """Without the digits that mean nothing."""
     if isinstance(figures, float):
@@ -29,11 +47,20 @@ class Results:
 
     @classmethod
     def load(cls, path):
+        """Raises Refused where the file cannot be read, or is something else."""
         results = cls({}, {})
-        with open(path) as file:
-            results.document = json.load(file)
-        if results.document.get("format") != FORMAT:
-            raise ValueError(f"{path}: is no results file of format {FORMAT}")
+        try:
+            with open(path) as file:
+                results.document = json.load(file)
+        except OSError as error:
+            raise Refused(f"{path}: {error.strerror}") from None
+        except json.JSONDecodeError as error:
+            raise Refused(f"{path}:{error.lineno}:{error.colno}: is no JSON: {error.msg}") from None
+        except UnicodeDecodeError:
+            raise Refused(f"{path}: is no text") from None
+        wrong = misshapen(results.document)
+        if wrong:
+            raise Refused(f"{path}: is no results file of tools/bench: {wrong}")
         return results
 
     def save(self, path):
@@ -62,7 +89,10 @@ class Results:
             {"scenario": scenario, "cell": cell, "contender": contender, "figures": rounded(figures)})
 
     def sort(self, scenarios):
-        """Puts runs that were added later beside those of their cell."""
+        """Puts runs that were added later beside those of their cell; all must be of these scenarios."""
+        unknown = [name for name in self.scenarios() if name not in scenarios]
+        if unknown:
+            raise Refused(f"there is no scenario {unknown[0]}; there are {', '.join(scenarios)}")
 
         def place(run):
             # Numbers as numbers: 8 comes before 64.

@@ -1,12 +1,13 @@
 """One run: a fresh program, the load, the figures."""
 
 import json
-import signal
+import shutil
 import socket
 import subprocess
 import tempfile
 
 from .contenders import BENCHMARKS
+from .results import Refused
 
 #: What a run may take beyond the time that it measures.
 PATIENCE = 120
@@ -14,6 +15,17 @@ PATIENCE = 120
 
 class RunFailed(Exception):
     pass
+
+
+def load_generator(build):
+    return str(BENCHMARKS / ".build" / build / "voltlane-bench")
+
+
+def check(contenders, build):
+    """Raises Refused where a program is not there to be run."""
+    for program in [load_generator(build), *(contender.command[0] for contender in contenders)]:
+        if not shutil.which(program):
+            raise Refused(f"{program} is not there: build or install it; tools/bench does both for release builds")
 
 
 def free_addresses(count):
@@ -51,7 +63,6 @@ def run(contender, scenario, cell, options):
 def load(contender, size, arguments, options, timeout):
     """Starts the program, and what voltlane-bench says of it."""
     listen, backend = free_addresses(2)
-    bench = str(BENCHMARKS / ".build" / options.build / "voltlane-bench")
     with tempfile.TemporaryDirectory(prefix="voltlane-bench-") as folder:
         command, environment = contender.prepare(folder, listen=listen, backend=backend, size=size)
         with open(f"{folder}/log", "w+") as log:
@@ -59,7 +70,7 @@ def load(contender, size, arguments, options, timeout):
             try:
                 return figures_of(
                     [
-                        bench, *arguments, "--relay", listen, "--backend-listen", backend, "--relay-pid",
+                        load_generator(options.build), *arguments, "--relay", listen, "--backend-listen", backend, "--relay-pid",
                         str(program.pid), "--congestion-control", options.congestion_control, "--json",
                         *(["--plain"] if contender.is_plain else []),
                     ], timeout)
@@ -77,11 +88,14 @@ def figures_of(command, timeout):
         raise RunFailed(f"did not end: {' '.join(command)}") from None
     if done.returncode != 0:
         raise RunFailed(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return json.loads(done.stdout)
+    try:
+        return json.loads(done.stdout)
+    except json.JSONDecodeError:
+        raise RunFailed(f"{' '.join(command)}: printed no JSON\n{done.stdout}{done.stderr}") from None
 
 
 def end(program):
-    program.send_signal(signal.SIGTERM)
+    program.terminate()
     try:
         program.wait(timeout=10)
     except subprocess.TimeoutExpired:

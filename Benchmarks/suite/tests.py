@@ -2,12 +2,15 @@
 
 import copy
 import json
+import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
 
-from . import bounds, compare, page, readme, scaling, table
+from . import bounds, compare, page, readme, runner, scaling, table
+from .contenders import BENCHMARKS, Contender
 from .figures import Sample, noise, ratio
 from .results import Refused, Results
 
@@ -16,6 +19,7 @@ def results(**contenders):
     """Results with one cell; each contender has its runs' CPU times."""
     made = Results({"cpu": "a"}, {})
     for name, values in contenders.items():
+        made.describe(Contender(name, name, (name,)))
         for value in values:
             made.add("echo", "1:64:1", name, {"relay_cpu_ns": value})
     return made
@@ -224,6 +228,80 @@ class Rendering(unittest.TestCase):
         self.assertEqual(html.count("</script>"), 2)
         for outside in ("src=", "<link", "@import", "fetch("):
             self.assertNotIn(outside, html)
+
+
+class Commands(unittest.TestCase):
+    """The suite as a command that is given what makes no sense."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def file(self, text, name="results.json"):
+        path = Path(self.folder.name, name)
+        path.write_text(text)
+        return str(path)
+
+    def refused(self, *arguments, status, says):
+        """It ends with this status, and one line that says all of this."""
+        done = subprocess.run(
+            [sys.executable, "-m", "suite", *arguments], cwd=BENCHMARKS, capture_output=True, text=True, timeout=60,
+            check=False)
+        self.assertEqual(done.returncode, status, done.stderr)
+        [line] = done.stderr.splitlines()
+        self.assertTrue(line.startswith("tools/bench: "), line)
+        for part in says:
+            self.assertIn(part, line)
+
+    def test_files_that_hold_no_results(self):
+        run = {"scenario": "echo", "cell": "1:64:1", "contender": "shared", "figures": {}}
+        empty = {"format": 1, "machine": {}, "flags": {}, "contenders": {}, "runs": []}
+        cases = (
+            ('{"format": 1,\n "mach', ":2:2: is no JSON"),
+            ("", ":1:1: is no JSON"),
+            ("[]", "is no object"),
+            ('{"format": 1}', '"machine"'),
+            ('{"format": 2}', '"format" is not 1'),
+            (json.dumps({**empty, "runs": {}}), '"runs"'),
+            (json.dumps({**empty, "runs": [1]}), "run 1"),
+            (json.dumps({**empty, "runs": [{**run, "figures": 5}]}), '"figures"'),
+            (json.dumps({**empty, "runs": [run]}), "run 1 is of shared"),
+        )
+        for text, message in cases:
+            path = self.file(text)
+            other = str(Path(self.folder.name, "other.json"))
+            for flags in (
+                ["--report", "--output", path], ["--output", path, "--resume"], ["--compare", path, "--output", other],
+            ):
+                with self.subTest(flags=flags, text=text):
+                    self.refused(*flags, status=1, says=[path, message])
+
+    def test_files_that_are_not_there(self):
+        path = str(Path(self.folder.name, "none.json"))
+        self.refused("--report", "--output", path, status=1, says=[path, "not there"])
+        self.refused("--compare", path, status=1, says=[path, "No such file"])
+
+    def test_scenarios_that_the_suite_does_not_know(self):
+        made = results(shared=[1])
+        made.runs[0]["scenario"] = "jousting"
+        path = self.file(made.text())
+        self.refused("--report", "--output", path, status=1, says=[path, "no scenario jousting"])
+
+    def test_regular_expressions_that_are_none(self):
+        for flag in ("--scenarios", "--cells"):
+            self.refused(flag, "(", status=2, says=[flag, "'(' is no regular expression"])
+
+    def test_programs_that_are_not_built(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(runner, "BENCHMARKS", Path(folder)):
+            with self.assertRaisesRegex(Refused, f"{folder}/.build/debug/voltlane-bench is not there"):
+                runner.check([], "debug")
+            program = Path(folder, ".build/debug/voltlane-bench")
+            program.parent.mkdir(parents=True)
+            program.write_text("#!/bin/sh")
+            program.chmod(0o755)
+            runner.check([], "debug")
+            with self.assertRaisesRegex(Refused, "/no/relay is not there"):
+                runner.check([Contender("relay", "relay", ("/no/relay",))], "debug")
 
 
 if __name__ == "__main__":
