@@ -1,6 +1,7 @@
 """tools/bench: measures voltlane beside its peers. Needs Python 3.9 and what tools/bench has built."""
 
 import argparse
+import math
 import re
 import resource
 import signal
@@ -28,6 +29,35 @@ def pattern(text):
     return text
 
 
+def results_file(text):
+    # The page is beside it, with another suffix.
+    if Path(text).suffix != ".json":
+        raise argparse.ArgumentTypeError(f"{text!r} does not end with .json")
+    return Path(text)
+
+
+def count(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def seconds(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
+def some_seconds(text):
+    if seconds(text) == 0:
+        raise argparse.ArgumentTypeError("must be more than 0 seconds")
+    return seconds(text)
+
+
 def flags():
     parser = Parser(
         prog="tools/bench",
@@ -35,21 +65,22 @@ def flags():
     parser.add_argument("--quick", action="store_true", help="a small form: two minutes, and rough")
     parser.add_argument("--compare", metavar="OLD.json", help="say what moved beyond the noise since then")
     parser.add_argument(
-        "--output", metavar="FILE.json", type=Path, default=BENCHMARKS / "results/latest.json",
+        "--output", metavar="FILE.json", type=results_file, default=BENCHMARKS / "results/latest.json",
         help="where the results are, the page beside it as .html (default: Benchmarks/results/latest.json)")
     parser.add_argument("--resume", action="store_true", help="add the runs that the output file does not have yet")
     parser.add_argument("--report", action="store_true", help="measure nothing: only the page and tables of the output")
     parser.add_argument(
         "--readme", action="store_true",
         help="measure nothing: keep the output as Benchmarks/results/kept.json, and write it into the documents")
-    parser.add_argument("--for", dest="limit", metavar="SECONDS", type=float, help="stop after this time; see --resume")
+    parser.add_argument(
+        "--for", dest="limit", metavar="SECONDS", type=some_seconds, help="stop after this time; see --resume")
     parser.add_argument("--scenarios", metavar="REGEX", type=pattern, default="", help="only these, such as 'echo|idle'")
     parser.add_argument(
         "--cells", metavar="REGEX", type=pattern, default="", help="only these, such as '^1:64:'")
     parser.add_argument("--contenders", metavar="NAME,...", help="only these; see Benchmarks/README.md for the names")
-    parser.add_argument("--repeats", type=int, metavar="N", help="runs of each cell (default: 5; quick: 2)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="of each run (default: 0.5; quick: 0.3)")
-    parser.add_argument("--warmup", type=float, metavar="S", help="before each run (default: 0.2; quick: 0.1)")
+    parser.add_argument("--repeats", type=count, metavar="N", help="runs of each cell (default: 5; quick: 2)")
+    parser.add_argument("--seconds", type=some_seconds, metavar="S", help="of each run (default: 0.5; quick: 0.3)")
+    parser.add_argument("--warmup", type=seconds, metavar="S", help="before each run (default: 0.2; quick: 0.1)")
     parser.add_argument(
         "--congestion-control", default="cubic", metavar="NAME", help="of every program's sockets (default: cubic)")
     parser.add_argument(
@@ -79,10 +110,9 @@ def planned(options):
                 yield scenario, cell, contenders[name], repeat
 
 
-def measure(options, results):
+def measure(options, plan, results):
     """Runs what is planned and not there yet. Returns whether everything is there now."""
     start = time.monotonic()
-    plan = list(planned(options))
     check(
         {contender.name: contender for scenario, cell, contender, repeat in plan
          if results.count(scenario.name, cell.name, contender.name) <= repeat}.values(), options.build)
@@ -117,6 +147,11 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     old = Results.load(options.compare) if options.compare else None
     options.report = options.report or options.readme
+    plan = [] if options.report else list(planned(options))
+    if not plan and not options.report:
+        limits = [("--scenarios", options.scenarios), ("--cells", options.cells), ("--contenders", options.contenders)]
+        named = ", ".join(f"{flag} {value!r}" for flag, value in limits if value)
+        raise Refused(f"nothing is to be measured: no run is within {named}{' --quick' if options.quick else ''}")
     if options.report and not options.output.exists():
         sys.exit(f"tools/bench: {options.output} is not there: measure first, or name another with --output")
     if options.report or (options.resume and options.output.exists()):
@@ -131,7 +166,7 @@ def main():
     except Refused as refused:
         raise Refused(f"{options.output}: {refused}") from None
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    complete = options.report or measure(options, results)
+    complete = options.report or measure(options, plan, results)
     if options.readme:
         readme.write(results)
     results.sort(list(titles))

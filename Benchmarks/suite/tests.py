@@ -291,6 +291,29 @@ class Commands(unittest.TestCase):
         for flag in ("--scenarios", "--cells"):
             self.refused(flag, "(", status=2, says=[flag, "'(' is no regular expression"])
 
+    def test_an_output_that_the_page_would_replace(self):
+        for name in ("results.html", "results"):
+            path = self.file("kept", name)
+            self.refused("--output", path, status=2, says=["--output", path, ".json"])
+            self.assertEqual(Path(path).read_text(), "kept")
+
+    def test_numbers_that_mean_nothing(self):
+        cases = {
+            "--repeats": ("-1", "0", "x", "1.5"), "--seconds": ("-1", "0", "nan", "inf", "x"),
+            "--warmup": ("-1", "nan", "inf"), "--for": ("0", "-5", "nan", "inf"),
+        }
+        for flag, values in cases.items():
+            for value in values:
+                with self.subTest(flag=flag, value=value):
+                    self.refused(f"{flag}={value}", status=2, says=[flag])
+
+    def test_a_plan_without_a_run(self):
+        path = str(Path(self.folder.name, "new.json"))
+        for flags in (["--scenarios", "nosuch"], ["--scenarios", "echo", "--cells", "nosuch"],
+                      ["--scenarios", "shards", "--contenders", "epoll"]):
+            self.refused(*flags, "--output", path, status=1, says=["nothing is to be measured", *flags[-2:-1]])
+            self.assertFalse(Path(path).exists())
+
     def test_programs_that_are_not_built(self):
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(runner, "BENCHMARKS", Path(folder)):
             with self.assertRaisesRegex(Refused, f"{folder}/.build/debug/voltlane-bench is not there"):
