@@ -152,11 +152,13 @@ def quick():
             (at_rate(20, 1024, 2000), at_rate(20, 1024, 2000, stalled=2)), both, compares_cells=True),
         Scenario(
             "crowd", "The same packets a second from more and more clients", "echo",
-            (at_rate(10, 64, 5000), at_rate(500, 64, 5000)), both, compares_cells=True),
+            (at_rate(10, 64, 5000), at_rate(500, 64, 5000)), (*both, "prompt"), compares_cells=True),
         Scenario("ingest", "Clients to backend", "ingest", (packets(100, 64, 64),), both),
         Scenario("egress", "Backend to clients", "egress", (packets(100, 64, 64),), both),
         Scenario("one-to-all", "One packet to all clients", "one-to-all", (packets(100, 64, 1),), both),
-        Scenario("shards", "More threads than one", "echo", (counted(packets(100, 64, 8)),), ("shared", "shards2")),
+        Scenario(
+            "shards", "More threads than one", "echo", (counted(packets(100, 64, 8)),),
+            ("shared", "own", "shards2", "shards4")),
         Scenario("idle", "Memory by clients", "idle", (connections(10), connections(1000)), both),
         Scenario("connect-storm", "New clients", "connect-storm", (connections(500),), both, is_timed=False),
         Scenario(

@@ -23,6 +23,9 @@ final class Peer {
     return peers
   }
 
+  /// For who runs them otherwise.
+  static func buildPrograms() throws { _ = try programs.get() }
+
   /// A relay of `peers`.
   convenience init(_ program: String, _ flags: [String] = []) throws {
     try self.init(Peer.programs.get().appending(path: program), flags)
