@@ -73,6 +73,8 @@ def flags():
         "--readme", action="store_true",
         help="measure nothing: keep the output as Benchmarks/results/kept.json, and write it into the documents")
     parser.add_argument(
+        "--check", action="store_true", help="measure nothing: only say whether the flags and files make sense")
+    parser.add_argument(
         "--for", dest="limit", metavar="SECONDS", type=some_seconds, help="stop after this time; see --resume")
     parser.add_argument("--scenarios", metavar="REGEX", type=pattern, default="", help="only these, such as 'echo|idle'")
     parser.add_argument(
@@ -154,17 +156,22 @@ def main():
         raise Refused(f"nothing is to be measured: no run is within {named}{' --quick' if options.quick else ''}")
     if options.report and not options.output.exists():
         sys.exit(f"tools/bench: {options.output} is not there: measure first, or name another with --output")
+    here = machine.describe()
+    kept = {key: value for key, value in vars(options).items() if key not in ("output", "limit", "check")}
     if options.report or (options.resume and options.output.exists()):
         results = Results.load(options.output)
     else:
-        results = Results(
-            machine.describe(), {key: value for key, value in vars(options).items() if key not in ("output", "limit")})
+        results = Results(here, kept)
     titles = {scenario.name: scenario.title for scenario in scenarios.full()}
     try:
         # What was loaded must be of scenarios that are known, before others are measured.
         results.sort(list(titles))
+        if not options.report:
+            results.resume(here, kept)
     except Refused as refused:
         raise Refused(f"{options.output}: {refused}") from None
+    if options.check:
+        return 0
     options.output.parent.mkdir(parents=True, exist_ok=True)
     complete = options.report or measure(options, plan, results)
     if options.readme:
@@ -175,6 +182,8 @@ def main():
     print(table.render(results))
     print(bounds.bounds_table(results))
     print(f"tools/bench: {options.output} and {written}")
+    if len(results.commits()) > 1:
+        print(f"tools/bench: the runs are of several commits: {', '.join(results.commits())}")
     if old:
         print(compare.render(old, results))
     return 0 if complete else 1

@@ -15,5 +15,5 @@ def render(results, titles):
         } for bound in bounds.all_bounds(results) if bound.findings
     ]
     # "</" would end the script element early.
-    data = json.dumps({**results.document, "titles": titles, "bounds": asked}).replace("</", "<\\/")
+    data = json.dumps({**results.document, "titles": titles, "bounds": asked, "commits": results.commits()}).replace("</", "<\\/")
     return template.replace("/*RESULTS*/null", data)

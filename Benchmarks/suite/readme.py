@@ -15,10 +15,11 @@ NEEDED = (
 
 def ratios(results):
     machine, seconds = results.document["machine"], results.document["flags"]["seconds"]
+    commits = results.commits()
     repeats = max(results.count("echo", cell, "shared") for cell in results.cells("echo"))
     return (
         f"Medians of {repeats} runs of {seconds:g} s each; {machine['cpu']}, {machine['cpus']} CPUs, "
-        f"Linux {machine['kernel']}, {machine['time'][:10]}, commit {machine['commit']}.\n\n{bounds.render(results)}")
+        f"Linux {machine['kernel']}, {machine['time'][:10]}, commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}.\n\n{bounds.render(results)}")
 
 
 #: What is printed where.

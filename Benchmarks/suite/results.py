@@ -8,6 +8,11 @@ from collections import defaultdict
 from .figures import Sample
 
 FORMAT = 1
+#: What decides the figures: runs that differ in it do not belong in one file.
+DECISIVE = {
+    "flags": ("quick", "seconds", "warmup", "build", "congestion_control"),
+    "machine": ("cpu", "cpus", "memory", "hypervisor", "kernel", "governor"),
+}
 
 
 class Refused(ValueError):
@@ -44,6 +49,8 @@ def rounded(figures):
 class Results:
     def __init__(self, machine, flags):
         self.document = {"format": FORMAT, "machine": machine, "flags": flags, "contenders": {}, "runs": []}
+        #: That of the runs that are added, where it is known.
+        self.commit = ""
 
     @classmethod
     def load(cls, path):
@@ -79,14 +86,36 @@ class Results:
     def runs(self):
         return self.document["runs"]
 
+    def resume(self, machine, flags):
+        """Makes ready for more runs. Raises Refused where they would be measured in another way, or elsewhere."""
+        differing = [
+            f"{name.replace('_', ' ')} was {self.document[kind].get(name)!r} and is {now.get(name)!r}"
+            for kind, now in (("flags", flags), ("machine", machine))
+            for name in DECISIVE[kind] if self.document[kind].get(name) != now.get(name)
+        ]
+        if differing:
+            raise Refused(f"--resume: the runs that are there were measured otherwise: {'; '.join(differing)}")
+        self.document["flags"]["repeats"] = max(self.document["flags"].get("repeats", 0), flags["repeats"])
+        self.measured_at(machine)
+
+    def measured_at(self, machine):
+        """Where in the history the runs that are added from now on are measured; + stands for changes beside it."""
+        self.commit = f"{machine['commit']}{'+' if machine['changed'] else ''}"
+
+    def commits(self):
+        """Those at which the runs were measured, in order; runs of older files have only that of the first run."""
+        machine = self.document["machine"]
+        first = f"{machine.get('commit', 'unknown')}{'+' if machine.get('changed') else ''}"
+        return list(dict.fromkeys(run.get("commit", first) for run in self.runs))
+
     def describe(self, contender):
         self.document["contenders"][contender.name] = {
             "title": contender.title, "note": contender.note, "command": contender.command_text,
         }
 
     def add(self, scenario, cell, contender, figures):
-        self.runs.append(
-            {"scenario": scenario, "cell": cell, "contender": contender, "figures": rounded(figures)})
+        run = {"scenario": scenario, "cell": cell, "contender": contender, "figures": rounded(figures)}
+        self.runs.append({**run, "commit": self.commit} if self.commit else run)
 
     def sort(self, scenarios):
         """Puts runs that were added later beside those of their cell; all must be of these scenarios."""

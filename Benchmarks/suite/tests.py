@@ -12,7 +12,7 @@ from unittest import mock
 from . import bounds, compare, page, readme, runner, scaling, table
 from .contenders import BENCHMARKS, Contender
 from .figures import Sample, noise, ratio
-from .results import Refused, Results
+from .results import DECISIVE, Refused, Results
 
 
 def results(**contenders):
@@ -54,6 +54,32 @@ class ResultsFile(unittest.TestCase):
             made.add(scenario, cell, "shared", {})
         made.sort(["echo", "idle"])
         self.assertEqual([run["cell"] for run in made.runs], ["1:64:8", "1:64:64", "1:64:64", "10"])
+
+    MACHINE = {name: name for name in (*DECISIVE["machine"], "commit")}
+    FLAGS = {**{name: name for name in DECISIVE["flags"]}, "repeats": 3}
+
+    def test_runs_that_are_measured_otherwise_stay_out(self):
+        for kind, name in [(kind, name) for kind, names in DECISIVE.items() for name in names]:
+            here = {"machine": {**self.MACHINE, "changed": False}, "flags": dict(self.FLAGS)}
+            here[kind][name] = "other"
+            with self.subTest(name=name), self.assertRaisesRegex(Refused, f"{name.replace('_', ' ')} was .* 'other'"):
+                Results(dict(self.MACHINE), dict(self.FLAGS)).resume(**here)
+
+    def test_runs_say_at_which_commit_they_were_measured(self):
+        made = Results({**self.MACHINE, "commit": "old", "changed": False}, dict(self.FLAGS))
+        # As in files of before.
+        made.add("echo", "1:64:1", "shared", {})
+        self.assertNotIn("commit", made.runs[0])
+        self.assertEqual(made.commits(), ["old"])
+        made.resume({**self.MACHINE, "commit": "new", "changed": True}, {**self.FLAGS, "repeats": 5})
+        made.add("echo", "1:64:1", "shared", {})
+        self.assertEqual(made.runs[1]["commit"], "new+")
+        self.assertEqual(made.commits(), ["old", "new+"])
+        self.assertEqual(made.document["flags"]["repeats"], 5)
+        made.document["machine"].update(cpus=2, time="2026-01-01T00:00")
+        made.document["flags"]["seconds"] = 1
+        self.assertIn("commits old, new+.", readme.ratios(made))
+        self.assertIn('"commits": ["old", "new+"]', page.render(made, {}))
 
     def test_another_format_is_refused(self):
         with tempfile.NamedTemporaryFile("w+") as file:
@@ -313,6 +339,18 @@ class Commands(unittest.TestCase):
                       ["--scenarios", "shards", "--contenders", "epoll"]):
             self.refused(*flags, "--output", path, status=1, says=["nothing is to be measured", *flags[-2:-1]])
             self.assertFalse(Path(path).exists())
+
+    def test_a_file_of_another_machine_is_not_resumed(self):
+        made = results(shared=[1])
+        path = self.file(made.text())
+        self.refused(
+            "--check", "--resume", "--output", path, status=1, says=[path, "--resume", "cpu was 'a'", "seconds was None"])
+
+    def test_what_makes_sense_is_not_refused(self):
+        done = subprocess.run(
+            [sys.executable, "-m", "suite", "--check", "--quick", "--output", str(Path(self.folder.name, "new.json"))],
+            cwd=BENCHMARKS, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
 
     def test_programs_that_are_not_built(self):
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(runner, "BENCHMARKS", Path(folder)):
