@@ -19,6 +19,8 @@ struct LoadClient {
   var wantsOutput = false
   /// Leaves unread what comes for it.
   var isStalled = false
+  /// Whether its packets are timed at a rate: not those of clients that stall.
+  var isTimed = true
   /// Is on the list of those who have something to send.
   var isDue = false
   /// Bytes of the packet `sent` that were handed to the socket already.

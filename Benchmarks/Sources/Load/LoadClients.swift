@@ -32,7 +32,7 @@ struct LoadClients: ~Copyable {
 
   /// Whether new packets are sent; false before the start and while the last ones are awaited.
   private var isSending = false
-  var clock: PacketClock
+  private(set) var clock: PacketClock
   /// Clients that may send, at the end of the turn.
   private var due: [Int] = []
   /// Packets that came to where they are checked, over all clients, and their bytes.
@@ -55,6 +55,7 @@ struct LoadClients: ~Copyable {
     window = plan.mode == .idle ? 1 : plan.window ?? 0
     clients = .allocate(capacity: count)
     clients.initialize(repeating: LoadClient(), count: count)
+    for index in stalling { clients[index].isTimed = false }
     input = .allocate(byteCount: Socket.readSize, alignment: 64)
     outputCapacity = max(Socket.readSize, pattern.largest + Pattern.prefix)
     output = .allocate(byteCount: outputCapacity, alignment: 64)
@@ -172,16 +173,17 @@ struct LoadClients: ~Copyable {
 
   /// From here on packets are timed, and those stall who shall.
   mutating func startTiming(_ epoll: borrowing Epoll) {
-    clock.isTiming = true
-    clock.latency = LatencyHistogram()
+    clock.startTiming()
     stall(true, epoll)
   }
+
+  /// What becomes due from here on is not timed.
+  mutating func stopTiming() { clock.stopTiming() }
 
   /// No new packet is sent; a packet of which the socket took a part is still finished, and those who stalled read
   /// again.
   mutating func stop(_ epoll: borrowing Epoll) {
     isSending = false
-    clock.isTiming = false
     stall(false, epoll)
   }
 
@@ -307,7 +309,11 @@ struct LoadClients: ~Copyable {
   }
 
   /// What has not come by now is lost.
-  mutating func countLost() { faults.lost = unanswered() }
+  mutating func countLost() {
+    faults.lost = unanswered()
+    let now = Clock.now()
+    for index in 0..<count { clock.giveUp(clients[index], index, now: now) }
+  }
 
   /// Closes every connection.
   mutating func closeAll() {

@@ -64,9 +64,9 @@ public struct LoadRun: ~Copyable {
       let (firstPacket, firstByte) = (clients.packets, clients.bytes)
       var stalled = false
       let use = try measure { run throws(BenchError) in stalled = try run.load(for: run.plan.length) }
+      clients.stopTiming()
       report.fill(packets: clients.packets - firstPacket, bytes: clients.bytes - firstByte, use)
       report.stalled = stalled
-      report.latency = clients.clock.latency
       if plan.countsSystemCalls { report.systemCallsPerPacket = try countSystemCalls() }
       if plan.samplesUserShare { report.userShare = try sampleUserShare() }
     }
@@ -75,6 +75,8 @@ public struct LoadRun: ~Copyable {
 
     clients.countLost()
     report.faults = clients.faults
+    // Only now: at a rate, the relay may have held back until the drain what was due before.
+    report.latency = clients.clock.latency
     report.totalPackets = clients.packets
     try leave()
     report.complaints = backendThread?.stop() ?? backend?.complaints ?? []

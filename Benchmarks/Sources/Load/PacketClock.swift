@@ -2,7 +2,8 @@
 ///
 /// With a window, one packet a client is timed at a time, from the send to the turn of the loop in which it came. At a
 /// rate every packet is timed from the moment when it was *due*: a relay that stalls cannot hide that by holding up the
-/// load as well (coordinated omission).
+/// load as well (coordinated omission). Those are timed that are due in the measurement, whenever they come: what a
+/// relay holds back when the measurement ends is timed in the drain, and what never comes counts until it is given up.
 ///
 ///     packet k of all is due at  start + k * interval,  is of client k mod clients,  and has sequence k / clients
 ///
@@ -23,8 +24,11 @@ struct PacketClock {
   private var arrivals: [Int]
   private var completed: UInt64 = 0
 
-  var isTiming = false
-  var latency = LatencyHistogram()
+  /// Whether it is measured now.
+  private var isTiming = false
+  /// At a rate: the packets or rounds that are due in the measurement.
+  private var timed: Range<UInt64> = 0..<0
+  private(set) var latency = LatencyHistogram()
 
   init(_ plan: LoadPlan) {
     clients = plan.clients
@@ -33,6 +37,8 @@ struct PacketClock {
     case .window(let packets): (window, interval) = (packets, 0)
     case .rate(let rate): (window, interval) = (0, 1e9 / rate)
     }
+    // The last of the warm-up is due before its end, whenever the loop comes round to that end.
+    if interval > 0 { timed = UInt64((plan.warmup * 1e9 / interval).rounded(.up))..<(.max) }
     releasedAt = Array(repeating: 0, count: max(1, window))
     arrivals = Array(repeating: 0, count: max(1, window))
   }
@@ -41,6 +47,14 @@ struct PacketClock {
   var isByWindow: Bool { interval == 0 && !isRounds }
 
   mutating func begin(_ now: UInt64) { start = now }
+
+  mutating func startTiming() { isTiming = true }
+
+  /// The measurement is over; what has become due by now stays timed.
+  mutating func stopTiming() {
+    isTiming = false
+    if interval > 0 { timed = min(timed.lowerBound, released)..<released }
+  }
 
   /// Packets or rounds that have become due and were not released yet.
   func due(_ now: UInt64) -> UInt64 {
@@ -73,23 +87,38 @@ struct PacketClock {
       if isTiming { latency.record(now &- client.timedAt) }
       client.timedAt = 0
     } else {
-      for sequence in from..<to { arrived(sequence, of: index, now) }
+      for sequence in from..<to {
+        if interval > 0 {
+          if client.isTimed { time(sequence, of: index, now) }
+        } else {
+          arrivedOfRound(sequence, now)
+        }
+      }
     }
   }
 
-  private mutating func arrived(_ sequence: UInt64, of client: Int, _ now: UInt64) {
-    let due: UInt64
-    if interval > 0 {
-      let number = isRounds ? sequence : sequence * UInt64(clients) + UInt64(client)
-      due = start + UInt64(Double(number) * interval)
-    } else {
-      let slot = Int(sequence % UInt64(window))
-      due = releasedAt[slot]
-      arrivals[slot] += 1
-      while completed < released, arrivals[Int(completed % UInt64(window))] == clients {
-        arrivals[Int(completed % UInt64(window))] = 0
-        completed += 1
-      }
+  /// Nothing more is awaited. What was due and has not come by now took at least until now, sent or not.
+  mutating func giveUp(_ client: LoadClient, _ index: Int, now: UInt64) {
+    guard interval > 0, client.isTimed, client.checker.next < client.allowed else { return }
+    for sequence in client.checker.next..<client.allowed { time(sequence, of: index, now) }
+  }
+
+  /// At a rate: times the packet from when it was due.
+  private mutating func time(_ sequence: UInt64, of client: Int, _ now: UInt64) {
+    let number = isRounds ? sequence : sequence * UInt64(clients) + UInt64(client)
+    guard timed.contains(number) else { return }
+    let due = start + UInt64(Double(number) * interval)
+    latency.record(now > due ? now - due : 0)
+  }
+
+  /// Without a rate: counts and times a packet that went to all.
+  private mutating func arrivedOfRound(_ sequence: UInt64, _ now: UInt64) {
+    let slot = Int(sequence % UInt64(window))
+    let due = releasedAt[slot]
+    arrivals[slot] += 1
+    while completed < released, arrivals[Int(completed % UInt64(window))] == clients {
+      arrivals[Int(completed % UInt64(window))] = 0
+      completed += 1
     }
     if isTiming { latency.record(now > due ? now - due : 0) }
   }

@@ -53,6 +53,26 @@ struct SmokeTests {
     #expect(report.latency.total >= 200)
   }
 
+  @Test func `what is held back at the end of a measurement at a rate is timed all the same`() throws {
+    let late = try LateEcho(answers: true)
+    let report = try late.measure(late.plan())
+    #expect(report.faults.isEmpty, "\(report.text)")
+    #expect(report.totalPackets > 0)
+    #expect(report.latency.total == report.totalPackets)
+    #expect(report.latency.percentile(0)! >= LateEcho.silence)
+  }
+
+  @Test func `what never comes back at a rate counts until it is given up`() throws {
+    let late = try LateEcho(answers: false)
+    var plan = late.plan()
+    plan.drainTimeout = 0.2
+    let report = try late.measure(plan)
+    #expect(report.totalPackets == 0)
+    #expect(report.faults.lost > 0)
+    #expect(report.latency.total == UInt64(report.faults.lost))
+    #expect(report.latency.percentile(0)! >= 200_000_000)
+  }
+
   @Test func `clients that stall are not timed, and find everything in the end`() throws {
     let peer = try Peer("epoll-relay")
     var plan = peer.plan(clients: 10, size: 1024, window: 1, packets: 800)
