@@ -12,7 +12,7 @@ from pathlib import Path
 from . import bounds, compare, machine, page, readme, scenarios, table
 from .contenders import BENCHMARKS, all_contenders
 from .results import Refused, Results
-from .runner import RunFailed, check, run
+from .runner import RunFailed, check, clean_up_when_terminated, run
 
 
 class Parser(argparse.ArgumentParser):
@@ -144,6 +144,7 @@ def main():
     options = flags()
     # Programs inherit what is blocked here, and some parents block the signal that ends them.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    clean_up_when_terminated()
     # For the peers that do not raise their own limit.
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -156,18 +157,15 @@ def main():
         raise Refused(f"nothing is to be measured: no run is within {named}{' --quick' if options.quick else ''}")
     if options.report and not options.output.exists():
         sys.exit(f"tools/bench: {options.output} is not there: measure first, or name another with --output")
-    here = machine.describe()
     kept = {key: value for key, value in vars(options).items() if key not in ("output", "limit", "check")}
-    if options.report or (options.resume and options.output.exists()):
-        results = Results.load(options.output)
-    else:
-        results = Results(here, kept)
+    is_there = options.report or (options.resume and options.output.exists())
+    results = Results.load(options.output) if is_there else Results(machine.describe(), kept)
     titles = {scenario.name: scenario.title for scenario in scenarios.full()}
     try:
         # What was loaded must be of scenarios that are known, before others are measured.
         results.sort(list(titles))
         if not options.report:
-            results.resume(here, kept)
+            results.resume(machine.describe(), kept)
     except Refused as refused:
         raise Refused(f"{options.output}: {refused}") from None
     if options.check:

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 
 from .contenders import BENCHMARKS
@@ -15,6 +17,17 @@ PATIENCE = 120
 
 class RunFailed(Exception):
     pass
+
+
+def clean_up_when_terminated():
+    """Lets a signal that would end Python at once end what was started first."""
+
+    def leave(number, _):
+        # Once: a second one would interrupt the cleaning up.
+        signal.signal(number, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def load_generator(build):
@@ -99,5 +112,7 @@ def end(program):
     try:
         program.wait(timeout=10)
     except subprocess.TimeoutExpired:
+        pass
+    finally:
         program.kill()
         program.wait()

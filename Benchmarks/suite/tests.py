@@ -2,9 +2,11 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -363,6 +365,42 @@ class Commands(unittest.TestCase):
             runner.check([], "debug")
             with self.assertRaisesRegex(Refused, "/no/relay is not there"):
                 runner.check([Contender("relay", "relay", ("/no/relay",))], "debug")
+
+
+class Termination(unittest.TestCase):
+    def test_a_suite_that_is_terminated_leaves_no_program_behind(self):
+        # A relay and a load generator that only say who they are, and a run of both.
+        script = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from suite import runner
+from suite.contenders import Contender
+folder = sys.argv[1]
+runner.load_generator = lambda build: f"{folder}/generator"
+runner.clean_up_when_terminated()
+relay = Contender("relay", "relay", (f"{folder}/relay",))
+runner.load(relay, "64", [], SimpleNamespace(build="debug", congestion_control="cubic"), 60)
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("relay", "generator"):
+                program = Path(folder, name)
+                program.write_text(f"#!/bin/sh\necho $$ > {folder}/{name}.part\n"
+                                   f"mv {folder}/{name}.part {folder}/{name}.pid\nexec sleep 60\n")
+                program.chmod(0o755)
+            suite = subprocess.Popen([sys.executable, "-c", script, folder], cwd=BENCHMARKS)
+            files = [Path(folder, f"{name}.pid") for name in ("relay", "generator")]
+            try:
+                while not all(file.exists() for file in files):
+                    self.assertIsNone(suite.poll(), "it ended by itself")
+                    time.sleep(0.01)
+            finally:
+                suite.terminate()
+                status = suite.wait()
+            self.assertEqual(status, 143)
+            for file in files:
+                with self.assertRaises(ProcessLookupError, msg=file.name):
+                    os.kill(int(file.read_text()), 0)
 
 
 if __name__ == "__main__":
