@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 from . import bounds, compare, page, readme, runner, scaling, table
-from .contenders import BENCHMARKS, Contender
+from .contenders import BENCHMARKS, Contender, all_contenders
 from .figures import Sample, noise, ratio
 from .results import DECISIVE, Refused, Results
 
@@ -247,6 +248,18 @@ class Rendering(unittest.TestCase):
         shown = table.render(made)
         self.assertIn("| 100* | 50 |", shown)
         self.assertIn("*: other processes", shown)
+
+    def test_every_contender_has_a_colour_of_its_own_on_the_page(self):
+        html = page.render(results(shared=[100]), {})
+        count = len(all_contenders("cubic", "release"))
+        schemes = [re.findall(r"--c\d+: (#\w+)", scheme) for scheme in html.split("@media")]
+        self.assertEqual([len(set(colours)) for colours in schemes], [count, count])
+        self.assertEqual(re.findall(r"names\.indexOf\(name\) % (\d+)", html), [str(count)])
+
+    def test_the_page_says_how_it_was_measured(self):
+        html = page.render(results(shared=[100]), {})
+        for flag in ("repeats", "seconds", "warmup", "build", "congestion_control"):
+            self.assertIn("${flags.%s}" % flag, html)
 
     def test_the_page_stands_alone(self):
         made = results(shared=[100])
