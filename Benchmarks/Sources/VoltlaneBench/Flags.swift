@@ -93,9 +93,11 @@ struct PacketFlags: ParsableArguments {
 
   func validate() throws {
     try require(window.map { (1...1_000_000).contains($0) } ?? true, "--window must be from 1 to 1000000.")
-    try require(rate.map { $0 > 0 && $0 <= 1e9 } ?? true, "--rate must be above 0 and at most 1000000000.")
+    // Rarer than once in a thousand seconds is a slip, and far below no clock can hold when the next is due.
+    try require(rate.map { $0 >= 0.001 && $0 <= 1e9 } ?? true, "--rate must be from 0.001 to 1000000000.")
     try require(window == nil || rate == nil, "Give one of --window and --rate, not both.")
-    try require(packets.map { $0 > 0 } ?? true, "--packets must be above 0.")
+    try require(
+      packets.map { (1...1_000_000_000_000).contains($0) } ?? true, "--packets must be from 1 to 1000000000000.")
   }
 }
 

@@ -23,7 +23,10 @@ struct FlagTests {
   @Test(arguments: [
     ("echo --window 1 --rate 1", "--window and --rate"), ("echo --seconds 1 --packets 1", "--seconds and --packets"),
     ("echo --external-backend", "--backend-listen"), ("echo --clients 0", "--clients"), ("echo --size x", "--size"),
-    ("echo --rate 0", "--rate"), ("echo --clients 10 --stalled 10", "--stalled"), ("egress --window 0", "--window"),
+    ("echo --rate 0", "--rate"), ("echo --rate 1e-12", "--rate"), ("egress --rate 1e-300", "--rate"),
+    ("echo --rate nan", "--rate"), ("echo --packets 18446744073709551615", "--packets"),
+    ("echo --packets 0", "--packets"), ("echo --clients 10 --stalled 10", "--stalled"),
+    ("egress --window 0", "--window"),
     ("ingest --seconds 1 --packets 1", "--packets"),
     ("idle --warmup -1", "--warmup"), ("connect-storm --connect-concurrency 0", "--connect-concurrency"),
     ("reconnect-storm --rounds 0", "--rounds"), ("one-to-all --drain-timeout 0", "--drain-timeout"),
