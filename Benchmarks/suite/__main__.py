@@ -76,7 +76,8 @@ def flags():
         "--check", action="store_true", help="measure nothing: only say whether the flags and files make sense")
     parser.add_argument(
         "--for", dest="limit", metavar="SECONDS", type=some_seconds, help="stop after this time; see --resume")
-    parser.add_argument("--scenarios", metavar="REGEX", type=pattern, default="", help="only these, such as 'echo|idle'")
+    parser.add_argument(
+        "--scenarios", metavar="REGEX", type=pattern, default="", help="only these, such as 'echo|idle'")
     parser.add_argument(
         "--cells", metavar="REGEX", type=pattern, default="", help="only these, such as '^1:64:'")
     parser.add_argument("--contenders", metavar="NAME,...", help="only these; see Benchmarks/README.md for the names")

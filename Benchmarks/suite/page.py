@@ -15,5 +15,6 @@ def render(results, titles):
         } for bound in bounds.all_bounds(results) if bound.findings
     ]
     # "</" would end the script element early.
-    data = json.dumps({**results.document, "titles": titles, "bounds": asked, "commits": results.commits()}).replace("</", "<\\/")
+    shown = {**results.document, "titles": titles, "bounds": asked, "commits": results.commits()}
+    data = json.dumps(shown).replace("</", "<\\/")
     return template.replace("/*RESULTS*/null", data)

@@ -19,7 +19,9 @@ def ratios(results):
     repeats = max(results.count("echo", cell, "shared") for cell in results.cells("echo"))
     return (
         f"Medians of {repeats} runs of {seconds:g} s each; {machine['cpu']}, {machine['cpus']} CPUs, "
-        f"Linux {machine['kernel']}, {machine['time'][:10]}, commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}.\n\n{bounds.render(results)}")
+        f"Linux {machine['kernel']}, {machine['time'][:10]}, commit{'s' if len(commits) > 1 else ''} "
+        f"{', '.join(commits)}.\n\n"
+        f"{bounds.render(results)}")
 
 
 #: What is printed where.

@@ -83,8 +83,8 @@ def load(contender, size, arguments, options, timeout):
             try:
                 return figures_of(
                     [
-                        load_generator(options.build), *arguments, "--relay", listen, "--backend-listen", backend, "--relay-pid",
-                        str(program.pid), "--congestion-control", options.congestion_control, "--json",
+                        load_generator(options.build), *arguments, "--relay", listen, "--backend-listen", backend,
+                        "--relay-pid", str(program.pid), "--congestion-control", options.congestion_control, "--json",
                         *(["--plain"] if contender.is_plain else []),
                     ], timeout)
             except RunFailed as failure:

@@ -359,7 +359,8 @@ class Commands(unittest.TestCase):
         made = results(shared=[1])
         path = self.file(made.text())
         self.refused(
-            "--check", "--resume", "--output", path, status=1, says=[path, "--resume", "cpu was 'a'", "seconds was None"])
+            "--check", "--resume", "--output", path, status=1,
+            says=[path, "--resume", "cpu was 'a'", "seconds was None"])
 
     def test_what_makes_sense_is_not_refused(self):
         done = subprocess.run(
