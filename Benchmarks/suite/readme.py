@@ -38,12 +38,15 @@ def part(document):
 
 def check(results):
     """Raises Refused where the results are not fit to be shown."""
-    flags, measured = results.document["flags"], results.scenarios()
+    machine, flags, measured = results.document["machine"], results.document["flags"], results.scenarios()
+    unsaid = [name for name in ("cpu", "cpus", "kernel", "time", "commit") if name not in machine]
     missing = [name for name in NEEDED if name not in measured]
     if flags.get("quick"):
         raise Refused("--readme: these are the results of --quick, which are rough: measure without it")
     if flags.get("build") != "release":
         raise Refused("--readme: these are not the results of release builds")
+    if unsaid or "seconds" not in flags:
+        raise Refused(f"--readme: the file does not say the {', '.join(unsaid) or 'seconds'} of its runs")
     if missing:
         raise Refused(f"--readme: there are no runs of {', '.join(missing)}: add them with --resume")
     if not any(run["scenario"] == "echo" and run["contender"] == "shared" for run in results.runs):
