@@ -93,6 +93,7 @@ extension LoadReport {
       notes.append("other processes used \(percent(share(others))) of a CPU: measure again on a quiet machine")
     }
     if share(machine.stolen) > 0.05 { notes.append("the hypervisor took CPU time away: measure again") }
+    if !measuredSomething { notes.append("nothing was measured: no \(unit) was over in the measurement") }
     if stalled { notes.append("nothing came back for \(plan.drainTimeout) s: the run was ended early") }
     return notes
   }

@@ -60,8 +60,11 @@ public struct LoadReport: Sendable {
     }
   }
 
-  /// Whether every packet came, once, in order and unchanged.
-  public var isClean: Bool { faults.isEmpty && !stalled && complaints.isEmpty && totalPackets > 0 }
+  /// Whether every packet came, once, in order and unchanged, and some of them in the measurement.
+  public var isClean: Bool { faults.isEmpty && !stalled && complaints.isEmpty && measuredSomething }
+
+  /// Whether there are figures of packets; of an idle crowd, whether it answered at the end.
+  var measuredSomething: Bool { plan.mode == .idle ? totalPackets > 0 : packets > 0 }
 
   public var packetsPerSecond: Double { seconds > 0 ? Double(packets) / seconds : 0 }
 
