@@ -95,7 +95,7 @@ extension LoadReport {
     if share(machine.stolen) > 0.05 { notes.append("the hypervisor took CPU time away: measure again") }
     if !measuredSomething { notes.append("nothing was measured: no \(unit) was over in the measurement") }
     if stalled { notes.append("nothing came back for \(plan.drainTimeout) s: the run was ended early") }
-    return notes
+    return notes + missingFigures
   }
 
   private var unit: String { plan.mode.unit }

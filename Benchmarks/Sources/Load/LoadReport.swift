@@ -37,6 +37,8 @@ public struct LoadReport: Sendable {
   var systemCallsPerPacket: Double?
   /// Of the relay's CPU time, sampled.
   var userShare: Double?
+  /// Which figures were asked for and are not there, and why.
+  var missingFigures: [String] = []
   var relay: ProcessUse?
   var generator: ProcessUse?
   var machine = MachineSample()

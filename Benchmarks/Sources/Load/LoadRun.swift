@@ -67,8 +67,8 @@ public struct LoadRun: ~Copyable {
       clients.stopTiming()
       report.fill(packets: clients.packets - firstPacket, bytes: clients.bytes - firstByte, use)
       report.stalled = stalled
-      if plan.countsSystemCalls { report.systemCallsPerPacket = try countSystemCalls() }
-      if plan.samplesUserShare { report.userShare = try sampleUserShare() }
+      if plan.countsSystemCalls { try countSystemCalls(&report) }
+      if plan.samplesUserShare { try sampleUserShare(&report) }
     }
     clients.stop(epoll)
     report.drainSeconds = try drain()
@@ -93,22 +93,38 @@ public struct LoadRun: ~Copyable {
   }
 
   /// The relay's system calls a packet, over a short time: while they are counted each of them costs more.
-  private mutating func countSystemCalls() throws(BenchError) -> Double? {
-    guard let pid = plan.relayPID, let counter = SystemCallCounter(pid) else { return nil }
+  private mutating func countSystemCalls(_ report: inout LoadReport) throws(BenchError) {
+    guard let pid = plan.relayPID, let counter = SystemCallCounter(pid) else {
+      report.missingFigures.append("the relay's system calls were not counted: that \(LoadRun.neededRight)")
+      return
+    }
     let first = clients.packets
     counter.start()
     try load(until: 0.3)
     let calls = counter.count
     let packets = clients.packets - first
-    return packets > 0 ? Double(calls) / Double(packets) : nil
+    guard packets > 0 else {
+      report.missingFigures.append("the relay's system calls were not counted: nothing came meanwhile")
+      return
+    }
+    report.systemCallsPerPacket = Double(calls) / Double(packets)
   }
 
-  private mutating func sampleUserShare() throws(BenchError) -> Double? {
-    guard let pid = plan.relayPID, let sampler = UserShareSampler(pid) else { return nil }
+  private mutating func sampleUserShare(_ report: inout LoadReport) throws(BenchError) {
+    guard let pid = plan.relayPID, let sampler = UserShareSampler(pid) else {
+      report.missingFigures.append("the relay's time in user space was not sampled: that \(LoadRun.neededRight)")
+      return
+    }
     sampler.start()
     try load(until: 0.3)
-    return sampler.share
+    report.userShare = sampler.share
+    if report.userShare == nil {
+      report.missingFigures.append("the relay's time in user space was not sampled: it did not run meanwhile")
+    }
   }
+
+  /// What counting and sampling take, beside the relay's process.
+  private static let neededRight = "needs root, or the right to read the events of the relay's process (--relay-pid)"
 
   // MARK: Phases
 

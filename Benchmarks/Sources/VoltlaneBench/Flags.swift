@@ -108,6 +108,8 @@ struct TrafficFlags: ParsableArguments {
   @OptionGroup var packets: PacketFlags
 
   func validate() throws {
+    try require(!packets.countSystemCalls || common.relayPid != nil, "--count-system-calls needs --relay-pid.")
+    try require(!packets.sampleUserShare || common.relayPid != nil, "--sample-user-share needs --relay-pid.")
     try require(load.seconds == nil || packets.packets == nil, "Give one of --seconds and --packets, not both.")
   }
 

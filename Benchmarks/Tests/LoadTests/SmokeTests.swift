@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import Load
@@ -71,6 +72,30 @@ struct SmokeTests {
     #expect(report.faults.lost > 0)
     #expect(report.latency.total == UInt64(report.faults.lost))
     #expect(report.latency.percentile(0)! >= 200_000_000)
+  }
+
+  @Test func `a figure that was asked for is there, or a note says why not`() throws {
+    let peer = try Peer("epoll-relay")
+    var plan = peer.plan(clients: 2, size: 64, window: 8)
+    plan.countsSystemCalls = true
+    plan.samplesUserShare = true
+    let report = try peer.measure(plan)
+    func isExplained(_ note: String) throws -> Bool {
+      try report.text.contains(note) && report.json().contains(note)
+    }
+    #expect(try (report.systemCallsPerPacket != nil) != isExplained("system calls were not counted"))
+    #expect(try (report.userShare != nil) != isExplained("time in user space was not sampled"))
+  }
+
+  @Test func `where nothing comes, no system calls are counted, and a note says so`() throws {
+    let late = try LateEcho(answers: false)
+    var plan = late.plan()
+    plan.relayPID = getpid()
+    plan.countsSystemCalls = true
+    plan.drainTimeout = 0.2
+    let report = try late.measure(plan)
+    #expect(report.systemCallsPerPacket == nil)
+    #expect(report.notes.contains { $0.contains("system calls were not counted") })
   }
 
   @Test func `clients that stall are not timed, and find everything in the end`() throws {
