@@ -28,6 +28,8 @@ def clean_up_when_terminated():
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
+    # Whoever started this may have blocked it for himself, and with that for all that is started here.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def load_generator(build):
