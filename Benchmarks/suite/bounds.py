@@ -47,13 +47,16 @@ class Finding:
     limit: float
     noise: float = 0.0
     is_least: bool = False
+    #: Whether the noise is that of a ratio of equal programs; else it is only shown.
+    noise_counts: bool = True
 
     @property
     def holds(self):
         if self.is_least:
             return self.value >= self.limit
         # Where noise alone can make two equal programs differ by more than the limit allows, noise is the limit.
-        return self.value <= (max(self.limit, 1 + self.noise) if self.limit >= 1 else self.limit)
+        counts = self.noise_counts and self.limit >= 1
+        return self.value <= (max(self.limit, 1 + self.noise) if counts else self.limit)
 
     @property
     def excess(self):
@@ -121,15 +124,11 @@ def side_by_side(results, scenario, cell, rival, limit, figure=CPU, name="shared
 def one_way(results, rival, limit, figure=CPU, name="shared"):
     """The ratio of two contenders where packets go one way."""
     return [
-        named(finding, scenario)
+        replace(finding, place=f"{scenario} {finding.place}")
         for scenario in ONE_WAY
         for cell in results.cells(scenario)
         for finding in side_by_side(results, scenario, cell, rival, limit, figure, name)
     ]
-
-
-def named(finding, scenario):
-    return replace(finding, place=f"{scenario} {finding.place}")
 
 
 def change(results, scenario, figure, name):
@@ -176,7 +175,7 @@ def tail(results, limit, name="shared", place="half load"):
         return figures["latency_p99_ns"] / figures["latency_p50_ns"]
 
     return [
-        Finding(cell, samples[name].median, limit, spread(samples, name))
+        Finding(cell, samples[name].median, limit, spread(samples, name), noise_counts=False)
         for cell in results.cells("latency") if place in cell
         for samples in [results.samples("latency", cell, by_median)] if name in samples
     ]
@@ -189,9 +188,15 @@ def spread(samples, name):
 
 
 def unhurried(results, figure):
-    """One client at low load against the epoll relay: a closed loop, and a packet now and then."""
-    return [
-        finding
+    """One client at low load against the epoll relay: in the grid, in longer runs, and with a packet now and then."""
+    def lone(*cell):
+        return cell == (1, 64, 1)
+
+    def limit(*_):
+        return 1
+
+    return against(results, "epoll", limit, figure, where=lone) + [
+        replace(finding, place=f"latency {finding.place}")
         for cell in results.cells("latency") if cell.startswith("1:")
         for finding in side_by_side(results, "latency", cell, "epoll", 1, figure)
     ]
