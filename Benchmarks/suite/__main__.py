@@ -4,7 +4,6 @@ import argparse
 import math
 import re
 import resource
-import signal
 import sys
 import time
 from pathlib import Path
@@ -143,8 +142,6 @@ def measure(options, plan, results):
 
 def main():
     options = flags()
-    # Programs inherit what is blocked here, and some parents block the signal that ends them.
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     clean_up_when_terminated()
     # For the peers that do not raise their own limit.
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -160,13 +157,14 @@ def main():
         sys.exit(f"tools/bench: {options.output} is not there: measure first, or name another with --output")
     kept = {key: value for key, value in vars(options).items() if key not in ("output", "limit", "check")}
     is_there = options.report or (options.resume and options.output.exists())
-    results = Results.load(options.output) if is_there else Results(machine.describe(), kept)
+    here = machine.describe()
+    results = Results.load(options.output) if is_there else Results(here, kept)
     titles = {scenario.name: scenario.title for scenario in scenarios.full()}
     try:
         # What was loaded must be of scenarios that are known, before others are measured.
         results.sort(list(titles))
         if not options.report:
-            results.resume(machine.describe(), kept)
+            results.resume(here, kept)
     except Refused as refused:
         raise Refused(f"{options.output}: {refused}") from None
     if options.check:
@@ -191,7 +189,5 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Refused as refused:
-        sys.exit(f"tools/bench: {refused}")
-    except OSError as error:
+    except (Refused, OSError) as error:
         sys.exit(f"tools/bench: {error}")

@@ -14,9 +14,6 @@ FIGURES = (
     ("latency_p99_ns", "p99", False),
     ("relay_bytes_per_client", "memory a client", False),
 )
-#: What differs between two files of the same machine only on purpose, and moves figures.
-DECISIVE = {"machine": ("cpu", "cpus", "kernel"), "flags": ("seconds", "warmup", "build", "congestion_control")}
-
 
 def moves(old, new):
     """Every figure that both files have: scenario, cell, contender, figure, change as a factor, noise."""
@@ -48,11 +45,8 @@ def render(old, new):
     all_moves = list(moves(old, new))
     beyond = [move for move in all_moves if abs(move[4] - 1) > move[5]]
     lines = [f"{len(all_moves)} figures in both, {len(beyond)} moved beyond the noise"]
-    for part, names in DECISIVE.items():
-        for name in names:
-            before, after = (results.document.get(part, {}).get(name) for results in (old, new))
-            if before != after:
-                lines.append(f"compare with care: {name} was {before}, and is {after}")
+    for difference in old.differing(new.document["machine"], new.document["flags"]):
+        lines.append(f"compare with care: {difference}")
     for scenario, cell, name, title, change, limit, is_better in beyond:
         lines.append(
             f"  {'better' if is_better else 'WORSE '} {scenario} {cell}: {name}: {title} {change - 1:+.1%}"

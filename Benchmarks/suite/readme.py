@@ -10,7 +10,8 @@ FIRST = "<!-- Made by `tools/bench --readme` of Benchmarks/results/kept.json. A 
 LAST = "<!-- End of what tools/bench prints. -->"
 #: What the documents have figures of.
 NEEDED = (
-    "echo", "latency", "stalled", "crowd", "ingest", "egress", "shards", "idle", "connect-storm", "reconnect-storm")
+    "echo", "latency", "stalled", "crowd", "ingest", "egress", "one-to-all", "shards", "idle", "connect-storm",
+    "reconnect-storm")
 
 
 def ratios(results):

@@ -86,13 +86,17 @@ class Results:
     def runs(self):
         return self.document["runs"]
 
-    def resume(self, machine, flags):
-        """Makes ready for more runs. Raises Refused where they would be measured in another way, or elsewhere."""
-        differing = [
-            f"{name.replace('_', ' ')} was {self.document[kind].get(name)!r} and is {now.get(name)!r}"
+    def differing(self, machine, flags):
+        """In which of what decides the figures others are not like these, in words."""
+        return [
+            f"{name.replace('_', ' ')} was {self.document[kind].get(name)!r}, and is {now.get(name)!r}"
             for kind, now in (("flags", flags), ("machine", machine))
             for name in DECISIVE[kind] if self.document[kind].get(name) != now.get(name)
         ]
+
+    def resume(self, machine, flags):
+        """Makes ready for more runs. Raises Refused where they would be measured in another way, or elsewhere."""
+        differing = self.differing(machine, flags)
         if differing:
             raise Refused(f"--resume: the runs that are there were measured otherwise: {'; '.join(differing)}")
         self.document["flags"]["repeats"] = max(self.document["flags"].get("repeats", 0), flags["repeats"])

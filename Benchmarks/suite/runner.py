@@ -20,7 +20,8 @@ class RunFailed(Exception):
 
 
 def clean_up_when_terminated():
-    """Lets a signal that would end Python at once end what was started first."""
+    """Lets a signal that would end Python at once end what was started first. Programs inherit what is blocked here,
+    and some parents block the signal that ends them: nothing is."""
 
     def leave(number, _):
         # Once: a second one would interrupt the cleaning up.
@@ -28,8 +29,7 @@ def clean_up_when_terminated():
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
-    # Whoever started this may have blocked it for himself, and with that for all that is started here.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def load_generator(build):

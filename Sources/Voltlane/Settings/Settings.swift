@@ -229,9 +229,9 @@ enum Settings: SettingDefinitions {
   private static let otherEntries: [SettingEntry] = [
     config.entry, listen.entry, backend.entry, shards.entry, firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
     maxPacketSize.entry, clientSendBuffer.entry, clientReceiveBuffer.entry, packetTimeout.entry, assemblyBudget.entry,
-    staleTimeout.entry,
-    maxStaleClients.entry, missedPacketsBuffer.entry, missedPacketsTotal.entry, halfCloseTimeout.entry, keepalive.entry,
-    tcpUserTimeout.entry, backendTimeout.entry, announce.entry, backendLoss.entry, backendLossTimeout.entry,
+    staleTimeout.entry, maxStaleClients.entry, missedPacketsBuffer.entry, missedPacketsTotal.entry,
+    halfCloseTimeout.entry, keepalive.entry, tcpUserTimeout.entry, backendTimeout.entry, announce.entry,
+    backendLoss.entry, backendLossTimeout.entry,
     identity.entry, coalesceTime.entry, congestionControl.entry, shutdownTimeout.entry, logLevel.entry,
   ]
 }
