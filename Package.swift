@@ -112,13 +112,17 @@ let package = Package(
     .systemLibrary(name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
     .target(name: "CLinux"),
 
+    // System calls that the kernel refuses, for a thread of a test or for a program.
+    .target(name: "CRefusal", path: "Tests/CRefusal"),
+    .executableTarget(name: "Refusing", dependencies: ["CRefusal"], path: "Tests/Refusing"),
+
     .target(name: "Vectors", path: "Tests/Vectors", resources: [.embedInCode("vectors.json")]),
     .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire", "Vectors"]),
     .testTarget(name: "VoltlaneTextTests", dependencies: ["VoltlaneText"]),
     .testTarget(
       name: "VoltlaneTests",
       dependencies: [
-        "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay", "VoltlaneSettings",
+        "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay", "VoltlaneSettings", "Refusing",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
@@ -131,7 +135,7 @@ let package = Package(
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ]),
     .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
-    .testTarget(name: "RelayTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto"]),
+    .testTarget(name: "RelayTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto", "CRefusal"]),
     .testTarget(name: "RelaySocketTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto", "Vectors"]),
   ],
   swiftLanguageModes: [.v6]

@@ -29,6 +29,22 @@ void voltlane_eventfd_signal(int fd) {
   (void)!write(fd, &one, sizeof one);
 }
 
+void voltlane_eventfd_clear(int fd) {
+  uint64_t count;
+  (void)!read(fd, &count, sizeof count);
+}
+
+int voltlane_semaphore(void) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+  return fd < 0 ? -errno : fd;
+}
+
+void voltlane_semaphore_wait(int fd) {
+  uint64_t one;
+  while (read(fd, &one, sizeof one) < 0 && errno == EINTR) {
+  }
+}
+
 void voltlane_random(void *bytes, unsigned long count) {
   for (unsigned long done = 0; done < count;) {
     ssize_t n = getrandom((char *)bytes + done, count - done, 0);

@@ -156,6 +156,8 @@ enum Limits {
   static let dialDelayFirst = 50 * millisecond
   static let dialStable = 10 * second
   static let dialTimeout = 5 * second
+  /// Threads that look the backend's name up: one, and one for while its look-up hangs.
+  static let resolverThreads = 2
   /// The same failure to dial is logged this often.
   static let dialEventEvery = 60 * second
 

@@ -30,6 +30,7 @@ public final class Relay {
   private let placement: Placement
   private var sockets: ListeningSockets
   private var threads: [OSThread] = []
+  private var resolver: Resolver?
   private var eventLanes: [RecordConsumerBox] = []
   private var settingsLanes: [SettingsProducer] = []
   /// What unfinished and missed packets may hold, and all together; nil before the start.
@@ -69,17 +70,28 @@ public final class Relay {
 
   // MARK: Starting
 
-  /// Starts every thread and returns when each has its ring. `identity` is the relay's key. Throws ``RelayError``.
+  /// Starts every thread and returns when each has its ring. `identity` is the relay's key. Throws ``RelayError`` where
+  /// the system lacks something, after the threads that did start have ended.
   public func start(identity: SecretKey) throws(RelayError) {
-    let parts = try RelayParts(configuration, identity, sockets, placement, arena, control)
-    counters = parts.counters
-    eventLanes = parts.events.map(RecordConsumerBox.init)
-    settingsLanes = parts.settings.map(SettingsProducer.init)
-    budgets = (parts.budget, parts.missedBudget, parts.memory)
-    hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
+    do throws(RelayError) {
+      let parts = try RelayParts(configuration, identity, sockets, placement, arena, control)
+      // From here on each shard closes its listeners.
+      hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
+      counters = parts.counters
+      eventLanes = parts.events.map(RecordConsumerBox.init)
+      settingsLanes = parts.settings.map(SettingsProducer.init)
+      budgets = (parts.budget, parts.missedBudget, parts.memory)
+      try startThreads(parts)
+    } catch {
+      stop()
+      throw error
+    }
+  }
+
+  private func startThreads(_ parts: RelayParts) throws(RelayError) {
     let resolver = try Resolver(backend: configuration.backend)
-    let outcome = Mutex<(started: Int, error: RelayError?)>((0, nil))
-    let gate = StartGate(outcome)
+    self.resolver = resolver
+    let gate = StartGate()
     for (index, thread) in placement.threads.enumerated() {
       let wake = voltlane_eventfd()
       guard wake >= 0 else { throw .system(call: "eventfd", errno: -wake) }
@@ -90,7 +102,7 @@ public final class Relay {
       let keepalive = configuration.keepalive.seconds
       let coalesceTime = configuration.coalesceTime.nanoseconds
       threads.append(
-        OSThread(name: thread.name) {
+        try OSThread(name: thread.name) {
           do throws(RelayError) {
             if let cpu = thread.cpu {
               let result = voltlane_pin_thread(Int32(cpu))
@@ -108,10 +120,7 @@ public final class Relay {
           }
         })
     }
-    if let error = gate.wait(for: threads.count, control) {
-      stop()
-      throw error
-    }
+    if let error = gate.wait(for: threads.count, control) { throw error }
   }
 
   // MARK: While it runs
@@ -187,6 +196,7 @@ public final class Relay {
   public func stop() {
     control.phase = .stopping
     wakeHosts()
+    resolver?.stop()
     for thread in threads { thread.join() }
     threads = []
     if hostsWithData == 0 { sockets.closeAll() } else { sockets.closeShared() }
@@ -199,9 +209,7 @@ public final class Relay {
 
 /// Waits until every thread has said that it runs, or why not.
 private final class StartGate: Sendable {
-  private let outcome: Mutex<(started: Int, error: RelayError?)>
-
-  init(_ outcome: consuming Mutex<(started: Int, error: RelayError?)>) { self.outcome = outcome }
+  private let outcome = Mutex<(started: Int, error: RelayError?)>((0, nil))
 
   func report(_ error: RelayError?, _ control: ControlBlock) {
     outcome.withLock {

@@ -12,6 +12,8 @@ public enum RelayError: Error, CustomStringConvertible {
   case listen(Endpoint, errno: Int32)
   case address(Endpoint, reason: String)
   case cpu(Int, errno: Int32)
+  /// A thread, by its name, could not be started.
+  case thread(String, errno: Int32)
 
   public var description: String {
     switch self {
@@ -28,6 +30,11 @@ public enum RelayError: Error, CustomStringConvertible {
     case .ringFeature(let name): "this kernel's io_uring lacks \(name): Linux 6.1 or later is needed"
     case .listen(let endpoint, let error): "cannot listen on \(endpoint): \(systemMessage(error))"
     case .address(let endpoint, let reason): "\(endpoint): \(reason)"
+    case .thread(let name, let error):
+      """
+      no thread for '\(name)': \(systemMessage(error)); allow the process more threads (ulimit -u, TasksMax= in \
+      systemd, pids.max of the cgroup) or more memory
+      """
     case .cpu(let cpu, let error): "cannot pin a thread to CPU \(cpu): \(systemMessage(error))"
     }
   }

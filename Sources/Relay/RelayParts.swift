@@ -125,12 +125,19 @@ struct RelayParts {
     for (thread, placed) in threads.enumerated() {
       if let shard = placed.shard {
         roles[thread].shard = try makeShard(
-          shard, thread, identity.publicKey, listeners[shard], descriptorLimit: descriptorLimit, now: now)
+          shard, thread, identity.publicKey, descriptorLimit: descriptorLimit, now: now)
       }
       if placed.hostsFirehose { roles[thread].firehose = makeFirehose(thread) }
       if let worker = placed.worker {
         roles[thread].worker = HandshakeWorker(
           identity: identity, lanes: lanes.handshakes[worker], bells: bells.shards)
+      }
+    }
+    // Last, because a shard closes its listeners when it goes: where something was missing, they are the caller's.
+    for (thread, placed) in threads.enumerated() {
+      guard let shard = placed.shard else { continue }
+      roles[thread].shard?.listeners = FixedArray(count: listeners[shard].count) {
+        Shard.Listener(socket: listeners[shard][$0].socket, isShared: listeners[shard][$0].isShared)
       }
     }
   }
@@ -143,8 +150,7 @@ struct RelayParts {
   }
 
   private func makeShard(
-    _ shard: Int, _ thread: Int, _ publicKey: PublicKey, _ listeners: [(socket: Int32, isShared: Bool)],
-    descriptorLimit: Int, now: UInt64
+    _ shard: Int, _ thread: Int, _ publicKey: PublicKey, descriptorLimit: Int, now: UInt64
   ) throws(RelayError) -> Shard {
     Shard(
       index: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
@@ -152,10 +158,7 @@ struct RelayParts {
       admission: Admission(admissionLimits, admission), memory: memory,
       backendStatus: backendStatus,
       keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
-      listeners: FixedArray(count: listeners.count) {
-        Shard.Listener(socket: listeners[$0].socket, isShared: listeners[$0].isShared)
-      },
-      firstReservedDescriptor: descriptorLimit - Limits.reservedDescriptors,
+      listeners: FixedArray(), firstReservedDescriptor: descriptorLimit - Limits.reservedDescriptors,
       connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
       wheel: TimerWheel(now: now), events: eventLog(shard), uplink: UplinkProducer(lanes.uplinks[shard]),
       firehoseBell: bells.firehose, downlink: RecordConsumer(lanes.downlinks[shard].descriptors),

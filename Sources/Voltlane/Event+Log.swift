@@ -18,6 +18,8 @@ extension Event {
       )
     case .backendDialFailed(let errno): ("backend not reached: \(systemMessage(errno)); dialling again", nil)
     case .backendUnresolved: ("backend not reached: its name has no address; looking it up again", nil)
+    case .backendLookUpFailed(let code, let errno):
+      ("backend not reached: its name cannot be looked up: \(lookUpFailure(code, errno)); trying again", nil)
     case .backendOversized(let size, let maximum):
       (
         """
@@ -71,6 +73,11 @@ private func loss(_ errno: Int32) -> String {
   case EPROTO: "its packets cannot be told apart any more"
   default: systemMessage(errno)
   }
+}
+
+/// Why a name could not be looked up.
+private func lookUpFailure(_ code: Int32, _ errno: Int32) -> String {
+  code == EAI_SYSTEM ? systemMessage(errno) : lookUpMessage(code)
 }
 
 extension ClientRate {

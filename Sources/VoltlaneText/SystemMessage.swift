@@ -5,3 +5,8 @@ import Glibc
 package func systemMessage(_ errno: Int32) -> String {
   unsafe String(cString: strerror(errno))
 }
+
+/// What an error of getaddrinfo's means, in the system's words.
+package func lookUpMessage(_ code: Int32) -> String {
+  unsafe String(cString: gai_strerror(code))
+}

@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import Testing
 import VoltlaneText
@@ -24,9 +25,12 @@ import VoltlaneText
   }
 
   private func withKernel(_ body: (inout RingKernel) throws -> Void) throws {
+    try withKernel(Resolver(backend: Endpoint.unix(path: "/nowhere")), body)
+  }
+
+  private func withKernel(_ resolver: Resolver, _ body: (inout RingKernel) throws -> Void) throws {
     let arena = Arena()
     let control = ControlBlock(arena, signal: -1)
-    let resolver = try Resolver(backend: Endpoint.unix(path: "/nowhere"))
     var kernel = try RingKernel(
       resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control)
     try body(&kernel)
@@ -89,5 +93,41 @@ import VoltlaneText
         #expect(seen == count)
       }
     }
+  }
+
+  /// The poll that tells of the end of a look-up can itself end, as where the kernel is short of memory; the look-up is
+  /// heard of all the same.
+  @Test func theResolverIsWatchedAgain() throws {
+    let goesOn = DispatchSemaphore(value: 0)
+    let resolver = try Resolver(backend: .tcp(host: "backend.example", port: 1)) { _, _, _ in
+      goesOn.wait()
+      return .found
+    }
+    defer { resolver.stop() }
+    let token = Token(.resolved)
+    try withKernel(resolver) { kernel in
+      for _ in 0..<3 {
+        kernel.resolve(token)
+        kernel.submit(.cancel(token), Token(.none))
+        let ended = try nextCompletion(&kernel)
+        #expect(ended.token == token && ended.result == -ECANCELED && !ended.more)
+        var lookUp = kernel.lookUp(ended)
+        #expect(lookUp == .underWay)
+        goesOn.signal()
+        let next = try nextCompletion(&kernel)
+        #expect(next.token == token)
+        lookUp = kernel.lookUp(next)
+        #expect(lookUp == .found)
+      }
+    }
+  }
+
+  private func nextCompletion(_ kernel: inout RingKernel) throws -> Completion {
+    let deadline = kernel.now + 60 * Limits.second
+    while kernel.now < deadline {
+      while let completion = kernel.next() { if completion.token.purpose != .timeout { return completion } }
+      kernel.wait(until: deadline)
+    }
+    return try #require(nil as Completion?)
   }
 }

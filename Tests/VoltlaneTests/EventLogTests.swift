@@ -23,6 +23,16 @@ import Testing
         given up
         """, ["size": "9", "maximum": "8"]
       ),
+      (
+        .backendLookUpFailed(code: -3, errno: 0),
+        """
+        backend not reached: its name cannot be looked up: Temporary failure in name resolution; trying again
+        """, nil
+      ),
+      (
+        .backendLookUpFailed(code: -11, errno: 24),
+        "backend not reached: its name cannot be looked up: Too many open files; trying again", nil
+      ),
       (.sessionStarted(id: 7), "session started", ["id": "0000000000000007"]),
       (.sessionEnded(id: .max, .bufferOverflow), "session ended: buffer overflow", ["id": "ffffffffffffffff"]),
       (

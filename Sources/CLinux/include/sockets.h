@@ -6,6 +6,9 @@
 
 static const int voltlane_stream = SOCK_STREAM;
 
+// getaddrinfo's EAI_NODATA, which glibc shows with _GNU_SOURCE only: the name is known and has no address.
+static const int voltlane_no_address = -5;
+
 // Accepted sockets do not block and are not inherited.
 static const int voltlane_accept_flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
 

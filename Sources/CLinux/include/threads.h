@@ -7,6 +7,11 @@ void voltlane_name_thread(const char *name);
 // A non-blocking eventfd, or -errno; and a signal on it.
 int voltlane_eventfd(void);
 void voltlane_eventfd_signal(int fd);
+void voltlane_eventfd_clear(int fd);
+
+// An eventfd that one thread signals and others wait on, each signal for one of them; or -errno.
+int voltlane_semaphore(void);
+void voltlane_semaphore_wait(int fd);
 
 // Fills `bytes` from the system's random numbers; waits only where the system has just booted.
 void voltlane_random(void *bytes, unsigned long count);

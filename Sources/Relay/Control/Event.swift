@@ -7,7 +7,10 @@ public enum Event: Sendable, BitwiseCopyable {
   /// The connection to the backend ended; the error number, 0 for its FIN. With `--backend-loss exit` it was the last.
   case backendLost(errno: Int32, isDialledAgain: Bool)
   case backendDialFailed(errno: Int32)
+  /// The backend's name has no address.
   case backendUnresolved
+  /// Whether it has one could not be found out: getaddrinfo's error, and the error number where that is EAI_SYSTEM.
+  case backendLookUpFailed(code: Int32, errno: Int32)
   /// A size prefix above the maximum, which is that of a client's packet and its tag: the connection is dropped.
   case backendOversized(size: UInt32, maximum: UInt32)
   /// Tagged packets that were skipped; how many since the last of these events.
@@ -56,7 +59,8 @@ public enum Event: Sendable, BitwiseCopyable {
     case .sessionStarted, .sessionEnded, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused:
       .debug
     case .backendConnected, .sessionsEnded, .clientsSlowed: .info
-    case .backendLost, .backendDialFailed, .backendUnresolved, .backendOversized, .backendMalformed, .acceptPaused,
+    case .backendLost, .backendDialFailed, .backendUnresolved, .backendLookUpFailed, .backendOversized,
+      .backendMalformed, .acceptPaused,
       .sessionsDropped, .packetRefused, .clientsRefused, .addressesBanned, .addressesShunned, .clientsUncounted,
       .budgetExceeded, .eventsDropped:
       .warning

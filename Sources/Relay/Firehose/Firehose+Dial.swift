@@ -9,7 +9,18 @@ extension Firehose {
     kernel.resolve(Token(.resolved))
   }
 
-  /// The look-up has ended.
+  /// The look-up has ended, or goes on. A name server that is away takes no backend away: where no answer was to be
+  /// had, the last one stands.
+  @inline(never)
+  mutating func resolved<K: Kernel & ~Copyable>(_ lookUp: LookUp, _ kernel: inout K) {
+    switch lookUp {
+    case .underWay: break
+    case .failed(let code, let errno) where kernel.resolvedAddress(dialCount) == nil:
+      dialFailed(.lookUp(code: code, errno: errno), &kernel)
+    case .found, .unknownName, .failed: dial(&kernel)
+    }
+  }
+
   @inline(never)
   mutating func dial<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard let address = kernel.resolvedAddress(dialCount) else { return dialFailed(.unresolved, &kernel) }
@@ -87,11 +98,14 @@ extension Firehose {
 enum DialFailure: Equatable {
   /// The backend's name has no address.
   case unresolved
+  /// Whether it has one could not be found out.
+  case lookUp(code: Int32, errno: Int32)
   case system(errno: Int32)
 
   fileprivate var event: Event {
     switch self {
     case .unresolved: .backendUnresolved
+    case .lookUp(let code, let errno): .backendLookUpFailed(code: code, errno: errno)
     case .system(let errno): .backendDialFailed(errno: errno)
     }
   }

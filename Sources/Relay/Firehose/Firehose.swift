@@ -109,7 +109,8 @@ struct Firehose: ~Copyable {
 
   mutating func handle<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
     if completion.token.purpose == .resolved {
-      if state == .resolving { dial(&kernel) }
+      let lookUp = kernel.lookUp(completion)
+      if state == .resolving { resolved(lookUp, &kernel) }
       return
     }
     guard completion.token.generation == generation, socket >= 0 else { return }

@@ -73,8 +73,14 @@ protocol Kernel: ~Copyable {
   /// 0 when the dialled socket is connected.
   mutating func dialResult(_ socket: Int32) -> Int32
 
-  /// Looks the backend's name up without blocking; completes with `token`, after which ``resolvedAddress(_:)`` answers.
+  /// Begins to look the backend's name up, without blocking; completes with `token` when that has ended. Asked for
+  /// again before that, another look-up begins beside the one that hangs, where there is a thread left for it, and the
+  /// first that finds an address ends both.
   mutating func resolve(_ token: Token)
+
+  /// How the look-up stands, after a completion of ``resolve(_:)``: one that is still under way will complete again.
+  /// ``resolvedAddress(_:)`` answers when it has ended.
+  mutating func lookUp(_ completion: Completion) -> LookUp
 
   /// The address at `index` modulo their count, or nil where the name has none.
   mutating func resolvedAddress(_ index: Int) -> SocketAddress?

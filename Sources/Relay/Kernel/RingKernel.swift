@@ -252,11 +252,21 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   mutating func resolve(_ token: Token) {
-    if !watchesResolver {
-      watchesResolver = true
-      submit(.pollReadable(resolver.signal), token)
-    }
+    watchResolver(token)
     resolver.begin()
+  }
+
+  private mutating func watchResolver(_ token: Token) {
+    guard !watchesResolver else { return }
+    watchesResolver = true
+    submit(.pollReadable(resolver.signal), token)
+  }
+
+  mutating func lookUp(_ completion: Completion) -> LookUp {
+    if !completion.more { watchesResolver = false }
+    let lookUp = resolver.lookUp()
+    if lookUp == .underWay { watchResolver(completion.token) }
+    return lookUp
   }
 
   mutating func resolvedAddress(_ index: Int) -> SocketAddress? {

@@ -6,6 +6,9 @@ struct SocketAddress: Sendable {
   private var storage = sockaddr_storage()
   private var length: socklen_t = 0
 
+  /// No address.
+  init() {}
+
   /// Copies `length` bytes of a kernel address.
   init(_ address: UnsafePointer<sockaddr>, length: socklen_t) {
     precondition(Int(length) <= MemoryLayout<sockaddr_storage>.size)

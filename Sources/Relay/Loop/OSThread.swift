@@ -1,6 +1,5 @@
 import CLinux
 import Glibc
-import VoltlaneText
 
 /// A kernel thread that runs one closure.
 struct OSThread {
@@ -15,20 +14,23 @@ struct OSThread {
     }
   }
 
-  /// Starts a thread that ``join()`` must be called on.
-  init(name: String, _ body: @escaping @Sendable () -> Void) {
+  /// Starts a thread that ``join()`` must be called on. Throws where the process may have no more threads.
+  init(name: String, _ body: @escaping @Sendable () -> Void) throws(RelayError) {
     var handle = pthread_t()
     let start = Unmanaged.passRetained(Start(name, body))
     let result = pthread_create(
       &handle, nil,
       { argument in
+        // What was passed, which is never nil.
         let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
         voltlane_name_thread(start.name)
         start.body()
         return nil
       }, start.toOpaque())
-    // Fails only where the process may have no more threads: there is nothing to run on.
-    precondition(result == 0, "pthread_create: \(systemMessage(result))")
+    guard result == 0 else {
+      start.release()
+      throw .thread(name, errno: result)
+    }
     self.handle = handle
   }
 
@@ -36,8 +38,8 @@ struct OSThread {
     pthread_join(handle, nil)
   }
 
-  /// Starts a thread that nobody waits for.
-  static func detach(name: String, _ body: @escaping @Sendable () -> Void) {
-    pthread_detach(OSThread(name: name, body).handle)
+  /// Starts a thread that nobody waits for. Throws as the initialiser does.
+  static func detach(name: String, _ body: @escaping @Sendable () -> Void) throws(RelayError) {
+    pthread_detach(try OSThread(name: name, body).handle)
   }
 }

@@ -89,6 +89,7 @@ struct ReplayKernel: Kernel, ~Copyable {
   @inline(never) mutating func dial(_ address: SocketAddress) -> Int32 { ReplayScript.backend }
   @inline(never) mutating func dialResult(_ socket: Int32) -> Int32 { 0 }
   @inline(never) mutating func resolve(_ token: Token) { script.add(token, 0) }
+  @inline(never) mutating func lookUp(_ completion: Completion) -> LookUp { .found }
   @inline(never) mutating func resolvedAddress(_ index: Int) -> SocketAddress? { SocketAddress(unixPath: "/replay") }
   @inline(never) mutating func random() -> UInt64 { 0 }
   @inline(never) mutating func ring(_ bell: Bell) {}

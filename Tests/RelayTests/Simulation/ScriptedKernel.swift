@@ -105,6 +105,7 @@ struct ScriptedKernel: Kernel, ~Copyable {
   mutating func dial(_ address: SocketAddress) -> Int32 { simulation.dial() }
   mutating func dialResult(_ socket: Int32) -> Int32 { simulation.dialResult(socket) }
   mutating func resolve(_ token: Token) { simulation.complete(host, token, 0, more: true) }
+  mutating func lookUp(_ completion: Completion) -> LookUp { .found }
   mutating func resolvedAddress(_ index: Int) -> SocketAddress? { SocketAddress(unixPath: "/simulated") }
   mutating func random() -> UInt64 { simulation.randomForRelay() }
   mutating func ring(_ bell: Bell) { simulation.ring(bell.ringDescriptor) }
