@@ -183,6 +183,19 @@ enum Limits {
   static let ringSubmissions: UInt32 = 4096
   static let ringCompletions: UInt32 = 16_384
 
+  /// What a ring takes: submissions of 64 bytes, and in pages of their own the completions of 16 bytes, an array of
+  /// numbers of 4, and a head. Linux counts it as locked memory of the process's user, and 6.18 refuses what is above
+  /// the limit.
+  static let ringMemory =
+    pages(64 * Int(ringSubmissions)) + pages(64 + 16 * Int(ringCompletions) + 4 * Int(ringSubmissions))
+  /// What the ring takes that is made and used at the start to see whether that works: two pages.
+  static let probeMemory = 2 * page
+
+  /// How often, and at what distance, a ring for which there is no memory is tried again at the start: for half a
+  /// second.
+  static let ringTries = 10
+  static let ringRetryMicroseconds: UInt32 = 50_000
+
   /// As many completions end a wait for more at once: a batch is large enough to divide a wake-up among its packets.
   static let coalescingBatch: UInt32 = 64
   /// Waits after which it is looked at whether waiting for more pays. The rate of so many comes out within an eighth.
@@ -215,6 +228,10 @@ enum Limits {
   /// How often, and at what distance, a port that is in use is tried again at the start: for half a second.
   static let listenTries = 10
   static let listenRetryMicroseconds: UInt32 = 50_000
+
+  /// As large as pages are on the machines for which the relay is built.
+  static let page = 4 * kibi
+  private static func pages(_ bytes: Int) -> Int { (bytes + page - 1) / page * page }
 
   static let kibi = 1024
   static let mebi = 1024 * 1024

@@ -45,7 +45,11 @@ public final class Relay {
   /// Opens the listening sockets; nothing runs until ``start(identity:)``. Throws ``RelayError``.
   public init(configuration: RelayConfiguration) throws(RelayError) {
     self.configuration = configuration
-    kernelRelease = try RingFeatures().kernelRelease
+    do throws(RingRefusal) {
+      kernelRelease = try RingFeatures(memory: configuration.ringMemory).kernelRelease
+    } catch {
+      throw .ring(error)
+    }
     voltlane_raise_descriptor_limit()
     let signal = voltlane_eventfd()
     guard signal >= 0 else { throw .system(call: "eventfd", errno: -signal) }
@@ -63,9 +67,15 @@ public final class Relay {
 
   // MARK: What it needs of the machine
 
-  /// Makes a ring as each thread will, and ends it. Throws what is missing, and what to do about it.
-  public static func probe() throws(RelayError) {
-    _ = try RingFeatures()
+  /// Makes a ring as each thread will, uses it, and ends it. What is missing, and what to do about it; nil where
+  /// nothing is.
+  public static func ringRefusal(_ configuration: RelayConfiguration) -> RingRefusal? {
+    do throws(RingRefusal) {
+      _ = try RingFeatures(memory: configuration.ringMemory)
+      return nil
+    } catch {
+      return error
+    }
   }
 
   // MARK: Starting
@@ -101,6 +111,7 @@ public final class Relay {
       let congestionControl = configuration.congestionControl
       let keepalive = configuration.keepalive.seconds
       let coalesceTime = configuration.coalesceTime.nanoseconds
+      let memory = configuration.ringMemory
       threads.append(
         try OSThread(name: thread.name) {
           do throws(RelayError) {
@@ -110,7 +121,7 @@ public final class Relay {
             }
             let kernel = try RingKernel(
               resolver: resolver, congestionControl: congestionControl, keepalive: keepalive,
-              coalesceTime: coalesceTime, control: control)
+              coalesceTime: coalesceTime, control: control, memory: memory)
             roles.bell.ringDescriptor = kernel.descriptor
             var host = Host(kernel: kernel, roles: roles, wakeSignal: wake, control: control)
             gate.report(nil, control)

@@ -1,3 +1,4 @@
+import Relay
 import Testing
 
 @testable import Voltlane
@@ -23,7 +24,7 @@ import Testing
 
   func findings(
     _ changes: [String: String] = [:], _ arguments: [String] = [], without missing: String? = nil,
-    on machine: Machine = .test, ring: String? = nil
+    on machine: Machine = .test, ring: RingRefusal? = nil
   ) throws -> [Finding] {
     let files = Self.files.merging(changes) { $1 }.filter { $0.key != missing }
     let configuration = try configure(arguments, on: machine)
@@ -76,13 +77,8 @@ import Testing
   }
 
   @Test func refusedRing() throws {
-    let refused = try findings(ring: "io_uring is refused here")
-    #expect(refused.first { $0.subject == "io_uring" }?.advice?.contains("seccomp") == true)
-    let disabled = try findings(["/proc/sys/kernel/io_uring_disabled": "2"], ring: "io_uring is refused here")
-    #expect(disabled.first { $0.subject == "io_uring" }?.advice == "sysctl -w kernel.io_uring_disabled=0")
-    #expect(disabled.first { $0.subject == "io_uring" }?.level == .fail)
-    let grouped = try findings(["/proc/sys/kernel/io_uring_disabled": "1"], ring: "io_uring is refused here")
-    #expect(grouped.first { $0.subject == "io_uring" }?.advice?.contains("kernel.io_uring_group") == true)
+    let findings = try findings(ring: RingRefusal(reason: "it is refused here", advice: "allow it"))
+    #expect(findings.first { $0.subject == "io_uring" } == .fail("io_uring", "it is refused here", do: "allow it"))
   }
 
   @Test func theReceiveBufferThatIsAskedFor() throws {

@@ -22,3 +22,6 @@ void voltlane_raise_descriptor_limit(void);
 // How many descriptors the process may have, and how many once its limit has been raised.
 unsigned long voltlane_descriptor_limit(void);
 unsigned long voltlane_highest_descriptor_limit(void);
+
+// Bytes of memory that the process, and in some of the kernel's counts all processes of its user, may have locked.
+unsigned long voltlane_locked_memory_limit(void);

@@ -109,6 +109,11 @@ public struct RelayConfiguration: Sendable {
   }
 }
 
+extension RelayConfiguration {
+  /// Bytes that the rings of all threads take. Linux counts them as locked memory of the process's user.
+  public var ringMemory: Int { Placement(self).threads.count * Limits.ringMemory + Limits.probeMemory }
+}
+
 /// What a relay can be configured to. Who builds a ``RelayConfiguration`` checks it against these.
 extension RelayConfiguration {
   /// An id has room for shard and slot together, so shards are not without number.

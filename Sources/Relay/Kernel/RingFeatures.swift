@@ -5,30 +5,74 @@ import Glibc
 struct RingFeatures {
   let kernelRelease: String
 
-  /// Throws where something is missing that the relay needs; the error names it and says what to do.
-  init() throws(RelayError) {
-    var name = utsname()
-    uname(&name)
-    kernelRelease = withUnsafeBytes(of: &name.release) {
-      String(cString: $0.baseAddress!.assumingMemoryBound(to: CChar.self))
-    }
-
+  /// Makes a small ring and uses it, with each of the calls that the relay will make: a filter may allow one and forbid
+  /// another. `memory`: the bytes that all of the relay's rings will take. Throws where a call fails, or where the
+  /// kernel lacks something; the error names it and says what to do.
+  init(memory: Int) throws(RingRefusal) {
+    kernelRelease = RingRefusal.kernelRelease()
     var ring = io_uring()
     var parameters = io_uring_params()
     // 6.1 is the first with the last of these flags; older ones answer EINVAL.
     parameters.flags = UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN)
-    let result = io_uring_queue_init_params(4, &ring, &parameters)
-    guard result == 0 else { throw .ring(errno: -result) }
+    let result = RingFeatures.setUp(4, &ring, &parameters)
+    guard result == 0 else { throw RingRefusal(.setup, errno: -result, memory: memory) }
     defer { io_uring_queue_exit(&ring) }
-    guard let probe = io_uring_get_probe_ring(&ring) else { throw .ringFeature("the probe of its operations") }
-    defer { io_uring_free_probe(probe) }
-    let needed: [(io_uring_op, String)] = [
-      (IORING_OP_ACCEPT, "accept"), (IORING_OP_POLL_ADD, "poll"), (IORING_OP_SEND, "send"),
-      (IORING_OP_TIMEOUT, "timeout"), (IORING_OP_TIMEOUT_REMOVE, "timeout updates"),
-      (IORING_OP_MSG_RING, "ring-to-ring messages"), (IORING_OP_ASYNC_CANCEL, "cancel"), (IORING_OP_CLOSE, "close"),
-    ]
+    try RingFeatures.checkOperations(&ring, memory)
+    try RingFeatures.checkEnter(&ring, memory)
+  }
+
+  /// Makes a ring. 0, or -errno. The kernel frees a ring's memory a moment after its end, as that of a relay that has
+  /// just died: a restart waits for that.
+  static func setUp(
+    _ entries: UInt32, _ ring: UnsafeMutablePointer<io_uring>, _ parameters: inout io_uring_params
+  ) -> Int32 {
+    let asked = parameters
+    var result: Int32 = 0
+    for _ in 0..<Limits.ringTries {
+      parameters = asked
+      result = io_uring_queue_init_params(entries, ring, &parameters)
+      guard result == -ENOMEM else { break }
+      usleep(Limits.ringRetryMicroseconds)
+    }
+    return result
+  }
+
+  private static let needed: [(io_uring_op, String)] = [
+    (IORING_OP_ACCEPT, "accept"), (IORING_OP_POLL_ADD, "poll"), (IORING_OP_SEND, "send"),
+    (IORING_OP_TIMEOUT, "timeout"), (IORING_OP_TIMEOUT_REMOVE, "timeout updates"),
+    (IORING_OP_MSG_RING, "ring-to-ring messages"), (IORING_OP_ASYNC_CANCEL, "cancel"), (IORING_OP_CLOSE, "close"),
+  ]
+
+  private static func checkOperations(
+    _ ring: UnsafeMutablePointer<io_uring>, _ memory: Int
+  ) throws(RingRefusal) {
+    // As many as an operation's number, which is a byte, can tell apart.
+    let count = 256
+    let byteCount = MemoryLayout<io_uring_probe>.size + count * MemoryLayout<io_uring_probe_op>.stride
+    let bytes = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 16)
+    defer { bytes.deallocate() }
+    memset(bytes, 0, byteCount)
+    let probe = bytes.bindMemory(to: io_uring_probe.self, capacity: 1)
+    let result = io_uring_register_probe(ring, probe, UInt32(count))
+    guard result >= 0 else { throw RingRefusal(.register, errno: -result, memory: memory) }
     for (operation, name) in needed where io_uring_opcode_supported(probe, Int32(operation.rawValue)) == 0 {
-      throw .ringFeature(name)
+      throw RingRefusal(missing: name)
+    }
+  }
+
+  /// Lets the ring do nothing, once, and waits for that.
+  private static func checkEnter(_ ring: UnsafeMutablePointer<io_uring>, _ memory: Int) throws(RingRefusal) {
+    guard let entry = io_uring_get_sqe(ring) else { throw RingRefusal(missing: "room for an entry") }
+    io_uring_prep_nop(entry)
+    var completion: UnsafeMutablePointer<io_uring_cqe>?
+    // At most a second: a kernel that takes the call and never answers must not hold the start up.
+    var time = __kernel_timespec(tv_sec: 1, tv_nsec: 0)
+    var result: Int32 = 0
+    repeat {
+      result = io_uring_submit_and_wait_timeout(ring, &completion, 1, &time, nil)
+    } while result == -EINTR
+    guard result >= 0, completion != nil else {
+      throw RingRefusal(.enter, errno: result < 0 ? -result : ETIME, memory: memory)
     }
   }
 }

@@ -26,9 +26,11 @@ struct RingKernel: Kernel, ~Copyable {
   private let keepalive: Int32
   private let control: ControlBlock
 
-  /// Throws when the kernel refuses the ring; the error says how to allow it.
+  /// Throws when the kernel refuses the ring; the error says how to allow it. `memory`: the bytes that all of the
+  /// relay's rings take.
   init(
-    resolver: Resolver, congestionControl: String?, keepalive: Int32, coalesceTime: UInt64, control: ControlBlock
+    resolver: Resolver, congestionControl: String?, keepalive: Int32, coalesceTime: UInt64, control: ControlBlock,
+    memory: Int = Limits.ringMemory
   ) throws(RelayError) {
     uring = .allocate(capacity: 1)
     uring.initialize(to: io_uring())
@@ -39,12 +41,12 @@ struct RingKernel: Kernel, ~Copyable {
       UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN) | UInt32(IORING_SETUP_TASKRUN_FLAG)
       | UInt32(IORING_SETUP_CQSIZE) | UInt32(IORING_SETUP_CLAMP) | UInt32(IORING_SETUP_SUBMIT_ALL)
     parameters.cq_entries = Limits.ringCompletions
-    let result = io_uring_queue_init_params(Limits.ringSubmissions, uring, &parameters)
+    let result = RingFeatures.setUp(Limits.ringSubmissions, uring, &parameters)
     guard result == 0 else {
       uring.deallocate()
-      throw RelayError.ring(errno: -result)
+      throw .ring(RingRefusal(.setup, errno: -result, memory: memory))
     }
-    // Saves the file look-up of every enter.
+    // Saves the file look-up of every enter; where it is refused, the ring works without.
     io_uring_register_ring_fd(uring)
     // Older kernels wake the thread at every completion, however many it waits for.
     coalescing = Coalescing(time: parameters.features & voltlane_wakes_lazily != 0 ? coalesceTime : 0)

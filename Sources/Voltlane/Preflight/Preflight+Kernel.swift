@@ -13,18 +13,8 @@ extension Preflight {
   }
 
   var ring: Finding {
-    if let refusal = ringRefusal() {
-      return .fail("io_uring", refusal, do: ringAdvice)
-    }
-    return .ok("io_uring", "the kernel gives a ring, with all that is needed")
-  }
-
-  private var ringAdvice: String {
-    switch sysctl("kernel.io_uring_disabled") {
-    case 1: "sysctl -w kernel.io_uring_disabled=0, or put the relay's group into kernel.io_uring_group"
-    case 2: "sysctl -w kernel.io_uring_disabled=0"
-    default: "in a container permit io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile"
-    }
+    if let refusal = ringRefusal() { return .fail("io_uring", refusal.reason, do: refusal.advice) }
+    return .ok("io_uring", "the kernel gives a ring that works, with all that is needed")
   }
 
   /// A client takes one descriptor.

@@ -7,8 +7,8 @@ struct Preflight {
   let machine: Machine
   /// The contents of a file of /proc or /sys, or nil.
   let file: (String) -> String?
-  /// Why the kernel gives the relay no ring; nil where it does.
-  let ringRefusal: () -> String?
+  /// Why the kernel gives the relay no ring that works; nil where it does.
+  let ringRefusal: () -> RingRefusal?
 
   /// Every finding, in the order in which a launch would meet the things.
   var findings: [Finding] {
@@ -45,13 +45,6 @@ extension Preflight {
   init(_ configuration: ProgramConfiguration) {
     self.init(
       configuration: configuration, machine: .current(), file: System.contents,
-      ringRefusal: {
-        do throws(RelayError) {
-          try Relay.probe()
-          return nil
-        } catch {
-          return error.description
-        }
-      })
+      ringRefusal: { Relay.ringRefusal(configuration.relay) })
   }
 }

@@ -4,14 +4,13 @@
 
 // The calls that tests refuse, by the numbers that this architecture has for them.
 enum {
-  refusal_no_call = -1,
   refusal_ring_setup = 425,
   refusal_ring_enter = 426,
   refusal_ring_register = 427,
 };
 
-// From now on `call` fails with `error` in the calling thread and in all that it starts or becomes: always, or where its
-// argument at the index `argument` (from 0; -1 for always) has one of the bits of `mask`. 0, or -errno.
+// From now on `call` fails with `error` in the calling thread and in all that it starts or becomes: always, or where
+// its argument at the index `argument` (from 0; -1 for always) has one of the bits of `mask`. 0, or -errno.
 int refusal_begin(int call, int argument, unsigned mask, int error);
 
 // The same for starting threads.
