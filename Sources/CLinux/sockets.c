@@ -1,14 +1,24 @@
 #define _GNU_SOURCE
 #include "sockets.h"
 #include <endian.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <linux/filter.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
+
+// The kernel's number, which glibc's headers leave out.
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
 
 static int set_int(int socket, int level, int name, int value) {
   return setsockopt(socket, level, name, &value, sizeof value);
@@ -37,24 +47,74 @@ static int set_keepalive(int socket, int seconds) {
   return set_int(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
+// Lets a socket be bound to an address that no interface has yet.
+static int set_before_address(int socket, int family) {
+  return family == AF_INET6 ? set_int(socket, IPPROTO_IPV6, IPV6_FREEBIND, 1)
+                            : set_int(socket, IPPROTO_IP, IP_FREEBIND, 1);
+}
+
 int voltlane_listen(const struct sockaddr *address, socklen_t length, struct voltlane_listen_options options) {
-  int tcp = address->sa_family != AF_UNIX;
   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
-  if (tcp) {
-    if (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
-        set_tcp(fd, options.congestion_control) < 0 || set_keepalive(fd, options.keepalive) < 0)
-      return failed(fd);
-    if (options.user_timeout && set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options.user_timeout) < 0)
-      return failed(fd);
-    if (options.defer_accept && set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options.defer_accept) < 0)
-      return failed(fd);
-    // [::] listens on IPv6 alone, so that 0.0.0.0 and [::] can both be given.
-    if (address->sa_family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) return failed(fd);
-    if (set_int(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer) < 0) return failed(fd);
-  }
+  if (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
+      set_tcp(fd, options.congestion_control) < 0 || set_keepalive(fd, options.keepalive) < 0)
+    return failed(fd);
+  if (options.user_timeout && set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options.user_timeout) < 0)
+    return failed(fd);
+  if (options.defer_accept && set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options.defer_accept) < 0) return failed(fd);
+  // [::] listens on IPv6 alone, so that 0.0.0.0 and [::] can both be given.
+  if (address->sa_family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) return failed(fd);
+  if (options.before_address && set_before_address(fd, address->sa_family) < 0) return failed(fd);
+  if (set_int(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer) < 0) return failed(fd);
   if (bind(fd, address, length) < 0 || listen(fd, options.backlog) < 0) return failed(fd);
   return fd;
+}
+
+// A socket file as it was bound: `file` is an O_PATH descriptor, which stays with that file whatever becomes of its
+// path. chmod and chown by path would follow a link that somebody put there meanwhile.
+static int set_owner(int file, int mode, long long group) {
+  if (group >= 0 && fchownat(file, "", (uid_t)-1, (gid_t)group, AT_EMPTY_PATH) < 0) return -1;
+  if (mode < 0) return 0;
+  char path[32];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+  return chmod(path, (mode_t)mode);
+}
+
+int voltlane_listen_unix(const char *path, struct voltlane_unix_options options, struct voltlane_file *file) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  // The file gets the mode of its socket, less the umask: at no time may more connect than are meant to.
+  if (options.mode >= 0 && fchmod(fd, (mode_t)options.mode) < 0) return failed(fd);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) return failed(fd);
+  int bound = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  struct stat information;
+  if (bound < 0 || fstat(bound, &information) < 0 || set_owner(bound, options.mode, options.group) < 0 ||
+      listen(fd, options.backlog) < 0) {
+    int error = errno;
+    if (bound >= 0) close(bound);
+    unlink(path);
+    close(fd);
+    return -error;
+  }
+  close(bound);
+  *file = (struct voltlane_file){.device = information.st_dev, .inode = information.st_ino};
+  return fd;
+}
+
+bool voltlane_remove_file(const char *path, struct voltlane_file file) {
+  struct stat information;
+  if (lstat(path, &information) < 0 || information.st_dev != file.device || information.st_ino != file.inode)
+    return false;
+  return unlink(path) == 0;
+}
+
+int voltlane_lock_folder(const char *path) {
+  int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return -errno;
+  return flock(folder, LOCK_EX | LOCK_NB) < 0 ? failed(folder) : folder;
 }
 
 int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive) {

@@ -22,6 +22,8 @@ public final class Relay {
   public private(set) var configuration: RelayConfiguration
   /// Where clients connect, with the ports that were chosen where 0 was asked for.
   public let endpoints: [Endpoint]
+  /// Where listening differs from what was asked for, in words.
+  public let listenerWarnings: [String]
   /// The kernel that the probe found, for the log.
   public let kernelRelease: String
 
@@ -57,6 +59,7 @@ public final class Relay {
     placement = Placement(configuration)
     sockets = try ListeningSockets(configuration)
     endpoints = sockets.endpoints
+    listenerWarnings = sockets.warnings
   }
 
   deinit {
@@ -173,6 +176,8 @@ public final class Relay {
     configuration.tcpUserTimeout = fixed.tcpUserTimeout
     configuration.coalesceTime = fixed.coalesceTime
     configuration.congestionControl = fixed.congestionControl
+    configuration.unixSocketMode = fixed.unixSocketMode
+    configuration.unixSocketGroup = fixed.unixSocketGroup
     configuration.protection.backlog = fixed.protection.backlog
     configuration.protection.deferAccept = fixed.protection.deferAccept
     budgets?.unfinished.limit = configuration.assemblyBudget
@@ -192,6 +197,8 @@ public final class Relay {
   /// handed over. ``isFinished`` tells when.
   public func drain() {
     guard control.phase == .running else { return }
+    // First, so that a successor finds its paths free as soon as nobody is served here any more.
+    sockets.removeFiles()
     control.phase = .draining
     wakeHosts()
   }
@@ -210,7 +217,7 @@ public final class Relay {
     resolver?.stop()
     for thread in threads { thread.join() }
     threads = []
-    if hostsWithData == 0 { sockets.closeAll() } else { sockets.closeShared() }
+    if hostsWithData == 0 { sockets.closeAll() } else { sockets.removeFiles() }
   }
 
   private func wakeHosts() {

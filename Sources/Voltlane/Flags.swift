@@ -15,6 +15,8 @@ struct Flags: ParsableArguments {
 
   struct Addresses: ParsableArguments {
     @Option(Settings.listen) var listen: [Given] = []
+    @Option(Settings.unixSocketMode) var unixSocketMode: [Given] = []
+    @Option(Settings.unixSocketGroup) var unixSocketGroup: [Given] = []
     @Option(Settings.backend) var backend: [Given] = []
   }
 

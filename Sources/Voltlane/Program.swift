@@ -68,7 +68,15 @@ enum Program {
     try relay.start(identity: key)
     // For clients to recognise the relay by, as with voltlane-connect --relay-key.
     log.info("the relay's public key is \(key.publicKey)")
+    for warning in relay.listenerWarnings { log.warning("\(warning)") }
     for endpoint in relay.endpoints { log.info("listening on \(endpoint)") }
+    for endpoint in relay.endpoints {
+      guard case .tcp("::", let port) = endpoint else { continue }
+      let v4 = Endpoint.tcp(host: "0.0.0.0", port: port)
+      if !relay.endpoints.contains(v4) {
+        log.info("\(endpoint) takes clients over IPv6 only; for IPv4 there is --listen \(v4) besides")
+      }
+    }
     return relay
   }
 

@@ -95,6 +95,8 @@ struct ProgramConfiguration: Sendable {
     relay.keepalive = try given.value(of: Settings.keepalive)
     relay.tcpUserTimeout = try given.value(of: Settings.tcpUserTimeout)
     relay.backendTimeout = try given.value(of: Settings.backendTimeout)
+    relay.unixSocketMode = try given.value(of: Settings.unixSocketMode).given
+    relay.unixSocketGroup = try given.value(of: Settings.unixSocketGroup).given
   }
 
   private mutating func setBackendLoss(_ given: GivenSettings) throws(SettingError) {

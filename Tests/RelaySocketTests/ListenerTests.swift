@@ -1,5 +1,6 @@
 import Glibc
 import Relay
+import Synchronization
 import Testing
 import VoltlaneCrypto
 
@@ -102,6 +103,114 @@ import VoltlaneCrypto
     let test = try TestRelay(listeners: [.unix(path: path)], backend: .tcp(host: "127.0.0.1", port: 1))
     #expect(failure([.unix(path: path)])?.hasSuffix("Address already in use") == true)
     _ = try test.client()
+  }
+
+  /// A successor that starts while this relay drains has the path, and keeps it.
+  @Test(arguments: Layout.allCases)
+  func `a drain leaves the path to a successor`(_ layout: Layout) throws {
+    let path = path("successor\(layout)")
+    let backend = try RawBackend()
+    let old = try TestRelay(layout, listeners: [.unix(path: path)], backend: backend.endpoint)
+    let firehose = try backend.accept()
+    let client = try old.client()
+    old.relay.drain()
+    #expect(try client.socket.receiveToEnd() == ([], .fin))
+    // The client keeps its socket, and the backend its connection: the drain goes on.
+    #expect(access(path, F_OK) != 0)
+    #expect(throws: SocketFailure.self) { try old.connect() }
+    let successor = try TestRelay(layout, listeners: [.unix(path: path)], backend: backend.endpoint)
+    _ = try successor.client()
+    client.socket.close()
+    firehose.socket.close()
+    #expect(old.finishes())
+    old.relay.stop()
+    _ = try successor.client()
+    successor.relay.stop()
+    #expect(access(path, F_OK) != 0)
+  }
+
+  /// Who was not accepted before the drain is told so, as over TCP: nobody waits for a relay that will not come.
+  @Test(arguments: Layout.allCases)
+  func `a drain takes nobody over a unix socket`(_ layout: Layout) throws {
+    let path = path("drained\(layout)")
+    let backend = try RawBackend()
+    let test = try TestRelay(layout, listeners: [.unix(path: path)], backend: backend.endpoint)
+    let firehose = try backend.accept()
+    let early = try (0..<20).map { _ in try test.client() }
+    let link = path + ".link"
+    #expect(Glibc.link(path, link) == 0)
+    defer { unlink(link) }
+    test.relay.drain()
+    for client in early { #expect(try client.socket.receiveToEnd().bytes == []) }
+    // By the name that the relay does not remove, the socket itself is reached.
+    #expect(test.eventually { (try? RawSocket(to: .unix(path: link))) == nil })
+    for client in early { client.socket.close() }
+    firehose.socket.close()
+    #expect(test.finishes())
+  }
+
+  @Test func `a file that took the path meanwhile stays`() throws {
+    let path = path()
+    defer { unlink(path) }
+    let test = try TestRelay(listeners: [.unix(path: path)], backend: .tcp(host: "127.0.0.1", port: 1))
+    unlink(path)
+    let other = try RawBackend(.unix(path: path))
+    test.relay.stop()
+    #expect(try RawSocket(to: .unix(path: path)).end == nil)
+    withExtendedLifetime(other) {}
+  }
+
+  @Test func `relays that start at once do not take each other's path`() throws {
+    let path = path()
+    do { _ = try RawBackend(.unix(path: path)) }
+    let relays = Started()
+    let tries = (0..<8).map { _ in
+      Background {
+        guard let test = try? TestRelay(listeners: [.unix(path: path)], backend: .tcp(host: "127.0.0.1", port: 1))
+        else { return }
+        relays.lock.withLock { _ in relays.all.append(test) }
+      }
+    }
+    for attempt in tries { try attempt.join() }
+    #expect(relays.all.count == 1)
+    _ = try relays.all.first?.client()
+  }
+
+  /// Relays that several threads started; `lock` is held by the one that adds one.
+  private final class Started: @unchecked Sendable {
+    let lock = Mutex(0)
+    var all: [TestRelay] = []
+  }
+
+  @Test func `mode and group of a socket file`() throws {
+    let path = path()
+    let group = getuid() == 0 ? 4242 : getgid()
+    for mode: UInt16? in [0o660, 0o600, 0o777, nil] {
+      let test = try TestRelay(listeners: [.unix(path: path)], backend: .tcp(host: "127.0.0.1", port: 1)) {
+        $0.unixSocketMode = mode
+        $0.unixSocketGroup = group
+      }
+      var information = stat()
+      #expect(lstat(path, &information) == 0)
+      let mask = umask(0)
+      umask(mask)
+      #expect(information.st_mode & 0o777 == mode.map(UInt32.init) ?? (0o777 & ~mask))
+      #expect(information.st_gid == group)
+      _ = try test.client()
+    }
+  }
+
+  /// The number of handshakes is a limit of each shard: it shows how clients are spread.
+  @Test func `clients of a unix socket are spread over the shards`() throws {
+    let path = path()
+    let test = try TestRelay(listeners: [.unix(path: path)], backend: .tcp(host: "127.0.0.1", port: 1)) {
+      $0.shards = 4
+      $0.protection.maxPendingHandshakes = 25
+    }
+    let sockets = try (0..<100).map { _ in try test.connect() }
+    #expect(test.eventually(.clientsAccepted, is: 100))
+    #expect(test.relay[.refusedHandshakes] == 0)
+    withExtendedLifetime(sockets) {}
   }
 
   /// Only a socket is ever replaced: a file of another kind refuses connections too.

@@ -33,8 +33,14 @@ struct BuiltProgram {
   func start(
     _ arguments: [String], environment: [String: String] = [:], in folder: URL? = nil
   ) throws -> Running {
+    try start(Self.folder?.appendingPathComponent(name), arguments, environment: environment, in: folder)
+  }
+
+  private func start(
+    _ program: URL?, _ arguments: [String], environment: [String: String], in folder: URL?
+  ) throws -> Running {
     let process = Process()
-    process.executableURL = Self.folder?.appendingPathComponent(name)
+    process.executableURL = program
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("VOLTLANE_") }
       .merging(environment) { $1 }
@@ -45,6 +51,33 @@ struct BuiltProgram {
     process.standardError = running.errors
     try process.run()
     return running
+  }
+
+  // MARK: In a network of its own
+
+  /// Whether this process may make network and mount namespaces, as root may.
+  static let canIsolate: Bool = {
+    let probe = try? BuiltProgram(name: "voltlane").start(
+      ["--version"], isolatedAfter: "ip link set lo up && mount --make-rprivate /")
+    return probe?.finish().code == 0
+  }()
+
+  /// Starts it in a network and a mount namespace of its own, once the shell has prepared these.
+  func start(_ arguments: [String], isolatedAfter preparation: String) throws -> Running {
+    let program = Self.folder?.appendingPathComponent(name).path ?? name
+    return try start(
+      URL(fileURLWithPath: "/usr/bin/env"),
+      ["unshare", "--net", "--mount", "sh", "-c", "\(preparation) && exec \"$0\" \"$@\"", program] + arguments,
+      environment: [:], in: nil)
+  }
+
+  /// Starts it in the namespaces of one that runs.
+  func start(_ arguments: [String], beside other: Running) throws -> Running {
+    let program = Self.folder?.appendingPathComponent(name).path ?? name
+    return try start(
+      URL(fileURLWithPath: "/usr/bin/env"),
+      ["nsenter", "--target", "\(other.process.processIdentifier)", "--net", "--mount", program] + arguments,
+      environment: [:], in: nil)
   }
 
   struct Running {
@@ -62,6 +95,16 @@ struct BuiltProgram {
         seen += String(decoding: more, as: UTF8.self)
       }
       return seen
+    }
+
+    /// Runs a command of the shell in its namespaces, to the end.
+    func shell(_ command: String) throws {
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+      process.arguments = ["nsenter", "--target", "\(self.process.processIdentifier)", "--net", "sh", "-c", command]
+      try process.run()
+      process.waitUntilExit()
+      if process.terminationStatus != 0 { throw CocoaError(.executableLoad) }
     }
 
     func send(_ signal: Int32) {

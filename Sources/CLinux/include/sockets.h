@@ -56,10 +56,36 @@ struct voltlane_listen_options {
   unsigned user_timeout;
   // Seconds for which the kernel keeps a connection to itself until something has come on it; 0 for not at all.
   int defer_accept;
+  // Whether the socket is bound though no interface has the address yet: it is reached once one does.
+  bool before_address;
 };
 
-// A listening socket, or -errno.
+// A listening TCP socket, or -errno.
 int voltlane_listen(const struct sockaddr *address, socklen_t length, struct voltlane_listen_options options);
+
+// What a listening unix socket and its file are set to.
+struct voltlane_unix_options {
+  int backlog;
+  // Who may connect: the file's permissions, exactly; -1 leaves what the umask makes of them.
+  int mode;
+  // The group of the file; -1 leaves the process's.
+  long long group;
+};
+
+// Which file a path has meant.
+struct voltlane_file {
+  unsigned long long device, inode;
+};
+
+// A listening unix socket, or -errno. `file` is that of its path, which nobody was there to have taken.
+int voltlane_listen_unix(const char *path, struct voltlane_unix_options options, struct voltlane_file *file);
+
+// Removes `path` where it still means that file.
+bool voltlane_remove_file(const char *path, struct voltlane_file file);
+
+// A descriptor that holds a folder until it is closed, as others do who put socket files there, or -errno: -EWOULDBLOCK
+// where another holds it.
+int voltlane_lock_folder(const char *path);
 
 // A socket whose connection to `address` is under way, or -errno. `congestion_control` and `keepalive` as above.
 int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive);

@@ -7,6 +7,11 @@ public struct RelayConfiguration: Sendable {
   /// Where clients connect; at least one. Every shard accepts on each.
   public var listeners: [Endpoint]
 
+  /// Who may connect to unix listeners: the permissions of their files, exactly; nil: what the process's umask leaves.
+  public var unixSocketMode: UInt16?
+  /// The group of the files of unix listeners, by its number; nil: the process's.
+  public var unixSocketGroup: UInt32?
+
   /// What the firehose dials.
   public var backend: Endpoint
 

@@ -2,58 +2,137 @@ import CLinux
 import Glibc
 import VoltlaneText
 
-/// The sockets that clients connect to: one a shard for each TCP address, all on one port by SO_REUSEPORT, so that the
-/// kernel spreads clients over the shards; one for all shards for a unix path.
+/// The sockets that clients connect to. Each shard has one of its own for each place. Those of a TCP address are bound
+/// side by side (SO_REUSEPORT), and the kernel spreads clients over them. A unix path has one socket, of which each
+/// shard has a descriptor: the shards spread its clients themselves.
 struct ListeningSockets {
-  /// For each shard its sockets, and whether each is shared with other shards.
-  private(set) var perShard: [[(socket: Int32, isShared: Bool)]]
+  /// A shard's descriptor for one place. `isShared`: other shards accept from the same queue.
+  typealias Listener = (socket: Int32, isShared: Bool)
+
+  private(set) var perShard: [[Listener]]
   /// Where they listen, with the ports that were chosen where 0 was asked for.
   private(set) var endpoints: [Endpoint] = []
-  private var unixPaths: [String] = []
+  /// What was asked for and is not quite so, as the log tells it.
+  private(set) var warnings: [String] = []
+  private var files: [UnixSocketFile] = []
 
   init(_ configuration: RelayConfiguration) throws(RelayError) {
     perShard = Array(repeating: [], count: configuration.shards)
     do {
-      for endpoint in configuration.listeners { try listen(endpoint, configuration) }
+      try listen(configuration)
     } catch {
       closeAll()
       throw error
     }
   }
 
-  private mutating func listen(_ endpoint: Endpoint, _ configuration: RelayConfiguration) throws(RelayError) {
-    switch endpoint {
-    case .unix(let path):
-      guard let address = SocketAddress(unixPath: path) else {
-        throw .address(endpoint, reason: "a unix path has at most 107 bytes")
+  /// An address of an endpoint.
+  private struct Place {
+    let endpoint: Endpoint
+    let address: SocketAddress
+
+    /// The address in numbers, and what was asked for where that is a name.
+    var description: String {
+      let numbers = numbers
+      return numbers == endpoint ? "\(numbers)" : "\(numbers) (of \(endpoint))"
+    }
+
+    var numbers: Endpoint { address.endpoint ?? endpoint }
+  }
+
+  /// Listens wherever that is possible. Only a port that somebody else has, and an address that nobody can have, keep
+  /// the relay from its start; an address that no interface has does so where there is no other.
+  private mutating func listen(_ configuration: RelayConfiguration) throws(RelayError) {
+    var absent: [(place: Place, errno: Int32)] = []
+    for place in try places(configuration.listeners) {
+      guard case .tcp = place.endpoint else {
+        try listenUnix(place.endpoint, configuration)
+        continue
       }
-      try ListeningSockets.removeStale(path, address, endpoint)
-      let socket = try ListeningSockets.open(address, endpoint, configuration)
-      unixPaths.append(path)
-      for shard in perShard.indices { perShard[shard].append((socket, true)) }
-      self.endpoints.append(endpoint)
-    case .tcp(let host, let port):
-      let addresses: [SocketAddress]
-      switch SocketAddress.lookUp(host, port: port, passive: true) {
-      case .success(let found): addresses = found
-      case .failure(let error): throw .address(endpoint, reason: error.message)
+      let result = ListeningSockets.checkFree(place.address)
+      switch result {
+      case 0: try listen(place, configuration)
+      case EADDRNOTAVAIL, EAFNOSUPPORT: absent.append((place, result))
+      case EINVAL where place.address.lacksScope:
+        throw .address(place.endpoint, reason: "a link-local address needs its interface, as in [fe80::1%eth0]:42000")
+      default: throw .listen(place.numbers, errno: result)
       }
-      for address in addresses {
-        // SO_REUSEPORT would let a second relay share the port unnoticed: a socket without it finds out.
-        try ListeningSockets.checkFree(address, endpoint)
-        var bound = address
-        for shard in perShard.indices {
-          let socket = try ListeningSockets.open(bound, endpoint, configuration)
-          perShard[shard].append((socket, false))
-          if shard == 0 { bound = SocketAddress.bound(socket) ?? address }
-        }
-        self.endpoints.append(.tcp(host: bound.host ?? host, port: bound.port))
+    }
+    if endpoints.isEmpty, let first = absent.first { throw .listen(first.place.numbers, errno: first.errno) }
+    for (place, error) in absent {
+      if error == EADDRNOTAVAIL, (try? listen(place, configuration, beforeAddress: true)) != nil {
+        warnings.append("no interface has the address of \(place.description) yet: clients reach it once one does")
+      } else {
+        warnings.append("cannot listen on \(place.description), only elsewhere: \(systemMessage(error))")
       }
     }
   }
 
+  /// Every address once: names may have one twice, several names the same, and one that a wildcard covers would be
+  /// taken already.
+  private mutating func places(_ listeners: [Endpoint]) throws(RelayError) -> [Place] {
+    var places: [Place] = []
+    for endpoint in listeners {
+      var own: [SocketAddress] = []
+      for address in try ListeningSockets.addresses(endpoint) where !own.contains(address) {
+        own.append(address)
+        let place = Place(endpoint: endpoint, address: address)
+        if let other = places.first(where: { $0.address == address && address.port != 0 }) {
+          warnings.append("\(place.description) is the same as \(other.description), and listened on once")
+        } else if places.contains(where: { $0.endpoint == endpoint && address.isUnix }) {
+          warnings.append("\(endpoint) was given twice, and is listened on once")
+        } else {
+          places.append(place)
+        }
+      }
+    }
+    for place in places where places.contains(where: { $0.address.covers(place.address) }) {
+      warnings.append("\(place.description) is part of the wildcard address beside it, and listened on with that")
+    }
+    return places.filter { place in !places.contains { $0.address.covers(place.address) } }
+  }
+
+  private static func addresses(_ endpoint: Endpoint) throws(RelayError) -> [SocketAddress] {
+    switch endpoint {
+    case .unix(let path):
+      guard let address = SocketAddress(unixPath: path) else {
+        throw .address(endpoint, reason: "a unix path has at most \(Endpoint.longestPath) bytes")
+      }
+      return [address]
+    case .tcp(let host, let port):
+      switch SocketAddress.lookUp(host, port: port, passive: true) {
+      case .success(let found): return found
+      case .failure(let error): throw .address(endpoint, reason: error.message)
+      }
+    }
+  }
+
+  private mutating func listenUnix(_ endpoint: Endpoint, _ configuration: RelayConfiguration) throws(RelayError) {
+    let (socket, file) = try UnixSocketFile.listen(endpoint, configuration)
+    files.append(file)
+    perShard[0].append((socket, true))
+    for shard in perShard.indices.dropFirst() {
+      let own = fcntl(socket, F_DUPFD_CLOEXEC, 0)
+      guard own >= 0 else { throw .listen(endpoint, errno: errno) }
+      perShard[shard].append((own, true))
+    }
+    endpoints.append(endpoint)
+  }
+
+  private mutating func listen(
+    _ place: Place, _ configuration: RelayConfiguration, beforeAddress: Bool = false
+  ) throws(RelayError) {
+    var bound = place.address
+    for shard in perShard.indices {
+      let socket = try ListeningSockets.open(bound, place.numbers, configuration, beforeAddress: beforeAddress)
+      perShard[shard].append((socket, false))
+      if shard == 0 { bound = SocketAddress.bound(socket) ?? bound }
+    }
+    endpoints.append(bound.endpoint ?? place.endpoint)
+  }
+
   private static func open(
-    _ address: SocketAddress, _ endpoint: Endpoint, _ configuration: RelayConfiguration
+    _ address: SocketAddress, _ endpoint: Endpoint, _ configuration: RelayConfiguration, beforeAddress: Bool
   ) throws(RelayError) -> Int32 {
     let userTimeout = UInt32(clamping: configuration.tcpUserTimeout.nanoseconds / Limits.millisecond)
     func listen(_ congestionControl: UnsafePointer<CChar>?) -> Int32 {
@@ -61,7 +140,7 @@ struct ListeningSockets {
         backlog: Int32(clamping: configuration.protection.backlog),
         receive_buffer: Int32(clamping: configuration.clientReceiveBuffer), congestion_control: congestionControl,
         keepalive: configuration.keepalive.seconds, user_timeout: userTimeout,
-        defer_accept: configuration.protection.deferAccept?.seconds ?? 0)
+        defer_accept: configuration.protection.deferAccept?.seconds ?? 0, before_address: beforeAddress)
       return address.withSockaddr { voltlane_listen($0, $1, options) }
     }
     let result = configuration.congestionControl.map { $0.withCString(listen) } ?? listen(nil)
@@ -69,47 +148,29 @@ struct ListeningSockets {
     return result
   }
 
-  /// The ring of a relay that has just died keeps its listeners for a moment after its process is gone: a restart waits
-  /// for that.
-  private static func checkFree(_ address: SocketAddress, _ endpoint: Endpoint) throws(RelayError) {
+  /// 0 where nobody listens on an address, else why this process cannot. SO_REUSEPORT would let a second relay share
+  /// the port unnoticed: a socket without it finds out. The ring of a relay that has just died keeps its listeners for
+  /// a moment after its process is gone: a restart waits for that.
+  private static func checkFree(_ address: SocketAddress) -> Int32 {
     var result: Int32 = 0
     for _ in 0..<Limits.listenTries {
       result = address.withSockaddr { voltlane_check_free($0, $1) }
       guard result == -EADDRINUSE else { break }
       usleep(Limits.listenRetryMicroseconds)
     }
-    guard result == 0 else { throw .listen(endpoint, errno: -result) }
+    return -result
   }
 
-  /// A socket file that nobody listens on was left by a process that died; one that somebody does is in use.
-  private static func removeStale(_ path: String, _ address: SocketAddress, _ endpoint: Endpoint) throws(RelayError) {
-    let socket = address.withSockaddr { voltlane_dial($0, $1, nil, 0) }
-    guard socket < 0 else {
-      close(socket)
-      throw .listen(endpoint, errno: EADDRINUSE)
-    }
-    guard socket == -ECONNREFUSED else { return }
-    // A file of another kind refuses connections too, and is not the relay's to remove.
-    guard isSocket(path) else { throw .address(endpoint, reason: "the file that is there is not a socket") }
-    unlink(path)
-  }
-
-  private static func isSocket(_ path: String) -> Bool {
-    var information = stat()
-    return lstat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFSOCK
-  }
-
-  /// Closes the sockets that no shard closes by itself, and removes socket files.
-  mutating func closeShared() {
-    for entry in perShard.first ?? [] where entry.isShared { close(entry.socket) }
-    for path in unixPaths { unlink(path) }
-    unixPaths = []
-    perShard = perShard.map { _ in [] }
+  /// Removes the files of unix sockets. Who connects from then on finds none, or that of a successor.
+  mutating func removeFiles() {
+    for file in files { file.remove() }
+    files = []
   }
 
   /// Closes all, where no shard has them yet.
   mutating func closeAll() {
-    for sockets in perShard { for entry in sockets where !entry.isShared { close(entry.socket) } }
-    closeShared()
+    removeFiles()
+    for listeners in perShard { for listener in listeners { close(listener.socket) } }
+    perShard = perShard.map { _ in [] }
   }
 }

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import VoltlaneText
 
 /// An address in the kernel's form.
 struct SocketAddress: Sendable {
@@ -9,12 +10,24 @@ struct SocketAddress: Sendable {
   /// No address.
   init() {}
 
-  /// Copies `length` bytes of a kernel address.
+  /// Copies `length` bytes of a kernel address. An IPv6 address that stands for an IPv4 one (::ffff:a.b.c.d) becomes
+  /// that: a socket that takes IPv6 alone cannot be bound to it.
   init(_ address: UnsafePointer<sockaddr>, length: socklen_t) {
     precondition(Int(length) <= MemoryLayout<sockaddr_storage>.size)
     self.length = length
     withUnsafeMutableBytes(of: &storage) {
       $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: Int(length)))
+    }
+    if let v6, ClientAddress(bits: v6).isIPv4 {
+      var mapped = sockaddr_in()
+      mapped.sin_family = sa_family_t(AF_INET)
+      mapped.sin_port = port.bigEndian
+      mapped.sin_addr.s_addr = UInt32(truncatingIfNeeded: v6).bigEndian
+      storage = sockaddr_storage()
+      self.length = socklen_t(MemoryLayout<sockaddr_in>.size)
+      withUnsafeMutableBytes(of: &storage) { target in
+        withUnsafeBytes(of: &mapped) { target.copyMemory(from: $0) }
+      }
     }
   }
 
@@ -33,6 +46,39 @@ struct SocketAddress: Sendable {
   }
 
   var isUnix: Bool { storage.ss_family == sa_family_t(AF_UNIX) }
+
+  /// The bits of an IPv6 address; nil for others.
+  private var v6: UInt128? {
+    guard storage.ss_family == sa_family_t(AF_INET6) else { return nil }
+    return withSockaddr { address, _ in
+      UInt128(bigEndian: UnsafeRawPointer(address).loadUnaligned(fromByteOffset: 8, as: UInt128.self))
+    }
+  }
+
+  /// 0.0.0.0 and ::, which are all addresses of their family.
+  private var isWildcard: Bool {
+    guard storage.ss_family == sa_family_t(AF_INET) else { return v6 == 0 }
+    return withSockaddr { address, _ in
+      UnsafeRawPointer(address).loadUnaligned(fromByteOffset: 4, as: UInt32.self) == 0
+    }
+  }
+
+  /// Whether a listener here takes all that one at `other` would: a wildcard address of its family and port.
+  func covers(_ other: SocketAddress) -> Bool {
+    !isUnix && storage.ss_family == other.storage.ss_family && isWildcard && !other.isWildcard && port == other.port
+      && port != 0
+  }
+
+  /// An IPv6 address that says nothing without its interface, and does not name one.
+  var lacksScope: Bool {
+    guard let v6, v6 >> 118 == 0xfe80 >> 6 else { return false }
+    return withSockaddr { address, _ in
+      UnsafeRawPointer(address).loadUnaligned(fromByteOffset: 24, as: UInt32.self) == 0
+    }
+  }
+
+  /// A TCP address in numbers; nil for others.
+  var endpoint: Endpoint? { isUnix ? nil : host.map { .tcp(host: $0, port: port) } }
 
   func withSockaddr<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
     withUnsafeBytes(of: storage) { bytes in
@@ -88,6 +134,15 @@ struct SocketAddress: Sendable {
       entry = found.pointee.ai_next
     }
     return .success(addresses)
+  }
+}
+
+extension SocketAddress: Equatable {
+  static func == (a: SocketAddress, b: SocketAddress) -> Bool {
+    guard a.length == b.length else { return false }
+    return withUnsafeBytes(of: a.storage) { a in
+      withUnsafeBytes(of: b.storage) { b in a.elementsEqual(b) }
+    }
   }
 }
 

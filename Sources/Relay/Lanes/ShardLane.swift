@@ -1,8 +1,8 @@
 /// A socket on its way from the shard that accepted it to the one whose session it asks for.
 struct HandedSocket: BitwiseCopyable {
   let socket: Int32
-  /// The id that the client gave.
-  let id: UInt64
+  /// The id that the client gave; nil where the connection was just accepted, and nothing was read or counted yet.
+  let id: UInt64?
   /// What is left of its handshake's time.
   let timeLeft: UInt64
   let address: AddressKey
@@ -11,6 +11,14 @@ struct HandedSocket: BitwiseCopyable {
   let early: PacketBuffer?
   /// What it did not take of the relay's key.
   let pending: PendingBytes
+}
+
+extension HandedSocket {
+  /// One that was just accepted.
+  init(new socket: Int32) {
+    self.init(
+      socket: socket, id: nil, timeLeft: 0, address: .none, standing: [], early: nil, pending: PendingBytes())
+  }
 }
 
 /// A shard's ends of the lanes between it and another shard.

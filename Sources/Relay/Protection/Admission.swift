@@ -3,6 +3,8 @@ struct SharedAdmission: Sendable {
   let table: AddressTable
   /// Connections of the relay.
   let clients: SharedWord
+  /// Clients that came over queues which shards share: whose turn it is.
+  let turns: SharedWord
   let accepts: SharedTokenBucket
   let log: LimitLog
 
@@ -10,6 +12,7 @@ struct SharedAdmission: Sendable {
   init(_ arena: Arena, clients count: Int, random: () -> UInt64) throws(RelayError) {
     table = try AddressTable(arena, clients: count, random: random)
     clients = SharedWord(arena)
+    turns = SharedWord(arena)
     accepts = SharedTokenBucket(arena)
     log = LimitLog(arena)
   }

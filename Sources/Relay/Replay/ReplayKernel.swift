@@ -99,7 +99,8 @@ struct ReplayKernel: Kernel, ~Copyable {
 /// What happens in a ``Replay``: every client connects and shakes hands; then each turn finds packets in every client's
 /// socket, or in the backend's, until all have been sent, and ends when as much has come out.
 struct ReplayScript: ~Copyable {
-  static let listener: Int32 = 3
+  /// No descriptor: there is nothing to close.
+  static let listener: Int32 = -1
   static let backend: Int32 = 4
   private static let firstClient: Int32 = 5
 

@@ -25,7 +25,11 @@ extension Shard {
       if acceptResumes == .max { pauseAccepting(EMFILE, &kernel) }
       return
     } else if completion.result >= 0 {
-      admit(completion.result, &kernel)
+      if listeners[listener].isShared, peers.count > 1 {
+        spread(completion.result, &kernel)
+      } else {
+        admit(completion.result, &kernel)
+      }
       acceptPause = Limits.acceptPauseFirst
     } else if completion.result != -ECANCELED {
       pauseAccepting(-completion.result, &kernel)
@@ -34,7 +38,15 @@ extension Shard {
     if !completion.more, acceptResumes == .max { armListeners(&kernel) }
   }
 
-  private mutating func admit<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
+  /// Gives the shards the clients of a shared queue in turn: the kernel would wake the same shard for each of them. One
+  /// whose lane is full gets none; this shard keeps it.
+  private mutating func spread<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
+    let shard = Int(admission.shared.turns.add(1) % UInt64(peers.count))
+    guard shard != index, peers[shard].outgoing.hasRoom() else { return admit(socket, &kernel) }
+    peers[shard].outgoing.push(HandedSocket(new: socket))
+  }
+
+  mutating func admit<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
     guard !backendStatus.refusesClients else { return refuse(socket, .backendLost, &kernel) }
     guard !memory.isShort else { return refuse(socket, .memory, &kernel) }
     let address = kernel.peerAddress(socket)
@@ -143,7 +155,7 @@ extension Shard {
     for index in 0..<listeners.count {
       if listeners[index].armed { kernel.submit(.cancel(Token(.accept, index: UInt32(index))), Token(.none)) }
       listeners[index].armed = false
-      if !listeners[index].isShared { kernel.submit(.close(listeners[index].socket), Token(.none)) }
+      kernel.submit(.close(listeners[index].socket), Token(.none))
     }
     listeners = FixedArray()
   }

@@ -1,7 +1,7 @@
 import VoltlaneWire
 
 /// A client may come back to any shard: the one that accepted it reads the id and hands the socket to the session's
-/// own. The session never moves.
+/// own. The session never moves. A client of a queue that all shards share goes the same way, before anything is read.
 extension Shard {
   /// Whether one who wants the session `id` back can be handed to its shard now.
   mutating func hasWay(to id: UInt64) -> Bool {
@@ -51,6 +51,11 @@ extension Shard {
   }
 
   private mutating func take<K: Kernel & ~Copyable>(_ handed: HandedSocket, _ kernel: inout K) {
+    guard let id = handed.id else {
+      // As one that this shard has accepted.
+      if case .no = drain { return admit(handed.socket, &kernel) }
+      return kernel.submit(.close(handed.socket), Token(.none))
+    }
     guard case .no = drain, let index = connections.add(handed.socket) else {
       kernel.reset(handed.socket)
       kernel.submit(.close(handed.socket), Token(.none))
@@ -72,9 +77,9 @@ extension Shard {
     sendPending(index, &kernel)
     guard connection.pointee.phase == .key else { return }
     if hasWorkerRoom() {
-      comeBack(index, handed.id, &kernel)
+      comeBack(index, id, &kernel)
     } else {
-      putBack(handed.id, index)
+      putBack(id, index)
       awaitWorker(index, isReturning: true, kernel)
     }
   }

@@ -37,7 +37,7 @@ struct Shard: ~Copyable {
   struct Listener {
     let socket: Int32
     var armed = false
-    /// A unix listener's socket is shared by all shards; it is closed by the relay, not by one of them.
+    /// All shards accept from the queue of a unix listener, each by a descriptor of its own.
     let isShared: Bool
   }
 
@@ -141,7 +141,7 @@ struct Shard: ~Copyable {
 
   /// The listeners of a shard whose thread did not start.
   deinit {
-    for index in 0..<listeners.count where !listeners[index].isShared { close(listeners[index].socket) }
+    for index in 0..<listeners.count { close(listeners[index].socket) }
   }
 
   // MARK: What a host asks

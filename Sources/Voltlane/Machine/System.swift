@@ -44,6 +44,13 @@ enum System {
     return variables
   }
 
+  /// The number of the group with that name; nil where there is none.
+  static func group(_ name: String) -> UInt32? {
+    // What the call returns stays until its next one, and nothing else here calls it.
+    guard let found = unsafe getgrnam(name) else { return nil }
+    return unsafe found.pointee.gr_gid
+  }
+
   /// The first bytes of a file.
   static func bytes(of path: String, atMost count: Int) throws(StartError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)

@@ -10,8 +10,27 @@ import VoltlaneWire
 enum Settings: SettingDefinitions {
   static let listen = Setting(
     name: "listen", placeholder: "ADDRESS", standard: "127.0.0.1:42000", allowed: Endpoint.forms,
-    summary: "Where clients connect. May be given several times.", isRepeatable: true,
+    summary: """
+      Where clients connect; [::] takes IPv6 only, so give 0.0.0.0 for IPv4 as well. A name is listened on at each of \
+      its addresses. May be given several times.
+      """,
+    isRepeatable: true,
     read: endpoint)
+
+  static let unixSocketMode = Setting(
+    name: "unix-socket-mode", placeholder: "MODE|umask", standard: "umask",
+    allowed: "umask, or three octal digits such as 660, with a 0 before them or not",
+    summary: """
+      Who may connect to a unix socket of --listen: the permissions of its file, where to write is to connect. \
+      'umask': what the process's umask leaves.
+      """,
+    read: automatic(oneOf(permissions), word: "umask"))
+
+  static let unixSocketGroup = Setting(
+    name: "unix-socket-group", placeholder: "GROUP|none", standard: "none",
+    allowed: "none, or the name or the number of a group",
+    summary: "The group of the file of a unix socket of --listen. 'none': the process's own.",
+    read: automatic({ text throws(Refusal) in try group(text) }, word: "none"))
 
   static let backend = Setting(
     name: "backend", alias: "master", placeholder: "ADDRESS", standard: "127.0.0.1:42001",
@@ -227,7 +246,8 @@ enum Settings: SettingDefinitions {
   static let entries: [SettingEntry] = otherEntries + protectionEntries
 
   private static let otherEntries: [SettingEntry] = [
-    config.entry, listen.entry, backend.entry, shards.entry, firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
+    config.entry, listen.entry, unixSocketMode.entry, unixSocketGroup.entry, backend.entry, shards.entry,
+    firehoseCore.entry, cpus.entry, handshakeWorkers.entry,
     maxPacketSize.entry, clientSendBuffer.entry, clientReceiveBuffer.entry, packetTimeout.entry, assemblyBudget.entry,
     staleTimeout.entry, maxStaleClients.entry, missedPacketsBuffer.entry, missedPacketsTotal.entry,
     halfCloseTimeout.entry, keepalive.entry, tcpUserTimeout.entry, backendTimeout.entry, announce.entry,
@@ -238,6 +258,21 @@ enum Settings: SettingDefinitions {
 
 extension Settings {
   private static let file: Reader<String> = oneOf { $0.isEmpty || $0.utf8.contains(0) ? nil : $0 }
+
+  /// Permissions in octal digits, as chmod takes them.
+  private static func permissions(_ text: String) -> UInt16? {
+    let digits = text.count == 4 && text.hasPrefix("0") ? text.dropFirst() : text[...]
+    guard digits.count == 3, digits.utf8.allSatisfy({ (0x30...0x37).contains($0) }) else { return nil }
+    return UInt16(digits, radix: 8)
+  }
+
+  /// The number of a group.
+  private static func group(_ text: String) throws(Refusal) -> UInt32 {
+    // The largest number means none.
+    if let number = UInt32(exactly: wholeNumber(text) ?? -1), number < .max { return number }
+    guard let number = System.group(text) else { throw .because("there is no such group") }
+    return number
+  }
 
   /// The name of a file with a key, and not the key.
   private static let fileOfKey: Reader<String> = { text throws(Refusal) in

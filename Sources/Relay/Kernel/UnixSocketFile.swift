@@ -1,0 +1,70 @@
+import CLinux
+import Glibc
+import VoltlaneText
+
+/// The file of a listening unix socket: made, with its mode and group, and removed as long as its path still means it.
+///
+/// Nothing in the kernel keeps two relays from taking the same stale file for theirs to replace. So the folder is
+/// locked while a path is looked at and changed; it has no file besides for that.
+struct UnixSocketFile {
+  private let path: String
+  private let file: voltlane_file
+
+  /// Listens on a path. A socket file on which nobody listens was left by a process that died, and is replaced; one on
+  /// which somebody does is in use.
+  static func listen(
+    _ endpoint: Endpoint, _ configuration: RelayConfiguration
+  ) throws(RelayError) -> (socket: Int32, file: UnixSocketFile) {
+    guard case .unix(let path) = endpoint, let address = SocketAddress(unixPath: path) else {
+      throw .address(endpoint, reason: "a unix path has at most \(Endpoint.longestPath) bytes")
+    }
+    let lock = lockFolder(of: path)
+    defer { if let lock { close(lock) } }
+    try removeStale(path, address, endpoint)
+    let options = voltlane_unix_options(
+      backlog: Int32(clamping: configuration.protection.backlog),
+      mode: configuration.unixSocketMode.map { Int32($0) } ?? -1,
+      group: configuration.unixSocketGroup.map { Int64($0) } ?? -1)
+    var file = voltlane_file()
+    let socket = voltlane_listen_unix(path, options, &file)
+    guard socket >= 0 else { throw .listen(endpoint, errno: -socket) }
+    return (socket, UnixSocketFile(path: path, file: file))
+  }
+
+  /// Removes the file, unless the path means another one by now: that of a successor.
+  func remove() {
+    let lock = UnixSocketFile.lockFolder(of: path, tries: 1)
+    defer { if let lock { close(lock) } }
+    _ = voltlane_remove_file(path, file)
+  }
+
+  private static func removeStale(_ path: String, _ address: SocketAddress, _ endpoint: Endpoint) throws(RelayError) {
+    let socket = address.withSockaddr { voltlane_dial($0, $1, nil, 0) }
+    guard socket < 0 else {
+      close(socket)
+      throw .listen(endpoint, errno: EADDRINUSE)
+    }
+    guard socket == -ECONNREFUSED else { return }
+    // A file of another kind refuses connections too, and is not the relay's to remove.
+    guard isSocket(path) else { throw .address(endpoint, reason: "the file that is there is not a socket") }
+    unlink(path)
+  }
+
+  private static func isSocket(_ path: String) -> Bool {
+    var information = stat()
+    return lstat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFSOCK
+  }
+
+  /// Nil where the folder cannot be locked, or another has it for longer than looking and changing takes: nothing waits
+  /// for that, and the worst is what would happen without a lock.
+  private static func lockFolder(of path: String, tries: Int = Limits.listenTries) -> Int32? {
+    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    for attempt in 1...tries {
+      let lock = voltlane_lock_folder(folder)
+      if lock >= 0 { return lock }
+      guard lock == -EWOULDBLOCK, attempt < tries else { return nil }
+      usleep(Limits.listenRetryMicroseconds)
+    }
+    return nil
+  }
+}
