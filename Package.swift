@@ -7,6 +7,10 @@ import PackageDescription
 /// The protocol and control code is checked for unsafe constructs; the data plane fences its own (tools/check).
 let safe: [SwiftSetting] = [.strictMemorySafety()]
 
+/// A program carries an id of its build, which a crash names. Flags like this one are allowed where nobody else's
+/// package depends on the target.
+let identified: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "--build-id=sha1"])]
+
 let package = Package(
   name: "voltlane",
   products: [
@@ -33,26 +37,26 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
-      swiftSettings: safe),
+      swiftSettings: safe, linkerSettings: identified),
     .executableTarget(
       name: "VoltlaneConnect",
       dependencies: [
         "VoltlaneClient", "VoltlaneNIO", "VoltlaneCrypto", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: safe),
+      swiftSettings: safe, linkerSettings: identified),
     .executableTarget(
       name: "VoltlaneEcho",
       dependencies: [
         "VoltlaneBackend", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings", "VoltlaneService",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: safe),
+      swiftSettings: safe, linkerSettings: identified),
 
     // What the programs share: how a flag is defined, read and refused, and their version.
     .target(
       name: "VoltlaneSettings",
-      dependencies: ["VoltlaneText", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["VoltlaneText", "CLinux", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: safe),
 
     // What the programs that only wait share: the signals that end them, and an echo backend beside the main thread.

@@ -4,26 +4,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
-
-int voltlane_block_signals(void) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGHUP);
-  sigaddset(&set, SIGUSR1);
-  int error = pthread_sigmask(SIG_BLOCK, &set, NULL);
-  if (error) return -error;
-  // A reader of the log that went away must not end the relay.
-  signal(SIGPIPE, SIG_IGN);
-  int fd = signalfd(-1, &set, SFD_CLOEXEC);
-  return fd < 0 ? -errno : fd;
-}
 
 int voltlane_wait(int signals, int descriptor, int milliseconds) {
   struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = descriptor, .events = POLLIN}};

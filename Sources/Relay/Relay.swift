@@ -44,8 +44,13 @@ public final class Relay {
   private var wakeSignals: [Int32] = []
   private var hostsWithData = 0
 
-  /// Opens the listening sockets; nothing runs until ``start(identity:)``. Throws ``RelayError``.
-  public init(configuration: RelayConfiguration) throws(RelayError) {
+  /// Looks names up and opens the listening sockets; nothing runs until ``start(identity:)``. Throws ``RelayError``.
+  public convenience init(configuration: RelayConfiguration) throws(RelayError) {
+    try self.init(configuration: configuration, listeners: ListenerAddresses(configuration.listeners))
+  }
+
+  /// The same where the names of the configuration's listeners have been looked up.
+  public init(configuration: RelayConfiguration, listeners: ListenerAddresses) throws(RelayError) {
     self.configuration = configuration
     do throws(RingRefusal) {
       kernelRelease = try RingFeatures(memory: configuration.ringMemory).kernelRelease
@@ -57,7 +62,7 @@ public final class Relay {
     guard signal >= 0 else { throw .system(call: "eventfd", errno: -signal) }
     control = ControlBlock(arena, signal: signal)
     placement = Placement(configuration)
-    sockets = try ListeningSockets(configuration)
+    sockets = try ListeningSockets(configuration, listeners)
     endpoints = sockets.endpoints
     listenerWarnings = sockets.warnings
   }
@@ -117,6 +122,8 @@ public final class Relay {
       let memory = configuration.ringMemory
       threads.append(
         try OSThread(name: thread.name) {
+          voltlane_prepare_thread_for_crash()
+          defer { control.addEndedThread() }
           do throws(RelayError) {
             if let cpu = thread.cpu {
               let result = voltlane_pin_thread(Int32(cpu))
@@ -210,11 +217,19 @@ public final class Relay {
   /// Whether everything has been handed over.
   public var isFinished: Bool { control.hostsDone >= hostsWithData }
 
-  /// Ends all threads, at once where they are not done, and returns when they have ended.
-  public func stop() {
+  /// Asks all threads to end, at once where they are not done. ``hasStopped`` tells when ``stop()`` will not wait for
+  /// them; ``signal`` becomes readable with each.
+  public func beginStop() {
     control.phase = .stopping
     wakeHosts()
     resolver?.stop()
+  }
+
+  public var hasStopped: Bool { control.threadsEnded >= threads.count }
+
+  /// Ends all threads, at once where they are not done, and returns when they have ended.
+  public func stop() {
+    beginStop()
     for thread in threads { thread.join() }
     threads = []
     if hostsWithData == 0 { sockets.closeAll() } else { sockets.removeFiles() }

@@ -28,6 +28,9 @@ struct ControlLoop {
     }
   }
 
+  /// How long the relay's threads may take to end once they were told to: they wait for nothing.
+  private static let stopTime = Duration.seconds(2)
+
   /// Returns when the relay has stopped. SIGUSR1 logs the counters and SIGHUP reloads; the first other signal drains,
   /// the second ends the process.
   mutating func run() -> Ending {
@@ -47,30 +50,33 @@ struct ControlLoop {
         deadline = drain()
       }
       if deadline != nil, relay.isFinished { break }
-      switch signals.wait(or: relay.signal, atMost: deadline.map { ContinuousClock.now.duration(to: $0) }) {
+      switch wait(until: deadline) {
       case .readable:
         break
       case .timeout:
         log.warning(
           "the time for the shutdown is over: closing connections that their other ends keep open, whatever is queued")
-        deadline = .now
         stop()
         return ending
       case .signal(SIGUSR1):
         logCounters()
+      case .signal(SIGHUP) where deadline == nil:
+        readSettings()
       case .signal(SIGHUP):
-        if deadline == nil { readSettings() }
-      case .signal(let signal) where deadline == nil:
+        log.warning("SIGHUP: everything stays as it was: the relay is ending")
+      case .signal(let signal) where deadline == nil && signal != SIGQUIT:
         log.info("\(name(signal)): draining, at most \(relay.configuration.shutdownTimeout.setting)")
         deadline = drain()
       case .signal(let signal):
-        log.warning("\(name(signal)) again: ending at once, whatever is queued")
-        // At once: no handlers, no waiting for threads. The code is what a shell reports of a signal.
-        _exit(128 + signal)
+        end(by: signal)
       }
     }
     stop()
     return ending
+  }
+
+  private func wait(until deadline: ContinuousClock.Instant?) -> Signals.Wake {
+    signals.wait(or: relay.signal, atMost: deadline.map { ContinuousClock.now.duration(to: $0) })
   }
 
   // MARK: Reloading
@@ -112,8 +118,37 @@ struct ControlLoop {
   }
 
   private func stop() {
+    relay.beginStop()
+    let deadline = ContinuousClock.now + Self.stopTime
+    while true {
+      // Makes the relay's signal quiet first.
+      logEvents()
+      if relay.hasStopped { break }
+      switch wait(until: deadline) {
+      case .readable, .signal(SIGUSR1), .signal(SIGHUP):
+        break
+      case .timeout:
+        log.critical("the relay's threads do not end: leaving them, whatever is queued")
+        // EX_SOFTWARE of sysexits.h.
+        leave(with: 70)
+      case .signal(let signal):
+        end(by: signal)
+      }
+    }
     relay.stop()
     logEvents()
+  }
+
+  /// Ends the process for a signal. The code is what a shell reports of it.
+  private func end(by signal: Int32) -> Never {
+    log.warning("\(name(signal))\(signal == SIGQUIT ? "" : " again"): ending at once, whatever is queued")
+    leave(with: 128 + signal)
+  }
+
+  /// Ends the process at once: no handlers, no waiting for threads.
+  private func leave(with code: Int32) -> Never {
+    System.flushLog(milliseconds: Program.lastLines)
+    _exit(code)
   }
 
   private func logEvents() {
@@ -134,6 +169,7 @@ struct ControlLoop {
     switch signal {
     case SIGTERM: "SIGTERM"
     case SIGINT: "SIGINT"
+    case SIGQUIT: "SIGQUIT"
     default: "signal \(signal)"
     }
   }

@@ -9,8 +9,8 @@ import VoltlaneSettings
 enum Program {
   /// Runs until a signal asks for the end, or the relay ends by itself. Throws the exit code where that is not 0.
   static func run(_ settings: LoadedSettings, flags: [Given]) throws {
-    LoggingSystem.bootstrap { _ in StandardErrorLog(level: settings.configuration.logLevel) }
-    let log = Logger(label: "voltlane")
+    let log = try log(settings.configuration)
+    defer { System.flushLog(milliseconds: lastLines) }
     if let file = settings.configuration.file {
       log.info("read the settings in \(file)")
     } else if System.contents(of: EarlierSetting.file) != nil {
@@ -21,18 +21,40 @@ enum Program {
     if ending.exitCode != .success { throw ending.exitCode }
   }
 
+  /// How long the last lines of the log may take to be written, in milliseconds. They would have been by then if
+  /// anybody read them.
+  static let lastLines: Int32 = 500
+
+  /// Begins the log.
+  private static func log(_ configuration: ProgramConfiguration) throws -> Logger {
+    do {
+      // Before anything that starts a thread, which inherits it.
+      if !configuration.relay.cpus.isEmpty { try System.run(on: configuration.relay.cpus) }
+      try System.beginLog()
+    } catch {
+      StandardErrorLog(level: .critical, write: System.writeToStandardError).tell(.critical, cannotStart(error))
+      throw ExitCode.failure
+    }
+    LoggingSystem.bootstrap { _ in StandardErrorLog(level: configuration.logLevel) }
+    return Logger(label: "voltlane")
+  }
+
+  private static func cannotStart(_ error: any Error) -> String { "cannot start: \(error)" }
+
   private static func runRelay(
     _ configuration: ProgramConfiguration, _ reload: Reload, _ log: Logger
   ) throws -> ControlLoop.Ending {
     do {
-      // Both before anything that starts a thread, which inherits them.
+      // What may take long comes first: until signals are read, those that ask for the end need nobody who listens.
+      let key = try key(configuration.identity, log)
+      let listeners = try ListenerAddresses(configuration.relay.listeners)
+      // Before the first thread of the relay or of the echo backend, which inherits it.
       let signals = try Signals()
-      if !configuration.relay.cpus.isEmpty { try System.run(on: configuration.relay.cpus) }
 
       let echo = configuration.embedsEcho ? try embeddedEcho(configuration.relay) : nil
       var settings = configuration.relay
       if let echo { settings.backend = echo.address }
-      let relay = try start(settings, key: try key(configuration.identity, log), log)
+      let relay = try start(settings, listeners, key: key, log)
       log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
 
       var loop = ControlLoop(relay: relay, signals: signals, reload: reload, log: log)
@@ -41,7 +63,7 @@ enum Program {
       loop.log.info("stopped")
       return ending
     } catch {
-      log.critical("cannot start: \(error)")
+      log.critical("\(cannotStart(error))")
       throw ExitCode.failure
     }
   }
@@ -59,8 +81,10 @@ enum Program {
     return identity.key
   }
 
-  private static func start(_ settings: RelayConfiguration, key: SecretKey, _ log: Logger) throws -> Relay {
-    let relay = try Relay(configuration: settings)
+  private static func start(
+    _ settings: RelayConfiguration, _ listeners: ListenerAddresses, key: SecretKey, _ log: Logger
+  ) throws -> Relay {
+    let relay = try Relay(configuration: settings, listeners: listeners)
     log.info("voltlane \(Version.current) on Linux \(relay.kernelRelease)", metadata: facts(settings))
     if !key.isLocked {
       log.warning("the relay's key may be swapped out: the limit of locked memory (ulimit -l) is used up")

@@ -11,7 +11,7 @@ struct StandardErrorLog: LogHandler {
   private let write: @Sendable (String) -> Void
 
   /// `write` takes a line with its newline; it is called from any thread.
-  init(level: Logger.Level, write: @escaping @Sendable (String) -> Void = System.writeToStandardError) {
+  init(level: Logger.Level, write: @escaping @Sendable (String) -> Void = System.writeToLog) {
     logLevel = level
     self.write = write
   }
@@ -23,7 +23,12 @@ struct StandardErrorLog: LogHandler {
 
   func log(event: LogEvent) {
     let all = metadata.merging(event.metadata ?? [:]) { $1 }
-    write(Self.line(time: UTCTime.now(), level: event.level, message: "\(event.message)", metadata: all))
+    tell(event.level, "\(event.message)", all)
+  }
+
+  /// Writes a message of any level.
+  func tell(_ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata = [:]) {
+    write(Self.line(time: UTCTime.now(), level: level, message: message, metadata: metadata))
   }
 
   static func line(time: UTCTime, level: Logger.Level, message: String, metadata: Logger.Metadata) -> String {

@@ -1,9 +1,16 @@
 import ArgumentParser
+import VoltlaneService
 import VoltlaneSettings
 
 /// `voltlane`: flags, then the configuration, then the relay.
 @main
 struct VoltlaneCommand: ParsableCommand {
+  static func main() {
+    Signals.decide()
+    Crash.prepare("voltlane")
+    main(nil)
+  }
+
   static let configuration = CommandConfiguration(
     commandName: "voltlane",
     abstract: "A relay at the edge: many clients outside, one connection to the backend inside.",

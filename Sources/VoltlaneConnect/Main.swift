@@ -5,6 +5,12 @@ import VoltlaneSettings
 
 @main
 struct VoltlaneConnect: AsyncParsableCommand {
+  static func main() async {
+    Crash.letWritesFail()
+    Crash.prepare("voltlane-connect")
+    await main(nil)
+  }
+
   static let configuration = CommandConfiguration(
     commandName: "voltlane-connect",
     abstract: "Connects to a Voltlane relay: lines from stdin go out as packets, and packets come out on stdout.",

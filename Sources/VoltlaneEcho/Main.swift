@@ -6,6 +6,12 @@ import VoltlaneSettings
 
 @main
 struct VoltlaneEcho: ParsableCommand {
+  static func main() {
+    Signals.decide()
+    Crash.prepare("voltlane-echo")
+    main(nil)
+  }
+
   static let configuration = CommandConfiguration(
     commandName: "voltlane-echo",
     abstract: "A backend for a Voltlane relay that sends every packet back to the client it came from.",

@@ -21,14 +21,15 @@ package final class BlockingEcho: Sendable {
     backend = try listening.wait().get()
   }
 
-  /// Closes its connections, and removes the file of a unix socket. Blocks until that is done.
+  /// Closes its connections, and removes the file of a unix socket. Blocks until that is done, but for no longer than
+  /// it takes where nothing is wrong.
   package func stop() {
     let stopped = Waited<Void>()
     Task.detached { [backend] in
       await backend.stop()
       stopped.finish(())
     }
-    stopped.wait()
+    stopped.wait(atMost: .seconds(2))
   }
 }
 
@@ -46,4 +47,6 @@ private final class Waited<Value: Sendable>: Sendable {
     finished.wait()
     return value.withLock { $0! }
   }
+
+  func wait(atMost time: DispatchTimeInterval) { _ = finished.wait(timeout: .now() + time) }
 }

@@ -1,10 +1,10 @@
 import CLinux
 import Glibc
 
-/// SIGTERM, SIGINT, SIGHUP and SIGUSR1, read one after the other instead of interrupting whatever runs.
+/// The signals that ask for something, read one after the other instead of interrupting whatever runs. What becomes of
+/// all others is decided with them.
 ///
-/// Make it before the first thread: threads inherit what is blocked, and a signal that any thread does not block ends
-/// the process. There is one, and it lives as long as the process.
+/// There is one, and it lives as long as the process.
 package struct Signals: Sendable {
   /// What ended a wait.
   package enum Wake: Equatable, Sendable {
@@ -15,8 +15,14 @@ package struct Signals: Sendable {
 
   private let descriptor: Int32
 
+  /// Decides about every signal, first thing in `main`. From here to ``init()`` SIGTERM, SIGINT and SIGQUIT end the
+  /// process at once, whatever it waits for; SIGHUP and SIGUSR1 wait.
+  package static func decide() { voltlane_decide_signals() }
+
+  /// Make it before the first thread but that of the log: threads inherit what is blocked, and a signal that any thread
+  /// does not block goes there.
   package init() throws(StartError) {
-    descriptor = voltlane_block_signals()
+    descriptor = voltlane_take_signals()
     guard descriptor >= 0 else { throw StartError(doing: "signalfd", errno: -descriptor) }
   }
 

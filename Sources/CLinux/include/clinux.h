@@ -1,6 +1,8 @@
 // What Swift cannot import from glibc without _GNU_SOURCE, and system calls that return -errno instead of setting it.
 #pragma once
+#include "log.h"
 #include "memory.h"
 #include "process.h"
+#include "signals.h"
 #include "sockets.h"
 #include "threads.h"

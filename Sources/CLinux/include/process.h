@@ -3,12 +3,8 @@
 
 // The process as a whole: signals, CPUs, memory. Functions that can fail return -errno.
 
-// Blocks SIGTERM, SIGINT, SIGHUP and SIGUSR1 in the calling thread, and so in all that it starts from now on, ignores
-// SIGPIPE, and returns a descriptor on which the four can be read.
-int voltlane_block_signals(void);
-
-// Waits for a blocked signal, for `descriptor` to become readable, or for `milliseconds` to pass (-1: for ever).
-// Returns the signal's number, VOLTLANE_READABLE or VOLTLANE_TIMEOUT.
+// Waits for a signal of `signals` (voltlane_take_signals), for `descriptor` to become readable, or for `milliseconds`
+// to pass (-1: for ever). Returns the signal's number, VOLTLANE_READABLE or VOLTLANE_TIMEOUT.
 enum { VOLTLANE_READABLE = 0, VOLTLANE_TIMEOUT = -1 };
 int voltlane_wait(int signals, int descriptor, int milliseconds);
 
@@ -27,7 +23,7 @@ const char *voltlane_environment(int index);
 // Reads the start of a file, at most `capacity` bytes. Returns how many.
 long voltlane_read_file(const char *path, void *buffer, size_t capacity);
 
-// Writes all of it, whatever happens to the reader.
+// Writes all of it, whatever happens to the reader, for which it waits.
 void voltlane_write_all(int fd, const void *bytes, size_t count);
 
 // The wall clock's time of day in UTC, to the millisecond.

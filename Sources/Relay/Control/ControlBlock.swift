@@ -16,6 +16,7 @@ struct ControlBlock: Sendable {
   private let backendReadWord: SharedWord
   private let drainedShards: SharedWord
   private let doneHosts: SharedWord
+  private let endedThreads: SharedWord
   private let exitWord: SharedWord
   /// An eventfd on which hosts wake the control thread.
   let signal: Int32
@@ -25,6 +26,7 @@ struct ControlBlock: Sendable {
     backendReadWord = SharedWord(arena)
     drainedShards = SharedWord(arena)
     doneHosts = SharedWord(arena)
+    endedThreads = SharedWord(arena)
     exitWord = SharedWord(arena)
     self.signal = signal
   }
@@ -48,6 +50,13 @@ struct ControlBlock: Sendable {
   var hostsDone: Int { Int(doneHosts.published) }
   func addDoneHost() {
     doneHosts.add(1)
+    wake()
+  }
+
+  /// Threads that have nothing left to do but to end.
+  var threadsEnded: Int { Int(endedThreads.published) }
+  func addEndedThread() {
+    endedThreads.add(1)
     wake()
   }
 

@@ -16,10 +16,10 @@ struct ListeningSockets {
   private(set) var warnings: [String] = []
   private var files: [UnixSocketFile] = []
 
-  init(_ configuration: RelayConfiguration) throws(RelayError) {
+  init(_ configuration: RelayConfiguration, _ listeners: ListenerAddresses) throws(RelayError) {
     perShard = Array(repeating: [], count: configuration.shards)
     do {
-      try listen(configuration)
+      try listen(listeners, configuration)
     } catch {
       closeAll()
       throw error
@@ -42,9 +42,11 @@ struct ListeningSockets {
 
   /// Listens wherever that is possible. Only a port that somebody else has, and an address that nobody can have, keep
   /// the relay from its start; an address that no interface has does so where there is no other.
-  private mutating func listen(_ configuration: RelayConfiguration) throws(RelayError) {
+  private mutating func listen(
+    _ listeners: ListenerAddresses, _ configuration: RelayConfiguration
+  ) throws(RelayError) {
     var absent: [(place: Place, errno: Int32)] = []
-    for place in try places(configuration.listeners) {
+    for place in places(listeners) {
       guard case .tcp = place.endpoint else {
         try listenUnix(place.endpoint, configuration)
         continue
@@ -70,11 +72,11 @@ struct ListeningSockets {
 
   /// Every address once: names may have one twice, several names the same, and one that a wildcard covers would be
   /// taken already.
-  private mutating func places(_ listeners: [Endpoint]) throws(RelayError) -> [Place] {
+  private mutating func places(_ listeners: ListenerAddresses) -> [Place] {
     var places: [Place] = []
-    for endpoint in listeners {
+    for (endpoint, addresses) in listeners.entries {
       var own: [SocketAddress] = []
-      for address in try ListeningSockets.addresses(endpoint) where !own.contains(address) {
+      for address in addresses where !own.contains(address) {
         own.append(address)
         let place = Place(endpoint: endpoint, address: address)
         if let other = places.first(where: { $0.address == address && address.port != 0 }) {
@@ -90,21 +92,6 @@ struct ListeningSockets {
       warnings.append("\(place.description) is part of the wildcard address beside it, and listened on with that")
     }
     return places.filter { place in !places.contains { $0.address.covers(place.address) } }
-  }
-
-  private static func addresses(_ endpoint: Endpoint) throws(RelayError) -> [SocketAddress] {
-    switch endpoint {
-    case .unix(let path):
-      guard let address = SocketAddress(unixPath: path) else {
-        throw .address(endpoint, reason: "a unix path has at most \(Endpoint.longestPath) bytes")
-      }
-      return [address]
-    case .tcp(let host, let port):
-      switch SocketAddress.lookUp(host, port: port, passive: true) {
-      case .success(let found): return found
-      case .failure(let error): throw .address(endpoint, reason: error.message)
-      }
-    }
   }
 
   private mutating func listenUnix(_ endpoint: Endpoint, _ configuration: RelayConfiguration) throws(RelayError) {

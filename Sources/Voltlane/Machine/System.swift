@@ -64,9 +64,28 @@ enum System {
     (try? bytes(of: path, atMost: 64 * 1024)).map { String(decoding: $0, as: UTF8.self) }
   }
 
-  /// Writes a line of the log in one piece.
-  @Sendable static func writeToStandardError(_ text: String) {
+  /// For what is said before the log begins, and waits until it is read.
+  static func writeToStandardError(_ text: String) {
     let bytes = Array(text.utf8)
     unsafe voltlane_write_all(2, bytes, bytes.count)
   }
+
+  // MARK: The log
+
+  /// Begins the log, which nobody waits for: a thread writes it.
+  static func beginLog() throws(StartError) {
+    let result = voltlane_log_begin()
+    guard result == 0 else { throw StartError(doing: "no thread for 'log'", errno: -result) }
+  }
+
+  /// Queues a line of the log.
+  @Sendable static func writeToLog(_ line: String) {
+    let bytes = Array(line.utf8)
+    unsafe bytes.withUnsafeBytes { bytes in
+      unsafe voltlane_log_write(bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+    }
+  }
+
+  /// Gives what is queued for the log a chance to be written, no longer than this.
+  static func flushLog(milliseconds: Int32) { voltlane_log_flush(milliseconds) }
 }
