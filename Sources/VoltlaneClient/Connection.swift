@@ -31,12 +31,18 @@ struct Connection: Sendable {
       .channelOption(.autoRead, value: false)
       .channelOption(.maxMessagesPerRead, value: 1)
       .channelOption(.recvAllocator, value: NIOReads.allocator)
+      // The port that the kernel gives may be that of a relay that is not there yet: it can listen there all the same.
+      .channelOption(.socketOption(.so_reuseaddr), value: endpoint.isTCP ? 1 : 0)
       .connectTimeout(TimeAmount(timeout))
       .connect(to: endpoint)
     connecting.whenComplete { result in
       do {
         // Not in the channel's initialiser: that would run for each address that is tried, and only one must speak.
         let channel = try result.get()
+        guard !channel.isItsOwnPeer else {
+          opened.fail(ClientError.unreachable(endpoint, reason: "nobody listens there"))
+          return channel.reset()
+        }
         let handler = ConnectionHandler(
           channel: channel, handshake: handshake, queues: queues, maxPacketSize: options.maxPacketSize,
           timeout: ConnectionHandler.Timeout(duration: timeout, deadline: deadline), opened: opened)

@@ -18,6 +18,10 @@ extension Endpoint {
   }
 }
 
+extension Endpoint {
+  package var isTCP: Bool { if case .tcp = self { true } else { false } }
+}
+
 extension ClientBootstrap {
   package func connect(to endpoint: Endpoint) -> EventLoopFuture<any Channel> {
     switch endpoint {

@@ -11,11 +11,13 @@ enum Socket {
     return fd
   }
 
-  /// TCP_NODELAY and, where one is asked for, the congestion control; nothing on a unix socket.
+  /// TCP_NODELAY, SO_REUSEADDR, so that the port that the kernel gives can still be listened on by others, and, where
+  /// one is asked for, the congestion control; nothing on a unix socket.
   static func tune(_ fd: Int32, family: Int32, congestionControl: String?) throws(BenchError) {
     guard family != AF_UNIX else { return }
     var on: Int32 = 1
     setsockopt(fd, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
     guard let name = congestionControl else { return }
     guard setsockopt(fd, Int32(IPPROTO_TCP), TCP_CONGESTION, name, socklen_t(name.utf8.count)) == 0 else {
       throw errno == ENOENT
@@ -64,17 +66,39 @@ enum Socket {
 
   /// Closes a connection with a reset: no port is left in TIME_WAIT.
   static func reset(_ fd: Int32) {
-    var linger = linger(l_onoff: 1, l_linger: 0)
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+    resetOnClose(fd)
     close(fd)
   }
 
-  /// The error that a socket's connection attempt ended with; 0 is success.
+  private static func resetOnClose(_ fd: Int32) {
+    var linger = linger(l_onoff: 1, l_linger: 0)
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+  }
+
+  /// The error that a socket's connection attempt ended with; 0 is success. A socket that was given the very port it
+  /// dials, where nobody listens, is connected to itself: nobody is there.
   static func pendingError(_ fd: Int32) -> Int32 {
     var error: Int32 = 0
     var length = socklen_t(MemoryLayout<Int32>.size)
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length)
-    return error
+    guard error == 0, let own = address(of: fd, by: getsockname), own == address(of: fd, by: getpeername) else {
+      return error
+    }
+    resetOnClose(fd)
+    return ECONNREFUSED
+  }
+
+  /// A TCP address in the kernel's form; nil for others.
+  private static func address(
+    of fd: Int32, by call: (Int32, UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32
+  ) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: MemoryLayout<sockaddr_storage>.size)
+    var length = socklen_t(bytes.count)
+    let family = bytes.withUnsafeMutableBytes { bytes -> Int32? in
+      let address = bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)
+      return call(fd, address, &length) == 0 ? Int32(address.pointee.sa_family) : nil
+    }
+    return family == AF_INET || family == AF_INET6 ? bytes : nil
   }
 
   @inline(__always)

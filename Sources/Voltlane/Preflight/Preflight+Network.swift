@@ -1,5 +1,6 @@
 import Relay
 import VoltlaneSettings
+import VoltlaneText
 
 /// The network's settings.
 extension Preflight {
@@ -41,24 +42,31 @@ extension Preflight {
     return .ok("connection tracking", "net.netfilter.nf_conntrack_max is \(size)")
   }
 
-  /// An outgoing connection of any program may have taken a listener's port when the relay starts.
+  /// An outgoing connection of any program may have taken a port before the relay starts, or before its backend does.
   var ports: Finding? {
     guard let range = sysctls("net.ipv4.ip_local_port_range"), range.count == 2, range[0] <= range[1] else {
       return nil
     }
     let reserved = file("/proc/sys/net/ipv4/ip_local_reserved_ports") ?? ""
-    let endangered = configuration.relay.listeners.compactMap { listener -> Int? in
-      guard case .tcp(_, let port) = listener, (range[0]...range[1]).contains(Int(port)) else { return nil }
-      return Self.has(reserved, Int(port)) ? nil : Int(port)
+    func endangered(_ endpoints: [Endpoint]) -> [Int] {
+      endpoints.compactMap { endpoint -> Int? in
+        guard case .tcp(_, let port) = endpoint, (range[0]...range[1]).contains(Int(port)) else { return nil }
+        return Self.has(reserved, Int(port)) ? nil : Int(port)
+      }
     }
-    guard endangered.isEmpty else {
-      let ports = endangered.map(String.init).joined(separator: ",")
+    let listeners = endangered(configuration.relay.listeners)
+    let backend = endangered([configuration.relay.backend].filter { $0.isOfThisMachine && !configuration.embedsEcho })
+    guard listeners.isEmpty, backend.isEmpty else {
+      let whose = [(listeners, "the listeners' ports"), (backend, "the backend's port")].filter { !$0.0.isEmpty }
+        .map { "\($0.1) \(list($0.0))" }.joined(separator: " and ")
       return .warn(
-        "ports", "outgoing connections may take the listeners' ports \(ports) (\(range[0])-\(range[1]))",
-        do: "sysctl -w net.ipv4.ip_local_reserved_ports=\(ports)")
+        "ports", "outgoing connections may take \(whose) (\(range[0])-\(range[1]))",
+        do: "sysctl -w net.ipv4.ip_local_reserved_ports=\(list(listeners + backend))")
     }
-    return .ok("ports", "no outgoing connection takes a listener's (\(range[0])-\(range[1]))")
+    return .ok("ports", "no outgoing connection takes a listener's, or the backend's (\(range[0])-\(range[1]))")
   }
+
+  private func list(_ ports: [Int]) -> String { ports.map(String.init).joined(separator: ",") }
 
   /// Whether a list such as `8080,42000-42010` has `port`.
   private static func has(_ list: String, _ port: Int) -> Bool {

@@ -12,6 +12,12 @@ extension Endpoint {
       || Self.isLoopback(dialledHost) && (Self.isAny(host) || Self.isLoopback(host))
   }
 
+  /// Whether it is on the loopback, as far as the text tells.
+  var isOfThisMachine: Bool {
+    guard case .tcp(let host, _) = self else { return true }
+    return Self.isLoopback(host)
+  }
+
   private static func isAny(_ host: String) -> Bool { ["0.0.0.0", "::"].contains(host) }
 
   /// To dial any address is to dial the loopback.
