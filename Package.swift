@@ -120,6 +120,9 @@ let package = Package(
     .target(name: "CRefusal", path: "Tests/CRefusal"),
     .executableTarget(name: "Refusing", dependencies: ["CRefusal"], path: "Tests/Refusing"),
 
+    // A network of its own for a thread of a test.
+    .target(name: "CNamespace", path: "Tests/CNamespace"),
+
     .target(name: "Vectors", path: "Tests/Vectors", resources: [.embedInCode("vectors.json")]),
     .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire", "Vectors"]),
     .testTarget(name: "VoltlaneTextTests", dependencies: ["VoltlaneText"]),
@@ -140,7 +143,8 @@ let package = Package(
       ]),
     .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
     .testTarget(name: "RelayTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto", "CRefusal"]),
-    .testTarget(name: "RelaySocketTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto", "Vectors"]),
+    .testTarget(
+      name: "RelaySocketTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto", "Vectors", "CNamespace"]),
   ],
   swiftLanguageModes: [.v6]
 )

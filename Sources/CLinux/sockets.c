@@ -120,7 +120,9 @@ int voltlane_lock_folder(const char *path) {
 int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive) {
   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
-  if (address->sa_family != AF_UNIX && (set_tcp(fd, congestion_control) < 0 || set_keepalive(fd, keepalive) < 0))
+  if (address->sa_family != AF_UNIX &&
+      (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set_tcp(fd, congestion_control) < 0 ||
+       set_keepalive(fd, keepalive) < 0))
     return failed(fd);
   if (connect(fd, address, length) < 0 && errno != EINPROGRESS) return failed(fd);
   return fd;
@@ -178,6 +180,24 @@ int voltlane_dial_result(int socket) {
   struct sockaddr_storage peer;
   length = sizeof peer;
   return getpeername(socket, (struct sockaddr *)&peer, &length) < 0 ? -errno : 0;
+}
+
+bool voltlane_is_own_peer(int socket) {
+  struct sockaddr_storage own = {0}, peer = {0};
+  socklen_t own_length = sizeof own, peer_length = sizeof peer;
+  if (getsockname(socket, (struct sockaddr *)&own, &own_length) < 0 ||
+      getpeername(socket, (struct sockaddr *)&peer, &peer_length) < 0)
+    return false;
+  if (own.ss_family != peer.ss_family) return false;
+  if (own.ss_family == AF_INET) {
+    struct sockaddr_in *a = (struct sockaddr_in *)&own, *b = (struct sockaddr_in *)&peer;
+    return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
+  }
+  if (own.ss_family == AF_INET6) {
+    struct sockaddr_in6 *a = (struct sockaddr_in6 *)&own, *b = (struct sockaddr_in6 *)&peer;
+    return a->sin6_port == b->sin6_port && memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0;
+  }
+  return false;
 }
 
 int voltlane_unread(int socket) {

@@ -156,10 +156,32 @@ enum Limits {
   static let dialDelayFirst = 50 * millisecond
   static let dialStable = 10 * second
   static let dialTimeout = 5 * second
-  /// Threads that look the backend's name up: one, and one for while its look-up hangs.
-  static let resolverThreads = 2
-  /// The same failure to dial is logged this often.
-  static let dialEventEvery = 60 * second
+  /// A look-up of the backend's name that takes this long is told of and asked for again beside it; after so many it
+  /// counts as one that failed.
+  static let lookUpPatience = 3 * second
+  static let lookUpTries = 3
+  /// Threads that look the backend's name up: as many as hang at a time where each is asked for again every few seconds
+  /// and gives up after ten or so, which is what two name servers that are away take.
+  static let resolverThreads = 4
+  /// The same failure to reach the backend, or to keep it, is logged this often.
+  static let failureEventEvery = 60 * second
+
+  /// How long a connection has to stand before packets are handed over to it, where nothing has come on it: at first,
+  /// and at most. A proxy whose backend refuses it closes within milliseconds; one whose backend does not answer takes
+  /// the 3 s in which the kernel looks for a neighbour, or three tries a second apart, or a time of its own, often 5 s.
+  static let probationFirst = 100 * millisecond
+  static let probationLongest = 6 * second
+  /// By how much one connection that died young makes it longer at most, so that a backend which starts anew once,
+  /// while something keeps its port open, is not kept waiting for long.
+  static let probationGrowth: UInt64 = 5
+  /// So many dials refused one after the other mean that the backend itself listens there, and nothing in front of it.
+  /// More than one: a name may have several addresses, of which one is refused and another is not.
+  static let refusalsOfAListener = 3
+
+  /// How often the backend's connection is looked at: whether it acknowledges, and how far it is behind.
+  static let backendWatch = second
+  /// From this age on of the oldest byte that the backend has not taken it is logged, and at each doubling.
+  static let backendBehindFirst = 5 * second
 
   // MARK: Time
 

@@ -9,17 +9,19 @@ extension Event {
   var logged: (message: Logger.Message, metadata: Logger.Metadata?) {
     switch self {
     case .backendConnected: ("backend connected", nil)
-    case .backendLost(let errno, let isDialledAgain):
+    case .backendLost(let errno, let isDialledAgain, let count):
       (
         """
         backend lost: \(loss(errno))\
         \(isDialledAgain ? "; dialling again" : "")
-        """, nil
+        """, repeats(count)
       )
-    case .backendDialFailed(let errno): ("backend not reached: \(systemMessage(errno)); dialling again", nil)
-    case .backendUnresolved: ("backend not reached: its name has no address; looking it up again", nil)
-    case .backendLookUpFailed(let code, let errno):
-      ("backend not reached: its name cannot be looked up: \(lookUpFailure(code, errno)); trying again", nil)
+    case .backendNotReached(let failure, let count):
+      ("backend not reached: \(failure.logged)", repeats(count))
+    case .backendBehind(let age):
+      ("the backend takes nothing of what waits for it, or hardly anything", ["oldest": "\(seconds(age))"])
+    case .backendCaughtUp(let age):
+      ("the backend takes again what waits for it", ["oldest": "\(seconds(age))"])
     case .backendOversized(let size, let maximum):
       (
         """
@@ -61,6 +63,40 @@ extension Event {
         ["id": "\(String(clientID: id))"]
       )
     case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": "\(count)"])
+    }
+  }
+}
+
+/// How often it happened since it was last told, where that is more than once.
+private func repeats(_ count: UInt64?) -> Logger.Metadata? {
+  guard let count, count > 1 else { return nil }
+  return ["count": "\(count)"]
+}
+
+private func seconds(_ nanoseconds: UInt64) -> String { "\(nanoseconds / 1_000_000_000)s" }
+
+extension BackendFailure {
+  fileprivate var logged: String {
+    switch self {
+    case .unresolved: "its name has no address; looking it up again"
+    case .lookUp(let code, let errno): "its name cannot be looked up: \(lookUpFailure(code, errno)); trying again"
+    case .lookUpOfOld(let code, let errno):
+      "its name cannot be looked up: \(lookUpFailure(code, errno)); dialling the address that it had before"
+    case .lookUpHangs: "looking its name up takes long; asking once more"
+    case .dial(let errno): "\(systemMessage(errno)); dialling again"
+    case .itself:
+      """
+      nobody listens there, and the relay was given that very port to dial from (net.ipv4.ip_local_port_range); \
+      dialling again
+      """
+    case .closedEarly(let errno):
+      """
+      something answers there but ends the connection before it has shown itself to be a backend \
+      (\(loss(errno))); dialling again
+      """
+    case .noBackend: "what answers there does not speak as a backend does; dialling again"
+    // Told as a loss.
+    case .shortLived(let errno): loss(errno)
     }
   }
 }

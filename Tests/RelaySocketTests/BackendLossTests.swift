@@ -171,7 +171,7 @@ import VoltlaneWire
     var unresolved = 0
     let client = try test.client()
     #expect(test.eventually { test.relay[.backendDialsFailed] > 3 })
-    test.relay.takeEvents { if case .backendUnresolved = $0 { unresolved += 1 } }
+    test.relay.takeEvents { if case .backendNotReached(.unresolved, _) = $0 { unresolved += 1 } }
     #expect(unresolved == 1)
     try client.send([1])
     #expect(test.relay[.sessionsEnded] == 0)

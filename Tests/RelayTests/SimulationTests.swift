@@ -23,7 +23,7 @@ import VoltlaneWire
     ) throws {
       simulation = try Simulation(seed: seed, shards: shards, firehoseCore: firehoseCore, configure: configure)
       random = SeededRandom(seed: seed &* 31)
-      simulation.settle()
+      simulation.pass(2 * Limits.probationFirst)
       let dialled = simulation.backends.last
       backend = SimulatedBackend(try #require(dialled))
       for index in 0..<count {

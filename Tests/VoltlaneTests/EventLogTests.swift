@@ -7,13 +7,41 @@ import Testing
 @Suite struct EventLogTests {
   @Test(
     arguments: [
-      (.backendConnected, "backend connected", nil),
+      (.backendConnected(isRepeated: false), "backend connected", nil),
       (
-        .backendLost(errno: 0, isDialledAgain: true), "backend lost: it closed the connection; dialling again", nil
+        .backendLost(errno: 0, isDialledAgain: true, count: 1),
+        "backend lost: it closed the connection; dialling again", nil
       ),
-      (.backendLost(errno: 104, isDialledAgain: false), "backend lost: Connection reset by peer", nil),
       (
-        .backendLost(errno: 71, isDialledAgain: true),
+        .backendLost(errno: 104, isDialledAgain: true, count: 7),
+        "backend lost: Connection reset by peer; dialling again", ["count": "7"]
+      ),
+      (
+        .backendNotReached(.closedEarly(errno: 0), count: 3),
+        """
+        backend not reached: something answers there but ends the connection before it has shown itself to be a \
+        backend (it closed the connection); dialling again
+        """, ["count": "3"]
+      ),
+      (
+        .backendNotReached(.itself, count: 1),
+        """
+        backend not reached: nobody listens there, and the relay was given that very port to dial from \
+        (net.ipv4.ip_local_port_range); dialling again
+        """, nil
+      ),
+      (
+        .backendNotReached(.noBackend, count: 1),
+        "backend not reached: what answers there does not speak as a backend does; dialling again", nil
+      ),
+      (
+        .backendBehind(age: 12_900_000_000), "the backend takes nothing of what waits for it, or hardly anything",
+        ["oldest": "12s"]
+      ),
+      (.backendCaughtUp(age: 40_000_000_000), "the backend takes again what waits for it", ["oldest": "40s"]),
+      (.backendLost(errno: 104, isDialledAgain: false, count: 1), "backend lost: Connection reset by peer", nil),
+      (
+        .backendLost(errno: 71, isDialledAgain: true, count: 1),
         "backend lost: its packets cannot be told apart any more; dialling again", nil
       ),
       (
@@ -24,13 +52,13 @@ import Testing
         """, ["size": "9", "maximum": "8"]
       ),
       (
-        .backendLookUpFailed(code: -3, errno: 0),
+        .backendNotReached(.lookUp(code: -3, errno: 0), count: 1),
         """
         backend not reached: its name cannot be looked up: Temporary failure in name resolution; trying again
         """, nil
       ),
       (
-        .backendLookUpFailed(code: -11, errno: 24),
+        .backendNotReached(.lookUp(code: -11, errno: 24), count: 1),
         "backend not reached: its name cannot be looked up: Too many open files; trying again", nil
       ),
       (.sessionStarted(id: 7), "session started", ["id": "0000000000000007"]),

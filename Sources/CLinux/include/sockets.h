@@ -87,7 +87,8 @@ bool voltlane_remove_file(const char *path, struct voltlane_file file);
 // where another holds it.
 int voltlane_lock_folder(const char *path);
 
-// A socket whose connection to `address` is under way, or -errno. `congestion_control` and `keepalive` as above.
+// A socket whose connection to `address` is under way, or -errno. `congestion_control` and `keepalive` as above. The
+// port that the kernel chose for it can still be listened on with SO_REUSEADDR, also while it is in TIME-WAIT.
 int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive);
 
 // The peer's address as the two halves of an IPv6 one, with an IPv4 address as ::ffff:a.b.c.d; 0 for a Unix socket.
@@ -106,6 +107,19 @@ unsigned long long voltlane_milliseconds_since_ack(int socket);
 
 // 0 once a dialled socket is connected, else -errno.
 int voltlane_dial_result(int socket);
+
+// Whether a connected socket is its own peer: where nobody listens on a port that the kernel gives to outgoing
+// connections, a dial from that very port opens a connection to itself. Reset such a socket: its TIME-WAIT would keep
+// the port.
+bool voltlane_is_own_peer(int socket);
+
+// What a socket took and its peer has not, in bytes; for a unix socket memory, and what was taken is not known.
+struct voltlane_backlog {
+  int waiting;
+  bool is_stream_of_bytes;
+  unsigned long long taken;
+};
+struct voltlane_backlog voltlane_backlog_of(int socket);
 
 // Bytes that came and were not received yet; none where that is not known.
 int voltlane_unread(int socket);

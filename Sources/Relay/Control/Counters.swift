@@ -23,6 +23,10 @@ public enum Metric: Int, CaseIterable, Sendable {
   case packetsUp, bytesUp, packetsDown, bytesDown
   case packetsUnknownClient, answersDropped, packetsMalformed, packetsRefused
   case backendConnections, backendDialsFailed
+  /// Connections that ended before they had shown that there is a backend behind them; they are failed dials too.
+  case backendsClosedEarly
+  /// How old the oldest byte is that the backend has not taken. Not a count: it is 0 when all is taken.
+  case backendBehindMilliseconds
   case acceptPauses, eventsDropped
 }
 
@@ -40,6 +44,9 @@ struct Counters: Sendable {
     let word = words[metric.rawValue]
     word.relaxed = word.relaxed &+ UInt64(truncatingIfNeeded: count)
   }
+
+  /// For what is no count.
+  func set(_ metric: Metric, _ value: UInt64) { words[metric.rawValue].relaxed = value }
 
   subscript(metric: Metric) -> UInt64 { words[metric.rawValue].relaxed }
 }

@@ -3,14 +3,18 @@ import Synchronization
 /// Something that the log tells. Roles post events into bounded lanes; the control thread writes them out, so that no
 /// host ever waits for a log.
 public enum Event: Sendable, BitwiseCopyable {
-  case backendConnected
+  /// The backend is there: its connection has shown itself. `isRepeated` where connections come and go, which is told
+  /// once in a while only.
+  case backendConnected(isRepeated: Bool)
   /// The connection to the backend ended; the error number, 0 for its FIN. With `--backend-loss exit` it was the last.
-  case backendLost(errno: Int32, isDialledAgain: Bool)
-  case backendDialFailed(errno: Int32)
-  /// The backend's name has no address.
-  case backendUnresolved
-  /// Whether it has one could not be found out: getaddrinfo's error, and the error number where that is EAI_SYSTEM.
-  case backendLookUpFailed(code: Int32, errno: Int32)
+  /// `count` losses of this kind since the last of these events that had a count; none where it is told later.
+  case backendLost(errno: Int32, isDialledAgain: Bool, count: UInt64?)
+  /// No backend; how often, since the last of these events with this failure.
+  case backendNotReached(BackendFailure, count: UInt64)
+  /// The backend does not take what waits for it; how old the oldest byte is, in nanoseconds.
+  case backendBehind(age: UInt64)
+  /// It has taken everything that it was behind with, which had been this old.
+  case backendCaughtUp(age: UInt64)
   /// A size prefix above the maximum, which is that of a client's packet and its tag: the connection is dropped.
   case backendOversized(size: UInt32, maximum: UInt32)
   /// Tagged packets that were skipped; how many since the last of these events.
@@ -58,9 +62,9 @@ public enum Event: Sendable, BitwiseCopyable {
     switch self {
     case .sessionStarted, .sessionEnded, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused:
       .debug
-    case .backendConnected, .sessionsEnded, .clientsSlowed: .info
-    case .backendLost, .backendDialFailed, .backendUnresolved, .backendLookUpFailed, .backendOversized,
-      .backendMalformed, .acceptPaused,
+    case .backendConnected(isRepeated: true), .backendLost(_, _, count: nil): .debug
+    case .backendConnected, .backendCaughtUp, .sessionsEnded, .clientsSlowed: .info
+    case .backendLost, .backendNotReached, .backendBehind, .backendOversized, .backendMalformed, .acceptPaused,
       .sessionsDropped, .packetRefused, .clientsRefused, .addressesBanned, .addressesShunned, .clientsUncounted,
       .budgetExceeded, .eventsDropped:
       .warning

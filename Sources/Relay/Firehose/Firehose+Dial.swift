@@ -6,18 +6,39 @@ extension Firehose {
   @inline(never)
   mutating func beginDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
     state = .resolving
+    lookUpTries = 1
+    lookUp(&kernel)
+  }
+
+  private mutating func lookUp<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    deadline = kernel.now + Limits.lookUpPatience
     kernel.resolve(Token(.resolved))
   }
 
+  /// The look-up has not ended. Asked anew, it may find what has appeared meanwhile, in the hosts file for one.
+  @inline(never)
+  mutating func lookUpHangs<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard lookUpTries < Limits.lookUpTries else {
+      return resolved(.failed(code: EAI_AGAIN, errno: 0), &kernel)
+    }
+    lookUpTries += 1
+    tell(.lookUpHangs, &kernel)
+    lookUp(&kernel)
+  }
+
   /// The look-up has ended, or goes on. A name server that is away takes no backend away: where no answer was to be
-  /// had, the last one stands.
+  /// had, the last one stands, and that is told, because somebody else may have the address by now. A name that is gone
+  /// has none.
   @inline(never)
   mutating func resolved<K: Kernel & ~Copyable>(_ lookUp: LookUp, _ kernel: inout K) {
     switch lookUp {
     case .underWay: break
     case .failed(let code, let errno) where kernel.resolvedAddress(dialCount) == nil:
       dialFailed(.lookUp(code: code, errno: errno), &kernel)
-    case .found, .unknownName, .failed: dial(&kernel)
+    case .failed(let code, let errno):
+      tell(.lookUpOfOld(code: code, errno: errno), &kernel)
+      dial(&kernel)
+    case .found, .unknownName: dial(&kernel)
     }
   }
 
@@ -26,7 +47,7 @@ extension Firehose {
     guard let address = kernel.resolvedAddress(dialCount) else { return dialFailed(.unresolved, &kernel) }
     dialCount += 1
     let result = kernel.dial(address)
-    guard result >= 0 else { return dialFailed(.system(errno: -result), &kernel) }
+    guard result >= 0 else { return dialFailed(.dial(errno: -result), &kernel) }
     socket = result
     generation &+= 1
     state = .dialing
@@ -38,34 +59,30 @@ extension Firehose {
   /// The dialled socket has become writable: connected, or failed.
   @inline(never)
   mutating func dialled<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    let result = kernel.dialResult(socket)
-    guard result == 0 else { return dialFailed(.system(errno: -result), &kernel) }
-    state = .connected
-    deadline = .max
-    connectedAt = kernel.now
-    lastDialFailure = nil
-    readable = true
-    kernel.submit(.pollReadable(socket), Token(.firehoseReadable, generation: generation))
-    counters.add(.backendConnections)
-    events.post(.backendConnected, &kernel)
-    backendStatus.refusesClients = false
-    dropDeadline = .max
-    if settings.backendTimeout > 0 { silenceCheck = kernel.now + settings.backendTimeout / 8 }
-    if hasConnected, settings.announces { beginSweep(&kernel) }
-    hasConnected = true
+    switch kernel.dialResult(socket) {
+    case .connected: beginProbation(&kernel)
+    case .failed(let errno): dialFailed(.dial(errno: errno), &kernel)
+    case .itself:
+      // A close would keep the backend's port for a minute, in TIME-WAIT.
+      kernel.reset(socket)
+      dialFailed(.itself, &kernel)
+    }
   }
 
   @inline(never)
-  mutating func dialFailed<K: Kernel & ~Copyable>(_ failure: DialFailure, _ kernel: inout K) {
+  mutating func dialFailed<K: Kernel & ~Copyable>(_ failure: BackendFailure, _ kernel: inout K) {
     counters.add(.backendDialsFailed)
     closeSocket(&kernel)
-    // The same failure again and again is told once in a while.
-    if failure != lastDialFailure || kernel.now >= nextDialEvent {
-      events.post(failure.event, &kernel)
-      lastDialFailure = failure
-      nextDialEvent = kernel.now + Limits.dialEventEvery
-    }
+    refusals = failure == .dial(errno: ECONNREFUSED) ? refusals + 1 : 0
+    if refusals >= Limits.refusalsOfAListener { shortenProbation() }
+    tell(failure, &kernel)
     waitToDial(&kernel)
+  }
+
+  /// Once in a while, where it is the same again and again.
+  private mutating func tell<K: Kernel & ~Copyable>(_ failure: BackendFailure, _ kernel: inout K) {
+    guard let count = failures.admit(failure, now: kernel.now) else { return }
+    events.post(.backendNotReached(failure, count: count), &kernel)
   }
 
   mutating func waitToDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
@@ -90,23 +107,7 @@ extension Firehose {
     stalledLane = nil
     silenceCheck = .max
     silentSince = .max
+    forgetBehind()
     endSweep()
-  }
-}
-
-/// Why a dial led to no connection.
-enum DialFailure: Equatable {
-  /// The backend's name has no address.
-  case unresolved
-  /// Whether it has one could not be found out.
-  case lookUp(code: Int32, errno: Int32)
-  case system(errno: Int32)
-
-  fileprivate var event: Event {
-    switch self {
-    case .unresolved: .backendUnresolved
-    case .lookUp(let code, let errno): .backendLookUpFailed(code: code, errno: errno)
-    case .system(let errno): .backendDialFailed(errno: errno)
-    }
   }
 }

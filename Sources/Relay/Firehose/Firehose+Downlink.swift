@@ -6,21 +6,42 @@ import VoltlaneWire
 extension Firehose {
   /// Reads the backend once and hands what came to the shards.
   mutating func receive<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    if state == .finishing { return discardInput(&kernel) }
-    guard state == .connected, readable || stalledLane != nil || sendError != 0 else { return }
+    guard state == .connected else { return receiveUnconnected(&kernel) }
+    guard readable || stalledLane != nil || sendError != 0 else { return }
     if stalledLane != nil {
       guard cutPackets(&kernel) else { return }
     }
-    guard canReceive() else { return }
-    rewind()
-    let count = min(Limits.downlinkRead, memory.capacity &- Int(read &- oldestHeld()))
-    let received = kernel.receive(socket, memory[read], count)
-    guard received > 0 else { return receivedNothing(received, &kernel) }
-    if received < count, sendError == 0, !hungUp { readable = false }
-    read &+= UInt64(received)
+    guard canReceive(), receiveOnce(&kernel) else { return }
+    hasSpoken = true
     _ = cutPackets(&kernel)
   }
 
+  @inline(never)
+  private mutating func receiveUnconnected<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard readable else { return }
+    switch state {
+    case .proving: prove(&kernel)
+    case .finishing: discardInput(&kernel)
+    case .idle, .resolving, .dialing, .waiting, .connected, .done: break
+    }
+  }
+
+  /// Reads once. False where nothing came; the connection may be lost then.
+  @inline(__always)
+  mutating func receiveOnce<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+    rewind()
+    let count = min(Limits.downlinkRead, memory.capacity &- Int(read &- oldestHeld()))
+    let received = kernel.receive(socket, memory[read], count)
+    guard received > 0 else {
+      receivedNothing(received, &kernel)
+      return false
+    }
+    if received < count, sendError == 0, !hungUp { readable = false }
+    read &+= UInt64(received)
+    return true
+  }
+
+  @inline(never)
   private mutating func receivedNothing<K: Kernel & ~Copyable>(_ result: Int, _ kernel: inout K) {
     switch result == 0 ? .broken : Refusal(result) {
     case .later: break
@@ -34,7 +55,7 @@ extension Firehose {
 
   /// Cuts what was read into packets and puts each into its shard's lane. False when a lane has no room: the rest
   /// waits.
-  private mutating func cutPackets<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+  mutating func cutPackets<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
     stalledLane = nil
     while true {
       switch passPackets() {
@@ -131,7 +152,7 @@ extension Firehose {
 
   /// Skips the malformed packet at `parsed`: its length is known, so the stream stays in step.
   @inline(never)
-  private mutating func skip<K: Kernel & ~Copyable>(_ size: Int, _ kernel: inout K) {
+  mutating func skip<K: Kernel & ~Copyable>(_ size: Int, _ kernel: inout K) {
     counters.add(.packetsMalformed)
     if let count = malformed.admit(now: kernel.now) {
       let what = Firehose.whatIsWrong(memory.data(of: memory[parsed], size))

@@ -12,6 +12,8 @@ extension Firehose {
   @inline(never)
   mutating func beginDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
     drain = .reading(until: kernel.now &+ Limits.drainReading)
+    // There is no time to lose, nor for what is queued another chance.
+    if state == .proving { deadline = min(deadline, kernel.now &+ Limits.probationFirst) }
     guard state == .connected else { return }
     // As after a hang-up, reads go on until one finds nothing.
     readable = true
@@ -48,7 +50,7 @@ extension Firehose {
       readable = true
       kernel.shutdownSending(socket)
     case .finishing, .done: break
-    case .idle, .resolving, .dialing, .waiting:
+    case .idle, .resolving, .dialing, .proving, .waiting:
       closeSocket(&kernel)
       state = .done
     }

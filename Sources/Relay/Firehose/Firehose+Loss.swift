@@ -7,18 +7,30 @@ extension Firehose {
   /// backend.
   @inline(never)
   mutating func lose<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
+    guard state != .proving else { return failProbation(.closedEarly(errno: error), &kernel) }
     let isTheEnd = settings.backendLoss == .exit
-    events.post(.backendLost(errno: error, isDialledAgain: !isTheEnd), &kernel)
+    let isYoung = kernel.now - connectedAt < Limits.dialStable
+    let count = isYoung && !isTheEnd ? failures.admit(.shortLived(errno: error), now: kernel.now) : 1
+    isFlapping = count == nil
+    events.post(.backendLost(errno: error, isDialledAgain: !isTheEnd, count: count), &kernel)
     closeSocket(&kernel)
     read = parsed
+    if !isYoung {
+      // Where the clock ran on after the thread had stood still, nobody has said so yet.
+      settle(&kernel)
+    } else if hasSpoken, error != EPROTO {
+      shortenProbation()
+      lossTimeLeft = .max
+    } else {
+      lengthenProbation(&kernel)
+    }
     for lane in 0..<lanes.count {
-      if lanes[lane].uplink.handed > 0 { suspectPacket(in: lane, &kernel) }
+      if lanes[lane].uplink.handed > 0 { suspectPacket(in: lane, isYoung: isYoung, &kernel) }
       lanes[lane].uplink.connectionLost()
     }
-    if kernel.now - connectedAt >= Limits.dialStable { dialDelay = Limits.dialDelayFirst }
     switch settings.backendLoss {
     case .hold:
-      if settings.backendLossTimeout < .max { dropDeadline = kernel.now + settings.backendLossTimeout }
+      startLossTimer(kernel.now, min(settings.backendLossTimeout, lossTimeLeft))
     case .drop:
       dropSessions(&kernel)
     case .exit:
@@ -26,6 +38,11 @@ extension Firehose {
       control.requestExit()
     }
     if isTheEnd { state = .done } else { waitToDial(&kernel) }
+  }
+
+  /// Sessions are held for this long from now on, where they are held.
+  mutating func startLossTimer(_ now: UInt64, _ time: UInt64) {
+    dropDeadline = settings.backendLoss == .hold ? now.adding(time) : .max
   }
 
   /// Ends every session, and refuses newcomers until the backend is back.
@@ -41,31 +58,16 @@ extension Firehose {
     for lane in 0..<lanes.count where lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
   }
 
-  /// Keepalive does not notice a dead backend while data is outstanding, and a backend that is slow but alive
-  /// acknowledges: silence is measured by acknowledgements. It counts from when one was first seen to be owed: the last
-  /// one may be older by far, where there was nothing to acknowledge.
-  @inline(never)
-  mutating func checkSilence<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    silenceCheck = kernel.now + settings.backendTimeout / 8
-    let silence = state == .connected ? kernel.silence(socket) : 0
-    guard silence > 0 else {
-      silentSince = .max
-      return
-    }
-    silentSince = min(kernel.now, silentSince)
-    silentSince = max(silentSince, kernel.now - min(kernel.now, silence))
-    guard kernel.now - silentSince >= settings.backendTimeout else { return }
-    lose(ETIMEDOUT, &kernel)
-  }
-
   // MARK: A packet that the backend refuses
 
   /// The connection died within a packet. Where two died within the same one, it is given up and its client ended, so
   /// that one packet can't stop everybody.
-  private mutating func suspectPacket<K: Kernel & ~Copyable>(in lane: Int, _ kernel: inout K) {
+  private mutating func suspectPacket<K: Kernel & ~Copyable>(in lane: Int, isYoung: Bool, _ kernel: inout K) {
     let position = lanes[lane].uplink.headPosition
     guard let suspect, suspect == (lane, position), refusedClient == nil else {
       suspect = (lane, position)
+      // If it never said a word, it may not have been the packet: the next one has to show that it lasts without it.
+      if isYoung, !hasSpoken { probation = Limits.probationLongest }
       return
     }
     self.suspect = nil

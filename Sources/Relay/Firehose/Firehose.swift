@@ -18,10 +18,13 @@ struct Firehose: ~Copyable {
 
   enum State {
     case idle
-    /// The name is being looked up.
+    /// The name is being looked up; that has taken long at `deadline`.
     case resolving
     /// The connection is under way, until `deadline`.
     case dialing
+    /// Connected, but to what is still open, until `deadline`: see Firehose+Probation.swift.
+    case proving
+    /// What is connected counts as the backend; it has settled at `deadline`.
     case connected
     /// The next dial comes at `deadline`.
     case waiting
@@ -80,16 +83,33 @@ struct Firehose: ~Copyable {
   var silenceCheck: UInt64 = .max
   /// Since when it has owed an acknowledgement and given none, as far as was looked; `.max` where it owes none.
   var silentSince: UInt64 = .max
+  /// What it has not taken, the age of that from which it is told again, and the last age that was; 0 where none was.
+  var behind = UntakenBytes()
+  var nextBehindEvent = Limits.backendBehindFirst
+  var toldBehind: UInt64 = 0
   /// When held sessions are dropped, because the backend has been away for too long.
   var dropDeadline: UInt64 = .max
+  /// What was left of that time when the connection that stands had shown itself; it goes on if that does not settle.
+  var lossTimeLeft: UInt64 = .max
   var hasConnected = false
   var dialDelay = Limits.dialDelayFirst
   var dialCount = 0
+  /// How often the look-up that is under way was asked for.
+  var lookUpTries = 0
   var connectedAt: UInt64 = 0
-  /// What the last dials failed with, as it was told; nil after one that succeeded.
-  var lastDialFailure: DialFailure?
-  /// When the same failure is told again.
-  var nextDialEvent: UInt64 = 0
+  /// How long the next connection is on probation.
+  var probation = Limits.probationFirst
+  /// The longest life of those connections that made it longer.
+  var shortLife: UInt64 = 0
+  /// Dials that were refused, one after the other.
+  var refusals = 0
+  /// Bytes have come on the connection.
+  var hasSpoken = false
+  /// What was told of dials that failed and of connections that did not last.
+  var failures = FailureLog()
+  /// The last loss was not told, because such a one had been told not long before; nor is the next connection, until it
+  /// has settled.
+  var isFlapping = false
 
   var drain = Drain.no
 
@@ -104,6 +124,7 @@ struct Firehose: ~Copyable {
   }
 
   mutating func start<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    startLossTimer(kernel.now, settings.backendLossTimeout)
     beginDial(&kernel)
   }
 
@@ -144,11 +165,19 @@ struct Firehose: ~Copyable {
       }
     }
     if refusedClient != nil, canTellRefusal() { return true }
-    if state == .finishing, readable { return true }
-    if state == .done, !isUplinkEmpty() { return true }
+    if state != .connected, hasWorkUnconnected() { return true }
     if isDrainedUp(), state != .done, state != .finishing { return true }
     guard state == .connected, readable || stalledLane != nil || sendError != 0 else { return false }
     return canReceive()
+  }
+
+  @inline(never)
+  private mutating func hasWorkUnconnected() -> Bool {
+    switch state {
+    case .proving, .finishing: readable
+    case .done: !isUplinkEmpty()
+    case .idle, .resolving, .dialing, .waiting, .connected: false
+    }
   }
 
   /// What is due by the clock, and the end.
@@ -156,12 +185,15 @@ struct Firehose: ~Copyable {
     if kernel.now >= deadline {
       deadline = .max
       switch state {
-      case .dialing: dialFailed(.system(errno: ETIMEDOUT), &kernel)
+      case .resolving: lookUpHangs(&kernel)
+      case .dialing: dialFailed(.dial(errno: ETIMEDOUT), &kernel)
+      case .proving: endProbation(&kernel)
+      case .connected: settle(&kernel)
       case .waiting: beginDial(&kernel)
       default: break
       }
     }
-    if kernel.now >= silenceCheck { checkSilence(&kernel) }
+    if kernel.now >= silenceCheck { watchBackend(&kernel) }
     if kernel.now >= dropDeadline { dropSessions(&kernel) }
     if state == .done { discardUplink(&kernel) }
     if refusedClient != nil { tellRefusal(&kernel) }

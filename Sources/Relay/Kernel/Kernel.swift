@@ -67,11 +67,14 @@ protocol Kernel: ~Copyable {
   /// How long the peer has acknowledged nothing, in nanoseconds; 0 where it owes no acknowledgement.
   mutating func silence(_ socket: Int32) -> UInt64
 
+  /// What the socket took and its peer has not.
+  mutating func backlog(_ socket: Int32) -> Backlog
+
   /// Begins a connection; the socket, which becomes writable when the outcome is known.
   mutating func dial(_ address: SocketAddress) -> Int32
 
-  /// 0 when the dialled socket is connected.
-  mutating func dialResult(_ socket: Int32) -> Int32
+  /// What the dial led to, once the socket is writable.
+  mutating func dialResult(_ socket: Int32) -> DialResult
 
   /// Begins to look the backend's name up, without blocking; completes with `token` when that has ended. Asked for
   /// again before that, another look-up begins beside the one that hangs, where there is a thread left for it, and the
@@ -92,6 +95,22 @@ protocol Kernel: ~Copyable {
 
   /// Tells the control thread that there are events.
   mutating func wakeControl()
+}
+
+/// What a dial led to.
+enum DialResult {
+  case connected
+  case failed(errno: Int32)
+  /// TCP's simultaneous open: the kernel had chosen the port that was dialled as the one to dial from.
+  case itself
+}
+
+/// What a socket took and its peer has not, and what its peer has taken.
+struct Backlog: BitwiseCopyable {
+  /// What waits: bytes, or for a unix socket memory.
+  var waiting: Int
+  /// Bytes that the peer has acknowledged, ever; nil for a unix socket, which does not say.
+  var taken: UInt64?
 }
 
 /// How a receive or send that moved no bytes has to be taken.

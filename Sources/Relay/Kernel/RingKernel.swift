@@ -243,14 +243,21 @@ struct RingKernel: Kernel, ~Copyable {
     voltlane_milliseconds_since_ack(socket) &* Limits.millisecond
   }
 
+  mutating func backlog(_ socket: Int32) -> Backlog {
+    let backlog = voltlane_backlog_of(socket)
+    return Backlog(waiting: Int(backlog.waiting), taken: backlog.is_stream_of_bytes ? backlog.taken : nil)
+  }
+
   // MARK: Dialling
 
   mutating func dial(_ address: SocketAddress) -> Int32 {
     address.withSockaddr { voltlane_dial($0, $1, congestionControl, keepalive) }
   }
 
-  mutating func dialResult(_ socket: Int32) -> Int32 {
-    voltlane_dial_result(socket)
+  mutating func dialResult(_ socket: Int32) -> DialResult {
+    let result = voltlane_dial_result(socket)
+    guard result == 0 else { return .failed(errno: -result) }
+    return voltlane_is_own_peer(socket) ? .itself : .connected
   }
 
   mutating func resolve(_ token: Token) {

@@ -87,7 +87,8 @@ struct ReplayKernel: Kernel, ~Copyable {
   @inline(never) mutating func unacknowledged(_ socket: Int32) -> Int { 0 }
   @inline(never) mutating func silence(_ socket: Int32) -> UInt64 { 0 }
   @inline(never) mutating func dial(_ address: SocketAddress) -> Int32 { ReplayScript.backend }
-  @inline(never) mutating func dialResult(_ socket: Int32) -> Int32 { 0 }
+  @inline(never) mutating func dialResult(_ socket: Int32) -> DialResult { .connected }
+  @inline(never) mutating func backlog(_ socket: Int32) -> Backlog { Backlog(waiting: 0, taken: 0) }
   @inline(never) mutating func resolve(_ token: Token) { script.add(token, 0) }
   @inline(never) mutating func lookUp(_ completion: Completion) -> LookUp { .found }
   @inline(never) mutating func resolvedAddress(_ index: Int) -> SocketAddress? { SocketAddress(unixPath: "/replay") }

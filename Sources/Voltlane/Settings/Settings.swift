@@ -200,7 +200,10 @@ enum Settings: SettingDefinitions {
   static let backendLossTimeout = Setting(
     name: "backend-loss-timeout", placeholder: "TIME|off", standard: "off",
     allowed: "off, or \(durations(RelayConfiguration.backendLossTimeoutRange)), and with --backend-loss hold only",
-    summary: "How long clients are held without a backend before their sessions end. 'off': for as long as it takes.",
+    summary: """
+      How long clients are held without a backend, from the start or its loss on, before their sessions end and \
+      newcomers are refused. 'off': for as long as it takes.
+      """,
     isReloadable: true,
     read: automatic(duration(in: RelayConfiguration.backendLossTimeoutRange), word: "off"))
 

@@ -80,6 +80,8 @@ struct Rig {
     backend = try RawBackend()
     test = try TestRelay(layout, backend: backend.endpoint, configure: configure)
     firehose = try backend.accept()
+    // What ends before that was no backend.
+    guard test.eventually(.backendConnections, is: 1) else { throw SocketFailure.timeout("the backend's connection") }
   }
 
   init(backend: RawBackend, test: TestRelay, firehose: Firehose) {

@@ -103,7 +103,8 @@ struct ScriptedKernel: Kernel, ~Copyable {
   }
   mutating func silence(_ socket: Int32) -> UInt64 { simulation.socket(socket).silence }
   mutating func dial(_ address: SocketAddress) -> Int32 { simulation.dial() }
-  mutating func dialResult(_ socket: Int32) -> Int32 { simulation.dialResult(socket) }
+  mutating func dialResult(_ socket: Int32) -> DialResult { simulation.dialResult(socket) }
+  mutating func backlog(_ socket: Int32) -> Backlog { simulation.socket(socket).backlog }
   mutating func resolve(_ token: Token) { simulation.complete(host, token, 0, more: true) }
   mutating func lookUp(_ completion: Completion) -> LookUp { .found }
   mutating func resolvedAddress(_ index: Int) -> SocketAddress? { SocketAddress(unixPath: "/simulated") }

@@ -18,7 +18,8 @@ final class SessionScene {
 
   init(seed: UInt64 = 1, shards: Int = 2, configure: (inout RelayConfiguration) -> Void = { _ in }) throws {
     simulation = try Simulation(seed: seed, shards: shards, configure: configure)
-    simulation.settle()
+    // Until the backend's connection counts as one.
+    simulation.pass(2 * Limits.probationFirst)
     backend = SimulatedBackend(simulation.backends.last!)
     // The secret half of the generator, which is the key that simulated clients show.
     clientKey = try SecretKey(bytes: (Array(repeating: 0 as UInt8, count: 31) + [1]).span.bytes)
@@ -49,10 +50,11 @@ final class SessionScene {
 
   func reconnection(_ id: UInt64) -> SimulatedBackend.Packet { .init(id: id, flag: .reconnection, data: []) }
 
-  /// The backend's connection is reset; the relay dials again.
+  /// The backend's connection is reset; the relay dials again, and the next one counts as the backend's.
   func restartBackend() {
     simulation.reset(backend.socket)
-    simulation.pass(3 * Limits.second)
+    let connections = simulation[.backendConnections]
+    while simulation[.backendConnections] == connections { simulation.pass(100 * Limits.millisecond) }
     backend = SimulatedBackend(simulation.backends.last!)
   }
 

@@ -40,6 +40,11 @@ final class SimulatedSocket {
 
   init(_ descriptor: Int32) { self.descriptor = descriptor }
 
+  /// What the relay sent and the other end has not taken.
+  var backlog: Backlog {
+    Backlog(waiting: unacknowledged, taken: isLocal ? nil : UInt64(outgoing.count - unacknowledged))
+  }
+
   var available: Int { incoming.count - incomingStart }
 
   func take(_ count: Int, into target: UnsafeMutableRawPointer) {

@@ -30,6 +30,8 @@ final class Simulation {
   /// The sockets that the firehose has dialled, newest last; and whether the backend takes connections.
   private(set) var backends: [SimulatedSocket] = []
   var backendListens = true
+  /// The next dial connects the relay's socket to itself.
+  var nextDialLeadsToItself = false
   /// The handshake workers get no turns.
   var holdWorkers = false
   /// What the sockets of backends that are dialled from now on take.
@@ -326,7 +328,13 @@ final class Simulation {
     return socket.descriptor
   }
 
-  func dialResult(_ descriptor: Int32) -> Int32 { backendListens ? 0 : -ECONNREFUSED }
+  func dialResult(_ descriptor: Int32) -> DialResult {
+    if nextDialLeadsToItself {
+      nextDialLeadsToItself = false
+      return .itself
+    }
+    return backendListens ? .connected : .failed(errno: ECONNREFUSED)
+  }
 
   func randomForRelay() -> UInt64 { relayRandom.next() }
 }

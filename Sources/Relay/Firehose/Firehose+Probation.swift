@@ -1,0 +1,111 @@
+import Glibc
+import VoltlaneWire
+
+/// A connection is not a backend: something in front of it may take the connection and end it when it finds nobody
+/// behind. What is handed over before that is lost, so a connection is on probation first: nothing is sent on it, and
+/// sessions are held as they are without one. It has shown itself when a well-formed packet has come on it, or when it
+/// has stood for a while without one, because a backend need not say anything.
+///
+/// How long is learnt. A tenth of a second tells most, whose own dial fails at once. Where a connection died young
+/// without a word, the next has to stand twice as long as that one did, at most 6 s. It is a tenth of a second again
+/// once a connection has lived 10 s, has said something, or has lasted for twice that long and then died all the same;
+/// or once dials were refused again and again: then it is the listener itself that comes and goes, and nothing in front
+/// of it.
+extension Firehose {
+  /// The dial has led to a connection.
+  @inline(never)
+  mutating func beginProbation<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    state = .proving
+    connectedAt = kernel.now
+    hasSpoken = false
+    // At the end of the relay there is no time to lose, nor for what is queued another chance.
+    deadline = kernel.now + (control.phase == .running ? probation : Limits.probationFirst)
+    readable = true
+    kernel.submit(.pollReadable(socket), Token(.firehoseReadable, generation: generation))
+  }
+
+  /// Looks whether the connection has ended, or a packet has come.
+  @inline(never)
+  mutating func prove<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard canReceive(), receiveOnce(&kernel) else { return }
+    while read &- parsed >= UInt64(Wire.sizePrefix) {
+      let packet = memory[parsed]
+      let size = Int(UInt32(littleEndian: packet.loadUnaligned(as: UInt32.self)))
+      guard size <= settings.maxTaggedPacket else { return failProbation(.noBackend, &kernel) }
+      guard read &- parsed >= UInt64(Wire.sizePrefix + min(size, Wire.tag)) else { return }
+      if size >= Wire.tag, Tag(memory.data(of: packet, Wire.tag), from: .backend) != nil {
+        hasSpoken = true
+        trust(&kernel)
+        _ = cutPackets(&kernel)
+        return
+      }
+      guard read &- parsed >= UInt64(Wire.sizePrefix + size) else { return }
+      skip(size, &kernel)
+    }
+  }
+
+  /// The time is over.
+  @inline(never)
+  mutating func endProbation<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    // Its end may have come, and nobody has looked: the thread may have stood still.
+    prove(&kernel)
+    guard state == .proving else { return }
+    if readable {
+      deadline = kernel.now + Limits.millisecond
+    } else {
+      trust(&kernel)
+    }
+  }
+
+  /// It is a backend, as far as anybody can tell: what waits for it goes.
+  private mutating func trust<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    state = .connected
+    deadline = connectedAt + Limits.dialStable
+    counters.add(.backendConnections)
+    events.post(.backendConnected(isRepeated: isFlapping), &kernel)
+    backendStatus.refusesClients = false
+    lossTimeLeft = dropDeadline == .max ? .max : dropDeadline - min(dropDeadline, kernel.now)
+    dropDeadline = .max
+    watchBackend(kernel.now)
+    if hasConnected, settings.announces { beginSweep(&kernel) }
+    hasConnected = true
+  }
+
+  /// It has lived for as long as a backend does: what happened before it is history.
+  @inline(never)
+  mutating func settle<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    dialDelay = Limits.dialDelayFirst
+    shortenProbation()
+    lossTimeLeft = .max
+    failures.forget()
+    // Its beginning was not told.
+    if isFlapping { events.post(.backendConnected(isRepeated: false), &kernel) }
+    isFlapping = false
+  }
+
+  /// It was no backend: as if the dial had failed.
+  @inline(never)
+  mutating func failProbation<K: Kernel & ~Copyable>(_ failure: BackendFailure, _ kernel: inout K) {
+    counters.add(.backendsClosedEarly)
+    read = parsed
+    lengthenProbation(&kernel)
+    dialFailed(failure, &kernel)
+  }
+
+  /// The connection died young, and never said a word: there may have been nobody behind it.
+  mutating func lengthenProbation<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    if state == .connected, probation > Limits.probationFirst, probation >= 2 * shortLife {
+      // It had outlived by far those that made the probation longer: there is no such pattern.
+      shortLife = 0
+      probation = Limits.probationFirst
+      return
+    }
+    shortLife = max(shortLife, kernel.now - connectedAt)
+    probation = max(probation, min(2 * shortLife, Limits.probationGrowth * probation, Limits.probationLongest))
+  }
+
+  mutating func shortenProbation() {
+    shortLife = 0
+    probation = Limits.probationFirst
+  }
+}
