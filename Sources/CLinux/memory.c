@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "memory.h"
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -31,3 +32,5 @@ void *voltlane_reserve(size_t bytes) {
 }
 
 void voltlane_release(void *base, size_t bytes) { munmap(base, bytes); }
+
+size_t voltlane_allocated(void *memory) { return malloc_usable_size(memory) + sizeof(size_t); }

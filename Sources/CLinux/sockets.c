@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -158,6 +159,14 @@ int voltlane_unacknowledged(int socket) {
   socklen_t length = sizeof domain;
   if (getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 || domain == AF_UNIX) return 0;
   return ioctl(socket, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
+}
+
+long voltlane_socket_memory(int socket) {
+  // As long as the kernel's list is today; a longer one is cut.
+  unsigned values[9] = {0};
+  socklen_t length = sizeof values;
+  if (getsockopt(socket, SOL_SOCKET, SO_MEMINFO, values, &length) < 0) return 0;
+  return (long)values[SK_MEMINFO_RMEM_ALLOC] + values[SK_MEMINFO_WMEM_QUEUED] + values[SK_MEMINFO_BACKLOG];
 }
 
 unsigned long long voltlane_milliseconds_since_ack(int socket) {

@@ -93,9 +93,23 @@ enum Limits {
   /// Sockets on their way between two shards, at most: clients that come back to another shard than their session's.
   static let shardLane = 256
 
-  /// Bytes that wait for one client, whatever the flags and however often it came back with packets carried over: with
-  /// one packet of the largest size more they still fit the 32 bits in which they are counted.
+  /// Bytes that wait for one client, whatever the flags: with one packet of the largest size more, and the memory
+  /// around them, they still fit the 32 bits in which they are counted.
   static let largestPending = 1 << 30
+
+  /// What waits for a client lies in pieces of memory of these sizes. The least is what one small packet takes of the
+  /// allocator; the most is large enough for sends that are as cheap as they get, and bounds what a client that has
+  /// taken nearly everything still holds in vain, and what is ever copied again.
+  static let pendingPieceLeast = 256
+  static let pendingPieceMost = 64 * kibi
+
+  /// One client is sent this much of what waits for it, and all together that much in a turn; then others come first.
+  static let pendingSend = 256 * kibi
+  static let pendingPerTurn = 2 * mebi
+
+  /// So long after a slow client has come back, what its new socket takes does not show that the client reads: the
+  /// buffers of both kernels fill in a few round trips.
+  static let slownessHeld = second
 
   // MARK: Handshakes
 
@@ -132,11 +146,20 @@ enum Limits {
 
   // MARK: Memory
 
-  /// What a connection, with its session, counts in the memory gauge: half a kilobyte of the relay's, and what the
-  /// kernel has for a socket with empty buffers and its poll.
+  /// What a connection, with its session, counts in the memory gauge: half a kilobyte of the relay's, what the kernel
+  /// has for a socket with empty buffers and its poll, and so much in those buffers as is there now and then.
   static let connectionMemory = 8 * kibi
+  static let connectionMemoryInKernel = 4 * kibi
   /// What a session counts that has no socket, beside the packets that it missed.
   static let staleMemory = 512
+
+  /// What the kernel may hold of what was sent to a client: the third number of net.ipv4.tcp_wmem, as Linux has it.
+  static let kernelSendBuffer = 4 * mebi
+  /// Sockets whose memory is looked at in one turn (0.3 us each), and how long it takes to look at all of them: less
+  /// where more than half of what is allowed is used.
+  static let kernelMemorySlice: UInt32 = 128
+  static let kernelMemoryRound = second
+  static let kernelMemoryRoundNear = 250 * millisecond
 
   // MARK: Ending
 

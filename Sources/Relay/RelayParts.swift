@@ -204,6 +204,8 @@ extension ShardSettings {
       handshakeTimeout: configuration.protection.handshakeTimeout?.nanoseconds ?? .max,
       rejection: configuration.protection.rejection,
       slowClientTimeout: configuration.protection.slowClientTimeout?.nanoseconds ?? .max,
+      // The kernel doubles what it is told, for its own bookkeeping.
+      kernelMemoryPerClient: 2 * configuration.clientReceiveBuffer + Limits.kernelSendBuffer,
       pace: Pace(configuration.protection))
   }
 }

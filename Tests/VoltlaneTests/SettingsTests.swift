@@ -20,7 +20,7 @@ import VoltlaneSettings
     #expect(program.relay.cpus == [])
     #expect(program.relay.handshakeWorkers == 1)
     #expect(program.relay.maxPacketSize == 8_388_599)
-    #expect(program.relay.clientSendBuffer == 1 << 20)
+    #expect(program.relay.clientSendBuffer == 8 << 20)
     #expect(program.relay.clientReceiveBuffer == 128 << 10)
     #expect(program.relay.packetTimeout == .seconds(30))
     #expect(program.relay.assemblyBudget == 1 << 30)

@@ -101,6 +101,9 @@ struct voltlane_address voltlane_peer_address(int socket);
 // it counts is memory, which can be many times the bytes.
 int voltlane_unacknowledged(int socket);
 
+// Bytes of memory in which the kernel holds what came and was not received, and what was sent and not acknowledged.
+long voltlane_socket_memory(int socket);
+
 // Milliseconds since the last acknowledgement, 0 where none is owed: nothing is outstanding, or it waits for the peer's
 // window to open and the peer answers.
 unsigned long long voltlane_milliseconds_since_ack(int socket);

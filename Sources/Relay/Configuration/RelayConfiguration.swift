@@ -33,8 +33,10 @@ public struct RelayConfiguration: Sendable {
   public var maxPacketSize = Wire.defaultMaxPacketSize
 
   /// What may wait for one client that reads too slowly: a packet is taken while less than this waits, else the client
-  /// ends with `buffer overflow`.
-  public var clientSendBuffer = 1024 * 1024
+  /// ends with `buffer overflow`. While more than half of it waits, until less than a quarter does, the client is not
+  /// read. As large as a packet of the largest size: clients in the field send thousands of requests before they read
+  /// the first answer.
+  public var clientSendBuffer = 8 * 1024 * 1024
 
   /// What the kernel is to receive of one client ahead of the relay; it may take twice that of memory. Measured: with
   /// 100 clients that have 1 MiB under way, in packets of 16 KiB, 1 MiB here cost 0.8 to 0.9 of what 128 KiB do. With

@@ -64,6 +64,9 @@ protocol Kernel: ~Copyable {
   /// Bytes that the socket took and its peer has not acknowledged; none where there are no acknowledgements.
   mutating func unacknowledged(_ socket: Int32) -> Int
 
+  /// Bytes of memory in which the kernel holds what came and was not received, and what was sent and not acknowledged.
+  mutating func memory(of socket: Int32) -> Int
+
   /// How long the peer has acknowledged nothing, in nanoseconds; 0 where it owes no acknowledgement.
   mutating func silence(_ socket: Int32) -> UInt64
 

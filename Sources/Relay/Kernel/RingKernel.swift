@@ -239,6 +239,8 @@ struct RingKernel: Kernel, ~Copyable {
 
   mutating func unacknowledged(_ socket: Int32) -> Int { Int(voltlane_unacknowledged(socket)) }
 
+  mutating func memory(of socket: Int32) -> Int { Int(voltlane_socket_memory(socket)) }
+
   mutating func silence(_ socket: Int32) -> UInt64 {
     voltlane_milliseconds_since_ack(socket) &* Limits.millisecond
   }

@@ -4,7 +4,7 @@
 /// of hosts in one thread, turn by turn.
 struct Host<K: Kernel & ~Copyable>: ~Copyable {
   var kernel: K
-  private let shard: Hosted<Shard>
+  let shard: Hosted<Shard>
   private let firehose: Hosted<Firehose>
   private let worker: Hosted<HandshakeWorker>
   let bell: Bell

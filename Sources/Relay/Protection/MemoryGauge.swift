@@ -1,6 +1,6 @@
-/// What the relay holds for clients, all shards together, against `--memory-budget`: unfinished packets, missed ones,
-/// those that wait for slow readers, and a flat sum for each connection and each stale session. The system's own
-/// buffers are the system's to bound.
+/// What the relay holds for clients, all shards together, against `--memory-budget`: the memory of unfinished packets,
+/// of missed ones, and of those that wait for clients; what the kernel holds for them where that could matter; and a
+/// flat sum for each connection and each stale session. What counts is memory, not how much of it is filled.
 struct MemoryGauge: Sendable {
   private let unfinished: SharedBudget
   private let missed: SharedBudget
@@ -8,8 +8,8 @@ struct MemoryGauge: Sendable {
   private let leaving: SharedWord
   private let clients: SharedWord
   private let stale: StaleTotals
-  /// For each shard, since when its slowest reader has taken nothing; 0 where it has none.
-  private let slowestOf: CounterWords
+  /// For each shard the size of what waits for the client for whom most does, to within a factor of two.
+  private let largestWaiting: CounterWords
   private let shards: Int
   private let tight: SharedWord
   private let short: SharedWord
@@ -24,7 +24,7 @@ struct MemoryGauge: Sendable {
     leaving = SharedWord(arena)
     self.clients = clients
     self.stale = stale
-    slowestOf = CounterWords(arena, count: shards)
+    largestWaiting = CounterWords(arena, count: shards)
     self.shards = shards
     tight = SharedWord(arena)
     short = SharedWord(arena)
@@ -37,30 +37,47 @@ struct MemoryGauge: Sendable {
     short.relaxed = UInt64(budget / 100 * 95)
   }
 
+  /// What waits for clients, and what is still sent to connections that are being closed.
+  var waitingBytes: Int { Int(waiting.relaxed) }
+  var leavingBytes: Int { Int(leaving.relaxed) }
+
   var used: Int {
-    unfinished.charged &+ missed.charged &+ Int(waiting.relaxed) &+ Int(clients.relaxed) &* Limits.connectionMemory
+    unfinished.charged &+ missed.charged &+ waitingBytes &+ Int(clients.relaxed) &* Limits.connectionMemory
       &+ stale.count &* Limits.staleMemory
   }
 
   /// The same with what is still sent to connections that are being closed. To end others would not make that less.
-  var held: Int { used &+ Int(leaving.relaxed) }
+  var held: Int { used &+ leavingBytes }
 
   /// Nobody new is let in.
   var isTight: Bool { held >= Int(tight.relaxed) }
 
+  /// Half of what makes it tight is used.
+  var isHalfTight: Bool { held >= Int(tight.relaxed) / 2 }
+
   /// Sessions have to end.
   @inline(__always) var isShort: Bool { used >= Int(short.relaxed) }
 
-  /// What waits for slow readers has changed, or for those that are being closed.
+  /// Whether nobody new would be let in if the kernel held that much for each client.
+  func couldBeTight(perClient byteCount: Int) -> Bool {
+    held &+ Int(clients.relaxed) &* byteCount >= Int(tight.relaxed)
+  }
+
+  /// The memory of what waits for clients has changed, or of what is queued for those that are being closed.
   func charge(waiting byteCount: Int, leaving leavingCount: Int) {
     if byteCount != 0 { waiting.add(byteCount) }
     if leavingCount != 0 { leaving.add(leavingCount) }
   }
 
-  func publishSlowest(since: UInt64?, of shard: Int) { slowestOf[shard].relaxed = since ?? 0 }
+  func publishLargest(_ byteCount: Int, of shard: Int) { largestWaiting[shard].relaxed = UInt64(byteCount) }
 
-  /// The shard whose slowest reader is the slowest of all.
-  func shardWithSlowest() -> Int? {
-    (0..<shards).filter { slowestOf[$0].relaxed > 0 }.min { slowestOf[$0].relaxed < slowestOf[$1].relaxed }
+  /// What the largest holder of a shard holds, to within a factor of two; 0 where nobody holds anything.
+  func largest(of shard: Int) -> Int {
+    Int(max(largestWaiting[shard].relaxed, unfinished.largest(of: shard), missed.largest(of: shard)))
+  }
+
+  /// The shard with the largest holder of all.
+  func shardWithLargest() -> Int {
+    (0..<shards).max { largest(of: $0) < largest(of: $1) } ?? 0
   }
 }

@@ -36,7 +36,7 @@ public struct ProtectionConfiguration: Sendable {
   public var slowClientTimeout: Duration? = .seconds(10)
 
   /// What the relay may hold for clients, in bytes: near it nobody new is let in, and nearer still sessions end with
-  /// `memory`, stale ones first, then those of the slowest readers.
+  /// `memory`, those that hold most first.
   public var memoryBudget = 1024 * 1024 * 1024
 
   /// How many connections the kernel keeps until the relay accepts them.

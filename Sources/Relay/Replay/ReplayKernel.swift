@@ -85,6 +85,7 @@ struct ReplayKernel: Kernel, ~Copyable {
   @inline(never) mutating func peerAddress(_ socket: Int32) -> ClientAddress { .none }
   @inline(never) mutating func unread(_ socket: Int32) -> Int { 0 }
   @inline(never) mutating func unacknowledged(_ socket: Int32) -> Int { 0 }
+  @inline(never) mutating func memory(of socket: Int32) -> Int { 0 }
   @inline(never) mutating func silence(_ socket: Int32) -> UInt64 { 0 }
   @inline(never) mutating func dial(_ address: SocketAddress) -> Int32 { ReplayScript.backend }
   @inline(never) mutating func dialResult(_ socket: Int32) -> DialResult { .connected }

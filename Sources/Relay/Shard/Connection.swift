@@ -1,5 +1,5 @@
 /// One client's socket. Trivial memory: nothing of it is counted, so that the loop touches no reference count.
-struct Connection: MemoryHolder {
+struct Connection: BitwiseCopyable {
   enum Phase: UInt8 {
     case free
     /// A load balancer's connection: expects the header that says whose it is. The relay has sent nothing yet.
@@ -63,8 +63,10 @@ struct Connection: MemoryHolder {
     static let waitedForWorker = Flags(rawValue: 4096)
     /// Its socket takes nothing, and its TCP did not answer when its time was up.
     static let unreachable = Flags(rawValue: 8192)
-    /// Over its rate: it is not read for a while.
+    /// It is not read for a while: it is over its rate, or takes too little of what waits for it.
     static let paused = Flags(rawValue: 16384)
+    /// Much waits for it: it is not read until it has taken most of that.
+    static let backlogged = Flags(rawValue: 32768)
     /// What keeps the slot of a released connection.
     static let listed: Flags = [.ready, .dirty, .sending]
   }
@@ -105,15 +107,23 @@ struct Connection: MemoryHolder {
   var attempt: AttemptReference?
   /// What is left of the handshake's time while the relay keeps it waiting; `.max` where that has no end.
   var timeLeft: UInt64 = .max
-  var holderLinks = HolderLinks()
+  /// Its places among the holders of unfinished packets, and of what waits for clients.
+  var unfinishedLinks = HolderLinks()
+  var waitingLinks = HolderLinks()
 
   /// What the relay waits for, and its neighbours among those for which it waits too.
   var queue: ConnectionQueue.Kind = .none
   var queueNext: UInt32 = .none
   var queuePrevious: UInt32 = .none
-  /// Since when its socket has taken nothing, or its client owes the answer to a challenge.
-  var slowSince: UInt64 = 0
-  /// Bytes of `pending` that the memory gauge knows of, as those of a client and as those of a connection that closes.
+  /// Since when its client owes the answer to a challenge; once it is attached, since when its socket has taken
+  /// nothing, `.max` while it takes what it gets.
+  var slowSince: UInt64 = .max
+  /// Until then what the socket takes does not end that time, which began with another socket: the kernel takes as much
+  /// as its buffers hold from anybody.
+  var slowHolds: UInt64 = 0
+  /// Bytes that the kernel held for the socket when it was last asked.
+  var kernelMemory: UInt32 = 0
+  /// Bytes of memory that the gauge knows of, as those of a client and as those of a connection that closes.
   var charged: UInt32 = 0
   var chargedLeaving: UInt32 = 0
 
@@ -122,14 +132,27 @@ struct Connection: MemoryHolder {
   var meteredBytes: UInt32 = 0
   var packetTokens = TokenBucket()
   var byteTokens = TokenBucket()
-  /// When the client was last read, and since when it is paused, in the shard's reading time; and when that ends.
+  /// When the client was last read, and since when it is paused, in the shard's reading time; and when it is within its
+  /// rate again, `.max` where it was not over it.
   var lastRead: UInt64 = 0
   var pausedSince: UInt64 = 0
-  var resumes: UInt64 = 0
+  var resumes: UInt64 = .max
+}
 
-  /// What it holds of an unfinished packet.
-  var heldBytes: Int { unfinished.map { Int($0.capacity) } ?? 0 }
-  var usedBytes: Int { unfinished.map { Int($0.count) } ?? 0 }
+/// The memory of packets that have come in part.
+enum UnfinishedPackets: HeldMemory {
+  static func links(of connection: Connection) -> HolderLinks { connection.unfinishedLinks }
+  static func setLinks(_ links: HolderLinks, of connection: inout Connection) { connection.unfinishedLinks = links }
+  static func held(by connection: Connection) -> Int { connection.unfinished.map { Int($0.capacity) } ?? 0 }
+  static func used(by connection: Connection) -> Int { connection.unfinished.map { Int($0.count) } ?? 0 }
+}
+
+/// The memory of what waits for a client that does not take it, or for the relay to read it, the kernel's included.
+enum WaitingBytes: HeldMemory {
+  static func links(of connection: Connection) -> HolderLinks { connection.waitingLinks }
+  static func setLinks(_ links: HolderLinks, of connection: inout Connection) { connection.waitingLinks = links }
+  static func held(by connection: Connection) -> Int { Int(connection.charged) }
+  static func used(by connection: Connection) -> Int { connection.pending.count }
 }
 
 /// A shard's connections. Invariant: a slot is in the list of free ones or in use.

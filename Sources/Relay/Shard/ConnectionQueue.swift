@@ -11,8 +11,6 @@ struct ConnectionQueue {
     case halfway
     /// It has named a session and has its challenge, or owes the ping.
     case challenged
-    /// An attached client's socket takes nothing.
-    case slow
   }
 
   private let kind: Kind

@@ -1,10 +1,13 @@
-/// A slot that holds memory of which the largest holder must be found.
-protocol MemoryHolder {
-  var holderLinks: HolderLinks { get set }
+/// A kind of memory of which the largest holder must be found: how much of it a slot holds, and where the slot keeps
+/// its place in the list.
+protocol HeldMemory {
+  associatedtype Slot: BitwiseCopyable
+  static func links(of slot: Slot) -> HolderLinks
+  static func setLinks(_ links: HolderLinks, of slot: inout Slot)
   /// Bytes that it holds.
-  var heldBytes: Int { get }
+  static func held(by slot: Slot) -> Int
   /// Bytes of those that are in use: of two that hold as much, the fuller is larger.
-  var usedBytes: Int { get }
+  static func used(by slot: Slot) -> Int
 }
 
 struct HolderLinks: BitwiseCopyable {
@@ -14,9 +17,9 @@ struct HolderLinks: BitwiseCopyable {
   var sizeClass: Int8 = -1
 }
 
-/// Who holds how much, to within a factor of two: a list for each power of two of bytes, through the slots themselves.
-/// Tells the largest holder without a search through all.
-struct LargestHolders<Slot: MemoryHolder> {
+/// Who holds how much of one kind of memory, to within a factor of two: a list for each power of two of bytes, through
+/// the slots themselves. Tells the largest holder without a search through all.
+struct LargestHolders<Memory: HeldMemory> {
   private var heads = InlineArray<40, UInt32>(repeating: .none)
   private var occupied: UInt64 = 0
 
@@ -24,51 +27,60 @@ struct LargestHolders<Slot: MemoryHolder> {
   var largestClass: Int { occupied == 0 ? 0 : 1 << (63 - occupied.leadingZeroBitCount) }
 
   /// What the slot holds has changed.
-  mutating func update(_ index: UInt32, _ slots: borrowing SlotMemory<Slot>) {
-    let held = slots[index].pointee.heldBytes
+  mutating func update(_ index: UInt32, _ slots: borrowing SlotMemory<Memory.Slot>) {
+    let held = Memory.held(by: slots[index].pointee)
     let sizeClass: Int8 = held == 0 ? -1 : Int8(63 - UInt64(held).leadingZeroBitCount)
-    let current = slots[index].pointee.holderLinks.sizeClass
+    let current = Memory.links(of: slots[index].pointee).sizeClass
     guard sizeClass != current else { return }
     if current >= 0 { unlink(index, slots) }
     if sizeClass >= 0 { link(index, Int(sizeClass), slots) }
   }
 
   /// The slot leaves, whatever it holds.
-  mutating func remove(_ index: UInt32, _ slots: borrowing SlotMemory<Slot>) {
-    if slots[index].pointee.holderLinks.sizeClass >= 0 { unlink(index, slots) }
+  mutating func remove(_ index: UInt32, _ slots: borrowing SlotMemory<Memory.Slot>) {
+    if Memory.links(of: slots[index].pointee).sizeClass >= 0 { unlink(index, slots) }
   }
 
-  private mutating func link(_ index: UInt32, _ sizeClass: Int, _ slots: borrowing SlotMemory<Slot>) {
+  private mutating func link(_ index: UInt32, _ sizeClass: Int, _ slots: borrowing SlotMemory<Memory.Slot>) {
     let first = heads[sizeClass]
-    slots[index].pointee.holderLinks = HolderLinks(next: first, previous: .none, sizeClass: Int8(sizeClass))
-    if first != .none { slots[first].pointee.holderLinks.previous = index }
+    Memory.setLinks(HolderLinks(next: first, previous: .none, sizeClass: Int8(sizeClass)), of: &slots[index].pointee)
+    if first != .none { setPrevious(index, of: first, slots) }
     heads[sizeClass] = index
     occupied |= 1 << UInt64(sizeClass)
   }
 
-  private mutating func unlink(_ index: UInt32, _ slots: borrowing SlotMemory<Slot>) {
-    let links = slots[index].pointee.holderLinks
+  private mutating func unlink(_ index: UInt32, _ slots: borrowing SlotMemory<Memory.Slot>) {
+    let links = Memory.links(of: slots[index].pointee)
     if links.previous == .none {
       heads[Int(links.sizeClass)] = links.next
       if links.next == .none { occupied &= ~(1 << UInt64(links.sizeClass)) }
     } else {
-      slots[links.previous].pointee.holderLinks.next = links.next
+      var before = Memory.links(of: slots[links.previous].pointee)
+      before.next = links.next
+      Memory.setLinks(before, of: &slots[links.previous].pointee)
     }
-    if links.next != .none { slots[links.next].pointee.holderLinks.previous = links.previous }
-    slots[index].pointee.holderLinks = HolderLinks()
+    if links.next != .none { setPrevious(links.previous, of: links.next, slots) }
+    Memory.setLinks(HolderLinks(), of: &slots[index].pointee)
+  }
+
+  private func setPrevious(_ previous: UInt32, of index: UInt32, _ slots: borrowing SlotMemory<Memory.Slot>) {
+    var links = Memory.links(of: slots[index].pointee)
+    links.previous = previous
+    Memory.setLinks(links, of: &slots[index].pointee)
   }
 
   /// The one that holds most of those in the list of the largest. Looks at a bounded number of them, so that many equal
   /// ones cost no more than a few.
-  func largest(_ slots: borrowing SlotMemory<Slot>) -> UInt32? {
+  func largest(_ slots: borrowing SlotMemory<Memory.Slot>) -> UInt32? {
     guard occupied != 0 else { return nil }
     var index = heads[63 - occupied.leadingZeroBitCount]
     var largest = index
     for _ in 0..<256 {
-      index = slots[index].pointee.holderLinks.next
+      index = Memory.links(of: slots[index].pointee).next
       guard index != .none else { break }
       let (one, other) = (slots[index], slots[largest])
-      if (one.pointee.heldBytes, one.pointee.usedBytes) > (other.pointee.heldBytes, other.pointee.usedBytes) {
+      let held = (Memory.held(by: one.pointee), Memory.held(by: other.pointee))
+      if held.0 > held.1 || (held.0 == held.1 && Memory.used(by: one.pointee) > Memory.used(by: other.pointee)) {
         largest = index
       }
     }

@@ -1,129 +1,111 @@
+import CLinux
 import Glibc
 
-/// Packets that wait for one client, whole, each behind its size prefix. Those that the socket does not take at once;
+/// What waits for one client: packets, whole, each behind its size prefix. Those that the socket does not take at once;
 /// after the client's FIN also those that it took and the client's TCP has not acknowledged; those that a stale
-/// session's client missed. Costs nothing while it is empty.
-///
-///     bytes      head                 head + handed              tail        capacity
-///     |  free    | packet | packet |  packet     | packet | ...  |   free    |
-///                |<-- the socket has these ->|<-- it has not --->|
+/// session's client missed. While there are none it is a pointer to nothing.
 ///
 /// What the relay says of itself, its key, an id, a ping, stands first where the socket did not take it: it is nobody's
 /// missed packet.
 ///
-/// Invariant: `head <= head + handed <= tail <= capacity`, `own + exempt <= tail - head`; a packet begins at `head`.
+/// Invariant: exactly one value points to some ``PendingPackets``, and they are not empty.
 struct PendingBytes: BitwiseCopyable {
-  private var bytes: UnsafeMutableRawPointer?
-  private var head: UInt32 = 0
-  private var tail: UInt32 = 0
-  private var capacity: UInt32 = 0
-  private var handed: UInt32 = 0
-  /// Bytes from `head` on that were carried over from a stale session and count towards no limit.
-  private var exempt: UInt32 = 0
-  /// Bytes from `head` on that are handshake packets of the relay's.
-  private var own: UInt32 = 0
+  private var packets: UnsafeMutablePointer<PendingPackets>?
 
+  /// What the allocator takes for a ``PendingPackets``, with 8 bytes of its own and up to 31 by rounding.
+  static let memoryOfPackets = (MemoryLayout<PendingPackets>.size + 8 + 31) / 16 * 16
+
+  @inline(__always) var isEmpty: Bool { packets == nil }
   /// Bytes that are kept: of each packet its data and 4.
-  @inline(__always) var count: Int { Int(tail &- head) }
-  @inline(__always) var isEmpty: Bool { head == tail }
+  var count: Int { packets?.pointee.count ?? 0 }
+  /// Bytes that they cost at the allocator.
+  var memory: Int { packets.map { $0.pointee.memory + PendingBytes.memoryOfPackets } ?? 0 }
   /// Bytes that count towards the client's limit.
-  var limitedCount: Int { count - Int(exempt) - Int(own) }
+  var limitedCount: Int { packets?.pointee.limitedCount ?? 0 }
+  /// Bytes that the socket has not been handed.
+  var unsentCount: Int { packets?.pointee.unsentCount ?? 0 }
 
-  /// The bytes that the socket has not been handed; only where there are some.
-  var unsent: UnsafeMutableRawPointer { bytes! + Int(head + handed) }
-  @inline(__always) var unsentCount: Int { Int(tail &- head &- handed) }
-
-  /// Appends one whole packet with its size prefix.
-  @inline(never)
-  mutating func append(_ packet: UnsafeRawPointer, _ byteCount: Int) {
-    if Int(capacity - tail) < byteCount { makeRoom(byteCount) }
-    memcpy(bytes! + Int(tail), packet, byteCount)
-    tail += UInt32(byteCount)
+  /// Appends one whole packet with its size prefix. False where the system has no memory: nothing has changed then.
+  mutating func append(_ packet: UnsafeRawPointer, _ byteCount: Int) -> Bool {
+    guard let packets = madeSure() else { return false }
+    defer { freeIfEmpty() }
+    return packets.pointee.append(packet, byteCount)
   }
 
-  /// Appends a handshake packet of the relay's. There are only such before it.
-  mutating func append(own packet: UnsafeRawPointer, _ byteCount: Int) {
-    precondition(Int(own) == count)
-    append(packet, byteCount)
-    own += UInt32(byteCount)
+  /// The same for a handshake packet of the relay's. There are only such before it.
+  mutating func append(own packet: UnsafeRawPointer, _ byteCount: Int) -> Bool {
+    guard let packets = madeSure() else { return false }
+    defer { freeIfEmpty() }
+    return packets.pointee.append(own: packet, byteCount)
   }
 
-  /// Takes over all that `other` keeps, behind what is here; it counts towards no limit.
-  mutating func carryOver(_ other: PendingBytes) {
-    if isEmpty {
-      self = other
-    } else if !other.isEmpty {
-      append(other.bytes! + Int(other.head), other.count)
-      Glibc.free(other.bytes)
+  private mutating func madeSure() -> UnsafeMutablePointer<PendingPackets>? {
+    if packets == nil, let memory = malloc(MemoryLayout<PendingPackets>.size) {
+      packets = memory.bindMemory(to: PendingPackets.self, capacity: 1)
+      packets?.initialize(to: PendingPackets())
     }
-    exempt = UInt32(count) - own
+    return packets
   }
 
-  /// Moves what is kept to the front where at least half is free there, so that a byte is moved at most once for each
-  /// byte that went; else doubles the memory.
-  private mutating func makeRoom(_ byteCount: Int) {
-    let kept = count
-    if head >= capacity / 2, Int(capacity) - kept >= byteCount, kept > 0 {
-      memmove(bytes!, bytes! + Int(head), kept)
-    } else {
-      var wanted = max(256, 2 * Int(capacity))
-      while wanted < kept + byteCount { wanted *= 2 }
-      guard let grown = malloc(wanted) else { fatalError("out of memory for \(wanted) bytes") }
-      if kept > 0 { memcpy(grown, bytes! + Int(head), kept) }
-      Glibc.free(bytes)
-      bytes = grown
-      capacity = UInt32(wanted)
-    }
-    head = 0
-    tail = UInt32(kept)
+  /// Lists bytes that the socket has not been handed, in at most `room` pieces and about `most` bytes. Returns how many
+  /// pieces and bytes it listed.
+  func listUnsent(_ vectors: UnsafeMutablePointer<iovec>, room: Int, most: Int) -> (pieces: Int, bytes: Int) {
+    packets?.pointee.listUnsent(vectors, room: room, most: most) ?? (0, 0)
   }
 
-  /// The socket took `byteCount` more bytes: the packets that it has whole are forgotten.
-  mutating func hand(_ byteCount: Int) {
-    handed += UInt32(byteCount)
-    forget(Int(handed))
+  /// The socket took `taken` more bytes: the packets that it has whole are forgotten.
+  mutating func hand(_ taken: Int) {
+    packets?.pointee.hand(taken)
+    freeIfEmpty()
   }
 
-  /// The socket took `byteCount` more bytes, and they are kept until they are acknowledged.
-  mutating func handKeeping(_ byteCount: Int) {
-    handed += UInt32(byteCount)
-  }
+  /// The socket took `taken` more bytes, and they are kept until they are acknowledged.
+  func handKeeping(_ taken: Int) { packets?.pointee.handKeeping(taken) }
 
   /// All but the last `unacknowledged` bytes that the socket took have been acknowledged: packets that were whole are
   /// forgotten.
   mutating func acknowledge(allBut unacknowledged: Int) {
-    forget(Int(handed) - min(Int(handed), unacknowledged))
+    packets?.pointee.acknowledge(allBut: unacknowledged)
+    freeIfEmpty()
   }
 
-  /// The socket is gone: what it did not take whole, or was not seen to deliver, begins anew. The relay's own packets
-  /// were for that socket.
-  mutating func takeBack() {
-    handed = 0
-    head += own
-    own = 0
-    if isEmpty { clear() }
+  /// The socket is gone: what it did not take whole, or was not seen to deliver, begins anew, and of that at most
+  /// `exempt` bytes count towards no limit. Memory that is of no more use is given back.
+  mutating func takeBack(exempt: Int) {
+    packets?.pointee.takeBack(exempt: exempt)
+    freeIfEmpty()
   }
 
-  /// Forgets the packets that lie whole within the first `byteCount` bytes, and the memory with the last of all.
-  private mutating func forget(_ byteCount: Int) {
-    var left = byteCount
-    var gone = 0
-    while left >= 4 {
-      let size = Int(UInt32(littleEndian: (bytes! + Int(head) + gone).loadUnaligned(as: UInt32.self))) + 4
-      guard size <= left else { break }
-      gone += size
-      left -= size
+  /// Takes over all that `other` keeps, behind what is here, which is the relay's own; of it at most `exempt` bytes
+  /// count towards no limit.
+  mutating func carryOver(_ other: PendingBytes, exempt: Int) {
+    guard let packets else {
+      self = other
+      self.packets?.pointee.exemptAtMost(exempt)
+      return
     }
-    head += UInt32(gone)
-    handed -= UInt32(gone)
-    let ownGone = min(own, UInt32(gone))
-    own -= ownGone
-    exempt -= min(exempt, UInt32(gone) - ownGone)
-    if isEmpty { clear() }
+    guard let others = other.packets else { return }
+    packets.pointee.carryOver(others.pointee, exempt: exempt)
+    free(others)
   }
 
   mutating func clear() {
-    Glibc.free(bytes)
-    self = PendingBytes()
+    guard let packets else { return }
+    packets.pointee.free()
+    free(packets)
+    self.packets = nil
+  }
+
+  private mutating func freeIfEmpty() {
+    if let packets, packets.pointee.isEmpty { clear() }
+  }
+
+  /// Traps where the counts are wrong. For tests.
+  func checkInvariants() {
+    guard let packets else { return }
+    precondition(!packets.pointee.isEmpty, "memory is kept for nothing")
+    let memory = Int(voltlane_allocated(packets))
+    precondition((0...16).contains(PendingBytes.memoryOfPackets - memory), "it takes \(memory) bytes")
+    packets.pointee.checkInvariants()
   }
 }

@@ -1,7 +1,7 @@
 import VoltlaneCrypto
 
 /// One client as the backend knows it: an id, born when it is sent to the client, and told to be over by one 0x01.
-struct Session: MemoryHolder {
+struct Session: BitwiseCopyable {
   enum State: UInt8 {
     case free
     /// Has a socket.
@@ -14,9 +14,19 @@ struct Session: MemoryHolder {
     case ending
   }
 
+  // In this order the least is lost to alignment: there are many of them.
   var id: UInt64
   /// Sessions that this slot has held. Stays when the slot is free.
   var generation: UInt64
+  /// Where its client connected from last.
+  var address: AddressKey
+  var sessionKey: SessionKeyReference?
+  /// When the session went stale.
+  var staleSince: UInt64 = 0
+  /// How long its client had taken nothing when its last socket ended: that goes on with the next one.
+  var slowFor: UInt64 = 0
+  /// What the client missed while stale.
+  var missed = PendingBytes()
   /// The connection's slot; `.none` while stale.
   var connection: UInt32
   /// The list that the slot is in: free ones, those whose 0x01 waits, or stale ones of one prefix, oldest first.
@@ -25,23 +35,21 @@ struct Session: MemoryHolder {
   /// Neighbours among all stale sessions, oldest first.
   var staleNext: UInt32 = .none
   var stalePrevious: UInt32 = .none
+  /// The first of the connections that try to come back as this client.
+  var attempts: UInt32 = .none
+  var holderLinks = HolderLinks()
   var state: State
   var reason: CloseReason = .staleTimeout
   /// Whether the backend was told of the session: by a packet or a 0x03.
   var isHeardOf = false
   /// What a reconnection is checked against; the key agreement is done when first needed.
   var publicKey: PublicKey
-  var sessionKey: SessionKeyReference?
-  /// Where its client connected from last.
-  var address: AddressKey
-  /// The first of the connections that try to come back as this client.
-  var attempts: UInt32 = .none
-  /// When the session went stale.
-  var staleSince: UInt64 = 0
-  /// What the client missed while stale.
-  var missed = PendingBytes()
-  var holderLinks = HolderLinks()
+}
 
-  var heldBytes: Int { missed.count }
-  var usedBytes: Int { heldBytes }
+/// The memory of packets that a stale session's client missed.
+enum MissedPackets: HeldMemory {
+  static func links(of session: Session) -> HolderLinks { session.holderLinks }
+  static func setLinks(_ links: HolderLinks, of session: inout Session) { session.holderLinks = links }
+  static func held(by session: Session) -> Int { session.missed.memory }
+  static func used(by session: Session) -> Int { session.missed.count }
 }

@@ -59,8 +59,8 @@ struct SessionTable: ~Copyable {
     let generation = session.pointee.generation
     session.initialize(
       to: Session(
-        id: ids.id(shard: shard, slot: slot, generation: generation), generation: generation + 1,
-        connection: connection, state: .attached, publicKey: key, address: address))
+        id: ids.id(shard: shard, slot: slot, generation: generation), generation: generation + 1, address: address,
+        connection: connection, state: .attached, publicKey: key))
     live += 1
     return slot
   }

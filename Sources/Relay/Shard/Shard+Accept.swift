@@ -67,6 +67,7 @@ extension Shard {
     connections[index].pointee.standing = standing
     silent.append(index, connections)
     counters.add(.clientsAccepted)
+    beginSampling(kernel)
     if shunned.next != .max { kernel.unburden(socket) }
     if isProxied { connections[index].pointee.phase = .proxy }
     setDeadline(index, kernel.now.adding(isProxied ? Limits.proxyTimeout : settings.handshakeTimeout))

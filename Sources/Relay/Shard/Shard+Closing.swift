@@ -63,7 +63,6 @@ extension Shard {
     admission.leaveAddress(connection.pointee.address, &connection.pointee.standing)
     discardUnfinished(index)
     connection.pointee.phase = .halfClosed
-    endSlowness(index)
     connection.pointee.flags.insert(.finRead)
     sessions[connection.pointee.session].pointee.state = .halfClosed
     setDeadline(index, kernel.now &+ settings.halfCloseTimeout)
@@ -189,6 +188,7 @@ extension Shard {
     admission.leave(connection.pointee.address, &connection.pointee.standing)
     discardUnfinished(index)
     connection.pointee.pending.clear()
+    connection.pointee.kernelMemory = 0
     connection.pointee.inboxCount = 0
     wheel.unlink(index, connections)
     connection.pointee.phase = .released
@@ -204,7 +204,6 @@ extension Shard {
     case .silent: silent.remove(index, connections)
     case .halfway: halfway.remove(index, connections)
     case .challenged: challenged.remove(index, connections)
-    case .slow: endSlowness(index)
     }
   }
 }

@@ -74,6 +74,7 @@ extension Shard {
     setDeadline(index, kernel.now.adding(handed.timeLeft))
     kernel.submit(.pollReadable(handed.socket), connections.token(.clientReadable, index))
     connection.pointee.pending = handed.pending
+    chargeWaiting(index)
     sendPending(index, &kernel)
     guard connection.pointee.phase == .key else { return }
     if hasWorkerRoom() {

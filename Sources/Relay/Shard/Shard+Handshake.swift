@@ -245,6 +245,7 @@ extension Shard {
     admission.endHandshake(connection.pointee.address, &connection.pointee.standing)
     connection.pointee.session = slot
     connection.pointee.phase = .attached
+    connection.pointee.slowSince = .max
     beginSilence(index, kernel)
     if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
     counters.add(.sessionsStarted)

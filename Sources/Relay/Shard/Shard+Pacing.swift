@@ -34,8 +34,7 @@ extension Shard {
       if let count = admission.shared.log[rate].admit(now: kernel.now) {
         events.post(.clientsSlowed(rate, count: count), &kernel)
       }
-      connection.pointee.flags.insert(.paused)
-      connection.pointee.pausedSince = now(kernel)
+      beginPause(index, kernel)
       connection.pointee.resumes = kernel.now.adding(debt)
       wheel.arm(index, at: connection.pointee.resumes, connections)
     }
@@ -44,30 +43,57 @@ extension Shard {
   /// An attached client has come up in the wheel.
   mutating func attachedExpired<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
-    if connection.pointee.flags.contains(.paused) {
-      guard connection.pointee.resumes <= kernel.now else {
-        return wheel.arm(index, at: connection.pointee.resumes, connections)
-      }
-      resume(index, kernel)
+    if connection.pointee.resumes <= kernel.now {
+      connection.pointee.resumes = .max
+      endPause(index, kernel)
     }
-    let clock = now(kernel)
-    guard connection.pointee.deadline > clock else { return fail(index, .packetTimeout, &kernel) }
-    let silence = connection.pointee.lastRead.adding(settings.pace.idleTimeout)
-    guard silence > clock else { return fail(index, .idleTimeout, &kernel) }
-    let due = min(connection.pointee.deadline, silence).adding(pausedTotal)
-    guard due != .max else { return }
-    // While reading pauses the clock stands still: look again in a second.
-    wheel.arm(index, at: pausedSince == .max ? due : max(due, kernel.now &+ Limits.second), connections)
+    if slowDeadline(index) <= kernel.now, endIfSlow(index, &kernel) { return }
+    if !connection.pointee.flags.contains(.paused) {
+      let clock = now(kernel)
+      guard connection.pointee.deadline > clock else { return fail(index, .packetTimeout, &kernel) }
+      guard silenceEnds(index) > clock else { return fail(index, .idleTimeout, &kernel) }
+    }
+    armAttached(index, kernel)
   }
 
-  /// Reads a client again that was over its rate; the time in between is none of its packet's.
-  private mutating func resume<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
+  /// When a client will have sent nothing for too long, in the shard's reading time.
+  private func silenceEnds(_ index: UInt32) -> UInt64 {
+    connections[index].pointee.lastRead.adding(settings.pace.idleTimeout)
+  }
+
+  /// Makes an attached client come up in the wheel for whatever is due first. Nothing of what it sends is due while it
+  /// is not read.
+  private mutating func armAttached<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
     let connection = connections[index]
+    var due = min(connection.pointee.resumes, slowDeadline(index))
+    if !connection.pointee.flags.contains(.paused) {
+      let read = min(connection.pointee.deadline, silenceEnds(index)).adding(pausedTotal)
+      // While all reading pauses the clock stands still: look again in a second.
+      due = min(due, pausedSince == .max || read == .max ? read : max(read, kernel.now &+ Limits.second))
+    }
+    if due != .max { wheel.arm(index, at: due, connections) }
+  }
+
+  /// A client is not read for a while.
+  mutating func beginPause<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
+    let connection = connections[index]
+    guard !connection.pointee.flags.contains(.paused) else { return }
+    connection.pointee.flags.insert(.paused)
+    connection.pointee.pausedSince = now(kernel)
+  }
+
+  /// Reads a client again where no reason is left not to; the time in between is none of its packet's.
+  mutating func endPause<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
+    let connection = connections[index]
+    guard connection.pointee.flags.contains(.paused), !connection.pointee.flags.contains(.backlogged),
+      connection.pointee.resumes == .max
+    else { return }
     connection.pointee.flags.remove(.paused)
     connection.pointee.lastRead = now(kernel)
     if connection.pointee.deadline != .max {
       connection.pointee.deadline &+= now(kernel) &- connection.pointee.pausedSince
     }
+    armAttached(index, kernel)
     markReady(index)
   }
 
@@ -76,7 +102,8 @@ extension Shard {
     for index in 0..<connections.used where connections[index].pointee.phase == .attached {
       connections[index].pointee.packetTokens = TokenBucket()
       connections[index].pointee.byteTokens = TokenBucket()
-      if connections[index].pointee.flags.contains(.paused) { resume(index, kernel) }
+      connections[index].pointee.resumes = .max
+      endPause(index, kernel)
       beginSilence(index, kernel)
     }
   }

@@ -72,24 +72,33 @@ extension Shard {
   }
 
   /// Clients that wait for room and are gone would hold their sockets, and their sessions would not go stale, for as
-  /// long as the backend takes nothing. One that was reset is left, and what it had sent and was not read goes with it,
-  /// as TCP says of a reset. One whose FIN is all that is unread is half closed; any other has something to say yet.
+  /// long as the backend takes nothing.
   @inline(never)
   private mutating func leaveThoseGone<K: Kernel & ~Copyable>(_ kernel: inout K) {
     readyHoldsGone = false
     for _ in 0..<ready.count {
       guard let index = ready.popFirst(connections) else { return }
-      let connection = connections[index]
-      if connection.pointee.phase == .attached, connection.pointee.flags.contains(.wasReset) {
-        lose(index, &kernel)
-      } else if connection.pointee.phase == .attached, connection.pointee.flags.contains(.finSeen),
-        !connection.pointee.flags.contains(.stashed), kernel.unread(connection.pointee.socket) == 0
-      {
-        halfClose(index, &kernel)
-      } else {
-        setAside(index)
-      }
+      if !leaveIfGone(index, &kernel) { setAside(index) }
     }
+  }
+
+  /// Leaves a client that is not read, where it is gone; false where it is not. One that was reset is left, and what it
+  /// had sent and was not read goes with it, as TCP says of a reset. One whose FIN is all that is unread is half
+  /// closed; any other has something to say yet.
+  @inline(never)
+  private mutating func leaveIfGone<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Bool {
+    let connection = connections[index]
+    guard connection.pointee.phase == .attached else { return false }
+    if connection.pointee.flags.contains(.wasReset) {
+      lose(index, &kernel)
+    } else if connection.pointee.flags.contains(.finSeen), !connection.pointee.flags.contains(.stashed),
+      kernel.unread(connection.pointee.socket) == 0
+    {
+      halfClose(index, &kernel)
+    } else {
+      return false
+    }
+    return true
   }
 
   /// Takes connections that began to close, or are gone, out of the list of those that wait for room.
@@ -133,7 +142,10 @@ extension Shard {
   private mutating func readPackets<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
     let connection = connections[index]
     // What it had sent before the relay's end is read whatever its rate.
-    if connection.pointee.flags.contains(.paused), case .no = drain { return 0 }
+    if connection.pointee.flags.contains(.paused), case .no = drain {
+      _ = leaveIfGone(index, &kernel)
+      return 0
+    }
     if connection.pointee.unfinished != nil { return readOn(index, &kernel) }
     let limit = readLimit()
     let received = kernel.receive(connection.pointee.socket, readBuffer.start, limit)
@@ -328,17 +340,7 @@ extension Shard {
   @inline(never)
   mutating func endLargestUnfinished<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
-    let connection = connections[largest]
-    guard connection.pointee.session == .none else {
-      return end(connection.pointee.session, over: .unfinishedPackets, &kernel)
-    }
-    switch connection.pointee.phase {
-    case .proxy, .version: reject(largest, .unfinishedPackets, &kernel)
-    case .key, .sealing: resetHandshake(largest, .unfinishedPackets, &kernel)
-    default:
-      tell(.unfinishedPackets, &kernel)
-      closeGracefully(largest, &kernel)
-    }
+    endHolder(largest, over: .unfinishedPackets, .unfinishedPackets, &kernel)
   }
 
   /// Moves what is kept of a connection to the start of the read buffer, and returns how many bytes that is.

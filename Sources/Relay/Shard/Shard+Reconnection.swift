@@ -151,8 +151,12 @@ extension Shard {
     connection.pointee.phase = .attached
     beginSilence(index, kernel)
     if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
-    connection.pointee.pending.carryOver(session.pointee.missed)
+    connection.pointee.pending.carryOver(session.pointee.missed, exempt: settings.carriedOver)
     session.pointee.missed = PendingBytes()
+    chargeWaiting(index)
+    heedBacklog(index, kernel)
+    goOnWithSlowness(index, session.pointee.slowFor, kernel)
+    session.pointee.slowFor = 0
     // Before any data of the new connection, behind all of the old one.
     uplink.append(id: session.pointee.id, flag: .reconnection)
     counters.add(.reconnections)
@@ -172,9 +176,8 @@ extension Shard {
       // They are sent on the new socket: the old one must not deliver them as well.
       if !connection.pointee.pending.isEmpty { kernel.reset(connection.pointee.socket) }
     }
-    connection.pointee.pending.takeBack()
-    session.pointee.missed = connection.pointee.pending
-    connection.pointee.pending = PendingBytes()
+    session.pointee.slowFor = slowness(old, &kernel)
+    takePending(of: old, slot)
     connection.pointee.session = .none
     drop(old, &kernel)
   }

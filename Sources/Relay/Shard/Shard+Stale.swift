@@ -12,33 +12,42 @@ extension Shard {
     let session = sessions[slot]
     session.pointee.connection = .none
     guard settings.staleTimeout > 0 else { return endSession(slot, .staleTimeout, &kernel) }
-    connection.pointee.pending.takeBack()
-    session.pointee.missed = connection.pointee.pending
-    connection.pointee.pending = PendingBytes()
+    session.pointee.slowFor = slowness(index, &kernel)
+    takePending(of: index, slot)
     session.pointee.state = .stale
     session.pointee.staleSince = kernel.now
     stale.add(slot, sessions)
     staleTotals.add(1, unheard: session.pointee.isHeardOf ? 0 : 1, shard: self.index)
     counters.add(.sessionsGoneStale)
     if events.wants(.debug) { events.post(.sessionStale(id: session.pointee.id), &kernel) }
-    missedBudget.charge(session.pointee.missed.count)
+    missedBudget.charge(session.pointee.missed.memory)
     missedGrew(slot, &kernel)
     if staleTotals.count > settings.maxStaleClients { evictStale(&kernel) }
   }
 
-  /// Keeps a packet for a stale session's client; over its limit the session ends. Changing state ends nobody: what was
-  /// there before may be more than the limit.
+  /// Keeps a packet for a stale session's client; over its limit the session ends. Changing state ends nobody: of what
+  /// was there before, much counts towards no limit.
   @inline(never)
   mutating func keepMissed<K: Kernel & ~Copyable>(
     _ slot: UInt32, _ packet: ClientPacket, _ kernel: inout K
   ) {
     let session = sessions[slot]
-    guard session.pointee.missed.count < min(settings.missedPacketsBuffer, Limits.largestPending) else {
-      return endSession(slot, .bufferOverflow, &kernel)
+    guard session.pointee.missed.limitedCount < settings.missedPacketsBuffer,
+      session.pointee.missed.count < Limits.largestPending
+    else { return endSession(slot, .bufferOverflow, &kernel) }
+    let memory = session.pointee.missed.memory
+    guard session.pointee.missed.append(packet.bytes, packet.count) else {
+      return end(slot, over: .memory, &kernel)
     }
-    session.pointee.missed.append(packet.bytes, packet.count)
-    missedBudget.charge(packet.count)
+    missedBudget.charge(session.pointee.missed.memory - memory)
     missedGrew(slot, &kernel)
+  }
+
+  /// What a connection's socket did not deliver is its session's, at the start of what the client missed.
+  mutating func takePending(of index: UInt32, _ slot: UInt32) {
+    connections[index].pointee.pending.takeBack(exempt: settings.carriedOver)
+    sessions[slot].pointee.missed = connections[index].pointee.pending
+    connections[index].pointee.pending = PendingBytes()
   }
 
   /// The session leaves the stale ones; its missed packets are the caller's to take or clear.
@@ -46,7 +55,7 @@ extension Shard {
     let session = sessions[slot]
     stale.remove(slot, sessions)
     staleTotals.add(-1, unheard: session.pointee.isHeardOf ? 0 : -1, shard: index)
-    missedBudget.giveBack(session.pointee.missed.count)
+    missedBudget.giveBack(session.pointee.missed.memory)
     missed.remove(slot, sessions.slots)
     missedBudget.publishLargest(missed.largestClass, of: index)
   }

@@ -130,8 +130,12 @@ extension Shard {
       fail(index, .bufferOverflow, &kernel)
       return false
     }
-    connection.pointee.pending.append(packet.bytes, packet.count)
+    guard connection.pointee.pending.append(packet.bytes, packet.count) else {
+      endForMemory(index, &kernel)
+      return false
+    }
     chargeWaiting(index)
+    heedBacklog(index, kernel)
     return true
   }
 
@@ -263,7 +267,11 @@ extension Shard {
         if part == packet.count, !keeps { continue }
         if part > 0 {
           // Begun: the rest of it is sent whatever the limit.
-          connection.pointee.pending.append(packet.bytes, packet.count)
+          guard connection.pointee.pending.append(packet.bytes, packet.count) else {
+            // The client got a part of it, and can't get anything else behind that.
+            endForMemory(index, &kernel)
+            return lose(index, &kernel)
+          }
           if keeps { connection.pointee.pending.handKeeping(part) } else { connection.pointee.pending.hand(part) }
         } else {
           guard keepPending(index, packet, &kernel) else { break keeping }
@@ -271,7 +279,8 @@ extension Shard {
       }
     }
     chargeWaiting(index)
-    if connection.pointee.phase.hasSocket, connection.pointee.pending.unsentCount > 0 { awaitRoom(index, &kernel) }
+    heedBacklog(index, kernel)
+    if connection.pointee.phase.hasSocket, connection.pointee.pending.unsentCount > 0 { stall(index, &kernel) }
   }
 
   /// The socket is gone and took nothing of the `left` runs from `start` on: the session keeps them if it waits.
@@ -311,17 +320,26 @@ extension Shard {
         sent = 0
       }
     }
-    connection.pointee.pending.append(own: packet, count)
+    guard connection.pointee.pending.append(own: packet, count) else {
+      lose(index, &kernel)
+      return false
+    }
     connection.pointee.pending.hand(sent)
-    awaitRoom(index, &kernel)
+    chargeWaiting(index)
+    stall(index, &kernel)
     return true
   }
 
   // MARK: Pending bytes
 
+  /// The socket has no room.
+  private mutating func stall<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    becomeSlow(index, kernel)
+    awaitRoom(index, &kernel)
+  }
+
   private mutating func awaitRoom<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
-    becomeSlow(index, kernel)
     guard connection.pointee.phase.hasSocket, !connection.pointee.flags.contains(.waitsForRoom) else { return }
     connection.pointee.flags.insert(.waitsForRoom)
     kernel.submit(.pollWritable(connection.pointee.socket), connections.token(.clientWritable, index))
@@ -334,23 +352,32 @@ extension Shard {
     sendPending(index, &kernel)
   }
 
-  /// Sends what is pending until the socket takes no more.
+  /// Sends what is pending until the socket takes no more, or this turn has sent its share of what was: then others
+  /// come first.
   mutating func sendPending<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
+    var share = min(pendingShare, Limits.pendingSend)
     while connection.pointee.pending.unsentCount > 0 {
-      let count = connection.pointee.pending.unsentCount
-      let sent = kernel.send(connection.pointee.socket, connection.pointee.pending.unsent, count)
+      guard share > 0 else { return awaitRoom(index, &kernel) }
+      let listed = connection.pointee.pending.listUnsent(gather.vectors, room: Limits.gatherVectors, most: share)
+      let sent =
+        listed.pieces == 1
+        ? kernel.send(connection.pointee.socket, gather.vectors[0].iov_base, listed.bytes)
+        : kernel.send(connection.pointee.socket, gather.vectors, vectorCount: listed.pieces)
       if sent < 0, Refusal(sent) == .broken { return lose(index, &kernel) }
       if sent > 0 {
+        share -= sent
+        pendingShare -= sent
         if connection.pointee.phase == .halfClosed {
           connection.pointee.pending.handKeeping(sent)
         } else {
           connection.pointee.pending.hand(sent)
         }
-        endSlowness(index)
+        tookSome(index, kernel)
         chargeWaiting(index)
+        heedBacklog(index, kernel)
       }
-      if sent < count { return awaitRoom(index, &kernel) }
+      if sent < listed.bytes { return stall(index, &kernel) }
     }
     finishIfFlushed(index, &kernel)
   }

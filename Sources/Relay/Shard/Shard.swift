@@ -18,7 +18,13 @@ struct ShardSettings: BitwiseCopyable, Sendable {
   var rejection: Rejection
   /// `.max` where a client need not read.
   var slowClientTimeout: UInt64
+  /// What the kernel may hold for one client, at most.
+  var kernelMemoryPerClient: Int
   var pace: Pace
+
+  /// Of what waits for a client, so much counts towards no limit when it is carried over from one state to the next:
+  /// what the limit of an attached client allows, and one packet.
+  var carriedOver: Int { clientSendBuffer + Wire.sizePrefix + maxPacketSize }
 }
 
 /// One shard: its listeners, its clients, its sessions. A role that a host drives; nothing of it is touched by another
@@ -68,7 +74,6 @@ struct Shard: ~Copyable {
   var silent = ConnectionQueue(.silent)
   var halfway = ConnectionQueue(.halfway)
   var challenged = ConnectionQueue(.challenged)
-  var slowReaders = ConnectionQueue(.slow)
   let backendStatus: BackendStatus
   /// How many times sessions have been dropped with the backend, by what this shard has seen.
   var dropsSeen: UInt64 = 0
@@ -99,9 +104,11 @@ struct Shard: ~Copyable {
   var returnersWaiting = ReadyList()
   var strangersWaiting = ReadyList()
   var wheel: TimerWheel
-  var unfinished = LargestHolders<Connection>()
+  var unfinished = LargestHolders<UnfinishedPackets>()
+  var waiting = LargestHolders<WaitingBytes>()
   var stale = StaleSessions()
-  var missed = LargestHolders<Session>()
+  var missed = LargestHolders<MissedPackets>()
+  var kernelMemory = KernelMemorySampler()
   /// Connections whose ping has come: their reconnections take effect before the next packets are delivered.
   var returning: [Token] = []
   var events: EventLog
@@ -131,6 +138,8 @@ struct Shard: ~Copyable {
   var sendsUnderWay = false
   /// Something other than the next packets waits for them.
   var settlingIsAwaited = false
+  /// What is left for this turn to send of pending bytes.
+  var pendingShare = Limits.pendingPerTurn
 
   /// Time that the shard spent not reading because the uplink was full, and since when it does; packets' deadlines
   /// leave it out.
@@ -155,6 +164,8 @@ struct Shard: ~Copyable {
     events.minimum = new.eventLevel
     shunned.forgive()
     if settings.pace != old.pace { paceAnew(kernel) }
+    if settings.slowClientTimeout < old.slowClientTimeout { judgeSlownessAnew() }
+    kernelMemory.next = kernel.now
     if old.handshakeTimeout == .max { startClocks(kernel) }
   }
 
@@ -199,7 +210,7 @@ struct Shard: ~Copyable {
 
   /// When the shard has to be called again at the latest.
   mutating func nextDeadline() -> UInt64 {
-    var deadline = min(wheel.nextDeadline(), acceptResumes, slowDeadline(), shunned.next)
+    var deadline = min(wheel.nextDeadline(), acceptResumes, kernelMemory.next, shunned.next)
     if let oldest = stale.oldest { deadline = min(deadline, staleDeadline(oldest)) }
     if case .reading(let until, let latest) = drain {
       deadline = min(deadline, pausedSince == .max ? min(until &+ pausedTotal, latest) : latest)
@@ -210,6 +221,7 @@ struct Shard: ~Copyable {
   /// Takes what other roles have for the shard besides packets. Before packets are delivered: a client that is back
   /// gets what it missed first.
   mutating func takeMessages<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    pendingShare = Limits.pendingPerTurn
     if sweep.requests.published != sweepsAnswered { answerSweep(&kernel) }
     if peers.count > 1 { takeHandedSockets(&kernel) }
     if jobsUnderWay > 0 { takeHandshakeResults(&kernel) }
@@ -220,7 +232,7 @@ struct Shard: ~Copyable {
   mutating func expire<K: Kernel & ~Copyable>(_ kernel: inout K) {
     while let index = wheel.nextDue(now: kernel.now, connections) { expired(index, &kernel) }
     if let oldest = stale.oldest, staleDeadline(oldest) <= kernel.now { expireStale(&kernel) }
-    if slowDeadline() <= kernel.now { endSlow(&kernel) }
+    if kernelMemory.next <= kernel.now { sampleKernelMemory(&kernel) }
     if memory.isShort { relieveMemory(&kernel) }
     if kernel.now >= acceptResumes {
       acceptResumes = .max

@@ -135,7 +135,7 @@ extension Settings {
     allowed: "auto, or \(sizes(Protection.memoryBudgetRange))",
     summary: """
       What the relay may hold for clients. At 85 % of it nobody new is let in; at 95 % sessions end with 'memory', \
-      stale ones first, then those of the slowest readers. 'auto': half of memory or of the cgroup's limit.
+      those that hold most first. 'auto': half of memory or of the cgroup's limit.
       """,
     isReloadable: true,
     read: automatic(size(in: Protection.memoryBudgetRange)))

@@ -84,9 +84,12 @@ enum Settings: SettingDefinitions {
     read: size(in: RelayConfiguration.maxPacketSizeRange))
 
   static let clientSendBuffer = Setting(
-    name: "client-send-buffer", placeholder: "SIZE", standard: "1MiB",
+    name: "client-send-buffer", placeholder: "SIZE", standard: "8MiB",
     allowed: sizes(RelayConfiguration.budgetRange),
-    summary: "What may wait for a client that reads too slowly; over it, that client ends. One packet always fits.",
+    summary: """
+      What may wait for a client that reads too slowly; over it, that client ends. One packet always fits. While more \
+      than half of it waits, the client itself is not read.
+      """,
     isReloadable: true,
     read: size(in: RelayConfiguration.budgetRange))
 

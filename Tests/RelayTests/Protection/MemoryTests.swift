@@ -22,38 +22,72 @@ import Testing
     scene.simulation.settle()
   }
 
-  @Test(arguments: [1, 2])
-  func staleSessionsEndFirstThenTheSlowestReaders(shards: Int) throws {
-    let scene = try scene(packets: 6, clients: 4, shards: shards)
+  /// Whoever holds most ends first, attached or stale, on whatever shard, and no more end than have to.
+  @Test(arguments: [1, 2], [false, true])
+  func theLargestHolderEndsFirst(shards: Int, isAttached: Bool) throws {
+    let scene = try scene(packets: 12, clients: 4, shards: shards)
     let last = shards - 1
-    let (slowest, slow, small, large) = (scene.join(), scene.join(shard: last), scene.join(), scene.join(shard: last))
-    for each in [slowest, slow] { each.socket.room = 0 }
-    for each in [small, large] { goAway(scene, each) }
-    scene.send(slowest.id, packet)
-    scene.simulation.pass(Limits.second)
-    scene.send(slow.id, packet)
-    scene.send(small.id, packet)
-    scene.send(large.id, packet)
-    scene.send(large.id, packet)
+    let (one, other, small, large) = (scene.join(), scene.join(shard: last), scene.join(), scene.join(shard: last))
+    for each in [one, other] { each.socket.room = 0 }
+    goAway(scene, small)
+    if isAttached { large.socket.room = 0 } else { goAway(scene, large) }
+    for each in [one, other, small] { scene.send(each.id, packet) }
+    for _ in 0..<6 { scene.send(large.id, packet) }
     #expect(scene.next() == nil)
-    scene.send(slow.id, packet)
-    scene.send(slow.id, packet)
-    // The one that holds most goes before the others, and no more than is needed.
+    for each in [one, other] { scene.send(each.id, packet) }
+    for each in [one, other] where scene.simulation[.endedMemory] == 0 { scene.send(each.id, packet) }
     #expect(scene.next() == scene.failure(large.id, "memory"))
     #expect(scene.next() == nil)
-    for _ in 0..<2 { scene.send(slow.id, packet) }
-    #expect(scene.next() == scene.failure(small.id, "memory"))
-    #expect(scene.next() == nil)
-    scene.send(slow.id, packet)
-    #expect(scene.next() == scene.failure(slowest.id, "memory"))
-    #expect(scene.next() == nil)
-    #expect(scene.simulation[.endedMemory] == 3)
+    #expect(scene.simulation[.endedMemory] == 1)
+    guard isAttached else { return }
     // What was queued for it is sent all the same.
-    scene.simulation.allow(.max, slowest.socket)
+    scene.simulation.allow(.max, large.socket)
     scene.simulation.settle()
-    var client = slowest.client
-    #expect(client.next() == packet)
-    #expect(slowest.socket.relayFinished)
+    var client = large.client
+    for _ in 0..<6 { #expect(client.next() == packet) }
+    #expect(large.socket.relayFinished)
+  }
+
+  /// Sessions that hold nothing but themselves end last.
+  @Test func whoHoldsNothingEndsLast() throws {
+    let scene = try scene(packets: 4, clients: 3)
+    let (idle, hoarder) = (scene.join(), scene.join())
+    goAway(scene, idle)
+    for _ in 0..<3 {
+      hoarder.socket.room = 0
+      for _ in 0..<5 where scene.simulation[.endedMemory] == 0 { scene.send(hoarder.id, packet) }
+    }
+    #expect(scene.next() == scene.failure(hoarder.id, "memory"))
+    #expect(scene.simulation[.endedMemory] == 1)
+    scene.send(idle.id, [1])
+    _ = scene.comeBack(idle.id)
+    while let packet = scene.next() { #expect(packet != scene.failure(idle.id, "memory")) }
+  }
+
+  /// What the kernel holds of clients that the relay cannot read, because the backend takes nothing, counts as theirs:
+  /// nobody new is let in, and in the end the largest go.
+  @Test func whatTheKernelHoldsCounts() throws {
+    let scene = try SessionScene(shards: 1) { $0.protection.memoryBudget = 6 << 20 }
+    scene.simulation.roughness = 0
+    scene.backend.socket.room = 0
+    let members = (0..<25).map { _ in scene.join() }
+    let piece = [0, 0, 1, 0] + [UInt8](repeating: 7, count: 1 << 16)
+    // Fills what the relay takes, and then the sockets.
+    for round in 0..<60 where scene.simulation[.endedMemory] == 0 {
+      for member in members where !member.socket.relayFinished && member.socket.available < 1 << 18 {
+        scene.simulation.write(piece, to: member.socket)
+      }
+      scene.simulation.pass(Limits.second)
+      if round == 59 { Issue.record("nobody ended") }
+    }
+    #expect(scene.simulation[.endedMemory] > 0)
+    #expect(!admitsStranger(scene))
+    #expect(scene.simulation[.refusedMemory] == 1)
+    #expect(scene.simulation.parts.memory.used < 6 << 20)
+    // Once the backend reads, everything is taken, and strangers get in.
+    scene.simulation.allow(.max, scene.backend.socket)
+    scene.simulation.pass(10 * Limits.second)
+    #expect(admitsStranger(scene))
   }
 
   /// Whether a stranger becomes a client.
@@ -90,15 +124,27 @@ import Testing
   }
 
   @Test func atTheBudgetNobodyIsLetIn() throws {
-    let scene = try scene(packets: 1, clients: 1)
-    let member = scene.join()
-    // Nothing of it can end: it is neither stale nor slow.
-    scene.simulation.write([0, 0x90, 2, 0] + packet, to: member.socket)
-    scene.simulation.settle()
+    let scene = try scene(packets: 0, clients: 4)
+    // Nothing of them can end: they are neither stale, nor does anything wait for them.
+    let members = (0..<3).map { _ in scene.join() }
+    _ = scene.simulation.connect(shard: 0)
     let newcomer = scene.simulation.connect(shard: 0)
     scene.simulation.settle()
     #expect(newcomer.relayClosed && newcomer.outgoing.isEmpty)
     #expect(scene.simulation[.refusedMemory] == 1)
+    #expect(members.allSatisfy { !$0.socket.relayFinished })
+  }
+
+  /// A packet that has come in part counts as well, and whoever holds most of those ends.
+  @Test func theLargestUnfinishedPacketEnds() throws {
+    let scene = try scene(packets: 1, clients: 2)
+    let (small, large) = (scene.join(), scene.join())
+    scene.simulation.write([0, 0x90, 2, 0] + packet.prefix(1000), to: small.socket)
+    scene.simulation.write([0, 0x90, 2, 0] + packet, to: large.socket)
+    scene.simulation.settle()
+    #expect(scene.next() == scene.failure(large.id, "memory"))
+    #expect(scene.next() == nil)
+    #expect(!small.socket.relayFinished)
   }
 
   /// After all the ways in which what waits for a client comes and goes, nothing is left in the gauge.

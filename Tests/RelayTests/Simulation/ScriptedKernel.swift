@@ -101,6 +101,9 @@ struct ScriptedKernel: Kernel, ~Copyable {
     precondition(!simulation.socket(socket).relayReset, "a socket that was reset knows nothing of acknowledgements")
     return simulation.socket(socket).unacknowledged
   }
+  mutating func memory(of socket: Int32) -> Int {
+    simulation.socket(socket).available + simulation.socket(socket).unacknowledged
+  }
   mutating func silence(_ socket: Int32) -> UInt64 { simulation.socket(socket).silence }
   mutating func dial(_ address: SocketAddress) -> Int32 { simulation.dial() }
   mutating func dialResult(_ socket: Int32) -> DialResult { simulation.dialResult(socket) }

@@ -107,6 +107,18 @@ final class Simulation {
       steps += 1
       precondition(steps < 2_000_000, "the relay never comes to rest: it spins")
     }
+    checkMemory()
+  }
+
+  /// Whatever happened: what is counted for clients is what they hold, to the byte, at the allocator.
+  private func checkMemory() {
+    guard hosts.allSatisfy({ !$0.isDone }) else { return }
+    var held = Shard.CountedMemory()
+    for host in hosts { host.addMemory(to: &held) }
+    let counted = Shard.CountedMemory(
+      waiting: parts.memory.waitingBytes, leaving: parts.memory.leavingBytes, missed: parts.missedBudget.charged,
+      unfinished: parts.budget.charged, stale: parts.staleTotals.count)
+    precondition(counted == held, "counted is \(counted), held is \(held)")
   }
 
   /// Runs, and moves the clock on to `time` from now.
@@ -351,6 +363,10 @@ final class SimulatedHost {
   }
 
   func start() { host.start() }
+
+  func addMemory(to sum: inout Shard.CountedMemory) {
+    if host.shard.isHere { host.shard.role.countMemory(into: &sum) }
+  }
 
   func turn() {
     host.kernel.wake()

@@ -1,0 +1,46 @@
+/// When a shard asks the kernel again what it holds for clients, and whom it asks about first.
+struct KernelMemorySampler {
+  /// `.max` while it does not matter.
+  var next: UInt64 = .max
+  var cursor: UInt32 = 0
+}
+
+/// What the kernel holds for clients, that is, what they sent and the relay has not read, and what it sent and they
+/// have not taken. It is memory that a client makes the machine hold, and counts like the relay's own. It is looked at
+/// a few sockets at a time, and only where there are so many that their buffers could matter.
+extension Shard {
+  /// There are more clients than before.
+  @inline(__always)
+  mutating func beginSampling<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+    if kernelMemory.next == .max, memory.couldBeTight(perClient: settings.kernelMemoryPerClient) {
+      kernelMemory.next = kernel.now
+    }
+  }
+
+  @inline(never)
+  mutating func sampleKernelMemory<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard memory.couldBeTight(perClient: settings.kernelMemoryPerClient) else { return endSampling() }
+    let end = min(connections.used, kernelMemory.cursor &+ Limits.kernelMemorySlice)
+    for index in kernelMemory.cursor..<max(end, kernelMemory.cursor) where connections[index].pointee.phase.hasSocket {
+      let held = kernel.memory(of: connections[index].pointee.socket)
+      noteKernelMemory(index, UInt32(clamping: held - Limits.connectionMemoryInKernel))
+    }
+    kernelMemory.cursor = end < connections.used ? end : 0
+    // A round takes its time whatever the number of clients, and the nearer the budget the less of it.
+    let round = memory.isHalfTight ? Limits.kernelMemoryRoundNear : Limits.kernelMemoryRound
+    let slices = UInt64(connections.used / Limits.kernelMemorySlice + 1)
+    kernelMemory.next = kernel.now &+ round / slices
+  }
+
+  /// It does not matter any more: nothing is counted for the kernel.
+  private mutating func endSampling() {
+    kernelMemory = KernelMemorySampler()
+    for index in 0..<connections.used where connections[index].pointee.kernelMemory > 0 { noteKernelMemory(index, 0) }
+  }
+
+  private mutating func noteKernelMemory(_ index: UInt32, _ byteCount: UInt32) {
+    guard connections[index].pointee.kernelMemory != byteCount else { return }
+    connections[index].pointee.kernelMemory = byteCount
+    chargeWaiting(index)
+  }
+}

@@ -1,0 +1,291 @@
+import Glibc
+
+/// The packets of ``PendingBytes`` while there are some.
+///
+///     first             cursor                            last
+///     | packet | packet |  packe|  |t | packet | pack|   |et | packet |  free |
+///     |<-- the socket has these ->|<-- it has not -------->|
+///
+/// They lie one behind the other in a list of pieces. A piece that is used up is given back, and another is added where
+/// there is no room: nothing that is kept is ever copied again, however much it is. Only a size prefix lies in one
+/// piece for certain.
+///
+/// Invariant: `count` is the sum of what the pieces keep and `memory` of what they cost; `handed <= count`, `own +
+/// exempt <= count`; a packet begins at the start of the first piece; `cursor` is `handed` bytes further on.
+struct PendingPackets: BitwiseCopyable {
+  private var first: PendingPiece?
+  private var last: PendingPiece?
+  /// Where the bytes begin that the socket has not been handed: a piece, and the place in it, which may be its end.
+  private var cursor: PendingPiece?
+  private var cursorOffset: UInt32 = 0
+  private var byteCount: UInt32 = 0
+  private var memoryCount: UInt32 = 0
+  private var handed: UInt32 = 0
+  /// Bytes behind `own` that were carried over from one state to the next and count towards no limit of the client's.
+  private var exempt: UInt32 = 0
+  /// Bytes from the start on that are handshake packets of the relay's.
+  private var own: UInt32 = 0
+
+  /// Bytes that are kept: of each packet its data and 4.
+  @inline(__always) var count: Int { Int(byteCount) }
+  @inline(__always) var isEmpty: Bool { byteCount == 0 }
+  /// Bytes that the pieces cost at the allocator.
+  var memory: Int { Int(memoryCount) }
+  /// Bytes that count towards the client's limit.
+  var limitedCount: Int { count - Int(exempt) - Int(own) }
+  @inline(__always) var unsentCount: Int { Int(byteCount &- handed) }
+
+  // MARK: In
+
+  /// Appends one whole packet with its size prefix. False where there is no memory: nothing has changed then.
+  @inline(never)
+  mutating func append(_ packet: UnsafeRawPointer, _ packetCount: Int) -> Bool {
+    // The prefix is not to be cut.
+    let room = last.map { $0.room < 4 ? 0 : $0.room } ?? 0
+    let inLast = min(room, packetCount)
+    if inLast < packetCount {
+      // All of the memory first: a packet is kept whole or not at all.
+      guard let (head, tail) = pieces(for: packetCount - inLast) else { return false }
+      last?.append(packet, inLast)
+      var rest = packet + inLast
+      var left = packetCount - inLast
+      var next: PendingPiece? = head
+      while let piece = next {
+        let part = min(left, piece.room)
+        piece.append(rest, part)
+        rest += part
+        left -= part
+        next = piece.next
+      }
+      link(head, tail)
+    } else {
+      last!.append(packet, packetCount)  // there is one: it has the room
+    }
+    byteCount += UInt32(packetCount)
+    return true
+  }
+
+  /// Appends a handshake packet of the relay's. There are only such before it.
+  mutating func append(own packet: UnsafeRawPointer, _ packetCount: Int) -> Bool {
+    assert(Int(own) == count)
+    guard append(packet, packetCount) else { return false }
+    own += UInt32(packetCount)
+    return true
+  }
+
+  /// New pieces with room for `wanted` bytes, and what they cost is counted; nil where there is no memory. What is kept
+  /// may grow by half at a time, so that many small packets take few pieces and few bytes in vain.
+  private mutating func pieces(for wanted: Int) -> (first: PendingPiece, last: PendingPiece)? {
+    var head: PendingPiece?
+    var tail: PendingPiece?
+    var left = wanted
+    var cost = 0
+    while left > 0 {
+      let growth = max(PendingPiece.memory(for: left), (memory + cost) / 2)
+      guard let piece = PendingPiece.allocate(memory: min(growth, Limits.pendingPieceMost)) else {
+        head.map(PendingPackets.freeAll)
+        return nil
+      }
+      if head == nil { head = piece } else { tail?.next = piece }
+      tail = piece
+      left -= piece.room
+      cost += piece.memory
+    }
+    guard let head, let tail else { return nil }
+    memoryCount += UInt32(cost)
+    return (head, tail)
+  }
+
+  /// Puts a list of pieces behind those that are there.
+  private mutating func link(_ head: PendingPiece, _ tail: PendingPiece) {
+    if last == nil {
+      first = head
+      cursor = head
+      cursorOffset = head.start
+    }
+    last?.next = head
+    last = tail
+  }
+
+  // MARK: Out
+
+  /// Lists bytes that the socket has not been handed, in at most `room` pieces and about `most` bytes. Returns how many
+  /// pieces and bytes it listed.
+  mutating func listUnsent(_ vectors: UnsafeMutablePointer<iovec>, room: Int, most: Int) -> (pieces: Int, bytes: Int) {
+    normaliseCursor()
+    var listed = (pieces: 0, bytes: 0)
+    var offset = cursorOffset
+    var next = cursor
+    while let piece = next, listed.pieces < room, listed.bytes < most {
+      let part = Int(piece.end - offset)
+      if part > 0 {
+        vectors[listed.pieces] = iovec(iov_base: piece.bytes(at: offset), iov_len: part)
+        listed.pieces += 1
+        listed.bytes += part
+      }
+      next = piece.next
+      offset = next?.start ?? 0
+    }
+    return listed
+  }
+
+  /// The socket took `taken` more bytes: the packets that it has whole are forgotten.
+  mutating func hand(_ taken: Int) {
+    handKeeping(taken)
+    forget(Int(handed))
+  }
+
+  /// The socket took `taken` more bytes, and they are kept until they are acknowledged.
+  mutating func handKeeping(_ taken: Int) {
+    handed += UInt32(taken)
+    var left = taken
+    while left > 0 {
+      normaliseCursor()
+      guard let piece = cursor else { return }
+      let part = min(left, Int(piece.end - cursorOffset))
+      cursorOffset += UInt32(part)
+      left -= part
+    }
+  }
+
+  /// All but the last `unacknowledged` bytes that the socket took have been acknowledged: packets that were whole are
+  /// forgotten.
+  mutating func acknowledge(allBut unacknowledged: Int) {
+    forget(Int(handed) - min(Int(handed), unacknowledged))
+  }
+
+  /// Moves the cursor from the end of a piece to the start of the next, where there is one.
+  private mutating func normaliseCursor() {
+    while let piece = cursor, cursorOffset == piece.end, let next = piece.next {
+      cursor = next
+      cursorOffset = next.start
+    }
+  }
+
+  /// Forgets the packets that lie whole within the first `limit` bytes, all of which the socket was handed.
+  private mutating func forget(_ limit: Int) {
+    normaliseCursor()
+    var left = limit
+    var gone = 0
+    while left >= 4, let size = firstPacketSize(), size <= left {
+      skip(size)
+      left -= size
+      gone += size
+    }
+    handed -= UInt32(gone)
+    let ownGone = min(own, UInt32(gone))
+    own -= ownGone
+    exempt -= min(exempt, UInt32(gone) - ownGone)
+  }
+
+  /// The size of the first packet with its prefix; nil where there is none.
+  private mutating func firstPacketSize() -> Int? {
+    guard !isEmpty, let piece = first else { return nil }
+    return Int(UInt32(littleEndian: piece.bytes(at: piece.start).loadUnaligned(as: UInt32.self))) + 4
+  }
+
+  /// Takes the first `skipped` bytes away, and gives the pieces back that are used up. The last stays, for what comes
+  /// next, and so does the first piece that keeps something.
+  private mutating func skip(_ skipped: Int) {
+    byteCount -= UInt32(skipped)
+    var left = skipped
+    while let piece = first {
+      let part = min(left, piece.count)
+      piece.skip(part)
+      left -= part
+      guard piece.count == 0, let next = piece.next else { return }
+      memoryCount -= UInt32(piece.memory)
+      piece.free()
+      first = next
+    }
+  }
+
+  // MARK: From one state to the next
+
+  /// The socket is gone: what it did not take whole, or was not seen to deliver, begins anew, and of that at most
+  /// `exempt` bytes count towards no limit. The relay's own packets were for that socket. Memory that is of no more use
+  /// is given back.
+  mutating func takeBack(exempt limit: Int) {
+    skip(Int(own))
+    own = 0
+    handed = 0
+    exempt = UInt32(min(count, limit))
+    fit()
+    cursor = first
+    cursorOffset = first?.start ?? 0
+  }
+
+  /// Takes over all that `other` keeps, behind what is here, which is the relay's own; of it at most `limit` bytes
+  /// count towards no limit.
+  mutating func carryOver(_ other: PendingPackets, exempt limit: Int) {
+    if let head = other.first, let tail = other.last {
+      link(head, tail)
+      byteCount += other.byteCount
+      memoryCount += other.memoryCount
+    }
+    exemptAtMost(limit)
+  }
+
+  /// At most so many bytes count towards no limit, beside the relay's own.
+  mutating func exemptAtMost(_ limit: Int) { exempt = UInt32(min(count - Int(own), limit)) }
+
+  /// Gives back what the first and the last piece cost in vain: the only ones that do.
+  private mutating func fit() {
+    guard let head = first, let tail = last else { return }
+    memoryCount -= UInt32(head.memory)
+    let fitted = head.fitted()
+    memoryCount += UInt32(fitted.memory)
+    first = fitted
+    guard let second = fitted.next else {
+      last = fitted
+      return
+    }
+    var before = fitted
+    var next = second
+    while let following = next.next {
+      before = next
+      next = following
+    }
+    memoryCount -= UInt32(tail.memory)
+    let fittedTail = tail.fitted()
+    memoryCount += UInt32(fittedTail.memory)
+    before.next = fittedTail
+    last = fittedTail
+  }
+
+  /// Gives all pieces back; the value is good for nothing then.
+  func free() { first.map(PendingPackets.freeAll) }
+
+  private static func freeAll(_ head: PendingPiece) {
+    var next: PendingPiece? = head
+    while let piece = next {
+      next = piece.next
+      piece.free()
+    }
+  }
+
+  /// Traps where the invariant does not hold. For tests.
+  func checkInvariants() {
+    var (kept, cost, before) = (0, 0, 0)
+    var next = first
+    var isBeforeCursor = true
+    while let piece = next {
+      precondition(piece.room >= 0 && piece.start <= piece.end, "a piece keeps more than it has room for")
+      if piece.isSame(as: cursor) {
+        before += Int(cursorOffset - piece.start)
+        isBeforeCursor = false
+      } else if isBeforeCursor {
+        before += piece.count
+      }
+      kept += piece.count
+      cost += piece.memory
+      precondition((0...16).contains(piece.memory - piece.allocatedMemory), "a piece costs something else")
+      next = piece.next
+      if next == nil { precondition(piece.isSame(as: last), "the list does not end with the last piece") }
+    }
+    precondition(kept == count, "\(count) bytes are counted, \(kept) are kept")
+    precondition(cost == memory, "\(memory) bytes of memory are counted, the pieces cost \(cost)")
+    precondition(first == nil || before == Int(handed), "the cursor is at \(before), \(handed) were handed")
+    precondition(handed <= byteCount && own + exempt <= byteCount, "more is handed or exempt than there is")
+  }
+}

@@ -1,0 +1,139 @@
+import Glibc
+import Testing
+
+@testable import Relay
+
+/// What waits for a client, against a list of packets that cannot be wrong: at random packets come, the socket takes
+/// some, acknowledges some, is lost, and comes back. After each step everything that is kept is compared, and what it
+/// costs is looked up at the allocator.
+@Suite struct PendingBytesTests {
+  private struct Model {
+    var packets: [[UInt8]] = []
+    var handed = 0
+    var bytes: [UInt8] { packets.flatMap { $0 } }
+
+    mutating func forget(_ limit: Int) {
+      var left = limit
+      while let first = packets.first, first.count <= left {
+        left -= first.count
+        handed -= first.count
+        packets.removeFirst()
+      }
+    }
+  }
+
+  private static func packet(_ size: Int, _ random: inout SeededRandom) -> [UInt8] {
+    let data = (0..<size).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    return withUnsafeBytes(of: UInt32(size).littleEndian, Array.init) + data
+  }
+
+  private static func append(_ packet: [UInt8], to pending: inout PendingBytes) {
+    let isKept = pending.append(packet, packet.count)
+    #expect(isKept)
+  }
+
+  private static func unsent(_ pending: inout PendingBytes) -> [UInt8] {
+    withUnsafeTemporaryAllocation(of: iovec.self, capacity: 1000) { vectors in
+      let listed = pending.listUnsent(vectors.baseAddress!, room: 1000, most: .max)
+      let bytes = vectors.prefix(listed.pieces).flatMap {
+        Array(UnsafeRawBufferPointer(start: $0.iov_base, count: $0.iov_len))
+      }
+      #expect(bytes.count == listed.bytes)
+      return bytes
+    }
+  }
+
+  @Test(arguments: 1...40 as ClosedRange<UInt64>)
+  func keepsWhatItIsGiven(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    let largest = [20, 300, 5000, 200_000][random.below(4)]
+    var pending = PendingBytes()
+    var model = Model()
+    defer { pending.clear() }
+    for _ in 0..<300 {
+      switch random.below(8) {
+      case 0, 1, 2:
+        let packet = Self.packet(random.below(largest), &random)
+        Self.append(packet, to: &pending)
+        model.packets.append(packet)
+      case 3, 4:
+        let taken = random.below(pending.unsentCount + 1)
+        pending.hand(taken)
+        model.handed += taken
+        model.forget(model.handed)
+      case 5:
+        let taken = random.below(pending.unsentCount + 1)
+        pending.handKeeping(taken)
+        model.handed += taken
+      case 6:
+        let unacknowledged = random.below(model.handed + 10)
+        pending.acknowledge(allBut: unacknowledged)
+        model.forget(model.handed - min(model.handed, unacknowledged))
+      default:
+        pending.takeBack(exempt: random.below(2 * largest))
+        model.handed = 0
+        var own = PendingBytes()
+        if random.oneIn(2) {
+          let ping: [UInt8] = [1, 0, 0, 0, 0]
+          let isKept = own.append(own: ping, ping.count)
+          #expect(isKept)
+          model.packets.insert(ping, at: 0)
+        }
+        own.carryOver(pending, exempt: random.below(2 * largest))
+        pending = own
+        // The relay's own packets are for this socket alone.
+        pending.takeBack(exempt: .max)
+        if model.packets.first == [1, 0, 0, 0, 0] { model.packets.removeFirst() }
+      }
+      pending.checkInvariants()
+      let bytes = model.bytes
+      #expect(pending.count == bytes.count)
+      #expect(pending.unsentCount == bytes.count - model.handed)
+      let unsent = Self.unsent(&pending)
+      #expect(unsent == Array(bytes.dropFirst(model.handed)))
+      #expect(pending.memory <= 2 * pending.count + 2 * Limits.pendingPieceMost + 96)
+    }
+  }
+
+  /// What has been taken nearly whole, and is carried over to a stale session, costs what is left of it and no more.
+  @Test(arguments: [1, 100, 1000, 60_000, 200_000])
+  func givesBackWhatItHasNoUseFor(rest: Int) {
+    var random = SeededRandom(seed: 1)
+    var pending = PendingBytes()
+    defer { pending.clear() }
+    for size in [1 << 20, 100, rest] {
+      let packet = Self.packet(size, &random)
+      Self.append(packet, to: &pending)
+    }
+    pending.hand((1 << 20) + 4 + 50)
+    pending.takeBack(exempt: 0)
+    pending.checkInvariants()
+    #expect(pending.count == 104 + 4 + rest)
+    #expect(pending.memory < pending.count + pending.count / 100 + 2 * Limits.pendingPieceLeast + 96)
+  }
+
+  /// Small packets take small memory: what one stale session holds of one small packet is one small piece.
+  @Test func aSmallPacketTakesASmallPiece() {
+    var pending = PendingBytes()
+    #expect(pending.memory == 0)
+    Self.append([1, 0, 0, 0, 9], to: &pending)
+    #expect(pending.memory <= Limits.pendingPieceLeast + 96)
+    pending.hand(5)
+    #expect(pending.memory == 0)
+  }
+
+  /// Of what is carried over so much counts towards no limit, and it is the first to be delivered.
+  @Test func whatIsCarriedOverIsExemptUntilItIsDelivered() {
+    var pending = PendingBytes()
+    defer { pending.clear() }
+    let packet: [UInt8] = [6, 0, 0, 0] + [UInt8](repeating: 1, count: 6)
+    for _ in 0..<10 { Self.append(packet, to: &pending) }
+    #expect(pending.limitedCount == 100)
+    pending.takeBack(exempt: 70)
+    #expect(pending.limitedCount == 30)
+    pending.hand(50)
+    #expect(pending.limitedCount == 30)
+    pending.hand(30)
+    #expect(pending.limitedCount == 20)
+  }
+}
