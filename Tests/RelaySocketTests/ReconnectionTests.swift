@@ -14,6 +14,45 @@ import VoltlaneWire
     }
   }
 
+  // MARK: Last words
+
+  /// Response, ping, data and the end in one piece, and the same for new clients: what came before the FIN is
+  /// delivered, whether the socket is closed or only its sending side, over TCP and over a unix socket, which says at
+  /// once that nobody listens any more.
+  @Test(arguments: Layout.allCases, [false, true])
+  func `what is said before the end arrives`(_ layout: Layout, overUnixSocket: Bool) throws {
+    let rig = try Self.rig(layout) {
+      if overUnixSocket { $0.listeners = [.unix(path: "/tmp/voltlane-words-\(getpid())-\(layout).sock")] }
+    }
+    let words = framed([9]) + framed(pattern(300)) + framed([])
+    for round in 0..<20 {
+      let closes = round % 2 == 0
+      // A close alone would be a reset where something of the relay's has come and was not read.
+      func end(_ socket: RawSocket) {
+        socket.finish()
+        if closes { socket.close() }
+      }
+      let client = try rig.test.client()
+      client.socket.reset()
+      #expect(rig.test.eventually(.sessionsGoneStale, is: UInt64(3 * round + 1)))
+      try rig.firehose.send(.data(client.id, [1]), .data(client.id, [2]))
+      let comeback = try Comeback(rig.test.connect(), client.id)
+      try comeback.answer(followedBy: words)
+      end(comeback.socket)
+      #expect(try rig.firehose.receive() == .reconnection(client.id))
+      #expect(try rig.firehose.receive() == .data(client.id, [9]))
+      #expect(try rig.firehose.receive() == .data(client.id, pattern(300)))
+      #expect(try rig.firehose.receive() == .data(client.id, []))
+      let newcomer = try rig.test.connect()
+      try newcomer.send(RawClient.hello + words)
+      end(newcomer)
+      for packet in [[9], pattern(300), []] { #expect(try rig.firehose.receive().data == packet) }
+      comeback.socket.close()
+      newcomer.close()
+      #expect(rig.test.eventually(.sessionsGoneStale, is: UInt64(3 * round + 3)))
+    }
+  }
+
   // MARK: Missed packets
 
   /// Again and again: the connections land on either shard.

@@ -78,7 +78,7 @@ extension Firehose {
     if tag.flag == .data { refusedClient = tag.clientID }
   }
 
-  private func refusalLane(_ id: UInt64) -> Int { min(ids.place(of: id).shard, lanes.count - 1) }
+  func refusalLane(_ id: UInt64) -> Int { min(ids.place(of: id).shard, lanes.count - 1) }
 
   mutating func canTellRefusal() -> Bool {
     guard let refusedClient else { return false }

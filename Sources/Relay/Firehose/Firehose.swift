@@ -164,7 +164,11 @@ struct Firehose: ~Copyable {
         if sweep == .none ? !lanes[lane].uplink.isEmpty : lanes[lane].sweepAnswers.available() > 0 { return true }
       }
     }
-    if refusedClient != nil, canTellRefusal() { return true }
+    if let refusedClient {
+      if canTellRefusal() { return true }
+      lanes[refusalLane(refusedClient)].downlink.announceWaits()
+      if canTellRefusal() { return true }
+    }
     if state != .connected, hasWorkUnconnected() { return true }
     if isDrainedUp(), state != .done, state != .finishing { return true }
     guard state == .connected, readable || stalledLane != nil || sendError != 0 else { return false }

@@ -56,7 +56,7 @@ struct Connection: BitwiseCopyable {
     static let wasReset = Flags(rawValue: 512)
     /// It may not come back, but must not be told so by a close before its challenge: it is closed behind that.
     static let refused = Flags(rawValue: 1024)
-    /// The poll said that the client's FIN has come; it may stand behind what is unread.
+    /// The poll said that the client's FIN has come, before any reset; it may stand behind what is unread.
     static let finSeen = Flags(rawValue: 2048)
     /// Its handshake waited with a whole packet, for a worker or for the way to another shard: that goes first, before
     /// anything more is read.

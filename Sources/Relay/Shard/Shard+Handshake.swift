@@ -28,21 +28,32 @@ extension Shard {
     }
     let received = kernel.receive(connection.pointee.socket, start + count, Limits.handshakeRead)
     guard received > 0 else {
-      switch received == 0 ? .broken : Refusal(received) {
-      // What is kept may be whole packets that waited for a worker.
-      case .wouldBlock: takeHandshakePackets(index, count, &kernel)
-      case .later:
-        markReady(index)
-        takeHandshakePackets(index, count, &kernel)
-      // Gone before it was a client.
-      case .broken: drop(index, &kernel)
+      // What the client said before its FIN counts, also where the relay's own packets have made that a reset.
+      let hasFinished = received == 0 || received == -Int(EPIPE)
+      switch hasFinished ? .wouldBlock : Refusal(received) {
+      case .wouldBlock: break
+      case .later: markReady(index)
+      case .broken: return drop(index, &kernel)
       }
+      // What is kept may be whole packets that waited for a worker.
+      takeHandshakePackets(index, count, &kernel)
+      if hasFinished { handshakeFinished(index, &kernel) }
       return
     }
     if received == Limits.handshakeRead || connection.pointee.flags.contains(.hungUp) {
       markReady(index)
     }
     takeHandshakePackets(index, count &+ received, &kernel)
+  }
+
+  /// The client's FIN came within the handshake. Where the relay has the next word, what was said before goes on, and
+  /// the FIN is found again behind it; where the client has it, it was gone before it was a client.
+  private mutating func handshakeFinished<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    guard !connections[index].pointee.flags.contains(.waitedForWorker) else { return }
+    switch connections[index].pointee.phase {
+    case .version, .key, .response, .ping: drop(index, &kernel)
+    default: break
+    }
   }
 
   private mutating func takeHandshakePackets<K: Kernel & ~Copyable>(
@@ -177,7 +188,8 @@ extension Shard {
         connections.settle(index)
         continue
       }
-      resumeClock(index, &kernel)
+      // One that began to close meanwhile has another clock.
+      if connections[index].pointee.phase != .closing { resumeClock(index, &kernel) }
       markReady(index)
       room -= 1
     }
@@ -248,6 +260,7 @@ extension Shard {
     connection.pointee.slowSince = .max
     beginSilence(index, kernel)
     if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
+    if connection.pointee.flags.contains(.hungUp) { readyHoldsGone = true }
     counters.add(.sessionsStarted)
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
     guard sendHandshake(index, .clientID(id), &kernel) else { return }

@@ -18,7 +18,8 @@ extension Shard {
         if connection.pointee.phase == .halfClosed { return lose(index, &kernel) }
         connection.pointee.flags.insert(.wasReset)
       }
-      if completion.result & PollBits.readHangup != 0 { connection.pointee.flags.insert(.finSeen) }
+      // A unix socket that is closed shows both at once, and no error.
+      if completion.result >= 0, completion.result & POLLERR == 0 { connection.pointee.flags.insert(.finSeen) }
       if connection.pointee.phase == .attached { readyHoldsGone = true }
     }
     if !completion.more { kernel.submit(.pollReadable(connection.pointee.socket), completion.token) }
@@ -83,13 +84,14 @@ extension Shard {
   }
 
   /// Leaves a client that is not read, where it is gone; false where it is not. One that was reset is left, and what it
-  /// had sent and was not read goes with it, as TCP says of a reset. One whose FIN is all that is unread is half
-  /// closed; any other has something to say yet.
+  /// had sent and was not read goes with it, as TCP says of a reset; but not where its FIN had come before, because then
+  /// it is what the relay sent that was answered with the reset. One whose FIN is all that is unread is half closed; any
+  /// other has something to say yet.
   @inline(never)
   private mutating func leaveIfGone<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Bool {
     let connection = connections[index]
     guard connection.pointee.phase == .attached else { return false }
-    if connection.pointee.flags.contains(.wasReset) {
+    if connection.pointee.flags.contains(.wasReset), !connection.pointee.flags.contains(.finSeen) {
       lose(index, &kernel)
     } else if connection.pointee.flags.contains(.finSeen), !connection.pointee.flags.contains(.stashed),
       kernel.unread(connection.pointee.socket) == 0
@@ -141,8 +143,11 @@ extension Shard {
   @inline(__always)
   private mutating func readPackets<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
     let connection = connections[index]
-    // What it had sent before the relay's end is read whatever its rate.
-    if connection.pointee.flags.contains(.paused), case .no = drain {
+    // What it had sent before the relay's end is read whatever its rate; and so is what it had sent before its own, when
+    // nothing can be sent to it any more.
+    if connection.pointee.flags.contains(.paused), case .no = drain,
+      !connection.pointee.flags.isSuperset(of: [.wasReset, .finSeen])
+    {
       _ = leaveIfGone(index, &kernel)
       return 0
     }

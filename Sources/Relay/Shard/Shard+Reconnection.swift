@@ -151,6 +151,7 @@ extension Shard {
     connection.pointee.phase = .attached
     beginSilence(index, kernel)
     if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
+    if connection.pointee.flags.contains(.hungUp) { readyHoldsGone = true }
     connection.pointee.pending.carryOver(session.pointee.missed, exempt: settings.carriedOver)
     session.pointee.missed = PendingBytes()
     chargeWaiting(index)

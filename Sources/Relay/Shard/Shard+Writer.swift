@@ -253,7 +253,9 @@ extension Shard {
   ) {
     let connection = connections[index]
     connection.pointee.inboxCount = 0
-    if result < 0, Refusal(result) == .broken { return loseKeeping(index, from: start, left: left, &kernel) }
+    if result < 0, Refusal(result) == .broken, !hasMoreToSay(index, result, &kernel) {
+      return loseKeeping(index, from: start, left: left, &kernel)
+    }
     let keeps = connection.pointee.phase == .halfClosed
     var taken = max(0, result)
     var position = start
@@ -303,6 +305,33 @@ extension Shard {
     }
   }
 
+  /// Whether a client that nothing can be sent to any more has sent something before its FIN that is still to be read.
+  /// Its end is found behind that. Not so after a reset of its own: what is unread then goes with it.
+  private mutating func hasMoreToSay<K: Kernel & ~Copyable>(
+    _ index: UInt32, _ result: Int, _ kernel: inout K
+  ) -> Bool {
+    let connection = connections[index]
+    guard result == -Int(EPIPE) else { return false }
+    switch connection.pointee.phase {
+    case .attached:
+      let hasMore = connection.pointee.flags.contains(.stashed) || kernel.unread(connection.pointee.socket) > 0
+      guard hasMore else { return false }
+    // What the handshake has yet to say to it goes nowhere.
+<<<<<<< HEAD
+    case .key, .verifying, .sealing, .response, .opening, .ping, .returning: connection.pointee.pending.clear()
+=======
+    case .key, .verifying, .sealing, .response, .opening, .ping, .returning:
+      connection.pointee.pending.clear()
+      chargeWaiting(index)
+>>>>>>> fa35316 (fixup)
+    case .free, .proxy, .version, .halfClosed, .closing, .released: return false
+    }
+    connection.pointee.flags.formUnion([.hungUp, .wasReset, .finSeen])
+    readyHoldsGone = true
+    markReady(index)
+    return true
+  }
+
   /// Sends a few bytes of the handshake directly. False when the connection turned out to be gone.
   mutating func sendNow<K: Kernel & ~Copyable>(
     _ index: UInt32, _ packet: UnsafeRawPointer, _ count: Int, _ kernel: inout K
@@ -314,6 +343,8 @@ extension Shard {
       if sent == count { return true }
       if sent < 0 {
         if Refusal(sent) == .broken {
+          // Nobody hears it. What the client said before its FIN is still to be read.
+          if sent == -Int(EPIPE) { return true }
           lose(index, &kernel)
           return false
         }
@@ -364,7 +395,10 @@ extension Shard {
         listed.pieces == 1
         ? kernel.send(connection.pointee.socket, gather.vectors[0].iov_base, listed.bytes)
         : kernel.send(connection.pointee.socket, gather.vectors, vectorCount: listed.pieces)
-      if sent < 0, Refusal(sent) == .broken { return lose(index, &kernel) }
+      if sent < 0, Refusal(sent) == .broken {
+        if hasMoreToSay(index, sent, &kernel) { return }
+        return lose(index, &kernel)
+      }
       if sent > 0 {
         share -= sent
         pendingShare -= sent

@@ -203,8 +203,15 @@ struct Shard: ~Copyable {
     }
     if !readyAside.isEmpty || readyHoldsOthers { return true }
     guard !ready.isEmpty || !returning.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance() }
-    if hasUplinkRoom() { return true }
+    if waitersHaveRoom() || drainCanAdvance() { return true }
     uplink.announceWaits()
+    return waitersHaveRoom()
+  }
+
+  /// Whether the uplink has room for one of those that wait for it. Each waits for what it needs and no more: 0x01s,
+  /// and clients that come back, for the room that packets never take.
+  private mutating func waitersHaveRoom() -> Bool {
+    if sessions.firstOwed != nil || !returning.isEmpty { return hasControlRoom() }
     return hasUplinkRoom()
   }
 

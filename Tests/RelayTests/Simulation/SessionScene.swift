@@ -16,8 +16,11 @@ final class SessionScene {
     var socket: SimulatedSocket { client.socket }
   }
 
-  init(seed: UInt64 = 1, shards: Int = 2, configure: (inout RelayConfiguration) -> Void = { _ in }) throws {
-    simulation = try Simulation(seed: seed, shards: shards, configure: configure)
+  init(
+    seed: UInt64 = 1, shards: Int = 2, firehoseCore: FirehoseCore = .own,
+    configure: (inout RelayConfiguration) -> Void = { _ in }
+  ) throws {
+    simulation = try Simulation(seed: seed, shards: shards, firehoseCore: firehoseCore, configure: configure)
     // Until the backend's connection counts as one.
     simulation.pass(2 * Limits.probationFirst)
     backend = SimulatedBackend(simulation.backends.last!)

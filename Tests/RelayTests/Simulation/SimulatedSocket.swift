@@ -11,6 +11,10 @@ final class SimulatedSocket {
   /// The other end has sent its FIN, or a reset.
   var peerFinished = false
   var peerReset = false
+  /// Its FIN was that of a close: whatever the relay sends is answered with a reset, at once by a unix socket. What it
+  /// had sent before can still be received.
+  var peerClosed = false
+  var isAnswered = false
 
   /// Bytes that the relay has sent.
   var outgoing: [UInt8] = []
@@ -61,6 +65,7 @@ final class SimulatedSocket {
     if available > 0 || peerFinished || peerReset { bits |= Int32(POLLIN) }
     if peerFinished { bits |= 0x2000 }
     if peerReset { bits |= Int32(POLLERR | POLLHUP) }
+    if isAnswered { bits |= Int32(isLocal ? POLLHUP : POLLERR | POLLHUP) }
     if peerFinished && relayFinished { bits |= Int32(POLLHUP) }
     return bits
   }

@@ -177,6 +177,13 @@ final class Simulation {
     wake(socket)
   }
 
+  /// The other end closes its socket, with nothing unread.
+  func close(_ socket: SimulatedSocket) {
+    socket.peerClosed = true
+    socket.isAnswered = socket.isLocal
+    finish(socket)
+  }
+
   func reset(_ socket: SimulatedSocket) {
     socket.peerReset = true
     socket.incoming = []
@@ -288,7 +295,8 @@ final class Simulation {
     } else if socket.peerReset {
       result = -Int(ECONNRESET)
     } else if socket.available == 0 {
-      result = socket.peerFinished ? 0 : -Int(EAGAIN)
+      // Only TCP tells of the reset.
+      result = socket.isAnswered && !socket.isLocal ? -Int(EPIPE) : socket.peerFinished ? 0 : -Int(EAGAIN)
     } else if roughness > 0, random.oneIn(8 * roughness) {
       result = -Int(ENOBUFS)
     } else {
@@ -313,6 +321,8 @@ final class Simulation {
     let result: Int
     if socket.peerReset {
       result = -Int(ECONNRESET)
+    } else if socket.isAnswered {
+      result = -Int(EPIPE)
     } else if socket.room == 0 || roughness > 0 && random.oneIn(4 * roughness) {
       result = -Int(EAGAIN)
     } else {
@@ -320,6 +330,10 @@ final class Simulation {
       result = roughness > 0 && random.oneIn(roughness) ? 1 + random.below(most) : most
       socket.outgoing += UnsafeRawBufferPointer(start: bytes, count: result)
       if socket.room != .max { socket.room -= result }
+      if socket.peerClosed {
+        socket.isAnswered = true
+        wake(socket)
+      }
     }
     note("  send \(descriptor) \(count) = \(result)")
     return result
