@@ -208,6 +208,17 @@ enum Limits {
 
   // MARK: Time
 
+  /// A thread that looks at the clock this much later than it had asked for has stood still, and leaves that time out
+  /// of all deadlines. More than a busy machine keeps a thread waiting, less than anybody's patience.
+  static let standstill = 250 * millisecond
+  /// A sleep with a deadline lasts no longer than this: a shorter standstill within it is not noticed. Costs a wake-up.
+  static let longestSleep = second
+  /// What came in time is looked at before somebody is late, though it takes this long; then deadlines are judged all
+  /// the same, so that nobody who floods the relay can keep others from theirs.
+  static let catchUp = second
+  /// A stale session whose client is about to be let in is looked at again after this.
+  static let staleHold = 50 * millisecond
+
   /// Deadlines of clients are kept in a wheel of this many slots, each `tick` long (134 ms): a deadline is met within a
   /// tick, and those beyond the wheel's 34 s are put off once a round.
   static let wheelTickShift: UInt64 = 27

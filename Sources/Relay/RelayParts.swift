@@ -88,7 +88,7 @@ struct RelayParts {
         var value: UInt64 = 0
         voltlane_random(&value, 8)
         return value
-      }, now: RingKernel.clock())
+      }, now: RingKernel.machineClock())
   }
 
   /// `random` gives the secrets of the client ids, `now` is the clock's reading.

@@ -35,7 +35,7 @@ struct ControlLoop {
   /// the second ends the process.
   mutating func run() -> Ending {
     var ending = Ending.asked
-    var deadline: ContinuousClock.Instant?
+    var deadline: TimeLeft?
     while true {
       // Before all that is asked of the relay, because it makes the relay's signal quiet; and before the first wait,
       // because the relay's start has done so too.
@@ -50,7 +50,7 @@ struct ControlLoop {
         deadline = drain()
       }
       if deadline != nil, relay.isFinished { break }
-      switch wait(until: deadline) {
+      switch wait(&deadline) {
       case .readable:
         break
       case .timeout:
@@ -75,8 +75,11 @@ struct ControlLoop {
     return ending
   }
 
-  private func wait(until deadline: ContinuousClock.Instant?) -> Signals.Wake {
-    signals.wait(or: relay.signal, atMost: deadline.map { ContinuousClock.now.duration(to: $0) })
+  /// `.readable` also where time is left and nothing has come yet.
+  private func wait(_ deadline: inout TimeLeft?) -> Signals.Wake {
+    let wake = signals.wait(or: relay.signal, atMost: deadline?.wait)
+    deadline?.look()
+    return wake == .timeout && deadline?.isOver == false ? .readable : wake
   }
 
   // MARK: Reloading
@@ -111,20 +114,20 @@ struct ControlLoop {
   /// Why the relay wants to end without having been asked.
   private var endingOfItsOwn: Ending? { relay.isEndedByBackendLoss ? .backendLost : nil }
 
-  /// Begins the orderly end, and returns when it has to be over.
-  private func drain() -> ContinuousClock.Instant {
+  /// Begins the orderly end, and returns the time that there is for it.
+  private func drain() -> TimeLeft {
     relay.drain()
-    return .now + relay.configuration.shutdownTimeout
+    return TimeLeft(relay.configuration.shutdownTimeout)
   }
 
   private func stop() {
     relay.beginStop()
-    let deadline = ContinuousClock.now + Self.stopTime
+    var deadline: TimeLeft? = TimeLeft(Self.stopTime)
     while true {
       // Makes the relay's signal quiet first.
       logEvents()
       if relay.hasStopped { break }
-      switch wait(until: deadline) {
+      switch wait(&deadline) {
       case .readable, .signal(SIGUSR1), .signal(SIGHUP):
         break
       case .timeout:

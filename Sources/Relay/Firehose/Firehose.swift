@@ -186,6 +186,17 @@ struct Firehose: ~Copyable {
 
   /// What is due by the clock, and the end.
   mutating func expire<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    let due = min(deadline, silenceCheck, dropDeadline)
+    // What came in time is taken first, that the backend is there or has answered; but not for ever.
+    if kernel.now >= due, kernel.hasBroughtAll || kernel.now &- due >= Limits.catchUp { expireDue(&kernel) }
+    if state == .done { discardUplink(&kernel) }
+    if refusedClient != nil { tellRefusal(&kernel) }
+    if case .reading = drain { advanceDrain(&kernel) }
+    if isDrainedUp() { finish(&kernel) }
+  }
+
+  @inline(never)
+  private mutating func expireDue<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if kernel.now >= deadline {
       deadline = .max
       switch state {
@@ -199,10 +210,6 @@ struct Firehose: ~Copyable {
     }
     if kernel.now >= silenceCheck { watchBackend(&kernel) }
     if kernel.now >= dropDeadline { dropSessions(&kernel) }
-    if state == .done { discardUplink(&kernel) }
-    if refusedClient != nil { tellRefusal(&kernel) }
-    if case .reading = drain { advanceDrain(&kernel) }
-    if isDrainedUp() { finish(&kernel) }
   }
 }
 

@@ -7,8 +7,15 @@ import Glibc
 ///
 /// Counts are bytes; a negative result is `-errno`. No call blocks but ``wait(until:)``.
 protocol Kernel: ~Copyable {
-  /// Nanoseconds of a clock that never goes back, read once a turn.
+  /// Nanoseconds of a clock that never goes back, read once a turn: the thread's own, which leaves out what it stood
+  /// still. See ``ThreadClock``.
   var now: UInt64 { get }
+
+  /// The same of the machine's clock, for what threads share.
+  var machineNow: UInt64 { get }
+
+  /// How long the thread stood still, while what comes may have come then; 0 at other times.
+  var grace: UInt64 { get }
 
   /// Queues `operation`; it starts at the next ``wait(until:)`` or ``poll()``, in order.
   mutating func submit(_ operation: KernelOperation, _ token: Token)
@@ -25,6 +32,9 @@ protocol Kernel: ~Copyable {
   /// Whether the completions of all that the last `wait` or `poll` started have been among those that it brought: a
   /// send without one went well.
   var hasSettled: Bool { get }
+
+  /// Whether the last `wait` or `poll` brought everything that had completed by then.
+  var hasBroughtAll: Bool { get }
 
   mutating func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int
   /// One receive into two places, the first of which may have no room.

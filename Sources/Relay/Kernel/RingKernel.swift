@@ -7,8 +7,7 @@ import Glibc
 /// Invariant: `taken <= reaped <= capacity of batch`; completions leave the ring's queue in one sweep into `batch`
 /// before any of them is handled.
 struct RingKernel: Kernel, ~Copyable {
-  private(set) var now: UInt64 = 0
-
+  private var clock = ThreadClock(machine: RingKernel.machineClock())
   private let uring: UnsafeMutablePointer<io_uring>
   private let batch: UnsafeMutablePointer<Completion>
   /// When the timeout in the ring ends a wait; `.max` where there is none. The kernel reads its time from memory.
@@ -19,6 +18,7 @@ struct RingKernel: Kernel, ~Copyable {
   private var reads = 0
   private var taken = 0
   private(set) var hasSettled = true
+  private(set) var hasBroughtAll = true
   private let resolver: Resolver
   private var watchesResolver = false
   private let congestionControl: String?
@@ -56,7 +56,6 @@ struct RingKernel: Kernel, ~Copyable {
     self.congestionControl = congestionControl
     self.keepalive = keepalive
     self.control = control
-    readClock()
   }
 
   deinit {
@@ -65,6 +64,10 @@ struct RingKernel: Kernel, ~Copyable {
     batch.deallocate()
     timeout.deallocate()
   }
+
+  @inline(__always) var now: UInt64 { clock.now }
+  @inline(__always) var machineNow: UInt64 { clock.machine }
+  @inline(__always) var grace: UInt64 { clock.grace }
 
   /// The ring's descriptor, for doorbells of other hosts.
   var descriptor: Int32 { uring.pointee.ring_fd }
@@ -113,7 +116,8 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   mutating func wait(until deadline: UInt64) {
-    if deadline < timeoutDeadline { moveTimeout(to: deadline) }
+    let end = clock.sleeps(until: deadline)
+    if end < timeoutDeadline { moveTimeout(to: end) }
     if coalescing.waitsForMore(reaped: reaped, reads: reads, isIdle: voltlane_ring_is_idle(uring), now: now) {
       waitForMore()
       if reaped > 0 { return }
@@ -151,6 +155,7 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   mutating func poll() {
+    clock.staysAwake()
     if io_uring_sq_ready(uring) > 0 || voltlane_ring_wants_enter(uring) != 0 {
       _ = io_uring_submit_and_get_events(uring)
     }
@@ -175,14 +180,11 @@ struct RingKernel: Kernel, ~Copyable {
       io_uring_cq_advance(uring, 1)
     }
     hasSettled = reaped < Limits.completionsPerTurn && voltlane_ring_overflows(uring) == 0
-    readClock()
+    hasBroughtAll = hasSettled && voltlane_ring_wants_enter(uring) == 0
+    clock.look(RingKernel.machineClock())
   }
 
-  private mutating func readClock() {
-    now = RingKernel.clock()
-  }
-
-  static func clock() -> UInt64 {
+  static func machineClock() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) &* Limits.second &+ UInt64(time.tv_nsec)

@@ -75,6 +75,19 @@ struct TimerWheel: ~Copyable {
     return nil
   }
 
+  /// Whether a slot that is not empty has come up.
+  @inline(__always)
+  mutating func isDue(now: UInt64) -> Bool {
+    let current = TimerWheel.tick(now)
+    return cursor <= current && isDue(by: current)
+  }
+
+  private mutating func isDue(by current: UInt64) -> Bool {
+    if let next = nextOccupied(), next <= current { return true }
+    cursor = current &+ 1
+    return false
+  }
+
   /// When the next slot comes up; `.max` where nothing is linked. Mutating, like everything here, only because the
   /// compiler copies a struct of this size for a call that borrows it.
   mutating func nextDeadline() -> UInt64 {

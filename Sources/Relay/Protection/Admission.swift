@@ -60,23 +60,25 @@ struct Admission: Sendable {
 
   /// Counts a connection that was accepted and is to shake hands, in the relay as a whole. The reason where it is not
   /// let in; what it counts for by then is its caller's to take back.
-  mutating func takePlace(_ standing: inout Standing, now: UInt64) -> RefusalReason? {
+  mutating func takePlace(_ standing: inout Standing, now: UInt64, grace: UInt64 = 0) -> RefusalReason? {
     guard handshakes < limits.handshakes else { return .handshakes }
     takeHandshake(&standing)
     standing.insert(.placed)
     guard shared.clients.add(1) <= limits.clients else { return .clients }
-    if let rate = limits.acceptRate, !shared.accepts.take(rate, now: now) { return .acceptRate }
+    if let rate = limits.acceptRate, !shared.accepts.take(rate, now: now, grace: grace) { return .acceptRate }
     return nil
   }
 
   /// Counts a connection by its address. The reason where it is not let in.
-  mutating func admit(_ address: ClientAddress, _ standing: inout Standing, now: UInt64) -> RefusalReason? {
+  mutating func admit(
+    _ address: ClientAddress, _ standing: inout Standing, now: UInt64, grace: UInt64 = 0
+  ) -> RefusalReason? {
     if address == .none || limits.allowed.contains(address) { return nil }
     if limits.denied.contains(address) { return .denied }
     if address.isLoopback, !limits.limitsLoopback { return nil }
     standing.insert(.limited)
     if let place = table.findOrMake(table.fingerprint(of: address.key), now: now) {
-      let refusal = limits.enter(&place.record.pointee, now: now)
+      let refusal = limits.enter(&place.record.pointee, now: now, grace: grace)
       table.close(place)
       if let refusal { return refusal }
       standing.insert([.inAddress, .handshakeInAddress])

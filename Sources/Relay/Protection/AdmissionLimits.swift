@@ -52,11 +52,11 @@ final class AdmissionLimits: Sendable {
   }
 
   /// Counts a connection that begins to shake hands in the record of its address, where that allows it.
-  func enter(_ record: inout AddressRecord, now: UInt64) -> RefusalReason? {
+  func enter(_ record: inout AddressRecord, now: UInt64, grace: UInt64) -> RefusalReason? {
     if record.bannedUntil > now { return .banned }
     if record.clients >= clientsPerAddress { return .addressClients }
     if record.handshakes >= handshakesPerAddress { return .addressHandshakes }
-    if let rate = acceptRatePerAddress, !record.accepts.take(rate, now: now) { return .addressAcceptRate }
+    if let rate = acceptRatePerAddress, !record.accepts.take(rate, now: now, grace: grace) { return .addressAcceptRate }
     record.clients += 1
     record.handshakes += 1
     return nil

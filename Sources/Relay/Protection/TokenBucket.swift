@@ -10,10 +10,10 @@ struct TokenBucket: BitwiseCopyable {
   init(full: UInt64 = 0) { self.full = full }
 
   /// Takes a token. False, and nothing taken, where there is none.
-  mutating func take(_ rate: Rate, now: UInt64) -> Bool {
+  mutating func take(_ rate: Rate, now: UInt64, grace: UInt64 = 0) -> Bool {
     fit(rate, now: now)
     guard hasToken(rate, now: now) else { return false }
-    charge(1, rate, now: now)
+    charge(1, rate, now: now, grace: grace)
     return true
   }
 
@@ -22,9 +22,10 @@ struct TokenBucket: BitwiseCopyable {
   /// What is missing is at most a whole bucket of this rate, whatever the rate was when it was taken.
   mutating func fit(_ rate: Rate, now: UInt64) { full = min(full, now &+ rate.time(for: rate.burst)) }
 
-  /// Takes tokens whether or not they are there: what is owed has to come before the next one.
-  mutating func charge(_ tokens: Int, _ rate: Rate, now: UInt64) {
-    full = now &+ missing(now) &+ rate.time(for: tokens)
+  /// Takes tokens whether or not they are there: what is owed has to come before the next one. `grace`: what comes now
+  /// may have come within this time, which nobody looked at, so the tokens of all of it are there, more than a bucket.
+  mutating func charge(_ tokens: Int, _ rate: Rate, now: UInt64, grace: UInt64 = 0) {
+    full = max(full, now &- grace) &+ rate.time(for: tokens)
   }
 
   /// How long it takes until nothing is owed.

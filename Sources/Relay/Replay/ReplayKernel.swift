@@ -12,7 +12,10 @@ struct ReplayKernel: Kernel, ~Copyable {
   private let batch: UnsafeMutablePointer<Completion>
   private var reaped = 0
   private var taken = 0
+  var machineNow: UInt64 { now }
+  var grace: UInt64 { 0 }
   var hasSettled: Bool { true }
+  var hasBroughtAll: Bool { true }
 
   init(_ replay: Replay) {
     script = ReplayScript(replay)

@@ -2,9 +2,21 @@
 struct ReadyList {
   private var first: UInt32 = .none
   private var last: UInt32 = .none
-  private(set) var count = 0
+  /// Connections that were ever added, and taken.
+  private(set) var appended: UInt64 = 0
+  private var popped: UInt64 = 0
 
-  var isEmpty: Bool { count == 0 }
+  @inline(__always) var count: Int { Int(truncatingIfNeeded: appended &- popped) }
+  @inline(__always) var isEmpty: Bool { first == .none }
+
+  /// Whether all have been taken that were in the list when `appended` was `place`.
+  func isPast(_ place: UInt64) -> Bool { Int64(truncatingIfNeeded: popped &- place) >= 0 }
+
+  /// The first `count` were taken only to be put back in their order, or for good: those behind them have not moved on.
+  mutating func wereSorted(_ count: Int) {
+    appended &-= UInt64(truncatingIfNeeded: count)
+    popped &-= UInt64(truncatingIfNeeded: count)
+  }
 
   /// Adds the connection at the end unless it is in the list.
   @inline(__always)
@@ -15,7 +27,7 @@ struct ReadyList {
     connection.pointee.nextReady = .none
     if last == .none { first = index } else { connections[last].pointee.nextReady = index }
     last = index
-    count &+= 1
+    appended &+= 1
   }
 
   @inline(__always)
@@ -26,7 +38,7 @@ struct ReadyList {
     first = connection.pointee.nextReady
     if first == .none { last = .none }
     connection.pointee.flags.remove(.ready)
-    count &-= 1
+    popped &+= 1
     return index
   }
 }

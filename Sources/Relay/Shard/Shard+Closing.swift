@@ -13,9 +13,11 @@ extension Shard {
   }
 
   /// The clock of packets' deadlines: it stands still while the shard cannot read.
-  func now<K: Kernel & ~Copyable>(_ kernel: borrowing K) -> UInt64 {
-    (pausedSince == .max ? kernel.now : pausedSince) &- pausedTotal
-  }
+  @inline(__always)
+  func now<K: Kernel & ~Copyable>(_ kernel: borrowing K) -> UInt64 { readingTime(at: kernel.now) }
+
+  @inline(__always)
+  func readingTime(at time: UInt64) -> UInt64 { min(time, pausedSince) &- pausedTotal }
 
   private func realDeadline(_ index: UInt32) -> UInt64 {
     let connection = connections[index]
@@ -25,14 +27,17 @@ extension Shard {
     return connection.pointee.deadline &+ pausedTotal
   }
 
-  /// A connection has come up in the wheel: its deadline has passed, or has moved away meanwhile.
+  /// A connection has come up in the wheel: its deadline has passed by `time`, or has moved away meanwhile.
   @inline(never)
-  mutating func expired<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+  mutating func expired<K: Kernel & ~Copyable>(_ index: UInt32, by time: UInt64, _ kernel: inout K) {
     let connection = connections[index]
-    if connection.pointee.phase == .attached { return attachedExpired(index, &kernel) }
+    if connection.pointee.phase == .attached { return attachedExpired(index, by: time, &kernel) }
     guard connection.pointee.deadline != .max else { return }
-    guard connection.pointee.deadline <= kernel.now else {
+    guard connection.pointee.deadline <= time else {
       return wheel.arm(index, at: connection.pointee.deadline, connections)
+    }
+    if connection.pointee.phase != .closing, isStillRead(index, deadline: connection.pointee.deadline, by: time) {
+      return wheel.arm(index, at: time, connections)
     }
     switch connection.pointee.phase {
     case .proxy:

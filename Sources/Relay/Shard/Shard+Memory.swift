@@ -77,7 +77,7 @@ extension Shard {
 
   /// Ends a session because all together hold more than they may.
   mutating func end<K: Kernel & ~Copyable>(_ slot: UInt32, over budget: Event.Budget, _ kernel: inout K) {
-    if let count = admission.shared.log[budget].admit(now: kernel.now) {
+    if let count = admission.shared.log[budget].admit(now: kernel.machineNow) {
       events.post(.budgetExceeded(budget, count: count), &kernel)
     }
     end(slot, .memory, &kernel)

@@ -15,14 +15,16 @@ extension Shard {
     connection.pointee.meteredBytes = 0
     guard connection.pointee.phase == .attached else { return }
     connection.pointee.lastRead = now(kernel)
+    // Tokens come by the machine's clock: while the shard stood still, clients could send.
+    let (machineNow, grace) = (kernel.machineNow, kernel.grace)
     var (packetDebt, byteDebt): (UInt64, UInt64) = (0, 0)
     if let rate = settings.pace.packets {
-      connection.pointee.packetTokens.charge(Int(packets), rate, now: kernel.now)
-      packetDebt = connection.pointee.packetTokens.debt(rate, now: kernel.now)
+      connection.pointee.packetTokens.charge(Int(packets), rate, now: machineNow, grace: grace)
+      packetDebt = connection.pointee.packetTokens.debt(rate, now: machineNow)
     }
     if let rate = settings.pace.bytes {
-      connection.pointee.byteTokens.charge(Int(bytes), rate, now: kernel.now)
-      byteDebt = connection.pointee.byteTokens.debt(rate, now: kernel.now)
+      connection.pointee.byteTokens.charge(Int(bytes), rate, now: machineNow, grace: grace)
+      byteDebt = connection.pointee.byteTokens.debt(rate, now: machineNow)
     }
     let debt = max(packetDebt, byteDebt)
     guard debt > 0 else { return }
@@ -31,7 +33,7 @@ extension Shard {
     case .pause:
       let rate = packetDebt >= byteDebt ? ClientRate.packets : .bytes
       counters.add(rate.metric)
-      if let count = admission.shared.log[rate].admit(now: kernel.now) {
+      if let count = admission.shared.log[rate].admit(now: kernel.machineNow) {
         events.post(.clientsSlowed(rate, count: count), &kernel)
       }
       beginPause(index, kernel)
@@ -40,17 +42,18 @@ extension Shard {
     }
   }
 
-  /// An attached client has come up in the wheel.
-  mutating func attachedExpired<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+  /// An attached client has come up in the wheel by `time`.
+  mutating func attachedExpired<K: Kernel & ~Copyable>(_ index: UInt32, by time: UInt64, _ kernel: inout K) {
     let connection = connections[index]
-    if connection.pointee.resumes <= kernel.now {
+    if connection.pointee.resumes <= time {
       connection.pointee.resumes = .max
       endPause(index, kernel)
     }
-    if slowDeadline(index) <= kernel.now, endIfSlow(index, &kernel) { return }
+    if slowDeadline(index) <= time, endIfSlow(index, by: time, &kernel) { return }
     if !connection.pointee.flags.contains(.paused) {
-      let clock = now(kernel)
-      guard connection.pointee.deadline > clock else { return fail(index, .packetTimeout, &kernel) }
+      let clock = readingTime(at: time)
+      guard connection.pointee.deadline > clock || isStillRead(index, deadline: connection.pointee.deadline, by: clock)
+      else { return fail(index, .packetTimeout, &kernel) }
       guard silenceEnds(index) > clock else { return fail(index, .idleTimeout, &kernel) }
     }
     armAttached(index, kernel)

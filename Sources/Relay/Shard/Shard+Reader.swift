@@ -77,10 +77,12 @@ extension Shard {
   @inline(never)
   private mutating func leaveThoseGone<K: Kernel & ~Copyable>(_ kernel: inout K) {
     readyHoldsGone = false
-    for _ in 0..<ready.count {
-      guard let index = ready.popFirst(connections) else { return }
+    let count = ready.count
+    for _ in 0..<count {
+      guard let index = ready.popFirst(connections) else { break }
       if !leaveIfGone(index, &kernel) { setAside(index) }
     }
+    ready.wereSorted(count)
   }
 
   /// Leaves a client that is not read, where it is gone; false where it is not. One that was reset is left, and what it
@@ -107,10 +109,12 @@ extension Shard {
   @inline(never)
   private mutating func setOthersAside() {
     readyHoldsOthers = false
-    for _ in 0..<ready.count {
-      guard let index = ready.popFirst(connections) else { return }
+    let count = ready.count
+    for _ in 0..<count {
+      guard let index = ready.popFirst(connections) else { break }
       setAside(index)
     }
+    ready.wereSorted(count)
   }
 
   /// A connection that was on the list of those that wait for room, and may be no client any more.

@@ -20,7 +20,7 @@ extension Shard {
     }
     counters.add(.sessionsEnded)
     counters.add(reason.metric)
-    if reason.isLimit, let count = admission.shared.log[reason].admit(now: kernel.now) {
+    if reason.isLimit, let count = admission.shared.log[reason].admit(now: kernel.machineNow) {
       events.post(.sessionsEnded(reason, count: count), &kernel)
     }
     if events.wants(.debug) { events.post(.sessionEnded(id: id, reason), &kernel) }

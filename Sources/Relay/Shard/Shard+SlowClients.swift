@@ -35,8 +35,12 @@ extension Shard {
   /// Ends a client that has taken nothing for too long, though its TCP answers. One that does not answer is not slow
   /// but out of reach: its session waits for it when TCP has given it up. True where it ended.
   @inline(never)
-  mutating func endIfSlow<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Bool {
+  mutating func endIfSlow<K: Kernel & ~Copyable>(_ index: UInt32, by deadline: UInt64, _ kernel: inout K) -> Bool {
     let connection = connections[index]
+    // The kernel tells of room only where there is much.
+    sendPending(index, &kernel)
+    guard connection.pointee.phase == .attached else { return true }
+    guard slowDeadline(index) <= deadline else { return false }
     // In the second half of the time that it had, because in the first it may have acknowledged what was on its way;
     // later, since it was asked about last. The kernel asks a closed window less and less often.
     let wasDeferred = connection.pointee.flags.contains(.unreachable)

@@ -64,9 +64,36 @@ extension Shard {
 
   func staleDeadline(_ slot: UInt32) -> UInt64 { sessions[slot].pointee.staleSince &+ settings.staleTimeout }
 
+  /// When the oldest stale session has to be looked at.
+  @inline(__always)
+  func staleExpiry(_ slot: UInt32) -> UInt64 { max(staleDeadline(slot), staleHeldUntil) }
+
   @inline(never)
-  mutating func expireStale<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    while let slot = stale.oldest, staleDeadline(slot) <= kernel.now { endSession(slot, .staleTimeout, &kernel) }
+  mutating func expireStale<K: Kernel & ~Copyable>(by time: UInt64, _ kernel: inout K) {
+    while let slot = stale.oldest, staleDeadline(slot) <= time {
+      guard !hasReturned(slot, late: time &- staleDeadline(slot)) else {
+        staleHeldUntil = time &+ Limits.staleHold
+        return
+      }
+      endSession(slot, .staleTimeout, &kernel)
+    }
+  }
+
+  /// Whether a client has said in time all that it takes to come back, and it is the relay that has yet to act on it:
+  /// on the ping, for which the uplink may have no room; or on the response, with which a worker is busy, though not
+  /// for long, because that may be a stranger's.
+  private func hasReturned(_ slot: UInt32, late: UInt64) -> Bool {
+    var next = sessions[slot].pointee.attempts
+    while next != .none {
+      let connection = connections[next]
+      switch connection.pointee.phase {
+      case .returning: return true
+      case .opening where late < Limits.catchUp: return true
+      case .ping where late < Limits.catchUp && connection.pointee.flags.contains(.ready): return true
+      default: next = connection.pointee.attempt?.value.next ?? .none
+      }
+    }
+    return false
   }
 
   // MARK: Limits of all together

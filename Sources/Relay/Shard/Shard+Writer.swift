@@ -317,13 +317,9 @@ extension Shard {
       let hasMore = connection.pointee.flags.contains(.stashed) || kernel.unread(connection.pointee.socket) > 0
       guard hasMore else { return false }
     // What the handshake has yet to say to it goes nowhere.
-<<<<<<< HEAD
-    case .key, .verifying, .sealing, .response, .opening, .ping, .returning: connection.pointee.pending.clear()
-=======
     case .key, .verifying, .sealing, .response, .opening, .ping, .returning:
       connection.pointee.pending.clear()
       chargeWaiting(index)
->>>>>>> fa35316 (fixup)
     case .free, .proxy, .version, .halfClosed, .closing, .released: return false
     }
     connection.pointee.flags.formUnion([.hungUp, .wasReset, .finSeen])

@@ -146,6 +146,12 @@ struct Shard: ~Copyable {
   var pausedTotal: UInt64 = 0
   var pausedSince: UInt64 = .max
 
+  /// The oldest stale session is looked at again then: its client has come back in time.
+  var staleHeldUntil: UInt64 = 0
+
+  /// How far the shard has come with what had come when something was due.
+  var catchUp = CatchUp()
+
   var drain = Drain.no
 
   /// The listeners of a shard whose thread did not start.
@@ -218,7 +224,9 @@ struct Shard: ~Copyable {
   /// When the shard has to be called again at the latest.
   mutating func nextDeadline() -> UInt64 {
     var deadline = min(wheel.nextDeadline(), acceptResumes, kernelMemory.next, shunned.next)
-    if let oldest = stale.oldest { deadline = min(deadline, staleDeadline(oldest)) }
+    if let oldest = stale.oldest { deadline = min(deadline, staleExpiry(oldest)) }
+    // A thread that sleeps without a deadline does not notice that it stood still, which counts in clients' rates.
+    if deadline == .max, settings.pace.isMetered, connections.count > 0 { deadline = .max - 1 }
     if case .reading(let until, let latest) = drain {
       deadline = min(deadline, pausedSince == .max ? min(until &+ pausedTotal, latest) : latest)
     }
@@ -237,8 +245,7 @@ struct Shard: ~Copyable {
 
   /// What is due by the clock.
   mutating func expire<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    while let index = wheel.nextDue(now: kernel.now, connections) { expired(index, &kernel) }
-    if let oldest = stale.oldest, staleDeadline(oldest) <= kernel.now { expireStale(&kernel) }
+    if isDue(kernel.now), let time = caughtUp(kernel) { expire(by: time, &kernel) }
     if kernelMemory.next <= kernel.now { sampleKernelMemory(&kernel) }
     if memory.isShort { relieveMemory(&kernel) }
     if kernel.now >= acceptResumes {

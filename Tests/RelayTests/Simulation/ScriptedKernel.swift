@@ -7,7 +7,10 @@ import VoltlaneCrypto
 struct ScriptedKernel: Kernel, ~Copyable {
   let simulation: Simulation
   let host: Int
-  private(set) var now: UInt64
+  private var clock: ThreadClock
+  var now: UInt64 { clock.now }
+  var machineNow: UInt64 { clock.machine }
+  var grace: UInt64 { clock.grace }
   private var queued: [(KernelOperation, Token)] = []
   private var batch: [Completion] = []
   private(set) var hasSettled = true
@@ -15,7 +18,7 @@ struct ScriptedKernel: Kernel, ~Copyable {
   init(_ simulation: Simulation, host: Int) {
     self.simulation = simulation
     self.host = host
-    now = simulation.now
+    clock = ThreadClock(machine: simulation.now)
   }
 
   mutating func submit(_ operation: KernelOperation, _ token: Token) { queued.append((operation, token)) }
@@ -23,12 +26,14 @@ struct ScriptedKernel: Kernel, ~Copyable {
   mutating func next() -> Completion? { batch.isEmpty ? nil : batch.removeFirst() }
 
   mutating func wait(until deadline: UInt64) {
+    let end = clock.sleeps(until: deadline)
     enter()
     // A sleep with something to reap ends at once.
-    if batch.isEmpty { simulation.sleeps(host, until: deadline) } else { simulation.staysAwake(host) }
+    if batch.isEmpty { simulation.sleeps(host, until: end) } else { simulation.staysAwake(host) }
   }
 
   mutating func poll() {
+    clock.staysAwake()
     enter()
     simulation.staysAwake(host)
   }
@@ -48,8 +53,10 @@ struct ScriptedKernel: Kernel, ~Copyable {
   private mutating func collect() {
     batch += simulation.takeCompletions(host)
     hasSettled = !simulation.hasCompletions(host)
-    now = simulation.now
+    clock.look(simulation.now)
   }
+
+  var hasBroughtAll: Bool { hasSettled }
 
   mutating func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
     simulation.receive(socket, bytes, count)

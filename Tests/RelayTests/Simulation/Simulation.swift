@@ -129,6 +129,12 @@ final class Simulation {
     settle(for: 0)
   }
 
+  /// The relay stands still: the clock goes on, and no host gets a turn, though its sleep may be over.
+  func stop(for time: UInt64) {
+    now += time
+    note("stood still until \(now)")
+  }
+
   /// Whether every host has left its loop but those of workers, which stay until the relay stops.
   var isFinished: Bool { hosts.allSatisfy { $0.isDone || $0.isWorkerOnly } }
 

@@ -1,0 +1,61 @@
+/// A thread's clock, by which deadlines are set and judged. It leaves out the time that the thread stood still: while
+/// the process was stopped, its machine paused or its share of the CPU used up, nobody was read, so nobody is late.
+///
+///     the machine's clock  --|----- asked for -----|- standstill -|- - stopped - - |--->
+///     this clock           --|                                                     |--->
+///
+/// A thread notices a standstill by the next look at the clock, which comes much later than it had asked for. The whole
+/// time since the last look is left out then, because nobody knows when in it the thread was stopped. So that this is
+/// not much, a sleep that has a deadline lasts a second at most; what is not noticed is less than that and
+/// `Limits.standstill`. A thread that gets the CPU so rarely that every look is late still has a clock that goes on.
+///
+/// Invariant: `now + stoodStill` is the machine's clock at the last look.
+struct ThreadClock {
+  private(set) var now: UInt64
+  /// All that was left out.
+  private(set) var stoodStill: UInt64 = 0
+  /// By when the next look is due, on the machine's clock.
+  private var lookDue: UInt64 = .max
+  /// When the last standstill ended, on this clock, and how long it was.
+  private var resumed: UInt64 = 0
+  private var lastStandstill: UInt64 = 0
+
+  init(machine: UInt64) { now = machine }
+
+  /// The machine's clock. What threads share has to be judged by it: each has stood still on its own.
+  @inline(__always) var machine: UInt64 { now &+ stoodStill }
+
+  /// For as long after a standstill as that lasted, what comes may be what clients sent meanwhile: how long that was.
+  @inline(__always) var grace: UInt64 { lastStandstill != 0 && now &- resumed < lastStandstill ? lastStandstill : 0 }
+
+  /// The thread begins a sleep: until when on the machine's clock, at most.
+  mutating func sleeps(until deadline: UInt64) -> UInt64 {
+    guard deadline != .max else {
+      lookDue = .max
+      return .max
+    }
+    let end = min(max(deadline, now), now &+ Limits.longestSleep) &+ stoodStill
+    lookDue = end &+ Limits.standstill
+    return end
+  }
+
+  /// The thread looks again without a sleep.
+  @inline(__always)
+  mutating func staysAwake() { lookDue = machine &+ Limits.standstill }
+
+  /// The thread has looked at the machine's clock.
+  @inline(__always)
+  mutating func look(_ machine: UInt64) {
+    if machine > lookDue { leaveOut(machine &- self.machine) }
+    now = machine &- stoodStill
+  }
+
+  @inline(never)
+  private mutating func leaveOut(_ time: UInt64) {
+    let goesOn = stoodStill > 0 && now &- resumed < Limits.second
+    let left = goesOn ? time &- Limits.standstill : time
+    lastStandstill = grace &+ left
+    resumed = now &+ time &- left
+    stoodStill &+= left
+  }
+}

@@ -1,0 +1,56 @@
+/// What came in time counts as in time. A turn takes only so many completions, and so many bytes; where more had come
+/// when a deadline was found to be due, that is taken first, and only then is somebody late.
+struct CatchUp {
+  enum Step {
+    case none
+    /// The kernel had more to say than a turn takes.
+    case completions
+    /// It has said all; those who were ready to be read then have still to be: up to these places on the lists.
+    case lists(ready: UInt64, aside: UInt64)
+  }
+
+  var step = Step.none
+  /// When something was found to be due.
+  var since: UInt64 = 0
+}
+
+extension Shard {
+  /// Whether somebody may be late.
+  @inline(__always)
+  mutating func isDue(_ now: UInt64) -> Bool {
+    if wheel.isDue(now: now) { return true }
+    if let oldest = stale.oldest { return staleExpiry(oldest) <= now }
+    return false
+  }
+
+  /// The time up to which everything that came has been looked at, once something is due by it; nil while the turns
+  /// still catch up with what had come. That is a round through the lists, and so one receive of each connection:
+  /// nobody who floods the relay makes it longer than that.
+  @inline(never)
+  mutating func caughtUp<K: Kernel & ~Copyable>(_ kernel: borrowing K) -> UInt64? {
+    if case .none = catchUp.step { catchUp = CatchUp(step: .completions, since: kernel.now) }
+    if case .completions = catchUp.step {
+      guard kernel.hasBroughtAll || kernel.now &- catchUp.since >= Limits.catchUp else { return nil }
+      catchUp.step = .lists(ready: ready.appended, aside: readyAside.appended)
+    }
+    guard case .lists(let ready, let aside) = catchUp.step, readyAside.isPast(aside),
+      // While clients are not read their clock stands still.
+      self.ready.isPast(ready) || pausedSince != .max
+    else { return nil }
+    catchUp.step = .none
+    return catchUp.since
+  }
+
+  /// Ends what is late.
+  @inline(never)
+  mutating func expire<K: Kernel & ~Copyable>(by time: UInt64, _ kernel: inout K) {
+    while let index = wheel.nextDue(now: time, connections) { expired(index, by: time, &kernel) }
+    if let oldest = stale.oldest, staleExpiry(oldest) <= time { expireStale(by: time, &kernel) }
+  }
+
+  /// Whether a connection that is late has more in its socket than one receive took: that is read first. Not for ever:
+  /// somebody may send a byte again and again.
+  func isStillRead(_ index: UInt32, deadline: UInt64, by time: UInt64) -> Bool {
+    connections[index].pointee.flags.contains(.ready) && time &- deadline < Limits.catchUp
+  }
+}
