@@ -17,8 +17,8 @@ import VoltlaneWire
 /// **Coming back.** A client stands for a session of the relay, which outlives its connection. When that is lost, the
 /// client connects anew by itself, proves who it is and goes on: ``packets`` go on with what the relay kept meanwhile,
 /// and ``send(_:)`` with what waited. ``states`` tell of it, and ``ClientOptions/reconnection`` says how. It ends when
-/// the relay says that the session is over, when another key answers, or when the time to give up has come. See
-/// <doc:Reconnection> for what may be lost.
+/// the relay has said twice that the session is over, when another key answers, or when the time to give up has come.
+/// See <doc:Reconnection> for what may be lost.
 ///
 /// A client that is no longer referenced closes its connection at once, as ``close()`` does; ``packets`` and their
 /// iterators refer to it, ``states`` do not.
@@ -57,7 +57,8 @@ public final class Client: Sendable {
   }
 
   /// Comes back as the client of a saved ``session``, as after a restart of the program. The relay is the one of the
-  /// session: its key is pinned. One attempt.
+  /// session: its key is pinned. One attempt, and one more after a short delay where the relay says that the session is
+  /// over.
   ///
   /// Throws ``ClientError/sessionOver`` where the relay has no such session any more, ``ClientError/refused``,
   /// ``ClientError/invalidChallenge``, ``ClientError/invalidSession(_:)``, and what ``connect(to:options:)`` throws.

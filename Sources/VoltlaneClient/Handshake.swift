@@ -93,7 +93,8 @@ struct Handshake: Sendable {
   func ending(isOrderly: Bool) -> ClientError {
     switch state {
     case .awaitingRelayKey, .awaitingClientID: .closedDuringHandshake
-    // An orderly close here says that the relay has no such session; every other refusal is a reset.
+    // An orderly close here says that the relay has no such session; every other refusal is a reset, or ends within a
+    // packet.
     case .awaitingChallenge: isOrderly ? .sessionOver : .refused
     case .awaitingPing: .refused
     }

@@ -45,7 +45,8 @@ final class Link: Sendable {
     current = Mutex(Current(connection: connection))
   }
 
-  /// Makes the first connection: as a new client, or as `identity` where that is given. One attempt.
+  /// Makes the first connection: as a new client, or as `identity` where that is given. One attempt, and one more where
+  /// the session is over, as ``comeBack(after:_:_:)`` makes.
   static func open(
     to endpoint: Endpoint, key: SecretKey, as identity: Identity?, relayKey: PublicKey?, options: ClientOptions,
     pacing: Pacing
@@ -55,7 +56,15 @@ final class Link: Sendable {
     let handshake =
       identity.map { Handshake(returning: $0, sessionKey: key.sessionKey(with: $0.relayKey)) }
       ?? Handshake(newWith: key.publicKey, relayKey: relayKey)
-    let connection = try await place.open(handshake, queues: queues, timeout: options.connectTimeout)
+    let connection: Connection
+    do {
+      connection = try await place.open(handshake, queues: queues, timeout: options.connectTimeout)
+    } catch {
+      guard error == .sessionOver else { throw error }
+      var backoff = Backoff(options.reconnection ?? .init())
+      try await sleep(backoff.next(fraction: pacing.fraction()), pacing)
+      connection = try await place.open(handshake, queues: queues, timeout: options.connectTimeout)
+    }
     let link = Link(connection, key: key, queues: queues, place: place, pacing: pacing)
     link.current.withLock { $0.task = Task { await link.run(connection) } }
     return link
@@ -102,7 +111,8 @@ final class Link: Sendable {
     return !queues.outbox.hasFinished
   }
 
-  /// Tries until the relay takes the client back. Two answers are final: that the session is over, and another key.
+  /// Tries until the relay takes the client back. Two answers are final: another key, and that the session is over,
+  /// once it has been heard twice: the first time it may be a proxy that closed, or that made a FIN of a reset.
   /// Everything else may pass: a relay that is not there yet, or full, or something else at its address.
   private func comeBack(
     after loss: ClientError?, _ policy: ClientOptions.Reconnection, _ backoff: inout Backoff
@@ -111,6 +121,7 @@ final class Link: Sendable {
     let handshake = Handshake(returning: identity, sessionKey: key.sessionKey(with: identity.relayKey))
     var cause = loss ?? .connectionLost(reason: "the relay closed it")
     var attempt = 0
+    var hasHeardThatItIsOver = false
     /// Until it gives up; throws when that is now.
     func timeLeft() throws(ClientError) -> Duration {
       guard let time = policy.giveUpAfter else { return .seconds(Int64.max) }
@@ -121,20 +132,25 @@ final class Link: Sendable {
     while true {
       attempt += 1
       guard states.change(to: .reconnecting(attempt: attempt, cause: cause)) else { throw .closed }
-      try await sleep(min(backoff.next(fraction: pacing.fraction()), try timeLeft()))
+      try await Self.sleep(min(backoff.next(fraction: pacing.fraction()), try timeLeft()), pacing)
       do {
         return try await place.open(
           handshake, queues: queues, timeout: min(place.options.connectTimeout, try timeLeft()))
       } catch {
         switch error {
-        case .sessionOver, .wrongRelayKey, .cancelled, .gaveUp: throw error
-        default: cause = error
+        case .wrongRelayKey, .cancelled, .gaveUp: throw error
+        case .sessionOver where hasHeardThatItIsOver: throw error
+        case .sessionOver: hasHeardThatItIsOver = true
+        // It challenges nobody whose session is over, and says "later" to nobody.
+        case .refused, .invalidChallenge: hasHeardThatItIsOver = false
+        default: break
         }
+        cause = error
       }
     }
   }
 
-  private func sleep(_ duration: Duration) async throws(ClientError) {
+  private static func sleep(_ duration: Duration, _ pacing: Pacing) async throws(ClientError) {
     do {
       try await pacing.sleep(duration)
     } catch {

@@ -82,7 +82,8 @@ final class Conversation: Sendable {
     for await state in client.states {
       switch state {
       case .reconnecting(let attempt, let cause):
-        guard attempt == 1 || cause != told else { continue }
+        // That the session is over is asked once more; it is told when it is sure.
+        guard attempt == 1 || cause != told, cause != .sessionOver else { continue }
         told = cause
         StandardStreams.tell("voltlane-connect: \(cause); reconnecting")
       case .reconnected:

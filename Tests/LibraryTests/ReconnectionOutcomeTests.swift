@@ -43,10 +43,11 @@ import VoltlaneWire
     }
   }
 
-  @Test func anOrderlyCloseAfterTheIDIsTheEndOfTheSession() async throws {
+  @Test func anOrderlyCloseAfterTheIDIsTheEndOfTheSessionWhenItIsHeardTwice() async throws {
     var lost = try await Lost()
-    let peer = try await lost.relay.acceptReturning()
-    await peer.close()
+    await (try await lost.relay.acceptReturning()).close()
+    #expect(await lost.states.next() == .reconnecting(attempt: 2, cause: .sessionOver))
+    await (try await lost.relay.acceptReturning()).close()
     #expect(await collect(lost.client.packets).error == .sessionOver)
     #expect(await lost.states.next() == .over(.failed(.sessionOver)))
     #expect(await lost.states.next() == nil)
@@ -58,8 +59,43 @@ import VoltlaneWire
   @Test func afterAnOrderlyCloseTheSessionIsOverAsWell() async throws {
     var lost = try await Lost(orderly: true)
     try await lost.relay.acceptReturning().finish()
+    #expect(await lost.states.next() == .reconnecting(attempt: 2, cause: .sessionOver))
+    try await lost.relay.acceptReturning().finish()
     #expect(await collect(lost.client.packets).error == .sessionOver)
     #expect(await lost.states.next() == .over(.failed(.sessionOver)))
+  }
+
+  /// The first time it was a proxy that closed.
+  @Test func anOrderlyCloseThatIsNotSaidTwiceEndsNothing() async throws {
+    var lost = try await Lost()
+    await (try await lost.relay.acceptReturning()).close()
+    try await lost.goesOn(after: .sessionOver)
+  }
+
+  /// A refusal in between says that the session lives: what was heard before it counts no more. A connection that never
+  /// came to the relay's answer says nothing.
+  @Test func onlyARefusalContradictsAnOrderlyClose() async throws {
+    var lost = try await Lost()
+    func close() async throws { await (try await lost.relay.acceptReturning()).close() }
+    try await close()
+    #expect(await lost.states.next() == .reconnecting(attempt: 2, cause: .sessionOver))
+    try await lost.relay.acceptReturning().reset()
+    #expect(await lost.states.next() == .reconnecting(attempt: 3, cause: .refused))
+    try await close()
+    #expect(await lost.states.next() == .reconnecting(attempt: 4, cause: .sessionOver))
+    await (await lost.relay.listener.accept()).close()
+    #expect(await lost.states.next() == .reconnecting(attempt: 5, cause: .closedDuringHandshake))
+    try await close()
+    #expect(await lost.states.next() == .over(.failed(.sessionOver)))
+  }
+
+  /// What a relay sends that refuses before it has a challenge, behind a proxy that makes a FIN of its reset.
+  @Test func anEndBehindTheBeginningOfAChallengeIsARefusal() async throws {
+    var lost = try await Lost()
+    let peer = try await lost.relay.acceptReturning()
+    try await peer.write([74, 0, 0, 0])
+    await peer.close()
+    try await lost.goesOn(after: .refused)
   }
 
   @Test func aResetAfterTheIDIsARefusal() async throws {

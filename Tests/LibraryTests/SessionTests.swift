@@ -38,9 +38,9 @@ import VoltlaneWire
     let relay = try await FakeRelay.start()
     let session = ClientSession(
       clientID: FakeRelay.clientID, secretKey: try SecretKey.generate().copyBytes(), relayKey: relay.key.compressed)
-    func error(_ play: (BytePeer) async throws -> Void) async throws -> ClientError? {
+    func error(_ plays: ((BytePeer) async throws -> Void)...) async throws -> ClientError? {
       async let resuming = Client.resume(session, to: relay.listener.endpoint, options: persistent)
-      try await play(try await relay.acceptReturning())
+      for play in plays { try await play(try await relay.acceptReturning()) }
       do {
         _ = try await resuming
         return nil
@@ -48,7 +48,8 @@ import VoltlaneWire
         return error as? ClientError
       }
     }
-    #expect(try await error { await $0.close() } == .sessionOver)
+    #expect(try await error({ await $0.close() }, { await $0.close() }) == .sessionOver)
+    #expect(try await error({ await $0.close() }, { try await $0.reset() }) == .refused)
     #expect(try await error { try await $0.reset() } == .refused)
     let others = Challenge(try SecretKey.generate().sessionKey(with: relay.key))
     #expect(try await error { try await $0.write(others.packet) } == .invalidChallenge)

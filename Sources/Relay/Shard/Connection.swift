@@ -54,7 +54,7 @@ struct Connection: BitwiseCopyable {
     static let lost = Flags(rawValue: 256)
     /// The poll said that the connection is gone both ways.
     static let wasReset = Flags(rawValue: 512)
-    /// It may not come back, but must not be told so by a close before its challenge: it is closed behind that.
+    /// It may not come back this time, but must not be told so before its challenge: it is closed behind that.
     static let refused = Flags(rawValue: 1024)
     /// The poll said that the client's FIN has come, before any reset; it may stand behind what is unread.
     static let finSeen = Flags(rawValue: 2048)

@@ -58,7 +58,7 @@ extension Shard {
       return refuse(socket, reason, &kernel)
     }
     if let reason = admission.lack { makeWay(reason, &kernel) }
-    let reason = admission.takePlace(&standing, now: kernel.now)
+    let reason = admission.takePlace(&standing, now: kernel.machineNow, grace: kernel.grace)
     guard reason == nil, let index = connections.add(socket) else {
       admission.leave(address.key, &standing)
       return refuse(socket, reason ?? .clients, &kernel)
@@ -78,10 +78,10 @@ extension Shard {
   mutating func admit<K: Kernel & ~Copyable>(
     _ address: ClientAddress, _ standing: inout Standing, _ kernel: inout K
   ) -> RefusalReason? {
-    let reason = admission.admit(address, &standing, now: kernel.now)
+    let reason = admission.admit(address, &standing, now: kernel.machineNow, grace: kernel.grace)
     guard reason == nil, standing.isUncounted else { return reason }
     counters.add(.clientsUncounted)
-    if let count = admission.shared.log.uncounted.admit(now: kernel.now) {
+    if let count = admission.shared.log.uncounted.admit(now: kernel.machineNow) {
       events.post(.clientsUncounted(count: count), &kernel)
     }
     return nil
@@ -89,9 +89,10 @@ extension Shard {
 
   /// A connection was refused for what its address did: where that goes on and on, it is not heard for a while.
   private mutating func noteRefusal<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) {
-    guard shunned.refused(address, now: kernel.now), shunAtListeners(&kernel) else { return }
+    // What came while the shard stood still came at its own pace.
+    guard kernel.grace == 0, shunned.refused(address, now: kernel.now), shunAtListeners(&kernel) else { return }
     counters.add(.addressesShunned)
-    if let count = admission.shared.log.shunned.admit(now: kernel.now) {
+    if let count = admission.shared.log.shunned.admit(now: kernel.machineNow) {
       events.post(.addressesShunned(address, count: count), &kernel)
     }
   }
@@ -122,7 +123,7 @@ extension Shard {
     if let index = silent.first { return reject(index, reason, &kernel) }
     if let index = halfway.first { return resetHandshake(index, reason, &kernel) }
     while reason == .handshakes, let index = strangersWaiting.popFirst(connections) {
-      if connections[index].pointee.phase == .key { return resetHandshake(index, reason, &kernel) }
+      if connections[index].pointee.phase == .key { return resetNewcomer(index, reason, &kernel) }
       connections.settle(index)
     }
     if reason == .handshakes, let index = challenged.first,
@@ -141,7 +142,7 @@ extension Shard {
       return
     }
     // A descriptor that comes free now and then makes the pauses short again, and many.
-    if admission.shared.log.pauses.admit(now: kernel.now) != nil {
+    if admission.shared.log.pauses.admit(now: kernel.machineNow) != nil {
       events.post(.acceptPaused(errno: error), &kernel)
     }
     counters.add(.acceptPauses)

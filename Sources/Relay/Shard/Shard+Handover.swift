@@ -57,6 +57,7 @@ extension Shard {
       return kernel.submit(.close(handed.socket), Token(.none))
     }
     guard case .no = drain, let index = connections.add(handed.socket) else {
+      if handed.pending.isEmpty { beginChallenge(handed.socket, &kernel) }
       kernel.reset(handed.socket)
       kernel.submit(.close(handed.socket), Token(.none))
       handed.early?.free(budget)

@@ -83,7 +83,7 @@ extension Shard {
         guard sendHandshake(index, keyPacket, &kernel) else { return }
       // Those who come back are let in: their sessions hold memory without them.
       case (.key, .publicKey) where memory.isTight:
-        return resetHandshake(index, .memory, &kernel)
+        return resetNewcomer(index, .memory, &kernel)
       case (.key, .publicKey) where !hasWorkerRoom():
         keepHandshakeBytes(index, start..<count)
         connection.pointee.flags.insert(.waitedForWorker)

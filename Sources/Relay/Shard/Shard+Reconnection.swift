@@ -29,10 +29,13 @@ extension Shard {
     // Unknown or over: an orderly close says so, and nothing else does.
     guard let slot = sessions.findLive(id, at: slot) else { return closeGracefully(index, &kernel) }
     let connection = connections[index]
-    guard
-      admission.mayReconnect(as: id, connection.pointee.address, connection.pointee.standing, now: kernel.now)
-    else { return resetHandshake(index, .reconnectFailures, &kernel) }
-    counters.add(.reconnectionsBegun)
+    if admission.mayReconnect(as: id, connection.pointee.address, connection.pointee.standing, now: kernel.machineNow) {
+      counters.add(.reconnectionsBegun)
+    } else {
+      // Its challenge is what tells it that the session lives. Sealed with a key that is there from the last attempt.
+      tell(.reconnectFailures, &kernel)
+      connection.pointee.flags.insert(.refused)
+    }
     let session = sessions[slot]
     let plain = SealedBox.Plain(randomFrom: &kernel)
     let nonce = SealedBox.Nonce(randomFrom: &kernel)
@@ -100,7 +103,7 @@ extension Shard {
     if let attempt = connections[index].pointee.attempt?.value {
       let connection = connections[index]
       admission.failedReconnect(
-        as: attempt.id, connection.pointee.address, connection.pointee.standing, now: kernel.now)
+        as: attempt.id, connection.pointee.address, connection.pointee.standing, now: kernel.machineNow)
       events.post(.reconnectionRefused(id: attempt.id), &kernel)
     }
     offend(index, &kernel)
@@ -185,16 +188,29 @@ extension Shard {
 
   // MARK: Attempts
 
-  /// Refuses a connection that has sent its client id, or may have, and has no challenge yet: by a reset, because an
-  /// orderly close would say that its session is over. A unix socket can't be reset: there the challenge that is being
-  /// sealed goes first; one whose id has not come whole is closed as it is.
+  /// Refuses a connection that has sent its client id, or may have, and has no challenge yet. "Later" must not look
+  /// like "over", which is what an orderly close says there; and a reset is one to whoever is behind a proxy, and on a
+  /// unix socket. So something comes before it: where the challenge is being sealed, that, and the close behind it;
+  /// where the id may still be on its way, the beginning of a challenge, within which the connection then ends.
   @inline(never)
   mutating func refuseUnchallenged<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    if !kernel.reset(connections[index].pointee.socket), connections[index].pointee.phase == .sealing {
-      connections[index].pointee.flags.insert(.refused)
+    let connection = connections[index]
+    if connection.pointee.phase == .sealing {
+      connection.pointee.flags.insert(.refused)
       return discardUnfinished(index)
     }
+    // Where something waits for room in the socket, the stream stands within a packet already.
+    if connection.pointee.phase == .key, connection.pointee.pending.isEmpty {
+      beginChallenge(connection.pointee.socket, &kernel)
+    }
+    kernel.reset(connection.pointee.socket)
     drop(index, &kernel)
+  }
+
+  /// Sends the beginning of a challenge that nobody seals: it costs no cryptography, and opens for nobody.
+  func beginChallenge<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
+    let challenge = gather.place(.challenge(SealedBox.Bytes(repeating: 0).span.bytes))
+    _ = kernel.send(socket, challenge, Wire.sizePrefix)
   }
 
   /// Closes the attempts on a session, but one.

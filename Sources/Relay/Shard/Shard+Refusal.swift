@@ -14,6 +14,13 @@ extension Shard {
     drop(index, &kernel)
   }
 
+  /// Ends a connection that has the relay's key, and the client has said that it has no session yet.
+  mutating func resetNewcomer<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
+    tell(reason, &kernel)
+    kernel.reset(connections[index].pointee.socket)
+    drop(index, &kernel)
+  }
+
   /// Ends a connection that has the relay's key and whose session may live: an orderly close would say that it is over.
   mutating func resetHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
     tell(reason, &kernel)
@@ -24,7 +31,7 @@ extension Shard {
   @inline(never)
   mutating func refuseMalformed<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     counters.add(.handshakesMalformed)
-    if let count = malformedHandshakes.admit(now: kernel.now) {
+    if let count = malformedHandshakes.admit(now: kernel.machineNow) {
       events.post(.handshakesRefused(count: count), &kernel)
     }
     offend(index, &kernel)
@@ -45,9 +52,10 @@ extension Shard {
   /// A connection broke the protocol: an address that does so often is banned.
   mutating func offend<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
-    guard admission.offend(connection.pointee.address, connection.pointee.standing, now: kernel.now) else { return }
+    guard admission.offend(connection.pointee.address, connection.pointee.standing, now: kernel.machineNow)
+    else { return }
     counters.add(.bans)
-    if let count = admission.shared.log.bans.admit(now: kernel.now) {
+    if let count = admission.shared.log.bans.admit(now: kernel.machineNow) {
       events.post(.addressesBanned(connection.pointee.address, count: count), &kernel)
     }
   }
@@ -56,7 +64,7 @@ extension Shard {
   mutating func tell<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
     counters.add(.clientsRefused)
     counters.add(reason.metric)
-    if let count = admission.shared.log[reason].admit(now: kernel.now) {
+    if let count = admission.shared.log[reason].admit(now: kernel.machineNow) {
       events.post(.clientsRefused(reason, count: count), &kernel)
     }
   }
