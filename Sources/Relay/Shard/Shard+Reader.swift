@@ -147,8 +147,8 @@ extension Shard {
   @inline(__always)
   private mutating func readPackets<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
     let connection = connections[index]
-    // What it had sent before the relay's end is read whatever its rate; and so is what it had sent before its own, when
-    // nothing can be sent to it any more.
+    // What it had sent before the relay's end is read whatever its rate; and so is what it had sent before its own,
+    // when nothing can be sent to it any more.
     if connection.pointee.flags.contains(.paused), case .no = drain,
       !connection.pointee.flags.isSuperset(of: [.wasReset, .finSeen])
     {
