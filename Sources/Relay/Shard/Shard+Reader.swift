@@ -86,9 +86,9 @@ extension Shard {
   }
 
   /// Leaves a client that is not read, where it is gone; false where it is not. One that was reset is left, and what it
-  /// had sent and was not read goes with it, as TCP says of a reset; but not where its FIN had come before, because then
-  /// it is what the relay sent that was answered with the reset. One whose FIN is all that is unread is half closed; any
-  /// other has something to say yet.
+  /// had sent and was not read goes with it, as TCP says of a reset; but not where its FIN had come before, because
+  /// then it is what the relay sent that was answered with the reset. One whose FIN is all that is unread is half
+  /// closed; any other has something to say yet.
   @inline(never)
   private mutating func leaveIfGone<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Bool {
     let connection = connections[index]
