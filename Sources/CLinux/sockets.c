@@ -129,6 +129,19 @@ int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *
   return fd;
 }
 
+bool voltlane_is_local(const struct sockaddr *address, socklen_t length) {
+  struct sockaddr_in6 any_port;
+  if (length > sizeof any_port) return false;
+  memcpy(&any_port, address, length);
+  // IPv4 and IPv6 keep the port in the same place.
+  any_port.sin6_port = 0;
+  int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  bool is_local = bind(fd, (struct sockaddr *)&any_port, length) == 0;
+  close(fd);
+  return is_local;
+}
+
 struct voltlane_address voltlane_peer_address(int socket) {
   struct voltlane_address address = {0, 0};
   struct sockaddr_storage peer;

@@ -109,6 +109,13 @@ public final class Relay {
   private func startThreads(_ parts: RelayParts) throws(RelayError) {
     let resolver = try Resolver(backend: configuration.backend)
     self.resolver = resolver
+    let listeners = endpoints.compactMap(SocketAddress.init(numeric:))
+    // A name may lead elsewhere the next time.
+    if let backend = SocketAddress(numeric: configuration.backend),
+      let own = listeners.first(where: { backend.leads(to: $0) })?.endpoint
+    {
+      throw .address(configuration.backend, reason: "the backend is the relay itself, which listens on \(own)")
+    }
     let gate = StartGate()
     for (index, thread) in placement.threads.enumerated() {
       let wake = voltlane_eventfd()
@@ -120,6 +127,7 @@ public final class Relay {
       let keepalive = configuration.keepalive.seconds
       let coalesceTime = configuration.coalesceTime.nanoseconds
       let memory = configuration.ringMemory
+      let listeners = listeners
       threads.append(
         try OSThread(name: thread.name) {
           voltlane_prepare_thread_for_crash()
@@ -131,7 +139,8 @@ public final class Relay {
             }
             let kernel = try RingKernel(
               resolver: resolver, congestionControl: congestionControl, keepalive: keepalive,
-              coalesceTime: coalesceTime, control: control, memory: memory)
+              coalesceTime: coalesceTime, control: control, memory: memory,
+              listeners: listeners)
             roles.bell.ringDescriptor = kernel.descriptor
             var host = Host(kernel: kernel, roles: roles, wakeSignal: wake, control: control)
             gate.report(nil, control)

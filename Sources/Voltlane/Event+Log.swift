@@ -89,6 +89,7 @@ extension BackendFailure {
       nobody listens there, and the relay was given that very port to dial from (net.ipv4.ip_local_port_range); \
       dialling again
       """
+    case .listener: "its address is the relay's own, a --listen; trying again"
     case .closedEarly(let errno):
       """
       something answers there but ends the connection before it has shown itself to be a backend \

@@ -40,8 +40,9 @@ struct Connection: Sendable {
         // Not in the channel's initialiser: that would run for each address that is tried, and only one must speak.
         let channel = try result.get()
         guard !channel.isItsOwnPeer else {
-          opened.fail(ClientError.unreachable(endpoint, reason: "nobody listens there"))
-          return channel.reset()
+          // Before anybody hears of it, and ends the process with the port still in use.
+          channel.reset()
+          return opened.fail(ClientError.unreachable(endpoint, reason: "nobody listens there"))
         }
         let handler = ConnectionHandler(
           channel: channel, handshake: handshake, queues: queues, maxPacketSize: options.maxPacketSize,

@@ -70,4 +70,35 @@ import Testing
       #expect(own.endpoint == .tcp(host: "127.0.0.1", port: Self.port))
     }
   }
+
+  /// By whatever address of this machine's it names its own listener.
+  @Test(arguments: ["127.0.0.1", "127.0.0.2"])
+  func `a relay that is to be its own backend does not start`(_ host: String) throws {
+    // A port that is free.
+    guard case .tcp(_, let port) = try RawBackend(isListening: false).endpoint else { return }
+    #expect {
+      _ = try TestRelay(
+        listeners: [.tcp(host: "0.0.0.0", port: port)], backend: .tcp(host: host, port: port))
+    } throws: {
+      "\($0)".contains("the backend is the relay itself, which listens on 0.0.0.0:\(port)")
+    }
+  }
+
+  /// A name may lead elsewhere later: it is dialled again, and what answers is not taken for the backend.
+  @Test func `a name that leads to the relay itself leads to no backend`() throws {
+    try Self.inNarrowNetwork(40_000, 50_000) {
+      let test = try TestRelay(
+        listeners: [.tcp(host: "127.0.0.1", port: 20_000)], backend: .tcp(host: "localhost", port: 20_000)
+      ) {
+        $0.longestDialDelay = .milliseconds(50)
+      }
+      var told = false
+      #expect(
+        test.eventually {
+          test.relay.takeEvents { if case .backendNotReached(.listener, _) = $0 { told = true } }
+          return told
+        })
+      #expect(test.relay[.backendConnections] == 0 && test.relay[.clientsAccepted] == 0)
+    }
+  }
 }

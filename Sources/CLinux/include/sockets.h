@@ -108,6 +108,9 @@ long voltlane_socket_memory(int socket);
 // window to open and the peer answers.
 unsigned long long voltlane_milliseconds_since_ack(int socket);
 
+// Whether the IP address is one of this machine's.
+bool voltlane_is_local(const struct sockaddr *address, socklen_t length);
+
 // 0 once a dialled socket is connected, else -errno.
 int voltlane_dial_result(int socket);
 

@@ -13,6 +13,8 @@ public enum BackendFailure: Sendable, BitwiseCopyable, Equatable {
   /// The dial led back into the relay's own socket: the kernel had given it the backend's port to dial from, and
   /// nobody listens there.
   case itself
+  /// The address is that of a listener of the relay's own.
+  case listener
   /// Something took the connection and ended it before it had shown itself to be a backend; the error number, 0 for a
   /// FIN.
   case closedEarly(errno: Int32)

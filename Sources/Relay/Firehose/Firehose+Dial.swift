@@ -47,7 +47,7 @@ extension Firehose {
     guard let address = kernel.resolvedAddress(dialCount) else { return dialFailed(.unresolved, &kernel) }
     dialCount += 1
     let result = kernel.dial(address)
-    guard result >= 0 else { return dialFailed(.dial(errno: -result), &kernel) }
+    guard result >= 0 else { return dialFailed(result == -EDEADLK ? .listener : .dial(errno: -result), &kernel) }
     socket = result
     generation &+= 1
     state = .dialing

@@ -83,7 +83,8 @@ protocol Kernel: ~Copyable {
   /// What the socket took and its peer has not.
   mutating func backlog(_ socket: Int32) -> Backlog
 
-  /// Begins a connection; the socket, which becomes writable when the outcome is known.
+  /// Begins a connection; the socket, which becomes writable when the outcome is known. -EDEADLK where the address is
+  /// that of a listener of the relay's own.
   mutating func dial(_ address: SocketAddress) -> Int32
 
   /// What the dial led to, once the socket is writable.

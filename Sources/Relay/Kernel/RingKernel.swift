@@ -20,6 +20,8 @@ struct RingKernel: Kernel, ~Copyable {
   private(set) var hasSettled = true
   private(set) var hasBroughtAll = true
   private let resolver: Resolver
+  /// The relay's own, which are no backend.
+  private let listeners: [SocketAddress]
   private var watchesResolver = false
   private let congestionControl: String?
   /// Seconds of silence before the kernel asks whether the backend is alive; 0 for never.
@@ -30,7 +32,7 @@ struct RingKernel: Kernel, ~Copyable {
   /// relay's rings take.
   init(
     resolver: Resolver, congestionControl: String?, keepalive: Int32, coalesceTime: UInt64, control: ControlBlock,
-    memory: Int = Limits.ringMemory
+    memory: Int = Limits.ringMemory, listeners: [SocketAddress] = []
   ) throws(RelayError) {
     uring = .allocate(capacity: 1)
     uring.initialize(to: io_uring())
@@ -53,6 +55,7 @@ struct RingKernel: Kernel, ~Copyable {
     batch = .allocate(capacity: Limits.completionsPerTurn)
     timeout = .allocate(capacity: 1)
     self.resolver = resolver
+    self.listeners = listeners
     self.congestionControl = congestionControl
     self.keepalive = keepalive
     self.control = control
@@ -255,7 +258,8 @@ struct RingKernel: Kernel, ~Copyable {
   // MARK: Dialling
 
   mutating func dial(_ address: SocketAddress) -> Int32 {
-    address.withSockaddr { voltlane_dial($0, $1, congestionControl, keepalive) }
+    guard !listeners.contains(where: { address.leads(to: $0) }) else { return -EDEADLK }
+    return address.withSockaddr { voltlane_dial($0, $1, congestionControl, keepalive) }
   }
 
   mutating func dialResult(_ socket: Int32) -> DialResult {

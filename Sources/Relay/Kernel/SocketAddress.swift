@@ -45,6 +45,14 @@ struct SocketAddress: Sendable {
     }
   }
 
+  /// A TCP endpoint whose host is written in numbers; nil for others.
+  init?(numeric endpoint: Endpoint) {
+    guard case .tcp(let host, let port) = endpoint,
+      let address = try? SocketAddress.lookUp(host, port: port, passive: false, flags: AI_NUMERICHOST).get().first
+    else { return nil }
+    self = address
+  }
+
   var isUnix: Bool { storage.ss_family == sa_family_t(AF_UNIX) }
 
   /// The bits of an IPv6 address; nil for others.
@@ -79,6 +87,12 @@ struct SocketAddress: Sendable {
 
   /// A TCP address in numbers; nil for others.
   var endpoint: Endpoint? { isUnix ? nil : host.map { .tcp(host: $0, port: port) } }
+
+  /// Whether whoever dials this address meets `listener`, a TCP one on this machine.
+  func leads(to listener: SocketAddress) -> Bool {
+    guard !isUnix, !listener.isUnix, port == listener.port else { return false }
+    return self == listener || listener.covers(self) && withSockaddr { voltlane_is_local($0, $1) }
+  }
 
   func withSockaddr<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
     withUnsafeBytes(of: storage) { bytes in
@@ -118,11 +132,13 @@ struct SocketAddress: Sendable {
   }
 
   /// Every address of `host`; `passive` for addresses to listen on. Blocks while the name is looked up.
-  static func lookUp(_ host: String, port: UInt16, passive: Bool) -> Result<[SocketAddress], LookUpError> {
+  static func lookUp(
+    _ host: String, port: UInt16, passive: Bool, flags: Int32 = 0
+  ) -> Result<[SocketAddress], LookUpError> {
     var hints = addrinfo()
     hints.ai_family = AF_UNSPEC
     hints.ai_socktype = voltlane_stream
-    hints.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)
+    hints.ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0) | flags
     var first: UnsafeMutablePointer<addrinfo>?
     let result = getaddrinfo(host, String(port), &hints, &first)
     guard result == 0 else { return .failure(LookUpError(message: String(cString: gai_strerror(result)))) }

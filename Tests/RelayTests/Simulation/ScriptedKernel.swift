@@ -115,9 +115,14 @@ struct ScriptedKernel: Kernel, ~Copyable {
   mutating func dial(_ address: SocketAddress) -> Int32 { simulation.dial() }
   mutating func dialResult(_ socket: Int32) -> DialResult { simulation.dialResult(socket) }
   mutating func backlog(_ socket: Int32) -> Backlog { simulation.socket(socket).backlog }
-  mutating func resolve(_ token: Token) { simulation.complete(host, token, 0, more: true) }
-  mutating func lookUp(_ completion: Completion) -> LookUp { .found }
-  mutating func resolvedAddress(_ index: Int) -> SocketAddress? { SocketAddress(unixPath: "/simulated") }
+  mutating func resolve(_ token: Token) {
+    simulation.lookUps += 1
+    simulation.complete(host, token, 0, more: true)
+  }
+  mutating func lookUp(_ completion: Completion) -> LookUp { simulation.lookUp }
+  mutating func resolvedAddress(_ index: Int) -> SocketAddress? {
+    simulation.hasAddress ? SocketAddress(unixPath: "/simulated") : nil
+  }
   mutating func random() -> UInt64 { simulation.randomForRelay() }
   mutating func ring(_ bell: Bell) { simulation.ring(bell.ringDescriptor) }
   mutating func wakeControl() {}

@@ -30,6 +30,10 @@ final class Simulation {
   /// The sockets that the firehose has dialled, newest last; and whether the backend takes connections.
   private(set) var backends: [SimulatedSocket] = []
   var backendListens = true
+  /// How looking the backend's name up ends, how often it was asked for, and whether an address is known.
+  var lookUp = LookUp.found
+  var lookUps = 0
+  var hasAddress = true
   /// The next dial connects the relay's socket to itself.
   var nextDialLeadsToItself = false
   /// The handshake workers get no turns.
