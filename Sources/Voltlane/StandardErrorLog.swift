@@ -32,7 +32,7 @@ struct StandardErrorLog: LogHandler {
   }
 
   static func line(time: UTCTime, level: Logger.Level, message: String, metadata: Logger.Metadata) -> String {
-    let name = level.rawValue.padded(to: Logger.Level.allCases.map(\.rawValue.count).max()!)
+    let name = level.rawValue.padded(to: Logger.Level.allCases.map(\.rawValue.count).max() ?? 0)
     let pairs = metadata.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
     return "\(time) \(name) \(oneLine(message + (pairs.isEmpty ? "" : " " + pairs)))\n"
   }

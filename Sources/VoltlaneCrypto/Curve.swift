@@ -9,11 +9,13 @@ enum Curve {
   /// context. Randomising blinds the computation of public keys against side channels.
   private nonisolated(unsafe) static let context: OpaquePointer = {
     guard let context = unsafe secp256k1_context_create(UInt32(SECP256K1_CONTEXT_NONE)) else {
+      // At the start, when the relay's key is made or read.
       preconditionFailure("libsecp256k1: no memory for a context")
     }
     let seed = HeapSecret()
     seed.fillRandomly()
     let blinded = unsafe seed.withBytes { unsafe secp256k1_context_randomize(context, $0) }
+    // Fails only for a context that cannot be written.
     precondition(blinded == 1, "libsecp256k1: a context could not be randomised")
     return unsafe context
   }()
@@ -26,6 +28,7 @@ enum Curve {
 
   /// The public key of the 32 bytes in `secret`; nil where they are not a scalar of the curve.
   static func publicKey(of secret: borrowing GuardedMemory) -> PublicKey? {
+    // Of the two who call, both make it of 32 bytes.
     precondition(secret.byteCount == 32)
     var point = secp256k1_pubkey()
     guard unsafe secp256k1_ec_pubkey_create(context, &point, secret.constantBytes) == 1 else { return nil }
@@ -34,6 +37,7 @@ enum Curve {
 
   /// Writes the x coordinate of the shared point, 32 bytes, to `result`.
   static func sharedX(of secret: borrowing GuardedMemory, with key: PublicKey, into result: HeapSecret) {
+    // The same secret, by now a key's.
     precondition(secret.byteCount == 32)
     // Both were checked when they were made, so neither can fail.
     guard var point = key.withCompressed(parse) else { preconditionFailure("a public key off the curve") }
@@ -49,14 +53,16 @@ enum Curve {
     let agreed = unsafe result.withBytes { result in
       unsafe secp256k1_ecdh(context, result, &point, secret.constantBytes, copyX, nil)
     }
+    // The secret is a scalar, or there would be no such key.
     precondition(agreed == 1, "a secret key that is no scalar")
   }
 
   private static func parse(_ bytes: RawSpan) -> secp256k1_pubkey? {
     var point = secp256k1_pubkey()
     let parsed = unsafe bytes.withUnsafeBytes { buffer in
-      unsafe secp256k1_ec_pubkey_parse(
-        context, &point, buffer.baseAddress!.assumingMemoryBound(to: UInt8.self), buffer.count)
+      guard let base = buffer.baseAddress else { return Int32(0) }
+      return unsafe secp256k1_ec_pubkey_parse(
+        context, &point, base.assumingMemoryBound(to: UInt8.self), buffer.count)
     }
     return parsed == 1 ? point : nil
   }
@@ -69,6 +75,7 @@ enum Curve {
       var count = buffer.count
       // Writing a valid point to enough room cannot fail.
       _ = unsafe secp256k1_ec_pubkey_serialize(
+        // An array of 33 bytes is not empty.
         context, buffer.baseAddress!, &count, &point, UInt32(SECP256K1_EC_COMPRESSED))
     }
     return bytes

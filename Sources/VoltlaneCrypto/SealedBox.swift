@@ -18,6 +18,7 @@ public enum SealedBox {
 
   /// Seals the 32 bytes of `plain`. A nonce must never be used twice with a key: draw it at random.
   public static func seal(_ plain: RawSpan, key: SessionKey, nonce: Nonce) -> Bytes {
+    // The caller's constant.
     precondition(plain.byteCount == plainByteCount, "a challenge has 32 bytes")
     return XChaCha.seal(plain, key: key, nonce: nonce)
   }

@@ -35,7 +35,9 @@ struct GuardedMemory: ~Copyable, @unchecked Sendable {
   }
 
   borrowing func fill(from bytes: RawSpan) {
+    // Who calls has looked.
     precondition(bytes.byteCount == byteCount)
+    // And a key has bytes.
     unsafe bytes.withUnsafeBytes { unsafe base.copyMemory(from: $0.baseAddress!, byteCount: byteCount) }
   }
 
@@ -102,6 +104,7 @@ public class HeapSecret: @unchecked Sendable {
   /// `body` may write the bytes until they are filled. The object lives until it returns.
   final func withBytes<Result>(_ body: (UnsafeMutablePointer<UInt8>) -> Result) -> Result {
     unsafe withUnsafeMutableBytes(of: &storage) { bytes in
+      // The storage is not empty.
       unsafe body(bytes.baseAddress!.assumingMemoryBound(to: UInt8.self))
     }
   }
@@ -111,9 +114,11 @@ public class HeapSecret: @unchecked Sendable {
   }
 
   final func fill(from bytes: RawSpan) {
+    // What the caller has to give.
     precondition(bytes.byteCount == HeapSecret.byteCount)
     unsafe withBytes { base in
       unsafe bytes.withUnsafeBytes {
+        // 32 bytes, so there is an address.
         unsafe UnsafeMutableRawPointer(base).copyMemory(from: $0.baseAddress!, byteCount: $0.count)
       }
     }

@@ -9,6 +9,7 @@ enum Sodium {
 
   @inline(__always)
   static func prepare() {
+    // Fails only where the system has no random numbers, which shows at the start, with the relay's key.
     precondition(isReady, "libsodium could not be initialised: no source of random numbers")
   }
 }
@@ -43,15 +44,18 @@ enum HKDF {
 /// The cipher of ``SealedBox``.
 enum XChaCha {
   static func seal(_ plain: RawSpan, key: HeapSecret, nonce: SealedBox.Nonce) -> SealedBox.Bytes {
+    // SealedBox has looked.
     precondition(plain.byteCount == SealedBox.plainByteCount)
     var box = SealedBox.Bytes { $0 < SealedBox.nonceOffset ? 0 : nonce[$0 - SealedBox.nonceOffset] }
     var span = box.mutableSpan
     unsafe span.withUnsafeMutableBufferPointer { box in
+      // An array of 72 bytes is not empty.
       let base = box.baseAddress!
       unsafe plain.withUnsafeBytes { plain in
         // Writes ciphertext and tag, 48 bytes; it cannot fail.
         _ = unsafe key.withBytes { key in
           unsafe crypto_aead_xchacha20poly1305_ietf_encrypt(
+            // It has 32 bytes.
             base, nil, plain.baseAddress!.assumingMemoryBound(to: UInt8.self), UInt64(plain.count), nil, 0, nil,
             base + SealedBox.nonceOffset, key)
         }
@@ -62,6 +66,7 @@ enum XChaCha {
 
   /// `sealed` is the 48 bytes of ciphertext and tag.
   static func open(_ sealed: RawSpan, key: HeapSecret, nonce: SealedBox.Nonce) -> SealedBox.Plain? {
+    // SealedBox has looked.
     precondition(sealed.byteCount == SealedBox.nonceOffset)
     var plain = SealedBox.Plain(repeating: 0)
     var span = plain.mutableSpan
@@ -70,7 +75,9 @@ enum XChaCha {
         unsafe nonce.span.withUnsafeBufferPointer { nonce in
           unsafe key.withBytes { key in
             unsafe crypto_aead_xchacha20poly1305_ietf_decrypt(
+              // All three have a length that is fixed, or was looked at.
               plain.baseAddress!, nil, nil, sealed.baseAddress!.assumingMemoryBound(to: UInt8.self),
+              // As above.
               UInt64(sealed.count), nil, 0, nonce.baseAddress!, key)
           }
         }
@@ -89,6 +96,7 @@ public enum ConstantTime {
     Sodium.prepare()
     return unsafe one.withUnsafeBytes { one in
       unsafe other.withUnsafeBytes { other in
+        // Neither is empty.
         unsafe sodium_memcmp(one.baseAddress!, other.baseAddress!, one.count) == 0
       }
     }
@@ -99,10 +107,12 @@ public enum ConstantTime {
 public enum SecureRandom {
   /// `count` random bytes; at least one.
   public static func bytes<let count: Int>() -> InlineArray<count, UInt8> {
+    // A constant of the caller's.
     precondition(count > 0)
     Sodium.prepare()
     var bytes = InlineArray<count, UInt8>(repeating: 0)
     var span = bytes.mutableSpan
+    // Not empty, as was just seen.
     unsafe span.withUnsafeMutableBufferPointer { unsafe randombytes_buf($0.baseAddress!, $0.count) }
     return bytes
   }

@@ -45,6 +45,7 @@ private final class Waited<Value: Sendable>: Sendable {
 
   func wait() -> Value {
     finished.wait()
+    // It is there before the signal is.
     return value.withLock { $0! }
   }
 

@@ -17,6 +17,7 @@ public struct FramedHandshakePacket: Sendable {
 
   /// `point` is a SEC1 point of 33 or 65 bytes.
   public static func publicKey(_ point: RawSpan) -> FramedHandshakePacket {
+    // The caller's key: one that came from outside has been decoded, and has one of these.
     precondition(point.byteCount == 33 || point.byteCount == 65, "a SEC1 point has 33 or 65 bytes")
     var packet = make(.publicKey)
     packet.appendField(point)
@@ -47,6 +48,7 @@ public struct FramedHandshakePacket: Sendable {
   public subscript(index: Int) -> UInt8 { storage[index] }
 
   private static func sealed(_ kind: HandshakePacket.Kind, _ box: RawSpan) -> FramedHandshakePacket {
+    // A box that was sealed here.
     precondition(box.byteCount == Wire.sealedChallenge, "a sealed challenge has 72 bytes")
     var packet = make(kind)
     packet.appendField(box)

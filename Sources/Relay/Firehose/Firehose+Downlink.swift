@@ -164,6 +164,7 @@ extension Firehose {
   private static func whatIsWrong(_ data: RawSpan) -> Event.MalformedPacket {
     do {
       _ = try Tag.decode(data, from: .backend)
+      // Only a packet that could not be decoded comes here.
       preconditionFailure("the packet is well formed")
     } catch {
       switch error {

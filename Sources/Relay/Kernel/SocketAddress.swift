@@ -13,6 +13,7 @@ struct SocketAddress: Sendable {
   /// Copies `length` bytes of a kernel address. An IPv6 address that stands for an IPv4 one (::ffff:a.b.c.d) becomes
   /// that: a socket that takes IPv6 alone cannot be bound to it.
   init(_ address: UnsafePointer<sockaddr>, length: socklen_t) {
+    // The kernel and the C library have no longer ones.
     precondition(Int(length) <= MemoryLayout<sockaddr_storage>.size)
     self.length = length
     withUnsafeMutableBytes(of: &storage) {
@@ -96,6 +97,7 @@ struct SocketAddress: Sendable {
 
   func withSockaddr<R>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
     withUnsafeBytes(of: storage) { bytes in
+      // The storage is not empty.
       body(bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self), length)
     }
   }
@@ -105,6 +107,7 @@ struct SocketAddress: Sendable {
     var storage = sockaddr_storage()
     var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
     return withUnsafeMutableBytes(of: &storage) { bytes in
+      // The storage is not empty.
       let address = bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)
       guard getsockname(socket, address, &length) == 0 else { return nil }
       return SocketAddress(address, length: length)
@@ -123,10 +126,10 @@ struct SocketAddress: Sendable {
   var host: String? {
     withSockaddr { address, length in
       withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(NI_MAXHOST)) { name in
-        guard getnameinfo(address, length, name.baseAddress!, socklen_t(name.count), nil, 0, NI_NUMERICHOST) == 0 else {
-          return nil
-        }
-        return String(cString: name.baseAddress!)
+        guard let start = name.baseAddress,
+          getnameinfo(address, length, start, socklen_t(name.count), nil, 0, NI_NUMERICHOST) == 0
+        else { return nil }
+        return String(cString: start)
       }
     }
   }

@@ -8,6 +8,7 @@ struct RecordLane<Record: BitwiseCopyable>: @unchecked Sendable {
   let capacity: Int
 
   init(_ arena: Arena, capacity: Int) {
+    // Capacities are constants of Limits.
     precondition(capacity.nonzeroBitCount == 1)
     indices = LaneIndices(arena)
     records = arena.allocate(byteCount: capacity * MemoryLayout<Record>.stride).bindMemory(

@@ -9,8 +9,9 @@ struct Hosted<Role: ~Copyable>: ~Copyable {
       place = nil
       return
     }
-    place = .allocate(capacity: 1)
-    place!.initialize(to: role)
+    let place = UnsafeMutablePointer<Role>.allocate(capacity: 1)
+    place.initialize(to: role)
+    self.place = place
   }
 
   deinit {
@@ -20,9 +21,10 @@ struct Hosted<Role: ~Copyable>: ~Copyable {
 
   @inline(__always) var isHere: Bool { place != nil }
 
-  /// The caller has made sure that it is there.
   @inline(__always) var role: Role {
+    // The caller has made sure that it is there.
     _read { yield place.unsafelyUnwrapped.pointee }
+    // And here.
     nonmutating _modify { yield &place.unsafelyUnwrapped.pointee }
   }
 }

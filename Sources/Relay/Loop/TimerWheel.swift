@@ -19,6 +19,7 @@ struct TimerWheel: ~Copyable {
   private var cursor: UInt64
 
   init(now: UInt64) {
+    // A constant, as the arrays above have so many places.
     precondition(Limits.wheelSlots == 256)
     cursor = TimerWheel.tick(now)
   }

@@ -30,6 +30,7 @@ struct AddressTable: @unchecked Sendable {
 
   /// A table for that many clients, each with an address and a prefix of its own. `random` gives the secrets.
   init(_ arena: Arena, clients: Int, random: () -> UInt64) throws(RelayError) {
+    // Constants.
     precondition(
       MemoryLayout<AddressRecord>.stride * AddressTable.places <= AddressTable.stride - AddressTable.recordsOffset)
     var sets = Limits.addressSetsLeast

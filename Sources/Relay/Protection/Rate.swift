@@ -14,6 +14,7 @@ public struct Rate: Equatable, Sendable, BitwiseCopyable {
 
   /// Without a burst, what a period allows may all come at once.
   public init(_ count: Int, per period: Period, burst: Int? = nil) {
+    // The settings are held to the range where they are read.
     precondition(Rate.range.contains(count) && Rate.range.contains(burst ?? count))
     self.count = count
     self.period = period

@@ -25,6 +25,7 @@ enum SecretFile {
     while count < text.byteCount {
       let result = text.withMutableSpan { text in
         unsafe text.withUnsafeMutableBufferPointer { bytes in
+          // Not empty, as there is room left.
           unsafe Glibc.read(descriptor, bytes.baseAddress! + count, bytes.count - count)
         }
       }
@@ -78,6 +79,7 @@ enum SecretFile {
       unsafe text.withUnsafeBufferPointer { bytes in
         var done = 0
         while done < count {
+          // Not empty, as there is something left.
           let result = unsafe Glibc.write(descriptor, bytes.baseAddress! + done, count - done)
           guard result >= 0 || errno == EINTR else { return false }
           done += max(result, 0)
