@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "memory.h"
 #include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -34,3 +36,37 @@ void *voltlane_reserve(size_t bytes) {
 void voltlane_release(void *base, size_t bytes) { munmap(base, bytes); }
 
 size_t voltlane_allocated(void *memory) { return malloc_usable_size(memory) + sizeof(size_t); }
+
+void voltlane_cannot_start(size_t bytes) {
+  char text[80];
+  int count = snprintf(text, sizeof text, "cannot start: out of memory for %zu bytes\n", bytes);
+  (void)!write(STDERR_FILENO, text, (size_t)count);
+  _exit(71);
+}
+
+bool voltlane_has_room(size_t bytes, int count) {
+  // A compiler may leave out blocks that nobody uses, and take for granted that there was room for them.
+  void *(*volatile allocate)(size_t) = malloc;
+  void (*volatile give_back)(void *) = free;
+  void *blocks[7];
+  bool has_room = count <= 7;
+  int made = 0;
+  while (has_room && made < count) {
+    blocks[made] = allocate(bytes);
+    if (blocks[made]) made++;
+    else has_room = false;
+  }
+  while (made > 0) give_back(blocks[--made]);
+  return has_room;
+}
+
+void voltlane_keep_room(void) {
+  enum { block_bytes = 64 * 1024, blocks_kept = 16 };
+  void *(*volatile allocate)(size_t) = malloc;
+  void (*volatile give_back)(void *) = free;
+  void *blocks[blocks_kept];
+  for (int i = 0; i < blocks_kept; i++) blocks[i] = allocate(block_bytes);
+  // Keeps the free blocks before it from being returned to the system.
+  allocate(32);
+  for (int i = 0; i < blocks_kept; i++) give_back(blocks[i]);
+}

@@ -120,6 +120,9 @@ enum Limits {
   /// a fraction of the time to shake hands in.
   static let challengeKept = second
 
+  /// Bytes of the object of a session's key, of which the agreement on one makes three: 32, and two words of Swift's.
+  static let sessionKeyObject = 48
+
   /// Jobs that a worker takes before it answers: answers leave together, newcomers of other shards wait no longer.
   static let handshakeBatch = 32
 
@@ -263,6 +266,9 @@ enum Limits {
   /// How long traffic is left alone that waiting has slowed down; doubled each time.
   static let coalescingRestFirst = 200 * millisecond
   static let coalescingRestLongest = 5 * second
+
+  /// How long a thread waits whose ring the kernel has refused to enter before it tries again.
+  static let ringPauseMicroseconds: UInt32 = 1000
 
   /// Completions that are handled in one turn.
   static let completionsPerTurn = 1024

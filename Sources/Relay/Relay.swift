@@ -43,6 +43,7 @@ public final class Relay {
   /// An eventfd a host, to wake it from this thread.
   private var wakeSignals: [Int32] = []
   private var hostsWithData = 0
+  private var ringRefusalsTold: UInt64 = 0
 
   /// Looks names up and opens the listening sockets; nothing runs until ``start(identity:)``. Throws ``RelayError``.
   public convenience init(configuration: RelayConfiguration) throws(RelayError) {
@@ -100,6 +101,7 @@ public final class Relay {
       settingsLanes = parts.settings.map(SettingsProducer.init)
       budgets = (parts.budget, parts.missedBudget, parts.memory)
       try startThreads(parts)
+      voltlane_keep_room()
     } catch {
       stop()
       throw error
@@ -163,6 +165,9 @@ public final class Relay {
     var count: UInt64 = 0
     _ = Glibc.read(control.signal, &count, 8)
     for lane in eventLanes { lane.drain(body) }
+    let (refusals, errno) = control.ringRefusal
+    if refusals != ringRefusalsTold { body(.ringRefused(errno: errno, count: refusals &- ringRefusalsTold)) }
+    ringRefusalsTold = refusals
   }
 
   /// What all threads together have counted.

@@ -160,7 +160,8 @@ struct RelayParts {
       keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
       listeners: FixedArray(), firstReservedDescriptor: descriptorLimit - Limits.reservedDescriptors,
       connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
-      wheel: TimerWheel(now: now), events: eventLog(shard), uplink: UplinkProducer(lanes.uplinks[shard]),
+      wheel: TimerWheel(now: now), stale: try StaleSessions(capacity: SessionTable.capacity(of: ids)),
+      events: eventLog(shard), uplink: UplinkProducer(lanes.uplinks[shard]),
       firehoseBell: bells.firehose, downlink: RecordConsumer(lanes.downlinks[shard].descriptors),
       downlinkMemory: lanes.memory,
       peers: FixedArray(count: configuration.shards) { peer in

@@ -56,6 +56,8 @@ extension Event {
       ("clients slowed down: they send faster than \(rate.logged)", ["count": "\(count)"])
     case .budgetExceeded(let budget, let count): ("sessions ended: \(budget.logged)", ["count": "\(count)"])
     case .acceptPaused(let errno): ("accepting paused: \(systemMessage(errno))", nil)
+    case .ringRefused(let errno, let count):
+      ("io_uring takes nothing at the moment: \(systemMessage(errno)); trying again", ["count": "\(count)"])
     case .sessionsDropped: ("every session ends with the backend's connection", nil)
     case .packetRefused(let id):
       (
@@ -132,6 +134,7 @@ extension Event.Budget {
     case .unfinishedPackets: "unfinished packets hold more than --assembly-budget"
     case .missedPackets: "missed packets hold more than --missed-packets-total"
     case .memory: "the memory budget is nearly used up"
+    case .system: "the system gives the relay no more memory"
     }
   }
 }

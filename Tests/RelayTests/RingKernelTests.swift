@@ -1,3 +1,4 @@
+import CRefusal
 import Dispatch
 import Glibc
 import Testing
@@ -129,5 +130,83 @@ import VoltlaneText
       kernel.wait(until: deadline)
     }
     return try #require(nil as Completion?)
+  }
+
+  /// What the kernel did not take has not begun, however many completions there are.
+  @Test func whatWasNotTakenIsNotSettled() throws {
+    let pair = try Pair()
+    defer { pair.close() }
+    let (settled, refusals) = onThreadOfItsOwn { () -> (Bool?, UInt64) in
+      let arena = Arena()
+      let control = ControlBlock(arena, signal: -1)
+      guard let resolver = try? Resolver(backend: .unix(path: "/nowhere")),
+        var kernel = try? RingKernel(
+          resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control),
+        refusal_begin(Int32(refusal_ring_enter), -1, 0, EAGAIN) == 0
+      else { return (nil, 0) }
+      return withUnsafeTemporaryAllocation(byteCount: 8, alignment: 8) { bytes in
+        kernel.submit(.send(pair.relay, UnsafeRawPointer(bytes.baseAddress!), count: 8), Token(.clientSent))
+        kernel.poll()
+        return (kernel.hasSettled, control.ringRefusal.count)
+      }
+    }
+    #expect(settled == false)
+    #expect(refusals == 1)
+  }
+
+  /// A kernel that takes nothing holds a thread up for as long as it does, and no longer than the relay lives; the
+  /// control thread is told.
+  @Test func aKernelThatTakesNothingDoesNotHoldUpTheEnd() throws {
+    let arena = Arena()
+    let control = ControlBlock(arena, signal: -1)
+    let resolver = try Resolver(backend: .unix(path: "/nowhere"))
+    DispatchQueue.global().async {
+      while control.ringRefusal.count == 0 { usleep(1000) }
+      control.phase = .stopping
+    }
+    let isOver = onThreadOfItsOwn { () -> Bool in
+      guard
+        var kernel = try? RingKernel(
+          resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control),
+        refusal_begin(Int32(refusal_ring_enter), -1, 0, EAGAIN) == 0
+      else { return false }
+      for _ in 0..<2 * Limits.ringSubmissions { kernel.submit(.close(-1), Token(.none)) }
+      kernel.poll()
+      return true
+    }
+    #expect(isOver)
+    #expect(control.ringRefusal.errno == EAGAIN)
+  }
+
+  /// A bell that was not heard for want of memory is rung again: it counts as rung, so nobody else would.
+  @Test func aBellThatWasNotHeardIsRungAgain() throws {
+    try withKernel { ringer in
+      try withKernel { sleeper in
+        for error in [ENOMEM, EAGAIN, EOVERFLOW] {
+          ringer.ringAgain(
+            Completion(token: Token(.unheardBell, index: UInt32(sleeper.descriptor)), result: -error, more: false))
+          ringer.poll()
+          let heard = try nextCompletion(&sleeper)
+          #expect(heard.token == Token(.bell))
+        }
+      }
+    }
+  }
+
+  @Test func aBellThatNobodyIsLeftToHearIsRungOnce() throws {
+    let arena = Arena()
+    let bell = Bell(arena)
+    let gone = open("/dev/null", O_RDONLY)
+    bell.ringDescriptor = gone
+    close(gone)
+    try withKernel { kernel in
+      kernel.ring(bell)
+      let unheard = try nextCompletion(&kernel)
+      #expect(unheard.token == Token(.unheardBell, index: UInt32(gone)))
+      kernel.ringAgain(unheard)
+      kernel.poll()
+      let again = kernel.next()
+      #expect(again == nil)
+    }
   }
 }

@@ -18,6 +18,8 @@ struct ControlBlock: Sendable {
   private let doneHosts: SharedWord
   private let endedThreads: SharedWord
   private let exitWord: SharedWord
+  private let ringRefusals: SharedWord
+  private let ringError: SharedWord
   /// An eventfd on which hosts wake the control thread.
   let signal: Int32
 
@@ -28,6 +30,8 @@ struct ControlBlock: Sendable {
     doneHosts = SharedWord(arena)
     endedThreads = SharedWord(arena)
     exitWord = SharedWord(arena)
+    ringRefusals = SharedWord(arena)
+    ringError = SharedWord(arena)
     self.signal = signal
   }
 
@@ -65,6 +69,19 @@ struct ControlBlock: Sendable {
   func requestExit() {
     exitWord.published = 1
     wake()
+  }
+
+  /// The kernel has refused to enter a ring, `count` times.
+  func tellRingRefusal(_ errno: Int32, count: UInt64) {
+    ringError.published = UInt64(errno)
+    ringRefusals.add(Int(clamping: count))
+    wake()
+  }
+
+  /// How many times since the start, and the last error.
+  var ringRefusal: (count: UInt64, errno: Int32) {
+    let count = ringRefusals.published
+    return (count, Int32(truncatingIfNeeded: ringError.published))
   }
 
   func wake() { voltlane_eventfd_signal(signal) }

@@ -41,6 +41,8 @@ public enum Event: Sendable, BitwiseCopyable {
   /// A response that does not open to the challenge, or is the challenge itself.
   case reconnectionRefused(id: UInt64)
   case acceptPaused(errno: Int32)
+  /// The kernel refused to enter a thread's ring; how many times since the last of these events.
+  case ringRefused(errno: Int32, count: UInt64)
   /// All sessions end with the backend's connection.
   case sessionsDropped
   /// A packet within which two connections died was given up, and its client ended.
@@ -49,8 +51,11 @@ public enum Event: Sendable, BitwiseCopyable {
 
   public enum MalformedPacket: Sendable, BitwiseCopyable { case tooShort, unknownFlag, wrongDirection }
 
-  /// What clients hold together: of packets that are not whole yet, of those missed, and of everything.
-  public enum Budget: UInt8, Sendable, CaseIterable, BitwiseCopyable { case unfinishedPackets, missedPackets, memory }
+  /// What clients hold together: of packets that are not whole yet, of those missed, and of everything; and what the
+  /// system gives, which is a budget of its own.
+  public enum Budget: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    case unfinishedPackets, missedPackets, memory, system
+  }
 
   /// How important an event is.
   public enum Level: UInt8, Sendable, Comparable, BitwiseCopyable {
@@ -65,6 +70,7 @@ public enum Event: Sendable, BitwiseCopyable {
     case .backendConnected(isRepeated: true), .backendLost(_, _, count: nil): .debug
     case .backendConnected, .backendCaughtUp, .sessionsEnded, .clientsSlowed: .info
     case .backendLost, .backendNotReached, .backendBehind, .backendOversized, .backendMalformed, .acceptPaused,
+      .ringRefused,
       .sessionsDropped, .packetRefused, .clientsRefused, .addressesBanned, .addressesShunned, .clientsUncounted,
       .budgetExceeded, .eventsDropped:
       .warning

@@ -25,11 +25,15 @@ extension Firehose {
       sweep = .sending
       sweepLane = 0
       sweepOffset = 0
+      // A shard had no memory for its answer: the next connection may find some.
+      for lane in 0..<lanes.count where lanes[lane].announcement?.hasFailed == true {
+        sendFailed(ENOMEM)
+        return false
+      }
     }
     guard sweep == .sending else { return false }
     while sweepLane < lanes.count {
-      let rest = lanes[sweepLane].announcement!.rest(from: sweepOffset)
-      if rest.iov_len > 0 {
+      if let rest = lanes[sweepLane].announcement?.rest(from: sweepOffset), rest.iov_len > 0 {
         let sent = kernel.send(socket, rest.iov_base, rest.iov_len)
         if sent < 0, Refusal(sent) == .broken {
           sendFailed(Int32(-sent))

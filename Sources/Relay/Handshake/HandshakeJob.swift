@@ -24,6 +24,8 @@ struct HandshakeResult: BitwiseCopyable {
     /// The box, and the session's key for the next time.
     case sealed(SealedBox.Bytes, key: SessionKeyReference)
     case opened(Bool)
+    /// There was no memory for the session's key.
+    case noMemory
   }
 
   let connection: Token

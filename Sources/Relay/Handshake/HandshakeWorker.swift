@@ -1,3 +1,4 @@
+import CLinux
 import VoltlaneCrypto
 
 /// The handshake's cryptography, away from the shards: a point check takes as long as dozens of packets, a key
@@ -49,6 +50,8 @@ struct HandshakeWorker: ~Copyable {
     case .checkKey(let point, let count):
       return .key(try? PublicKey(sec1: point.span.bytes.extracting(0..<Int(count))))
     case .seal(let plain, let nonce, let client, let known):
+      // Swift ends a process that it cannot give an object.
+      guard known != nil || voltlane_has_room(Limits.sessionKeyObject, 3) else { return .noMemory }
       let key = known ?? SessionKeyReference(identity.sessionKey(with: client))
       return .sealed(SealedBox.seal(plain.span.bytes, key: key.value, nonce: nonce), key: key)
     case .open(let box, let plain, let key):

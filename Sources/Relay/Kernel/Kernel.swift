@@ -107,6 +107,9 @@ protocol Kernel: ~Copyable {
   /// Wakes the host behind `bell` out of its sleep.
   mutating func ring(_ bell: Bell)
 
+  /// Rings once more where a bell was not heard for want of memory: nobody else would, because it counts as rung.
+  mutating func ringAgain(_ completion: Completion)
+
   /// Tells the control thread that there are events.
   mutating func wakeControl()
 }

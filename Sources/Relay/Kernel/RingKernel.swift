@@ -27,6 +27,9 @@ struct RingKernel: Kernel, ~Copyable {
   /// Seconds of silence before the kernel asks whether the backend is alive; 0 for never.
   private let keepalive: Int32
   private let control: ControlBlock
+  /// Where an entry goes that the kernel will never see.
+  private let spare: UnsafeMutablePointer<io_uring_sqe>
+  private var refusals = RateLimit()
 
   /// Throws when the kernel refuses the ring; the error says how to allow it. `memory`: the bytes that all of the
   /// relay's rings take.
@@ -54,6 +57,7 @@ struct RingKernel: Kernel, ~Copyable {
     coalescing = Coalescing(time: parameters.features & voltlane_wakes_lazily != 0 ? coalesceTime : 0)
     batch = .allocate(capacity: Limits.completionsPerTurn)
     timeout = .allocate(capacity: 1)
+    spare = .allocate(capacity: 1)
     self.resolver = resolver
     self.listeners = listeners
     self.congestionControl = congestionControl
@@ -66,6 +70,7 @@ struct RingKernel: Kernel, ~Copyable {
     uring.deallocate()
     batch.deallocate()
     timeout.deallocate()
+    spare.deallocate()
   }
 
   @inline(__always) var now: UInt64 { clock.now }
@@ -102,11 +107,28 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   private mutating func nextEntry() -> UnsafeMutablePointer<io_uring_sqe> {
+    io_uring_get_sqe(uring) ?? makeRoom()
+  }
+
+  /// The queue is full: starts what is in it. Where the kernel takes nothing there is nothing that the thread could do
+  /// without, so it tries again until it does; only where the relay stops at once, the entry goes nowhere.
+  @inline(never)
+  private mutating func makeRoom() -> UnsafeMutablePointer<io_uring_sqe> {
     while true {
+      let result = io_uring_submit(uring)
       if let entry = io_uring_get_sqe(uring) { return entry }
-      // The queue is full: start what is in it. Never fails for long, the kernel takes entries at once.
-      io_uring_submit(uring)
+      refused(result < 0 ? -result : EAGAIN)
+      if control.phase == .stopping { return spare }
     }
+  }
+
+  /// The kernel refused an enter, mostly for want of memory. What was not taken stays in the queue for the next one;
+  /// that comes a moment later, so that no CPU is burnt meanwhile, and the control thread is told once a second.
+  @inline(never)
+  private mutating func refused(_ error: Int32) {
+    guard error != EINTR else { return }
+    if let count = refusals.admit(now: RingKernel.machineClock()) { control.tellRingRefusal(error, count: count) }
+    usleep(Limits.ringPauseMicroseconds)
   }
 
   // MARK: Completions
@@ -125,7 +147,8 @@ struct RingKernel: Kernel, ~Copyable {
       waitForMore()
       if reaped > 0 { return }
     }
-    _ = io_uring_submit_and_wait(uring, 1)
+    let result = io_uring_submit_and_wait(uring, 1)
+    if result < 0 { refused(-result) }
     reap()
   }
 
@@ -134,7 +157,8 @@ struct RingKernel: Kernel, ~Copyable {
   private mutating func waitForMore() {
     var time = __kernel_timespec(tv_sec: 0, tv_nsec: Int64(coalescing.time))
     var entry: UnsafeMutablePointer<io_uring_cqe>?
-    _ = io_uring_submit_and_wait_timeout(uring, &entry, Limits.coalescingBatch, &time, nil)
+    let result = io_uring_submit_and_wait_timeout(uring, &entry, Limits.coalescingBatch, &time, nil)
+    if result < 0, result != -ETIME { refused(-result) }
     reap()
   }
 
@@ -160,7 +184,8 @@ struct RingKernel: Kernel, ~Copyable {
   mutating func poll() {
     clock.staysAwake()
     if io_uring_sq_ready(uring) > 0 || voltlane_ring_wants_enter(uring) != 0 {
-      _ = io_uring_submit_and_get_events(uring)
+      let result = io_uring_submit_and_get_events(uring)
+      if result < 0 { refused(-result) }
     }
     reap()
   }
@@ -182,7 +207,9 @@ struct RingKernel: Kernel, ~Copyable {
       reaped &+= 1
       io_uring_cq_advance(uring, 1)
     }
-    hasSettled = reaped < Limits.completionsPerTurn && voltlane_ring_overflows(uring) == 0
+    // What an enter did not take has not even begun.
+    hasSettled =
+      reaped < Limits.completionsPerTurn && voltlane_ring_overflows(uring) == 0 && io_uring_sq_ready(uring) == 0
     hasBroughtAll = hasSettled && voltlane_ring_wants_enter(uring) == 0
     clock.look(RingKernel.machineClock())
   }
@@ -228,7 +255,11 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool {
-    addresses.map(\.bits).withUnsafeBufferPointer { voltlane_shun(listener, $0.baseAddress, Int32($0.count)) }
+    // A key is its bits, and nothing else.
+    addresses.withUnsafeBytes { bytes in
+      voltlane_shun(
+        listener, bytes.baseAddress?.assumingMemoryBound(to: CUnsignedLongLong.self), Int32(addresses.count))
+    }
   }
 
   mutating func unburden(_ socket: Int32) {
@@ -298,11 +329,19 @@ struct RingKernel: Kernel, ~Copyable {
     return value
   }
 
-  mutating func ring(_ bell: Bell) {
+  mutating func ring(_ bell: Bell) { ring(bell.ringDescriptor) }
+
+  private mutating func ring(_ descriptor: Int32) {
     let entry = nextEntry()
-    io_uring_prep_msg_ring(entry, bell.ringDescriptor, 0, Token(.bell).bits, 0)
+    io_uring_prep_msg_ring(entry, descriptor, 0, Token(.bell).bits, 0)
     entry.pointee.flags |= UInt8(voltlane_skip_success)
-    io_uring_sqe_set_data64(entry, Token(.none).bits)
+    io_uring_sqe_set_data64(entry, Token(.unheardBell, index: UInt32(descriptor)).bits)
+  }
+
+  mutating func ringAgain(_ completion: Completion) {
+    // Any other error means that nobody is left to hear it.
+    guard [-ENOMEM, -EAGAIN, -EOVERFLOW].contains(completion.result) else { return }
+    ring(Int32(completion.token.index))
   }
 
   mutating func wakeControl() {

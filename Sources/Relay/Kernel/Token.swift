@@ -21,6 +21,8 @@ struct Token: Equatable {
     case resolved
     /// A doorbell of another host.
     case bell
+    /// A doorbell that this host rang was not heard: the index is that of the other's ring.
+    case unheardBell
     /// The control thread wants attention.
     case control
   }

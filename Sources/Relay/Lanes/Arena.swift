@@ -22,7 +22,7 @@ final class Arena: @unchecked Sendable {
     var block: UnsafeMutableRawPointer?
     let rounded = (byteCount + 127) & ~127
     let result = posix_memalign(&block, 128, rounded)
-    guard result == 0, let block else { fatalError("out of memory for \(rounded) bytes") }
+    guard result == 0, let block else { voltlane_cannot_start(rounded) }
     memset(block, 0, rounded)
     blocks.append(block)
     return block
@@ -39,6 +39,7 @@ final class Arena: @unchecked Sendable {
 
   /// A ring of `byteCount` bytes (a power of two, at least a page) that is mapped twice, end to end.
   func allocateRing(byteCount: Int) throws(RelayError) -> UnsafeMutableRawPointer {
+    // The callers' sizes are constants of Limits, or rounded up to such.
     precondition(byteCount.nonzeroBitCount == 1 && byteCount >= 4096)
     guard let base = voltlane_map_twice(byteCount) else { throw .system(call: "memfd_create or mmap", errno: errno) }
     rings.append((base, byteCount))

@@ -4,15 +4,25 @@ struct FixedArray<Element: ~Copyable>: ~Copyable {
   let count: Int
 
   init(count: Int, _ element: (Int) throws -> Element) rethrows {
-    base = .allocate(capacity: max(count, 1))
+    base = count > 0 ? .allocate(capacity: count) : FixedArray.nowhere
     self.count = count
     for index in 0..<count { (base + index).initialize(to: try element(index)) }
   }
 
-  /// No values.
-  init() { self.init(count: 0) { _ in fatalError("there are none") } }
+  /// No values, and no memory.
+  init() {
+    base = FixedArray.nowhere
+    count = 0
+  }
+
+  /// Nothing is ever read there: any address but zero will do.
+  private static var nowhere: UnsafeMutablePointer<Element> {
+    // An alignment is never zero.
+    UnsafeMutablePointer(bitPattern: MemoryLayout<Element>.alignment).unsafelyUnwrapped
+  }
 
   deinit {
+    guard count > 0 else { return }
     base.deinitialize(count: count)
     base.deallocate()
   }

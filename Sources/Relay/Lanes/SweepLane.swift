@@ -18,25 +18,31 @@ struct SweepLane: Sendable {
 struct SweepAnswer: BitwiseCopyable {
   /// The request that it answers.
   let request: UInt64
-  private let bytes: UnsafeMutableRawPointer
+  /// Nil where the system had no memory for it.
+  private let bytes: UnsafeMutableRawPointer?
   private(set) var count: Int
   private let capacity: Int
 
   init(request: UInt64, sessions: Int) {
     self.request = request
     capacity = sessions * UplinkProducer.headerSize
-    bytes = .allocate(byteCount: max(capacity, 1), alignment: 1)
+    bytes = malloc(max(capacity, 1))
     count = 0
   }
 
+  /// It has no sessions, however many there are.
+  var hasFailed: Bool { bytes == nil }
+
   mutating func append(_ id: UInt64) {
+    guard let bytes else { return }
+    // One for each session that lives, as many as it was made for.
     precondition(count + UplinkProducer.headerSize <= capacity)
     UplinkProducer.writeHeader(at: bytes + count, id: id, flag: .reconnection, 0)
     count += UplinkProducer.headerSize
   }
 
   /// The bytes from `offset` on.
-  func rest(from offset: Int) -> iovec { iovec(iov_base: bytes + offset, iov_len: count - offset) }
+  func rest(from offset: Int) -> iovec { iovec(iov_base: bytes.map { $0 + offset }, iov_len: count - offset) }
 
-  func free() { bytes.deallocate() }
+  func free() { Glibc.free(bytes) }
 }

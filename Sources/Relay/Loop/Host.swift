@@ -109,6 +109,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     case .control:
       isCalled = true
       if !completion.more { listenToControl() }
+    case .unheardBell:
+      kernel.ringAgain(completion)
     case .bell, .timeout, .none:
       // What it is about stands in the lanes, which every turn looks at.
       break

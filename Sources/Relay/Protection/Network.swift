@@ -34,11 +34,32 @@ public struct Network: Hashable, Sendable {
   }
 
   private static func address(_ text: String) -> UInt128? {
-    var v4 = in_addr()
-    if inet_pton(AF_INET, text, &v4) == 1 { return ClientAddress(v4: UInt32(bigEndian: v4.s_addr)).bits }
-    var v6 = in6_addr()
-    guard inet_pton(AF_INET6, text, &v6) == 1 else { return nil }
-    return withUnsafeBytes(of: v6) { UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)) }
+    text.withCString { (ClientAddress(text: $0, isV6: false) ?? ClientAddress(text: $0, isV6: true))?.bits }
+  }
+}
+
+extension ClientAddress {
+  /// An address of this kind as people write it, with a zero behind it.
+  init?(text: UnsafePointer<CChar>, isV6: Bool) {
+    if isV6 {
+      var v6 = in6_addr()
+      guard inet_pton(AF_INET6, text, &v6) == 1 else { return nil }
+      self.init(bits: withUnsafeBytes(of: v6) { UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self)) })
+    } else {
+      var v4 = in_addr()
+      guard inet_pton(AF_INET, text, &v4) == 1 else { return nil }
+      self.init(v4: UInt32(bigEndian: v4.s_addr))
+    }
+  }
+
+  /// The same, where `text` has a zero somewhere.
+  init?(text: RawSpan, isV6: Bool) {
+    let address = text.withUnsafeBytes { bytes -> ClientAddress? in
+      guard let start = bytes.baseAddress, bytes.contains(0) else { return nil }
+      return ClientAddress(text: start.assumingMemoryBound(to: CChar.self), isV6: isV6)
+    }
+    guard let address else { return nil }
+    self = address
   }
 }
 

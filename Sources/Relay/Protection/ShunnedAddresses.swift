@@ -9,7 +9,7 @@
 struct ShunnedAddresses {
   private struct Entry {
     let address: AddressKey
-    let until: UInt64
+    var until: UInt64
   }
 
   /// Refusals of one address since a moment. Addresses share places, and the last one refused has it: who floods keeps
@@ -20,12 +20,18 @@ struct ShunnedAddresses {
     var count = 0
   }
 
+  // Their memory is all had at the start.
   private var entries: [Entry] = []
   private var places = [Refusals](repeating: Refusals(), count: Limits.shunnedPlaces)
+  /// Those of the entries, in their order.
+  private(set) var addresses: [AddressKey] = []
   /// When the first of them is heard again; `.max` where there are none.
   private(set) var next = UInt64.max
 
-  var addresses: [AddressKey] { entries.map(\.address) }
+  init() {
+    entries.reserveCapacity(Limits.shunnedMost)
+    addresses.reserveCapacity(Limits.shunnedMost)
+  }
 
   /// A connection of an address was refused. True where the address is not to be heard from now on.
   mutating func refused(_ address: AddressKey, now: UInt64) -> Bool {
@@ -40,19 +46,25 @@ struct ShunnedAddresses {
     places[place] = Refusals()
     let until = now &+ Limits.shunnedFor
     entries.append(Entry(address: address, until: until))
+    addresses.append(address)
     next = min(next, until)
     return true
   }
 
   /// What they were refused for may hold no longer: their time is over.
   mutating func forgive() {
-    entries = entries.map { Entry(address: $0.address, until: 0) }
+    for index in entries.indices { entries[index].until = 0 }
     if !entries.isEmpty { next = 0 }
   }
 
   /// Hears those again whose time is over.
   mutating func hear(now: UInt64) {
     entries.removeAll { $0.until <= now }
-    next = entries.map(\.until).min() ?? .max
+    addresses.removeAll(keepingCapacity: true)
+    next = .max
+    for entry in entries {
+      addresses.append(entry.address)
+      next = min(next, entry.until)
+    }
   }
 }

@@ -53,23 +53,48 @@ struct ProxyHeader: Equatable {
       return most < longestLine ? .incomplete : .malformed
     }
     guard end > 0, bytes.byte(at: end - 1) == 0x0d else { return .malformed }
-    let line = String(decoding: (0..<(end - 1)).map { bytes.byte(at: $0) }, as: UTF8.self)
-    let fields = line.split(separator: " ", omittingEmptySubsequences: false)
-    guard fields.count > 1 else { return .malformed }
-    if fields[1] == "UNKNOWN" { return .header(ProxyHeader(byteCount: end + 1, client: nil)) }
-    guard fields.count == 6, fields[1] == "TCP4" || fields[1] == "TCP6", isPort(fields[4]), isPort(fields[5]),
-      let source = address(fields[2], isV6: fields[1] == "TCP6"), address(fields[3], isV6: fields[1] == "TCP6") != nil
+    // Where the fields are, which single spaces part; at most one more than there may be. Nothing is allocated.
+    var fields = InlineArray<7, Range<Int>>(repeating: 0..<0)
+    var count = 0
+    var start = 0
+    for offset in 0..<end where count < fields.count && (offset == end - 1 || bytes.byte(at: offset) == 0x20) {
+      fields[count] = start..<offset
+      count += 1
+      start = offset + 1
+    }
+    guard count > 1 else { return .malformed }
+    if isWord(fields[1], "UNKNOWN", in: bytes) { return .header(ProxyHeader(byteCount: end + 1, client: nil)) }
+    let isV6 = isWord(fields[1], "TCP6", in: bytes)
+    guard count == 6, isV6 || isWord(fields[1], "TCP4", in: bytes), isPort(fields[4], in: bytes),
+      isPort(fields[5], in: bytes), let source = address(fields[2], isV6: isV6, in: bytes),
+      address(fields[3], isV6: isV6, in: bytes) != nil
     else { return .malformed }
     return .header(ProxyHeader(byteCount: end + 1, client: source))
   }
 
-  private static func address(_ text: Substring, isV6: Bool) -> ClientAddress? {
-    guard text.contains(":") == isV6, !text.contains("/"), let network = try? Network(String(text)) else { return nil }
-    return ClientAddress(bits: network.addresses.lowerBound)
+  private static func isWord(_ field: Range<Int>, _ word: StaticString, in bytes: RawSpan) -> Bool {
+    guard field.count == word.utf8CodeUnitCount else { return false }
+    return word.withUTF8Buffer { word in
+      for index in 0..<field.count where bytes.byte(at: field.lowerBound + index) != word[index] { return false }
+      return true
+    }
   }
 
-  private static func isPort(_ text: Substring) -> Bool {
-    text.utf8.allSatisfy { (0x30...0x39).contains($0) } && UInt16(text) != nil
+  private static func address(_ field: Range<Int>, isV6: Bool, in bytes: RawSpan) -> ClientAddress? {
+    // The longest text of an address, and a zero.
+    var text = InlineArray<46, UInt8>(repeating: 0)
+    guard field.count < text.count else { return nil }
+    for index in 0..<field.count { text[index] = bytes.byte(at: field.lowerBound + index) }
+    return ClientAddress(text: text.span.bytes, isV6: isV6)
+  }
+
+  private static func isPort(_ field: Range<Int>, in bytes: RawSpan) -> Bool {
+    var number = 0
+    for offset in field {
+      guard (0x30...0x39).contains(bytes.byte(at: offset)) else { return false }
+      number = min(number * 10 + Int(bytes.byte(at: offset) - 0x30), Int(UInt16.max) + 1)
+    }
+    return !field.isEmpty && number <= UInt16.max
   }
 
   // MARK: Version 2

@@ -98,6 +98,7 @@ struct ReplayKernel: Kernel, ~Copyable {
   @inline(never) mutating func resolvedAddress(_ index: Int) -> SocketAddress? { SocketAddress(unixPath: "/replay") }
   @inline(never) mutating func random() -> UInt64 { 0 }
   @inline(never) mutating func ring(_ bell: Bell) {}
+  @inline(never) mutating func ringAgain(_ completion: Completion) {}
   @inline(never) mutating func wakeControl() {}
 }
 

@@ -19,8 +19,10 @@ struct Attempt {
 struct AttemptReference: BitwiseCopyable {
   private let pointer: UnsafeMutablePointer<Attempt>
 
-  init(_ attempt: Attempt) {
-    pointer = .allocate(capacity: 1)
+  /// Nil where the system has no memory for it.
+  init?(_ attempt: Attempt) {
+    guard let memory = malloc(MemoryLayout<Attempt>.size) else { return nil }
+    pointer = memory.bindMemory(to: Attempt.self, capacity: 1)
     pointer.initialize(to: attempt)
   }
 
@@ -29,5 +31,5 @@ struct AttemptReference: BitwiseCopyable {
     nonmutating set { pointer.pointee = newValue }
   }
 
-  func free() { pointer.deallocate() }
+  func free() { Glibc.free(pointer) }
 }

@@ -11,6 +11,8 @@ struct ConnectionQueue {
     case halfway
     /// It has named a session and has its challenge, or owes the ping.
     case challenged
+    /// Its ping has come, and the relay has the next word.
+    case returning
   }
 
   private let kind: Kind

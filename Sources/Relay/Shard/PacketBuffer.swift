@@ -14,17 +14,18 @@ struct PacketBuffer: BitwiseCopyable {
   /// Where the next byte goes.
   var end: UnsafeMutableRawPointer { bytes + Int(count) }
 
-  /// An empty buffer. The budget is charged whether or not it has room: the caller ends the largest if it has not.
-  init(capacity: Int, _ budget: SharedBudget) {
-    guard let bytes = malloc(capacity) else { fatalError("out of memory for \(capacity) bytes") }
+  /// An empty buffer; nil where the system has no memory for it. The budget is charged whether or not it has room: the
+  /// caller ends the largest if it has not.
+  init?(capacity: Int, _ budget: SharedBudget) {
+    guard let bytes = malloc(capacity) else { return nil }
     self.bytes = bytes
     self.capacity = UInt32(capacity)
     count = 0
     budget.charge(capacity)
   }
 
-  /// A buffer that begins with `byteCount` bytes of `source`.
-  init(copying source: UnsafeRawPointer, _ byteCount: Int, capacity: Int, _ budget: SharedBudget) {
+  /// A buffer that begins with `byteCount` bytes of `source`; nil as above.
+  init?(copying source: UnsafeRawPointer, _ byteCount: Int, capacity: Int, _ budget: SharedBudget) {
     self.init(capacity: capacity, budget)
     memcpy(bytes, source, byteCount)
     count = UInt32(byteCount)
@@ -32,17 +33,19 @@ struct PacketBuffer: BitwiseCopyable {
 
   /// Appends bytes that fit.
   mutating func append(_ source: UnsafeRawPointer, _ byteCount: Int) {
+    // The caller has made it large enough.
     precondition(Int(capacity - count) >= byteCount)
     memcpy(end, source, byteCount)
     count += UInt32(byteCount)
   }
 
-  /// Makes it hold `capacity` bytes.
-  mutating func grow(to capacity: Int, _ budget: SharedBudget) {
-    guard let bytes = realloc(bytes, capacity) else { fatalError("out of memory for \(capacity) bytes") }
+  /// Makes it hold `capacity` bytes. False, and it stays as it is, where the system has no memory for them.
+  mutating func grow(to capacity: Int, _ budget: SharedBudget) -> Bool {
+    guard let bytes = realloc(bytes, capacity) else { return false }
     budget.charge(capacity - Int(self.capacity))
     self.bytes = bytes
     self.capacity = UInt32(capacity)
+    return true
   }
 
   /// Frees an unfinished packet's memory.

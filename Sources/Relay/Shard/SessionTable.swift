@@ -14,10 +14,13 @@ struct SessionTable: ~Copyable {
   private(set) var live = 0
 
   init(shard: Int, ids: ClientIDs) throws(RelayError) {
-    slots = try SlotMemory(capacity: min(ids.slotsPerShard, 2 * Limits.connectionsPerShard))
+    slots = try SlotMemory(capacity: SessionTable.capacity(of: ids))
     self.ids = ids
     self.shard = shard
   }
+
+  /// Sessions of a shard, at most.
+  static func capacity(of ids: ClientIDs) -> Int { min(ids.slotsPerShard, 2 * Limits.connectionsPerShard) }
 
   subscript(slot: UInt32) -> UnsafeMutablePointer<Session> {
     @inline(__always) get { slots[slot] }

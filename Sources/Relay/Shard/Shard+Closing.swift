@@ -209,6 +209,7 @@ extension Shard {
     case .silent: silent.remove(index, connections)
     case .halfway: halfway.remove(index, connections)
     case .challenged: challenged.remove(index, connections)
+    case .returning: returning.remove(index, connections)
     }
   }
 }

@@ -81,22 +81,26 @@ extension Shard {
     if hasWorkerRoom() {
       comeBack(index, id, &kernel)
     } else {
-      putBack(id, index)
+      guard putBack(id, index) else { return endForWantOfMemory(index, &kernel) }
       awaitWorker(index, isReturning: true, kernel)
     }
   }
 
-  /// Puts the id that a connection has given in front of what came behind it, as if nobody had looked at it yet.
-  private mutating func putBack(_ id: UInt64, _ index: UInt32) {
+  /// Puts the id that a connection has given in front of what came behind it, as if nobody had looked at it yet. False
+  /// where there is no memory for that.
+  private mutating func putBack(_ id: UInt64, _ index: UInt32) -> Bool {
     let connection = connections[index]
     let packet = FramedHandshakePacket.clientID(id)
     let early = connection.pointee.unfinished
     let count = packet.byteCount + (early.map { Int($0.count) } ?? 0)
-    var buffer = PacketBuffer(copying: gather.place(packet), packet.byteCount, capacity: count, budget)
+    guard var buffer = PacketBuffer(copying: gather.place(packet), packet.byteCount, capacity: count, budget) else {
+      return false
+    }
     if let early { buffer.append(early.bytes, Int(early.count)) }
     discardUnfinished(index)
     connection.pointee.unfinished = buffer
     unfinished.update(index, connections.slots)
     connection.pointee.flags.insert(.waitedForWorker)
+    return true
   }
 }

@@ -85,47 +85,55 @@ extension Shard {
       case (.key, .publicKey) where memory.isTight:
         return resetNewcomer(index, .memory, &kernel)
       case (.key, .publicKey) where !hasWorkerRoom():
-        keepHandshakeBytes(index, start..<count)
+        guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connection.pointee.flags.insert(.waitedForWorker)
         return awaitWorker(index, isReturning: false, kernel)
       case (.key, .clientID) where !hasWorkerRoom():
-        keepHandshakeBytes(index, start..<count)
+        guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connection.pointee.flags.insert(.waitedForWorker)
         return awaitWorker(index, isReturning: true, kernel)
       case (.key, .clientID(let id)) where !hasWay(to: id):
         // The other shard takes all that it finds in its next turn: until then this one is looked at again.
-        keepHandshakeBytes(index, start..<count)
+        guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connection.pointee.flags.insert(.waitedForWorker)
         return markReady(index)
       case (.key, .publicKey(let field)):
         let point = (data &+ field.lowerBound)..<(data &+ field.upperBound)
-        verify(index, bytes.extracting(point), &kernel)
-        return keepHandshakeBytes(index, offset..<count)
+        guard keepHandshakeBytes(index, offset..<count, &kernel) else { return }
+        return verify(index, bytes.extracting(point), &kernel)
       case (.key, .clientID(let id)):
-        keepHandshakeBytes(index, offset..<count)
+        guard keepHandshakeBytes(index, offset..<count, &kernel) else { return }
         return comeBack(index, id, &kernel)
       case (.response, .challengeResponse(let field)):
         let box = SealedBox.Bytes { bytes.byte(at: data &+ field.lowerBound &+ $0) }
-        keepHandshakeBytes(index, offset..<count)
+        guard keepHandshakeBytes(index, offset..<count, &kernel) else { return }
         return responded(index, box, &kernel)
       case (.ping, .ping):
-        keepHandshakeBytes(index, offset..<count)
+        guard keepHandshakeBytes(index, offset..<count, &kernel) else { return }
         return pinged(index)
       default:
         return refuseMalformed(index, &kernel)
       }
     }
-    keepHandshakeBytes(index, offset..<count)
+    _ = keepHandshakeBytes(index, offset..<count, &kernel)
   }
 
-  /// Keeps what came in part, or behind the key: at most one packet and one read, whatever a packet declares.
-  mutating func keepHandshakeBytes(_ index: UInt32, _ range: Range<Int>) {
-    guard !range.isEmpty else { return }
+  /// Keeps what came in part, or behind the key: at most one packet and one read, whatever a packet declares. False
+  /// where there is no memory for that, and the connection has ended.
+  mutating func keepHandshakeBytes<K: Kernel & ~Copyable>(
+    _ index: UInt32, _ range: Range<Int>, _ kernel: inout K
+  ) -> Bool {
+    guard !range.isEmpty else { return true }
     let buffer = PacketBuffer(
       copying: readBuffer.start + range.lowerBound, range.count,
       capacity: max(range.count, Limits.firstUnfinishedCapacity), budget)
+    guard let buffer else {
+      endForWantOfMemory(index, &kernel)
+      return false
+    }
     connections[index].pointee.unfinished = buffer
     unfinished.update(index, connections.slots)
+    return true
   }
 
   private mutating func verify<K: Kernel & ~Copyable>(_ index: UInt32, _ point: RawSpan, _ kernel: inout K) {
@@ -161,6 +169,7 @@ extension Shard {
         switch result.answer {
         case .key(let key): verified(result.connection, key, &kernel)
         case .sealed(let box, let key): sealed(result.connection, box, key, &kernel)
+        case .noMemory: notSealed(result.connection, &kernel)
         case .opened(let isRight): opened(result.connection, isRight, &kernel)
         }
       }

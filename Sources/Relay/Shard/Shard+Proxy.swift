@@ -9,7 +9,7 @@ extension Shard {
     let count = recallUnfinished(index)
     let received = kernel.receive(connection.pointee.socket, readBuffer.start + count, ProxyHeader.longest - count)
     guard received > 0 else {
-      keepHandshakeBytes(index, 0..<count)
+      guard keepHandshakeBytes(index, 0..<count, &kernel) else { return }
       switch received == 0 ? .broken : Refusal(received) {
       case .wouldBlock: break
       case .later: markReady(index)
@@ -21,11 +21,11 @@ extension Shard {
     switch ProxyHeader.parse(readBuffer.span(total)) {
     case .malformed: reject(index, .proxyHeader, &kernel)
     case .incomplete:
-      keepHandshakeBytes(index, 0..<total)
+      guard keepHandshakeBytes(index, 0..<total, &kernel) else { return }
       if connection.pointee.flags.contains(.hungUp) { markReady(index) }
     case .header(let header):
       guard admitProxied(index, header.client, &kernel) else { return }
-      keepHandshakeBytes(index, header.byteCount..<total)
+      guard keepHandshakeBytes(index, header.byteCount..<total, &kernel) else { return }
       markReady(index)
     }
   }

@@ -13,8 +13,10 @@ extension Shard {
     let connection = connections[index]
     if completion.result < 0 || completion.result & PollBits.hangup != 0 {
       connection.pointee.flags.insert(.hungUp)
+      // A poll that could not be gone on with tells nothing of the client: reads find out.
+      let bits = max(completion.result, 0)
       // After the client's FIN a receive shows a reset no more: the poll does, perhaps together with the FIN.
-      if completion.result & PollBits.reset != 0 {
+      if bits & PollBits.reset != 0 {
         if connection.pointee.phase == .halfClosed { return lose(index, &kernel) }
         connection.pointee.flags.insert(.wasReset)
       }
@@ -229,6 +231,7 @@ extension Shard {
     connection.pointee.declared = UInt32(size)
     connection.pointee.unfinished = PacketBuffer(
       copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), budget)
+    guard connection.pointee.unfinished != nil else { return endForWantOfMemory(index, &kernel) }
     unfinished.update(index, connections.slots)
     unfinishedGrew(&kernel)
   }
@@ -247,7 +250,8 @@ extension Shard {
       takeStash(index, &kernel)
       return 0
     }
-    let buffer = connection.pointee.unfinished!
+    // The caller has looked.
+    let buffer = connection.pointee.unfinished.unsafelyUnwrapped
     let missing = Int(connection.pointee.declared) &- Int(buffer.count)
     let own = min(Int(buffer.capacity) &- Int(buffer.count), missing)
     let shared = readLimit() &- Limits.largestCopied
@@ -259,39 +263,46 @@ extension Shard {
     }
     if received == own &+ shared || connection.pointee.flags.contains(.hungUp) { markReady(index) }
     let inOwn = min(received, own)
-    connection.pointee.unfinished!.count &+= UInt32(inOwn)
+    connection.pointee.unfinished?.count &+= UInt32(inOwn)
     // How much of what came into the shared buffer still belongs to the packet.
     let rest = min(received, missing) &- inOwn
     if received >= missing {
-      finishPacket(index, rest)
+      guard finishPacket(index, rest) else {
+        endForWantOfMemory(index, &kernel)
+        return received
+      }
       takePackets(
         index, readBuffer.start + rest, received &- inOwn &- rest, goesOn: false, &kernel)
     } else if rest > 0 {
-      extendUnfinished(index, rest)
-      unfinishedGrew(&kernel)
+      if extendUnfinished(index, rest) { unfinishedGrew(&kernel) } else { endForWantOfMemory(index, &kernel) }
     }
     return received
   }
 
-  /// Appends the first `count` bytes of the shared buffer to the unfinished packet, whose buffer grows for them.
-  private mutating func extendUnfinished(_ index: UInt32, _ count: Int) {
+  /// Appends the first `count` bytes of the shared buffer to the unfinished packet, whose buffer grows for them. False
+  /// where there is no memory for that.
+  private mutating func extendUnfinished(_ index: UInt32, _ count: Int) -> Bool {
     let connection = connections[index]
-    let had = Int(connection.pointee.unfinished!.count) &+ count
-    connection.pointee.unfinished!.grow(
-      to: unfinishedCapacity(had: had, of: Int(connection.pointee.declared)), budget)
-    connection.pointee.unfinished!.append(readBuffer.start, count)
+    guard var buffer = connection.pointee.unfinished else { return false }
+    let had = Int(buffer.count) &+ count
+    guard buffer.grow(to: unfinishedCapacity(had: had, of: Int(connection.pointee.declared)), budget) else {
+      return false
+    }
+    buffer.append(readBuffer.start, count)
+    connection.pointee.unfinished = buffer
     unfinished.update(index, connections.slots)
+    return true
   }
 
   /// The unfinished packet is whole with the first `rest` bytes of the shared buffer: it crosses the lane, copied where
-  /// it is small.
-  private mutating func finishPacket(_ index: UInt32, _ rest: Int) {
+  /// it is small. False where there is no memory for it in one piece.
+  private mutating func finishPacket(_ index: UInt32, _ rest: Int) -> Bool {
     let connection = connections[index]
     let id = sessions[connection.pointee.session].pointee.id
     sessions[connection.pointee.session].pointee.isHeardOf = true
     let size = Int(connection.pointee.declared)
-    if size > Limits.largestCopied, rest > 0 { extendUnfinished(index, rest) }
-    let buffer = connection.pointee.unfinished!
+    if size > Limits.largestCopied, rest > 0, !extendUnfinished(index, rest) { return false }
+    guard let buffer = connection.pointee.unfinished else { return false }
     connection.pointee.unfinished = nil
     unfinished.update(index, connections.slots)
     connection.pointee.deadline = .max
@@ -308,6 +319,7 @@ extension Shard {
       uplink.append(id: id, reference: buffer)
     }
     budget.publishLargest(unfinished.largestClass, of: self.index)
+    return true
   }
 
   /// Takes the packets that came behind the client's key.
@@ -350,6 +362,21 @@ extension Shard {
   mutating func endLargestUnfinished<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
     endHolder(largest, over: .unfinishedPackets, .unfinishedPackets, &kernel)
+  }
+
+  /// The system has no memory for what came of a connection: that one ends, whatever it is, and no other.
+  @inline(never)
+  mutating func endForWantOfMemory<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    switch connection.pointee.phase {
+    case .attached, .halfClosed: end(connection.pointee.session, over: .system, &kernel)
+    case .proxy, .version: reject(index, .memory, &kernel)
+    case .key, .sealing: resetHandshake(index, .memory, &kernel)
+    case .closing, .free, .released: break
+    case .verifying, .response, .opening, .ping, .returning:
+      tell(.memory, &kernel)
+      closeGracefully(index, &kernel)
+    }
   }
 
   /// Moves what is kept of a connection to the start of the read buffer, and returns how many bytes that is.

@@ -39,7 +39,9 @@ extension Shard {
     let session = sessions[slot]
     let plain = SealedBox.Plain(randomFrom: &kernel)
     let nonce = SealedBox.Nonce(randomFrom: &kernel)
-    let attempt = AttemptReference(Attempt(slot: slot, id: id, plain: plain, nonce: nonce))
+    guard let attempt = AttemptReference(Attempt(slot: slot, id: id, plain: plain, nonce: nonce)) else {
+      return resetHandshake(index, .memory, &kernel)
+    }
     connection.pointee.attempt = attempt
     attempt.value.next = session.pointee.attempts
     if session.pointee.attempts != .none {
@@ -72,6 +74,16 @@ extension Shard {
     guard sendHandshake(index, .challenge(box.span.bytes), &kernel) else { return }
     if connections[index].pointee.flags.contains(.refused) { return closeGracefully(index, &kernel) }
     markReady(index)
+  }
+
+  /// The worker had no memory for the session's key: the client may try again later.
+  @inline(never)
+  mutating func notSealed<K: Kernel & ~Copyable>(_ connection: Token, _ kernel: inout K) {
+    guard let index = connections.find(connection), connections[index].pointee.phase == .sealing else { return }
+    connections[index].pointee.flags.remove(.refused)
+    resetHandshake(index, .memory, &kernel)
+    // Where there is no reset, and no challenge that could go before a close.
+    if connections[index].pointee.phase == .sealing { drop(index, &kernel) }
   }
 
   /// The client's response, which a worker opens. The challenge's own box sent back would open to the right bytes: its
@@ -115,7 +127,7 @@ extension Shard {
     challenged.remove(index, connections)
     connections[index].pointee.phase = .returning
     connections[index].pointee.deadline = .max
-    returning.append(connections.token(.clientReadable, index))
+    returning.append(index, connections)
   }
 
   // MARK: Taking effect
@@ -124,16 +136,12 @@ extension Shard {
   @inline(never)
   mutating func applyReturns<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard !sendsUnderWay else { return }
-    var done = 0
-    for token in returning {
-      guard sessions.firstOwed == nil, hasControlRoom() else { break }
-      done += 1
-      guard let index = connections.find(token), connections[index].pointee.phase == .returning,
-        let attempt = connections[index].pointee.attempt?.value
+    while let index = returning.first, sessions.firstOwed == nil, hasControlRoom() {
+      returning.remove(index, connections)
+      guard connections[index].pointee.phase == .returning, let attempt = connections[index].pointee.attempt?.value
       else { continue }
       takeOver(index, attempt.slot, &kernel)
     }
-    returning.removeFirst(done)
   }
 
   private mutating func takeOver<K: Kernel & ~Copyable>(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
@@ -220,7 +228,7 @@ extension Shard {
     var next = sessions[slot].pointee.attempts
     while next != .none {
       let index = next
-      next = connections[index].pointee.attempt!.value.next
+      next = connections[index].pointee.attempt?.value.next ?? .none
       guard index != kept else { continue }
       if connections[index].pointee.phase == .sealing, !sessionIsOver {
         refuseUnchallenged(index, &kernel)

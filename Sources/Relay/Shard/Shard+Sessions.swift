@@ -91,7 +91,7 @@ extension Shard {
     guard request != sweepsAnswered, sweepAnswers.hasRoom() else { return }
     sweepsAnswered = request
     var answer = SweepAnswer(request: request, sessions: sessions.live)
-    for slot in 0..<sessions.used {
+    for slot in 0..<sessions.used where !answer.hasFailed {
       switch sessions[slot].pointee.state {
       case .stale:
         if !sessions[slot].pointee.isHeardOf {

@@ -106,11 +106,11 @@ struct Shard: ~Copyable {
   var wheel: TimerWheel
   var unfinished = LargestHolders<UnfinishedPackets>()
   var waiting = LargestHolders<WaitingBytes>()
-  var stale = StaleSessions()
+  var stale: StaleSessions
   var missed = LargestHolders<MissedPackets>()
   var kernelMemory = KernelMemorySampler()
   /// Connections whose ping has come: their reconnections take effect before the next packets are delivered.
-  var returning: [Token] = []
+  var returning = ConnectionQueue(.returning)
   var events: EventLog
   var malformedHandshakes = RateLimit()
 
@@ -208,7 +208,7 @@ struct Shard: ~Copyable {
       for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
     }
     if !readyAside.isEmpty || readyHoldsOthers { return true }
-    guard !ready.isEmpty || !returning.isEmpty || sessions.firstOwed != nil else { return drainCanAdvance() }
+    guard !ready.isEmpty || returning.first != nil || sessions.firstOwed != nil else { return drainCanAdvance() }
     if waitersHaveRoom() || drainCanAdvance() { return true }
     uplink.announceWaits()
     return waitersHaveRoom()
@@ -217,7 +217,7 @@ struct Shard: ~Copyable {
   /// Whether the uplink has room for one of those that wait for it. Each waits for what it needs and no more: 0x01s,
   /// and clients that come back, for the room that packets never take.
   private mutating func waitersHaveRoom() -> Bool {
-    if sessions.firstOwed != nil || !returning.isEmpty { return hasControlRoom() }
+    if sessions.firstOwed != nil || returning.first != nil { return hasControlRoom() }
     return hasUplinkRoom()
   }
 
@@ -240,7 +240,7 @@ struct Shard: ~Copyable {
     if sweep.requests.published != sweepsAnswered { answerSweep(&kernel) }
     if peers.count > 1 { takeHandedSockets(&kernel) }
     if jobsUnderWay > 0 { takeHandshakeResults(&kernel) }
-    if !returning.isEmpty { applyReturns(&kernel) }
+    if returning.first != nil { applyReturns(&kernel) }
   }
 
   /// What is due by the clock.

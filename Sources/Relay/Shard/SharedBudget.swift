@@ -25,7 +25,7 @@ struct SharedBudget: Sendable {
     nonmutating set { limitWord.relaxed = UInt64(newValue) }
   }
 
-  var charged: Int { Int(chargedBytes.relaxed) }
+  var charged: Int { Int(truncatingIfNeeded: chargedBytes.relaxed) }
 
   var isExceeded: Bool { charged > limit }
 

@@ -4,33 +4,19 @@
 /// each address prefix has its own list by age, and prefixes stand in lists by how many they hold.
 ///
 /// Invariant: every stale session is in the list of all; in the list of its prefix if the backend has heard of it, else
-/// in the list of the unheard; `busiest` is the highest count that a prefix has.
-struct StaleSessions {
-  private struct List {
-    var first: UInt32 = .none
-    var last: UInt32 = .none
-  }
-
-  private struct Prefix {
-    var key: UInt64
-    var sessions = List()
-    var count: UInt32 = 0
-    /// Neighbours among the prefixes that hold as many.
-    var next: UInt32 = .none
-    var previous: UInt32 = .none
-  }
+/// in the list of the unheard.
+struct StaleSessions: ~Copyable {
+  private typealias List = StalePrefixes.List
 
   private var all = List()
   private var unheard = List()
   private(set) var count = 0
   private(set) var unheardCount = 0
 
-  private var prefixes: [Prefix] = []
-  private var freePrefixes: [UInt32] = []
-  private var prefixOf: [UInt64: UInt32] = [:]
-  /// The first prefix that holds n sessions, by n. As long as one prefix holds sessions, hence the small numbers.
-  private var firstWith: [UInt32] = [.none]
-  private var busiest = 0
+  private var prefixes: StalePrefixes
+
+  /// `capacity`: as many as there can be sessions.
+  init(capacity: Int) throws(RelayError) { prefixes = try StalePrefixes(capacity: capacity) }
 
   /// The session that went stale first.
   var oldest: UInt32? { all.first == .none ? nil : all.first }
@@ -39,8 +25,7 @@ struct StaleSessions {
   /// that holds most.
   var nextToEvict: UInt32? {
     if unheard.first != .none { return unheard.first }
-    let prefix = firstWith[busiest]
-    return prefix == .none ? nil : prefixes[Int(prefix)].sessions.first
+    return prefixes.fullest.map { prefixes[$0].pointee.sessions.first }
   }
 
   mutating func add(_ slot: UInt32, _ sessions: borrowing SessionTable) {
@@ -54,9 +39,7 @@ struct StaleSessions {
       unheardCount += 1
       return StaleSessions.append(slot, &unheard, sessions)
     }
-    let index = prefixIndex(session.pointee.address.prefix)
-    StaleSessions.append(slot, &prefixes[index].sessions, sessions)
-    recount(index, by: 1)
+    addToPrefix(slot, sessions)
   }
 
   /// Takes a session out: it comes back, or ends.
@@ -70,9 +53,10 @@ struct StaleSessions {
       unheardCount -= 1
       return StaleSessions.unlink(slot, &unheard, sessions)
     }
-    let index = Int(prefixOf[session.pointee.address.prefix]!)
-    StaleSessions.unlink(slot, &prefixes[index].sessions, sessions)
-    recount(index, by: -1)
+    // It is there as long as it has sessions.
+    guard let prefix = prefixes.find(session.pointee.address.prefix) else { return }
+    StaleSessions.unlink(slot, &prefixes[prefix].pointee.sessions, sessions)
+    prefixes.countDown(prefix)
   }
 
   /// The backend has just been told of a session that it had not heard of.
@@ -81,9 +65,13 @@ struct StaleSessions {
     unheardCount -= 1
     StaleSessions.unlink(slot, &unheard, sessions)
     sessions[slot].pointee.isHeardOf = true
-    let index = prefixIndex(sessions[slot].pointee.address.prefix)
-    StaleSessions.append(slot, &prefixes[index].sessions, sessions)
-    recount(index, by: 1)
+    addToPrefix(slot, sessions)
+  }
+
+  private mutating func addToPrefix(_ slot: UInt32, _ sessions: borrowing SessionTable) {
+    let prefix = prefixes.findOrAdd(sessions[slot].pointee.address.prefix)
+    StaleSessions.append(slot, &prefixes[prefix].pointee.sessions, sessions)
+    prefixes.countUp(prefix)
   }
 
   private static func append(_ slot: UInt32, _ list: inout List, _ sessions: borrowing SessionTable) {
@@ -97,38 +85,5 @@ struct StaleSessions {
     let (next, previous) = (sessions[slot].pointee.next, sessions[slot].pointee.previous)
     if previous == .none { list.first = next } else { sessions[previous].pointee.next = next }
     if next == .none { list.last = previous } else { sessions[next].pointee.previous = previous }
-  }
-
-  private mutating func prefixIndex(_ key: UInt64) -> Int {
-    if let index = prefixOf[key] { return Int(index) }
-    let index = freePrefixes.popLast() ?? UInt32(prefixes.count)
-    if index == prefixes.count { prefixes.append(Prefix(key: key)) } else { prefixes[Int(index)] = Prefix(key: key) }
-    prefixOf[key] = index
-    return Int(index)
-  }
-
-  /// Moves a prefix between the lists by count.
-  private mutating func recount(_ index: Int, by change: Int) {
-    let old = Int(prefixes[index].count)
-    let new = old + change
-    if old > 0 {
-      let (next, previous) = (prefixes[index].next, prefixes[index].previous)
-      if previous == .none { firstWith[old] = next } else { prefixes[Int(previous)].next = next }
-      if next != .none { prefixes[Int(next)].previous = previous }
-    }
-    prefixes[index].count = UInt32(new)
-    guard new > 0 else {
-      prefixOf[prefixes[index].key] = nil
-      freePrefixes.append(UInt32(index))
-      if busiest == old, firstWith[old] == .none { busiest = old - 1 }
-      return
-    }
-    if new == firstWith.count { firstWith.append(.none) }
-    let first = firstWith[new]
-    prefixes[index].previous = .none
-    prefixes[index].next = first
-    if first != .none { prefixes[Int(first)].previous = UInt32(index) }
-    firstWith[new] = UInt32(index)
-    if new > busiest { busiest = new } else if busiest == old, firstWith[old] == .none { busiest = new }
   }
 }

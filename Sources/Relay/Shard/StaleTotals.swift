@@ -13,7 +13,7 @@ struct StaleTotals: Sendable {
     self.shards = shards
   }
 
-  var count: Int { Int(total.relaxed) }
+  var count: Int { Int(truncatingIfNeeded: total.relaxed) }
 
   /// `unheard` of them are sessions that the backend never heard of.
   func add(_ sessions: Int, unheard change: Int, shard: Int) {

@@ -125,5 +125,6 @@ struct ScriptedKernel: Kernel, ~Copyable {
   }
   mutating func random() -> UInt64 { simulation.randomForRelay() }
   mutating func ring(_ bell: Bell) { simulation.ring(bell.ringDescriptor) }
+  mutating func ringAgain(_ completion: Completion) {}
   mutating func wakeControl() {}
 }

@@ -26,6 +26,8 @@ final class Simulation {
   /// The addresses that each listener does not hear.
   var shunned: [Int32: Set<AddressKey>] = [:]
   private var acceptors: [(listener: Int32, host: Int, token: Token)] = []
+  /// Whether each host waits for the control thread.
+  private(set) var controlIsWatched: [Bool] = []
   private var relayRandom: SeededRandom
   /// The sockets that the firehose has dialled, newest last; and whether the backend takes connections.
   private(set) var backends: [SimulatedSocket] = []
@@ -71,6 +73,7 @@ final class Simulation {
       random: { secrets.next() }, now: now)
     for index in placement.threads.indices {
       completions.append([])
+      controlIsWatched.append(false)
       sleepers.append(nil)
       let roles = parts.takeRoles(index)
       roles.bell.ringDescriptor = Int32(index)
@@ -174,6 +177,21 @@ final class Simulation {
     complete(acceptor.host, acceptor.token, -errno, more: false)
   }
 
+  /// The kernel ends everything that goes on until it is ended, as it may where it is short of memory.
+  func endStandingOperations(errno: Int32) {
+    for socket in sockets where !socket.relayClosed {
+      guard let poll = socket.readablePoll else { continue }
+      socket.readablePoll = nil
+      complete(poll.host, Token(bits: poll.token), -errno, more: false)
+    }
+    for acceptor in acceptors { complete(acceptor.host, acceptor.token, -errno, more: false) }
+    acceptors = []
+    for host in hosts.indices where controlIsWatched[host] {
+      controlIsWatched[host] = false
+      complete(host, Token(.control), -errno, more: false)
+    }
+  }
+
   func accepts(shard: Int) -> Bool { acceptors.contains { $0.listener == Simulation.listenerBase + Int32(shard) } }
 
   /// Bytes of the other end arrive.
@@ -266,7 +284,7 @@ final class Simulation {
       note("  accept \(listener)")
       acceptors.append((listener, host, token))
     case .pollReadable(let descriptor) where descriptor < 0:
-      break
+      controlIsWatched[host] = true
     case .pollReadable(let descriptor):
       note("  pollReadable \(descriptor)")
       let socket = socket(descriptor)

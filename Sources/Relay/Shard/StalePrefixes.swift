@@ -1,0 +1,169 @@
+/// The address prefixes of a shard's stale sessions, found by their key, and by how many sessions they hold.
+///
+/// All of it is address space that was had at the start, because what clients do makes it grow: nothing is allocated
+/// later. The table from keys to prefixes is a linear hash table: it grows a place at a time, each time parting one
+/// list in two, so it never stands still to grow, and touches no more memory than it uses.
+///
+/// Invariant: `1 << level <= places < 2 << level`; a prefix is in the list of the place that its key has, and in the
+/// list of those with its `count`; `busiest` is the highest count that a prefix has.
+struct StalePrefixes: ~Copyable {
+  /// A list of sessions.
+  struct List {
+    var first: UInt32 = .none
+    var last: UInt32 = .none
+  }
+
+  struct Prefix {
+    var key: UInt64
+    var sessions = List()
+    fileprivate(set) var count: UInt32 = 0
+    /// The next with the same place, or the next free one.
+    fileprivate var nextInPlace: UInt32 = .none
+    /// Neighbours among the prefixes that hold as many.
+    fileprivate var next: UInt32 = .none
+    fileprivate var previous: UInt32 = .none
+  }
+
+  private var prefixes: SlotMemory<Prefix>
+  private var used: UInt32 = 0
+  private var free: UInt32 = .none
+
+  /// The first prefix of each place.
+  private var firstIn: SlotMemory<UInt32>
+  private var places: UInt32 = 1
+  private var level: UInt32 = 0
+  private var inUse: UInt32 = 0
+
+  /// The first prefix that holds n sessions, by n, as far as n has been reached.
+  private var firstWith: SlotMemory<UInt32>
+  private var reached: UInt32 = 0
+  private var busiest: UInt32 = 0
+
+  /// `capacity`: as many as there can be sessions.
+  init(capacity: Int) throws(RelayError) {
+    let prefixes = try SlotMemory<Prefix>(capacity: capacity)
+    let firstIn = try SlotMemory<UInt32>(capacity: capacity + 1)
+    let firstWith = try SlotMemory<UInt32>(capacity: capacity + 1)
+    self.prefixes = prefixes
+    self.firstIn = firstIn
+    self.firstWith = firstWith
+    self.firstIn[0].pointee = .none
+    self.firstWith[0].pointee = .none
+  }
+
+  /// A prefix that holds as many sessions as any.
+  var fullest: UInt32? {
+    let prefix = firstWith[busiest].pointee
+    return prefix == .none ? nil : prefix
+  }
+
+  subscript(prefix: UInt32) -> UnsafeMutablePointer<Prefix> { prefixes[prefix] }
+
+  func find(_ key: UInt64) -> UInt32? {
+    var prefix = firstIn[place(of: key)].pointee
+    while prefix != .none, prefixes[prefix].pointee.key != key { prefix = prefixes[prefix].pointee.nextInPlace }
+    return prefix == .none ? nil : prefix
+  }
+
+  /// The prefix with this key, with no sessions where it is new: the caller adds one.
+  mutating func findOrAdd(_ key: UInt64) -> UInt32 {
+    if let prefix = find(key) { return prefix }
+    let prefix: UInt32
+    if free != .none {
+      prefix = free
+      free = prefixes[prefix].pointee.nextInPlace
+    } else {
+      prefix = used
+      used += 1
+    }
+    inUse += 1
+    if inUse > places { addPlace() }
+    let place = place(of: key)
+    prefixes[prefix].initialize(to: Prefix(key: key, nextInPlace: firstIn[place].pointee))
+    firstIn[place].pointee = prefix
+    return prefix
+  }
+
+  /// One session more. Moves the prefix between the lists by count.
+  mutating func countUp(_ prefix: UInt32) {
+    let old = prefixes[prefix].pointee.count
+    if old > 0 { unlink(prefix) }
+    prefixes[prefix].pointee.count = old + 1
+    link(prefix)
+    busiest = max(busiest, old + 1)
+  }
+
+  /// One session less; the prefix goes with its last.
+  mutating func countDown(_ prefix: UInt32) {
+    let old = prefixes[prefix].pointee.count
+    unlink(prefix)
+    prefixes[prefix].pointee.count = old - 1
+    if old > 1 { link(prefix) } else { remove(prefix) }
+    if busiest == old, firstWith[old].pointee == .none { busiest = old - 1 }
+  }
+
+  // MARK: By count
+
+  private mutating func link(_ prefix: UInt32) {
+    let count = prefixes[prefix].pointee.count
+    while reached < count {
+      reached += 1
+      firstWith[reached].pointee = .none
+    }
+    let first = firstWith[count].pointee
+    prefixes[prefix].pointee.previous = .none
+    prefixes[prefix].pointee.next = first
+    if first != .none { prefixes[first].pointee.previous = prefix }
+    firstWith[count].pointee = prefix
+  }
+
+  private mutating func unlink(_ prefix: UInt32) {
+    let (next, previous) = (prefixes[prefix].pointee.next, prefixes[prefix].pointee.previous)
+    if previous == .none {
+      firstWith[prefixes[prefix].pointee.count].pointee = next
+    } else {
+      prefixes[previous].pointee.next = next
+    }
+    if next != .none { prefixes[next].pointee.previous = previous }
+  }
+
+  // MARK: By key
+
+  private func place(of key: UInt64) -> UInt32 {
+    let hash = UInt32(truncatingIfNeeded: (key &* 0x9e37_79b9_7f4a_7c15) >> 32)
+    let place = hash & ((2 << level) - 1)
+    return place < places ? place : hash & ((1 << level) - 1)
+  }
+
+  /// Parts the list of one place in two.
+  private mutating func addPlace() {
+    let parted = places - (1 << level)
+    firstIn[places].pointee = .none
+    places += 1
+    var prefix = firstIn[parted].pointee
+    firstIn[parted].pointee = .none
+    while prefix != .none {
+      let next = prefixes[prefix].pointee.nextInPlace
+      let place = place(of: prefixes[prefix].pointee.key)
+      prefixes[prefix].pointee.nextInPlace = firstIn[place].pointee
+      firstIn[place].pointee = prefix
+      prefix = next
+    }
+    if places == 2 << level { level += 1 }
+  }
+
+  private mutating func remove(_ prefix: UInt32) {
+    let place = place(of: prefixes[prefix].pointee.key)
+    let next = prefixes[prefix].pointee.nextInPlace
+    if firstIn[place].pointee == prefix {
+      firstIn[place].pointee = next
+    } else {
+      var before = firstIn[place].pointee
+      while prefixes[before].pointee.nextInPlace != prefix { before = prefixes[before].pointee.nextInPlace }
+      prefixes[before].pointee.nextInPlace = next
+    }
+    inUse -= 1
+    prefixes[prefix].pointee.nextInPlace = free
+    free = prefix
+  }
+}
