@@ -129,11 +129,7 @@ struct Firehose: ~Copyable {
   }
 
   mutating func handle<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
-    if completion.token.purpose == .resolved {
-      let lookUp = kernel.lookUp(completion)
-      if state == .resolving { resolved(lookUp, &kernel) }
-      return
-    }
+    if completion.token.purpose == .resolved { return lookUpEnded(completion, &kernel) }
     guard completion.token.generation == generation, socket >= 0 else { return }
     switch completion.token.purpose {
     case .firehoseReadable:
@@ -145,6 +141,12 @@ struct Firehose: ~Copyable {
       if state == .dialing { dialled(&kernel) }
     default: break
     }
+  }
+
+  @inline(never)
+  private mutating func lookUpEnded<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+    let lookUp = kernel.lookUp(completion)
+    if state == .resolving { resolved(lookUp, &kernel) }
   }
 
   /// Whether the backend has been told the end, or is not there to be told.
