@@ -34,6 +34,9 @@ public final class Relay {
   private var threads: [OSThread] = []
   private var resolver: Resolver?
   private var eventLanes: [RecordConsumerBox] = []
+  /// nil before the start.
+  private var digest: Digest?
+  private var digestDeadline = UInt64.max
   private var settingsLanes: [SettingsProducer] = []
   /// What unfinished and missed packets may hold, and all together; nil before the start.
   private var budgets: (unfinished: SharedBudget, missed: SharedBudget, all: MemoryGauge)?
@@ -98,6 +101,7 @@ public final class Relay {
       hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
       counters = parts.counters
       eventLanes = parts.events.map(RecordConsumerBox.init)
+      digest = parts.digest
       settingsLanes = parts.settings.map(SettingsProducer.init)
       budgets = (parts.budget, parts.missedBudget, parts.memory)
       try startThreads(parts)
@@ -168,6 +172,22 @@ public final class Relay {
     let (refusals, errno) = control.ringRefusal
     if refusals != ringRefusalsTold { body(.ringRefused(errno: errno, count: refusals &- ringRefusalsTold)) }
     ringRefusalsTold = refusals
+    digestDeadline = digest?.tell(now: RingKernel.machineClock(), body) ?? .max
+  }
+
+  /// How long from now ``takeEvents(_:)`` has more to give, though ``signal`` says nothing: what happens often is told
+  /// once a second. nil where nothing is held back.
+  public var nextEvents: Duration? {
+    guard digestDeadline != .max else { return nil }
+    let now = RingKernel.machineClock()
+    return .nanoseconds(Int64(clamping: digestDeadline > now ? digestDeadline - now : 0))
+  }
+
+  /// Gives what is left, to be called after ``stop()``.
+  public func takeLastEvents(_ body: (Event) -> Void) {
+    takeEvents(body)
+    digest?.tellRest(body)
+    digestDeadline = .max
   }
 
   /// What all threads together have counted.

@@ -32,6 +32,9 @@ struct RelayParts {
   let admission: SharedAdmission
   private let admissionLimits: AdmissionLimits
   let memory: MemoryGauge
+  private let tallyFlags: TallyFlags
+  /// For each event lane.
+  private let culprits: [Culprits]
   private let roles: [Roles]
   private let bells: Bells
   private let lanes: Lanes
@@ -117,6 +120,8 @@ struct RelayParts {
     memory = MemoryGauge(
       arena, budget: configuration.protection.memoryBudget, unfinished: budget, missed: missedBudget,
       clients: admission.clients, stale: staleTotals, shards: shards)
+    tallyFlags = TallyFlags(arena)
+    culprits = events.map { _ in Culprits(arena) }
     roles = zip(hostBells, settings).map(Roles.init)
     bells = Bells(placement, hostBells)
     lanes = try Lanes(
@@ -145,8 +150,13 @@ struct RelayParts {
   /// The roles of the thread at `index` of the placement; once.
   func takeRoles(_ index: Int) -> Roles { roles[index] }
 
-  private func eventLog(_ lane: Int) -> EventLog {
-    EventLog(events[lane], minimum: configuration.eventLevel, control: control)
+  /// What the control thread tells of that which roles only count.
+  var digest: Digest { Digest(flags: tallyFlags, counters: counters, culprits: culprits) }
+
+  private func eventLog(_ lane: Int, _ thread: Int) -> EventLog {
+    EventLog(
+      events[lane], minimum: configuration.eventLevel, counters: counters[thread], flags: tallyFlags,
+      culprits: culprits[lane])
   }
 
   private func makeShard(
@@ -161,7 +171,7 @@ struct RelayParts {
       listeners: FixedArray(), firstReservedDescriptor: descriptorLimit - Limits.reservedDescriptors,
       connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
       wheel: TimerWheel(now: now), stale: try StaleSessions(capacity: SessionTable.capacity(of: ids)),
-      events: eventLog(shard), uplink: UplinkProducer(lanes.uplinks[shard]),
+      events: eventLog(shard, thread), uplink: UplinkProducer(lanes.uplinks[shard]),
       firehoseBell: bells.firehose, downlink: RecordConsumer(lanes.downlinks[shard].descriptors),
       downlinkMemory: lanes.memory,
       peers: FixedArray(count: configuration.shards) { peer in
@@ -181,7 +191,8 @@ struct RelayParts {
   private func makeFirehose(_ thread: Int) -> Firehose {
     Firehose(
       counters: counters[thread], control: control, ids: ids,
-      settings: FirehoseSettings(configuration), backendStatus: backendStatus, events: eventLog(configuration.shards),
+      settings: FirehoseSettings(configuration), backendStatus: backendStatus,
+      events: eventLog(configuration.shards, thread),
       lanes: FixedArray(count: configuration.shards) { shard in
         Firehose.Lane(
           uplink: UplinkConsumer(lanes.uplinks[shard]),

@@ -75,11 +75,12 @@ struct ControlLoop {
     return ending
   }
 
-  /// `.readable` also where time is left and nothing has come yet.
+  /// `.readable` also where time is left and nothing has come yet, or what was held back from the log is due.
   private func wait(_ deadline: inout TimeLeft?) -> Signals.Wake {
-    let wake = signals.wait(or: relay.signal, atMost: deadline?.wait)
+    let limit = [deadline?.wait, relay.nextEvents].compactMap(\.self).min()
+    let wake = signals.wait(or: relay.signal, atMost: limit)
     deadline?.look()
-    return wake == .timeout && deadline?.isOver == false ? .readable : wake
+    return wake == .timeout && deadline?.isOver != true ? .readable : wake
   }
 
   // MARK: Reloading
@@ -139,7 +140,7 @@ struct ControlLoop {
       }
     }
     relay.stop()
-    logEvents()
+    relay.takeLastEvents(log)
   }
 
   /// Ends the process for a signal. The code is what a shell reports of it.
@@ -150,15 +151,18 @@ struct ControlLoop {
 
   /// Ends the process at once: no handlers, no waiting for threads.
   private func leave(with code: Int32) -> Never {
+    relay.takeLastEvents(log)
     System.flushLog(milliseconds: Program.lastLines)
     _exit(code)
   }
 
   private func logEvents() {
-    relay.takeEvents { event in
-      let (message, metadata) = event.logged
-      log.log(level: event.level.logged, message, metadata: metadata)
-    }
+    relay.takeEvents(log)
+  }
+
+  private func log(_ event: Event) {
+    let (message, metadata) = event.logged
+    log.log(level: event.level.logged, message, metadata: metadata)
   }
 
   /// What was counted since the start, where it is not nothing, in one line. By the names that the code has for it.

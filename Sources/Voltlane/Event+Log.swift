@@ -37,8 +37,10 @@ extension Event {
     case .sessionReturned(let id): ("session attached again: its client came back", ["id": "\(String(clientID: id))"])
     case .reconnectionRefused(let id):
       ("reconnection refused: the response to the challenge was wrong", ["id": "\(String(clientID: id))"])
-    case .handshakesRefused(let count): ("handshakes refused", ["count": "\(count)"])
-    case .clientsRefused(let reason, let count): ("clients refused: \(reason.text)", ["count": "\(count)"])
+    case .handshakesRefused(let count, let most):
+      ("handshakes refused: they broke the protocol", counted(count, most))
+    case .clientsRefused(let reason, let count, let most):
+      ("clients refused: \(reason.text)", counted(count, most))
     case .addressesBanned(let address, let count):
       (
         "addresses banned: they broke the protocol more often than --ban-after allows",
@@ -55,7 +57,8 @@ extension Event {
     case .clientsSlowed(let rate, let count):
       ("clients slowed down: they send faster than \(rate.logged)", ["count": "\(count)"])
     case .budgetExceeded(let budget, let count): ("sessions ended: \(budget.logged)", ["count": "\(count)"])
-    case .acceptPaused(let errno): ("accepting paused: \(systemMessage(errno))", nil)
+    case .acceptPaused(let errno, let count):
+      ("accepting paused: \(systemMessage(errno))", ["count": "\(count)"])
     case .ringRefused(let errno, let count):
       ("io_uring takes nothing at the moment: \(systemMessage(errno)); trying again", ["count": "\(count)"])
     case .sessionsDropped: ("every session ends with the backend's connection", nil)
@@ -102,6 +105,12 @@ extension BackendFailure {
     case .shortLived(let errno): loss(errno)
     }
   }
+}
+
+/// How many there were, and of whom most: `of-address` is how many of them were that address's, at least.
+private func counted(_ count: UInt64, _ most: Event.Most?) -> Logger.Metadata {
+  guard let most else { return ["count": "\(count)"] }
+  return ["count": "\(count)", "address": "\(most.address)", "of-address": "\(most.count)"]
 }
 
 /// Why a connection to the backend ended.

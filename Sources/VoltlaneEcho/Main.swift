@@ -1,4 +1,5 @@
 import ArgumentParser
+import Dispatch
 import VoltlaneBackend
 import VoltlaneNIO
 import VoltlaneService
@@ -50,7 +51,8 @@ struct VoltlaneEcho: ParsableCommand {
       // Before anything that starts a thread, which inherits them.
       let signals = try Signals()
       let echo = try BlockingEcho(on: configuration.listen, maxPacketSize: configuration.maxPacketSize)
-      StandardStreams.tell("voltlane-echo: listening on \(echo.address)")
+      // Whoever reads it may take as long as they like; signals are read all the same.
+      DispatchQueue.global().async { StandardStreams.tell("voltlane-echo: listening on \(echo.address)") }
       signals.wait()
       echo.stop()
     } catch {

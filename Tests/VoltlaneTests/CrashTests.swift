@@ -4,7 +4,7 @@ import VoltlaneSettings
 
 /// What a crash leaves behind: one line without anything from memory, the signal for whoever started the program, no
 /// core file, and no other process.
-@Suite(.enabled(if: BuiltProgram.folder != nil, "the programs stand beside the tests"), .timeLimit(.minutes(1)))
+@Suite(.enabled(if: BuiltProgram.folder != nil, "the programs stand beside the tests"), .timeLimit(.minutes(5)))
 struct CrashTests {
   static let signals = [
     (SIGILL, "SIGILL"), (SIGTRAP, "SIGTRAP"), (SIGABRT, "SIGABRT"), (SIGBUS, "SIGBUS"), (SIGFPE, "SIGFPE"),

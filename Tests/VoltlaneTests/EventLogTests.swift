@@ -67,6 +67,10 @@ import Testing
         .clientsRefused(.addressClients, count: 4),
         "clients refused: their address has as many as --max-clients-per-ip", ["count": "4"]
       ),
+      (.handshakesRefused(count: 4), "handshakes refused: they broke the protocol", ["count": "4"]),
+      (
+        .acceptPaused(errno: 24, count: 3), "accepting paused: Too many open files", ["count": "3"]
+      ),
       (
         .clientsSlowed(.bytes, count: 3), "clients slowed down: they send faster than --client-byte-rate",
         ["count": "3"]

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// What the relay does about every signal that there is, also while it starts.
-@Suite(.enabled(if: BuiltProgram.folder != nil, "the programs stand beside the tests"), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: BuiltProgram.folder != nil, "the programs stand beside the tests"), .timeLimit(.minutes(5)))
 struct SignalTests {
   /// What ends the relay, and how. Of all others it takes no notice, or does what it is asked for.
   private static let ends: [Int32: Int32] = [

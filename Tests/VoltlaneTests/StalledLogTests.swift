@@ -3,7 +3,7 @@ import Testing
 
 /// Nobody reads the relay's log, its disk is full, or it may not grow: the relay goes on, and what was asked of it is
 /// done. Whatever waits here for ever fails by its time limit.
-@Suite(.enabled(if: BuiltProgram.folder != nil, "the programs stand beside the tests"), .timeLimit(.minutes(1)))
+@Suite(.enabled(if: BuiltProgram.folder != nil, "the programs stand beside the tests"), .timeLimit(.minutes(5)))
 struct StalledLogTests {
   @Test(arguments: [SIGTERM, SIGINT]) func signalEndsIt(signal: Int32) throws {
     let pipe = StalledPipe()

@@ -61,7 +61,7 @@ final class UnheardRelay: @unchecked Sendable {
     try process.run()
     (errors as? Pipe).map { try? $0.fileHandleForWriting.close() }
     // A relay that hangs fails its test, and does not hold up all others.
-    DispatchQueue.global().asyncAfter(deadline: .now() + 60) { [process] in
+    DispatchQueue.global().asyncAfter(deadline: .now() + 240) { [process] in
       if process.isRunning { kill(process.processIdentifier, SIGKILL) }
     }
   }

@@ -17,11 +17,15 @@ public enum Metric: Int, CaseIterable, Sendable {
   case endedStaleTimeout, endedStaleTableFull, endedBufferOverflow, endedKicked, endedPacketTooLarge
   case endedPacketTimeout, endedRateLimit, endedIdleTimeout, endedSlowClient, endedMemory, endedBackendLost
   case endedBackendRefusedPacket, endedRelayDraining
+  // By ``Event/Budget``; together they are the sessions that ended with `memory`.
+  case endedOverAssemblyBudget, endedOverMissedPackets, endedOverMemoryBudget, endedOverSystemMemory
   /// Times that a client was found over a rate, and was not read for a while.
   case slowedPacketRate, slowedByteRate
   case reconnectionsBegun, reconnections, reconnectionsRefused
   case packetsUp, bytesUp, packetsDown, bytesDown
   case packetsUnknownClient, answersDropped, packetsMalformed, packetsRefused
+  // By ``Event/MalformedPacket``; together they are the malformed packets.
+  case packetsTooShort, packetsUnknownFlag, packetsWrongDirection
   case backendConnections, backendDialsFailed
   /// Connections that ended before they had shown that there is a backend behind them; they are failed dials too.
   case backendsClosedEarly

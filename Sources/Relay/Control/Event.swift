@@ -1,5 +1,3 @@
-import Synchronization
-
 /// Something that the log tells. Roles post events into bounded lanes; the control thread writes them out, so that no
 /// host ever waits for a log.
 public enum Event: Sendable, BitwiseCopyable {
@@ -17,13 +15,15 @@ public enum Event: Sendable, BitwiseCopyable {
   case backendCaughtUp(age: UInt64)
   /// A size prefix above the maximum, which is that of a client's packet and its tag: the connection is dropped.
   case backendOversized(size: UInt32, maximum: UInt32)
-  /// Tagged packets that were skipped; how many since the last of these events.
-  case backendMalformed(MalformedPacket, count: UInt64)
   case sessionStarted(id: UInt64)
   case sessionEnded(id: UInt64, CloseReason)
-  case handshakesRefused(count: UInt64)
-  /// Clients that were not let in, or not let on; how many since the last of these events with this reason.
-  case clientsRefused(RefusalReason, count: UInt64)
+  // Of what follows up to `eventsDropped` a role posts nothing: the events are made of what it counts (``Digest``).
+  /// Connections that broke the handshake's rules; how many since the last of these events, and whose most of them
+  /// were.
+  case handshakesRefused(count: UInt64, most: Most? = nil)
+  /// Clients that were not let in, or not let on; how many since the last of these events with this reason, and whose
+  /// most of them were.
+  case clientsRefused(RefusalReason, count: UInt64, most: Most? = nil)
   /// An address was banned; how many were since the last of these events.
   case addressesBanned(AddressKey, count: UInt64)
   /// An address was shunned; how many were since the last of these events.
@@ -32,29 +32,63 @@ public enum Event: Sendable, BitwiseCopyable {
   case clientsUncounted(count: UInt64)
   /// Sessions that a limit of each client ended; how many since the last of these events with this reason.
   case sessionsEnded(CloseReason, count: UInt64)
+  /// Tagged packets that were skipped; how many since the last of these events with this reason.
+  case backendMalformed(MalformedPacket, count: UInt64)
   /// Clients over a rate are not read for a while; how many times since the last of these events with this rate.
   case clientsSlowed(ClientRate, count: UInt64)
   /// Sessions that ended, with `memory`, for a budget of all; how many since the last of these events with this budget.
   case budgetExceeded(Budget, count: UInt64)
+  /// Accepting pauses; how often it did since the last of these events, and the error that it was most often.
+  case acceptPaused(errno: Int32, count: UInt64)
+  /// Events for which the lane of their role had no room; how many since the last of these events.
+  case eventsDropped(count: UInt64)
   case sessionStale(id: UInt64)
   case sessionReturned(id: UInt64)
   /// A response that does not open to the challenge, or is the challenge itself.
   case reconnectionRefused(id: UInt64)
-  case acceptPaused(errno: Int32)
   /// The kernel refused to enter a thread's ring; how many times since the last of these events.
   case ringRefused(errno: Int32, count: UInt64)
   /// All sessions end with the backend's connection.
   case sessionsDropped
   /// A packet within which two connections died was given up, and its client ended.
   case packetRefused(id: UInt64)
-  case eventsDropped(count: UInt64)
 
-  public enum MalformedPacket: Sendable, BitwiseCopyable { case tooShort, unknownFlag, wrongDirection }
+  public enum MalformedPacket: Sendable, CaseIterable, BitwiseCopyable {
+    case tooShort, unknownFlag, wrongDirection
+
+    var metric: Metric {
+      switch self {
+      case .tooShort: .packetsTooShort
+      case .unknownFlag: .packetsUnknownFlag
+      case .wrongDirection: .packetsWrongDirection
+      }
+    }
+  }
+
+  /// The address that something happened to most often, and how often at least.
+  public struct Most: Sendable, BitwiseCopyable {
+    public let address: AddressKey
+    public let count: UInt64
+
+    public init(address: AddressKey, count: UInt64) {
+      self.address = address
+      self.count = count
+    }
+  }
 
   /// What clients hold together: of packets that are not whole yet, of those missed, and of everything; and what the
   /// system gives, which is a budget of its own.
   public enum Budget: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case unfinishedPackets, missedPackets, memory, system
+
+    var metric: Metric {
+      switch self {
+      case .unfinishedPackets: .endedOverAssemblyBudget
+      case .missedPackets: .endedOverMissedPackets
+      case .memory: .endedOverMemoryBudget
+      case .system: .endedOverSystemMemory
+      }
+    }
   }
 
   /// How important an event is.
@@ -78,18 +112,24 @@ public enum Event: Sendable, BitwiseCopyable {
   }
 }
 
-/// A role's end of its event lane.
+/// A role's end of the log: its event lane, and what it only counts.
 struct EventLog: ~Copyable {
   private var lane: RecordProducer<Event>
   /// Less important events are not posted.
   var minimum: Event.Level
-  private let control: ControlBlock
-  private var dropped: UInt64 = 0
+  private let counters: Counters
+  private let flags: TallyFlags
+  private let culprits: Culprits
 
-  init(_ lane: RecordLane<Event>, minimum: Event.Level, control: ControlBlock) {
+  /// `culprits` is this role's own.
+  init(
+    _ lane: RecordLane<Event>, minimum: Event.Level, counters: Counters, flags: TallyFlags, culprits: Culprits
+  ) {
     self.lane = RecordProducer(lane)
     self.minimum = minimum
-    self.control = control
+    self.counters = counters
+    self.flags = flags
+    self.culprits = culprits
   }
 
   @inline(__always)
@@ -98,30 +138,19 @@ struct EventLog: ~Copyable {
   @inline(never)
   mutating func post<K: Kernel & ~Copyable>(_ event: Event, _ kernel: inout K) {
     guard wants(event.level) else { return }
-    if dropped > 0, lane.hasRoom() {
-      lane.push(.eventsDropped(count: dropped))
-      dropped = 0
-    }
-    if lane.hasRoom() {
-      lane.push(event)
-    } else {
-      dropped += 1
-    }
+    guard lane.hasRoom() else { return tally(.eventsDropped, .warning, &kernel) }
+    lane.push(event)
     if lane.publish() { kernel.wakeControl() }
   }
-}
 
-/// Lets an event through once a second and counts those it held back.
-struct RateLimit {
-  private var next: UInt64 = 0
-  private var held: UInt64 = 0
-
-  /// How many there have been since the last one let through, this one included; nil where this one is held back.
-  mutating func admit(now: UInt64) -> UInt64? {
-    held += 1
-    guard now >= next else { return nil }
-    next = now + Limits.second
-    defer { held = 0 }
-    return held
+  /// Counts something of which there may be very many. The log tells it in a line of `level`: the first at once, then
+  /// how many there were, once a second. `key` is who did it, where the line names whoever did it most.
+  @inline(never)
+  mutating func tally<K: Kernel & ~Copyable>(
+    _ metric: Metric, _ level: Event.Level, by key: UInt64? = nil, _ kernel: inout K
+  ) {
+    counters.add(metric)
+    if let key { culprits.note(key, metric) }
+    if wants(level), flags[metric].raiseFirst() { kernel.wakeControl() }
   }
 }

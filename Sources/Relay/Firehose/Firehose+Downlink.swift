@@ -154,10 +154,8 @@ extension Firehose {
   @inline(never)
   mutating func skip<K: Kernel & ~Copyable>(_ size: Int, _ kernel: inout K) {
     counters.add(.packetsMalformed)
-    if let count = malformed.admit(now: kernel.now) {
-      let what = Firehose.whatIsWrong(memory.data(of: memory[parsed], size))
-      events.post(.backendMalformed(what, count: count), &kernel)
-    }
+    let what = Firehose.whatIsWrong(memory.data(of: memory[parsed], size))
+    events.tally(what.metric, .warning, &kernel)
     parsed &+= UInt64(Wire.sizePrefix &+ size)
   }
 

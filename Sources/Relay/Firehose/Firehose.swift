@@ -40,7 +40,6 @@ struct Firehose: ~Copyable {
   var settings: FirehoseSettings
   let backendStatus: BackendStatus
   var events: EventLog
-  var malformed = RateLimit()
 
   var lanes: FixedArray<Lane>
   /// The lane from which the next send begins: the one whose packet was handed over in part, else each in turn.

@@ -45,6 +45,14 @@ struct SharedWord: @unchecked Sendable {
     atomicMemoryFence(ordering: .sequentiallyConsistent)
   }
 
+  /// Raises the flag, behind what the caller has written. True where it was down: for one caller only.
+  @inline(__always)
+  func raiseFirst() -> Bool {
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    guard word.pointee.load(ordering: .relaxed) == 0 else { return false }
+    return word.pointee.exchange(1, ordering: .acquiringAndReleasing) == 0
+  }
+
   /// Whether the flag is up.
   @inline(__always) var isRaised: Bool { relaxed != 0 }
 

@@ -6,7 +6,6 @@ struct SharedAdmission: Sendable {
   /// Clients that came over queues which shards share: whose turn it is.
   let turns: SharedWord
   let accepts: SharedTokenBucket
-  let log: LimitLog
 
   /// For that many clients. `random` gives the secrets.
   init(_ arena: Arena, clients count: Int, random: () -> UInt64) throws(RelayError) {
@@ -14,7 +13,6 @@ struct SharedAdmission: Sendable {
     clients = SharedWord(arena)
     turns = SharedWord(arena)
     accepts = SharedTokenBucket(arena)
-    log = LimitLog(arena)
   }
 }
 

@@ -58,7 +58,8 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .addressHandshakes: "their address has as many handshakes as --max-pending-handshakes-per-ip"
     case .banned: "their address is banned"
     case .denied: "their address is in a --deny list"
-    case .reconnectFailures: "their address failed to reconnect as often as --reconnect-failures allows"
+    case .reconnectFailures:
+      "their address failed to reconnect as often as --reconnect-failures, or the same -per-ip, allows"
     case .proxyHeader: "a proxy sent no valid PROXY header in time"
     case .handshakeTimeout: "they did not shake hands within --handshake-timeout"
     case .unfinishedPackets: "unfinished packets hold more than --assembly-budget"

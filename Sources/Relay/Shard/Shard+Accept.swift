@@ -20,7 +20,7 @@ extension Shard {
     let listener = Int(completion.token.index)
     if !completion.more { listeners[listener].armed = false }
     if completion.result >= firstReservedDescriptor {
-      refuse(completion.result, .descriptors, &kernel)
+      refuse(completion.result, .descriptors, kernel.peerAddress(completion.result).key, &kernel)
       if completion.more { kernel.submit(.cancel(completion.token), Token(.none)) }
       if acceptResumes == .max { pauseAccepting(EMFILE, &kernel) }
       return
@@ -47,21 +47,21 @@ extension Shard {
   }
 
   mutating func admit<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
-    guard !backendStatus.refusesClients else { return refuse(socket, .backendLost, &kernel) }
-    guard !memory.isShort else { return refuse(socket, .memory, &kernel) }
     let address = kernel.peerAddress(socket)
+    guard !backendStatus.refusesClients else { return refuse(socket, .backendLost, address.key, &kernel) }
+    guard !memory.isShort else { return refuse(socket, .memory, address.key, &kernel) }
     let isProxied = admission.limits.trustsAsProxy(address)
     var standing: Standing = []
     // What it is refused for itself comes first: it takes nothing then of what all share.
     if !isProxied, let reason = admit(address, &standing, &kernel) {
       if reason.isOfAddress, admission.limits.refusesAll(alike: address, reason) { noteRefusal(address.key, &kernel) }
-      return refuse(socket, reason, &kernel)
+      return refuse(socket, reason, address.key, &kernel)
     }
     if let reason = admission.lack { makeWay(reason, &kernel) }
     let reason = admission.takePlace(&standing, now: kernel.machineNow, grace: kernel.grace)
     guard reason == nil, let index = connections.add(socket) else {
       admission.leave(address.key, &standing)
-      return refuse(socket, reason ?? .clients, &kernel)
+      return refuse(socket, reason ?? .clients, address.key, &kernel)
     }
     connections[index].pointee.address = address.key
     connections[index].pointee.standing = standing
@@ -80,10 +80,7 @@ extension Shard {
   ) -> RefusalReason? {
     let reason = admission.admit(address, &standing, now: kernel.machineNow, grace: kernel.grace)
     guard reason == nil, standing.isUncounted else { return reason }
-    counters.add(.clientsUncounted)
-    if let count = admission.shared.log.uncounted.admit(now: kernel.machineNow) {
-      events.post(.clientsUncounted(count: count), &kernel)
-    }
+    events.tally(.clientsUncounted, .warning, &kernel)
     return nil
   }
 
@@ -91,10 +88,7 @@ extension Shard {
   private mutating func noteRefusal<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) {
     // What came while the shard stood still came at its own pace.
     guard kernel.grace == 0, shunned.refused(address, now: kernel.now), shunAtListeners(&kernel) else { return }
-    counters.add(.addressesShunned)
-    if let count = admission.shared.log.shunned.admit(now: kernel.machineNow) {
-      events.post(.addressesShunned(address, count: count), &kernel)
-    }
+    events.tally(.addressesShunned, .warning, by: address.bits, &kernel)
   }
 
   /// Hears those again whose time is over.
@@ -142,10 +136,7 @@ extension Shard {
       return
     }
     // A descriptor that comes free now and then makes the pauses short again, and many.
-    if admission.shared.log.pauses.admit(now: kernel.machineNow) != nil {
-      events.post(.acceptPaused(errno: error), &kernel)
-    }
-    counters.add(.acceptPauses)
+    events.tally(.acceptPauses, .warning, by: UInt64(clamping: error), &kernel)
     acceptResumes = kernel.now &+ acceptPause
     acceptPause = min(2 &* acceptPause, Limits.acceptPauseLast)
   }

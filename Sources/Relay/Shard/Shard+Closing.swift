@@ -53,7 +53,7 @@ extension Shard {
       drop(index, &kernel)
     case .response, .ping:
       // Abandoned: that counts against nobody's address.
-      tell(.handshakeTimeout, &kernel)
+      tell(.handshakeTimeout, connection.pointee.address, &kernel)
       closeGracefully(index, &kernel)
     case .attached, .verifying, .sealing, .opening, .returning, .free, .released:
       break

@@ -64,7 +64,7 @@ extension Shard {
     case .proxy, .version: reject(index, refusal, &kernel)
     case .key, .sealing: resetHandshake(index, refusal, &kernel)
     default:
-      tell(refusal, &kernel)
+      tell(refusal, connection.pointee.address, &kernel)
       closeGracefully(index, &kernel)
     }
   }
@@ -77,9 +77,7 @@ extension Shard {
 
   /// Ends a session because all together hold more than they may.
   mutating func end<K: Kernel & ~Copyable>(_ slot: UInt32, over budget: Event.Budget, _ kernel: inout K) {
-    if let count = admission.shared.log[budget].admit(now: kernel.machineNow) {
-      events.post(.budgetExceeded(budget, count: count), &kernel)
-    }
+    events.tally(budget.metric, .warning, &kernel)
     end(slot, .memory, &kernel)
   }
 

@@ -32,10 +32,7 @@ extension Shard {
     case .end: fail(index, .rateLimit, &kernel)
     case .pause:
       let rate = packetDebt >= byteDebt ? ClientRate.packets : .bytes
-      counters.add(rate.metric)
-      if let count = admission.shared.log[rate].admit(now: kernel.machineNow) {
-        events.post(.clientsSlowed(rate, count: count), &kernel)
-      }
+      events.tally(rate.metric, .info, &kernel)
       beginPause(index, kernel)
       connection.pointee.resumes = kernel.now.adding(debt)
       wheel.arm(index, at: connection.pointee.resumes, connections)

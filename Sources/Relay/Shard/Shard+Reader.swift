@@ -374,7 +374,7 @@ extension Shard {
     case .key, .sealing: resetHandshake(index, .memory, &kernel)
     case .closing, .free, .released: break
     case .verifying, .response, .opening, .ping, .returning:
-      tell(.memory, &kernel)
+      tell(.memory, connection.pointee.address, &kernel)
       closeGracefully(index, &kernel)
     }
   }

@@ -33,7 +33,7 @@ extension Shard {
       counters.add(.reconnectionsBegun)
     } else {
       // Its challenge is what tells it that the session lives. Sealed with a key that is there from the last attempt.
-      tell(.reconnectFailures, &kernel)
+      tell(.reconnectFailures, connections[index].pointee.address, &kernel)
       connection.pointee.flags.insert(.refused)
     }
     let session = sessions[slot]

@@ -1,39 +1,38 @@
 /// Connections that are not let in, or not let on.
 extension Shard {
   /// Closes a socket that has not become a connection.
-  mutating func refuse<K: Kernel & ~Copyable>(_ socket: Int32, _ reason: RefusalReason, _ kernel: inout K) {
-    tell(reason, &kernel)
+  mutating func refuse<K: Kernel & ~Copyable>(
+    _ socket: Int32, _ reason: RefusalReason, _ address: AddressKey, _ kernel: inout K
+  ) {
+    tell(reason, address, &kernel)
     disappoint(socket, &kernel)
     kernel.submit(.close(socket), Token(.none))
   }
 
   /// Closes a connection to which the relay has sent nothing yet.
   mutating func reject<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
-    tell(reason, &kernel)
+    tell(reason, connections[index].pointee.address, &kernel)
     disappoint(connections[index].pointee.socket, &kernel)
     drop(index, &kernel)
   }
 
   /// Ends a connection that has the relay's key, and the client has said that it has no session yet.
   mutating func resetNewcomer<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
-    tell(reason, &kernel)
+    tell(reason, connections[index].pointee.address, &kernel)
     kernel.reset(connections[index].pointee.socket)
     drop(index, &kernel)
   }
 
   /// Ends a connection that has the relay's key and whose session may live: an orderly close would say that it is over.
   mutating func resetHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
-    tell(reason, &kernel)
+    tell(reason, connections[index].pointee.address, &kernel)
     refuseUnchallenged(index, &kernel)
   }
 
   /// Closes a connection that broke the handshake's rules.
   @inline(never)
   mutating func refuseMalformed<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    counters.add(.handshakesMalformed)
-    if let count = malformedHandshakes.admit(now: kernel.machineNow) {
-      events.post(.handshakesRefused(count: count), &kernel)
-    }
+    events.tally(.handshakesMalformed, .debug, by: connections[index].pointee.address.bits, &kernel)
     offend(index, &kernel)
     refuseHandshake(index, &kernel)
   }
@@ -54,19 +53,13 @@ extension Shard {
     let connection = connections[index]
     guard admission.offend(connection.pointee.address, connection.pointee.standing, now: kernel.machineNow)
     else { return }
-    counters.add(.bans)
-    if let count = admission.shared.log.bans.admit(now: kernel.machineNow) {
-      events.post(.addressesBanned(connection.pointee.address, count: count), &kernel)
-    }
+    events.tally(.bans, .warning, by: connection.pointee.address.bits, &kernel)
   }
 
-  /// Counts it by its reason, and tells the log once a second.
-  mutating func tell<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
+  /// Counts it by its reason.
+  mutating func tell<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ address: AddressKey, _ kernel: inout K) {
     counters.add(.clientsRefused)
-    counters.add(reason.metric)
-    if let count = admission.shared.log[reason].admit(now: kernel.machineNow) {
-      events.post(.clientsRefused(reason, count: count), &kernel)
-    }
+    events.tally(reason.metric, .warning, by: address.bits, &kernel)
   }
 
   /// Does what the operator wants for those to whom nothing was sent, before the close.

@@ -19,9 +19,10 @@ extension Shard {
       sessions.owe(slot, reason)
     }
     counters.add(.sessionsEnded)
-    counters.add(reason.metric)
-    if reason.isLimit, let count = admission.shared.log[reason].admit(now: kernel.machineNow) {
-      events.post(.sessionsEnded(reason, count: count), &kernel)
+    if reason.isLimit {
+      events.tally(reason.metric, .info, &kernel)
+    } else {
+      counters.add(reason.metric)
     }
     if events.wants(.debug) { events.post(.sessionEnded(id: id, reason), &kernel) }
   }

@@ -112,7 +112,6 @@ struct Shard: ~Copyable {
   /// Connections whose ping has come: their reconnections take effect before the next packets are delivered.
   var returning = ConnectionQueue(.returning)
   var events: EventLog
-  var malformedHandshakes = RateLimit()
 
   var uplink: UplinkProducer
   let firehoseBell: Bell

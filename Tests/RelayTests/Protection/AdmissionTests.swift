@@ -425,19 +425,6 @@ import VoltlaneWire
     #expect(Set(RefusalReason.allCases.map(\.metric)).count == RefusalReason.allCases.count)
   }
 
-  @Test func aReasonIsLoggedOnceASecond() throws {
-    let arena = Arena()
-    defer { withExtendedLifetime(arena) {} }
-    let log = LimitLog(arena)
-    let second = Limits.second
-    let (banned, denied) = (log[RefusalReason.banned], log[RefusalReason.denied])
-    #expect(banned.admit(now: 5 * second) == 1)
-    for _ in 0..<9 { #expect(banned.admit(now: 5 * second + 1) == nil) }
-    #expect(denied.admit(now: 5 * second + 1) == 1)
-    #expect(banned.admit(now: 6 * second) == 10)
-    #expect(banned.admit(now: 6 * second) == nil)
-  }
-
   @Test func whatLimitsDoIsLoggedOnceASecondAReason() throws {
     let scene = try SessionScene(shards: 1) {
       $0.eventLevel = .info
@@ -445,8 +432,9 @@ import VoltlaneWire
       $0.protection.denied = [try! Network("11.0.0.0/8")]
       $0.protection.clientPacketRate = Rate(1, per: .minute)
     }
-    var log = RecordConsumer(scene.simulation.parts.events[0])
+    var digest = scene.simulation.parts.digest
     for round in 0..<3 {
+      var counts: [UInt64] = []
       for number in 0..<20 {
         for _ in 0..<2 { breakProtocol(scene, address(100 * round + number)) }
         #expect(isLetIn(scene, Self.stranger) == nil)
@@ -455,19 +443,27 @@ import VoltlaneWire
         let fast = scene.join(address: address(20_000 + 100 * round + number))
         scene.simulation.write((0..<3).flatMap { SimulatedClient.packet([$0]) }, to: fast.socket)
         scene.simulation.settle(for: 0)
+        if number == 0 { counts += told(&digest, scene) }
       }
-      var counts: [UInt64] = []
-      while let event = log.pop() {
-        switch event {
-        case .addressesBanned(_, let count), .clientsRefused(.denied, let count),
-          .sessionsEnded(.packetTooLarge, let count), .clientsSlowed(.packets, let count):
-          counts.append(count)
-        default: Issue.record("\(event)")
-        }
-      }
-      #expect(counts == Array(repeating: round == 0 ? 1 : 20, count: 4))
+      counts += told(&digest, scene)
+      #expect(counts == Array(repeating: 1, count: 4))
+      scene.simulation.pass(Limits.second)
+      #expect(told(&digest, scene) == Array(repeating: 19, count: 4))
       scene.simulation.pass(Limits.second)
     }
+  }
+
+  private func told(_ digest: inout Digest, _ scene: SessionScene) -> [UInt64] {
+    var counts: [UInt64] = []
+    _ = digest.tell(now: scene.simulation.now) { event in
+      switch event {
+      case .addressesBanned(_, let count), .clientsRefused(.denied, let count, _),
+        .sessionsEnded(.packetTooLarge, let count), .clientsSlowed(.packets, let count):
+        counts.append(count)
+      default: Issue.record("\(event)")
+      }
+    }
+    return counts
   }
 
   // MARK: Reconnections

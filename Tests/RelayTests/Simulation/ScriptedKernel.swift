@@ -126,5 +126,5 @@ struct ScriptedKernel: Kernel, ~Copyable {
   mutating func random() -> UInt64 { simulation.randomForRelay() }
   mutating func ring(_ bell: Bell) { simulation.ring(bell.ringDescriptor) }
   mutating func ringAgain(_ completion: Completion) {}
-  mutating func wakeControl() {}
+  mutating func wakeControl() { simulation.controlWakes += 1 }
 }

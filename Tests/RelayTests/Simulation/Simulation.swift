@@ -38,6 +38,8 @@ final class Simulation {
   var hasAddress = true
   /// The next dial connects the relay's socket to itself.
   var nextDialLeadsToItself = false
+  /// How often the control thread was called.
+  var controlWakes = 0
   /// The handshake workers get no turns.
   var holdWorkers = false
   /// What the sockets of backends that are dialled from now on take.

@@ -1,0 +1,104 @@
+import Synchronization
+
+/// The control thread's account of what happens very often: it tells the first of a kind at once, and then once a
+/// second at most how many there were, until nothing is left untold. The numbers are differences of the counters, so
+/// they add up to what the counters say.
+///
+/// A role that counts something raises the flag of its metric, and wakes the control thread where it was down. Where a
+/// line may not be told yet the flag stays up, so that nobody wakes this thread again before the second is over; where
+/// everything was told it is down, and nothing is due.
+struct Digest {
+  private let flags: TallyFlags
+  private let counters: [Counters]
+  private let culprits: [Culprits]
+  /// By metric: what was told, and when the next line may be.
+  private var told = [UInt64](repeating: 0, count: Metric.allCases.count)
+  private var next = [UInt64](repeating: 0, count: Metric.allCases.count)
+
+  init(flags: TallyFlags, counters: [Counters], culprits: [Culprits]) {
+    self.flags = flags
+    self.counters = counters
+    self.culprits = culprits
+  }
+
+  /// Gives what is due to `body`. Returns when the next one is; `.max` where nothing was held back.
+  mutating func tell(now: UInt64, _ body: (Event) -> Void) -> UInt64 {
+    var deadline = UInt64.max
+    for (metric, event) in Digest.lines where flags[metric].isRaised {
+      if now >= next[metric.rawValue] {
+        tell(metric, event, now, body)
+      } else {
+        deadline = min(deadline, next[metric.rawValue])
+      }
+    }
+    return deadline
+  }
+
+  /// Gives all that is left to `body`.
+  mutating func tellRest(_ body: (Event) -> Void) {
+    for (metric, event) in Digest.lines { tell(metric, event, 0, body) }
+  }
+
+  private mutating func tell(_ metric: Metric, _ event: Line, _ now: UInt64, _ body: (Event) -> Void) {
+    _ = flags[metric].takeDown()
+    // Whoever counts after this finds the flag down; what was counted before is seen below.
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    // Before the counters, which then have all that is known of culprits.
+    let most = most(metric)
+    let total = counters.reduce(0) { $0 &+ $1[metric] }
+    let count = total &- told[metric.rawValue]
+    guard count > 0 else { return }
+    told[metric.rawValue] = total
+    next[metric.rawValue] = now.adding(Limits.second)
+    body(event(count, most.map { Most(key: $0.key, count: min($0.count, count)) }))
+  }
+
+  /// Who did it most often, of all roles together.
+  private func most(_ metric: Metric) -> Most? {
+    var sums: [UInt64: UInt64] = [:]
+    for role in culprits { role.take(metric) { sums[$0, default: 0] += $1 } }
+    // The same for the same counts.
+    return sums.max { ($0.value, $1.key) < ($1.value, $0.key) }.map(Most.init)
+  }
+
+  private struct Most {
+    let key: UInt64
+    let count: UInt64
+
+    /// An address that did it; a unix socket has none.
+    var refused: Event.Most? {
+      key == 0 ? nil : Event.Most(address: AddressKey(bits: key), count: count)
+    }
+  }
+
+  // MARK: Which lines there are
+
+  private typealias Line = @Sendable (_ count: UInt64, Most?) -> Event
+
+  private static let lines: [(Metric, Line)] = {
+    var lines: [(Metric, Line)] = [
+      (.handshakesMalformed, { count, most in .handshakesRefused(count: count, most: most?.refused) }),
+      (.bans, { count, most in .addressesBanned(AddressKey(bits: most?.key ?? 0), count: count) }),
+      (.addressesShunned, { count, most in .addressesShunned(AddressKey(bits: most?.key ?? 0), count: count) }),
+      (.clientsUncounted, { count, _ in .clientsUncounted(count: count) }),
+      (.acceptPauses, { count, most in .acceptPaused(errno: Int32(truncatingIfNeeded: most?.key ?? 0), count: count) }),
+      (.eventsDropped, { count, _ in .eventsDropped(count: count) }),
+    ]
+    for reason in RefusalReason.allCases {
+      lines.append((reason.metric, { count, most in .clientsRefused(reason, count: count, most: most?.refused) }))
+    }
+    for reason in CloseReason.allCases where reason.isLimit {
+      lines.append((reason.metric, { count, _ in .sessionsEnded(reason, count: count) }))
+    }
+    for budget in Event.Budget.allCases {
+      lines.append((budget.metric, { count, _ in .budgetExceeded(budget, count: count) }))
+    }
+    for rate in ClientRate.allCases {
+      lines.append((rate.metric, { count, _ in .clientsSlowed(rate, count: count) }))
+    }
+    for what in Event.MalformedPacket.allCases {
+      lines.append((what.metric, { count, _ in .backendMalformed(what, count: count) }))
+    }
+    return lines
+  }()
+}
