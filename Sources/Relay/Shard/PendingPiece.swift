@@ -81,18 +81,16 @@ struct PendingPiece: BitwiseCopyable {
   /// Forgets the first `byteCount` of the bytes that are kept.
   func skip(_ byteCount: Int) { header.pointee.start += UInt32(byteCount) }
 
-  /// Moves what is kept to the front and gives the rest of the memory back. Returns the piece, which may be elsewhere
-  /// now.
+  /// Moves what is kept to a piece no larger than it needs, and gives this one back. Returns that piece, or this one
+  /// where nothing would be won or there is no memory.
+  ///
+  /// To make this one smaller where it is would leave holes behind that are too small for the next piece: measured,
+  /// 44 KiB of resident memory, counted for nobody, for each session that went stale while 66 KiB waited for it.
   func fitted() -> PendingPiece {
-    let (count, needed) = (count, memoryNeeded)
-    guard needed < memory else { return self }
-    memmove(base + PendingPiece.headerSize, base + Int(start), count)
-    header.pointee.start = UInt32(PendingPiece.headerSize)
-    header.pointee.end = UInt32(PendingPiece.headerSize + count)
-    // To make it smaller can fail as little as it can move it; where it does, all stays as it is.
-    guard let fitted = realloc(base, needed - PendingPiece.allocatorShare) else { return self }
-    let piece = PendingPiece(fitted)
-    piece.header.pointee.memory = UInt32(needed)
-    return piece
+    guard memoryNeeded < memory, let fitted = PendingPiece.allocate(memory: memoryNeeded) else { return self }
+    fitted.append(bytes(at: start), count)
+    fitted.next = next
+    free()
+    return fitted
   }
 }
