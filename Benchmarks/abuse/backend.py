@@ -1,7 +1,7 @@
 """An echo backend that remembers why sessions ended. A process of its own: `python -m abuse.backend ADDRESS`.
 
 It says on which port it listens, then answers each line on its input with what it has counted; the end of its input
-ends it.
+ends it. The line `send CLIENT COUNT SIZE` makes it send that client so many packets of so many bytes, unasked.
 """
 
 import json
@@ -9,7 +9,7 @@ import select
 import socket
 import struct
 import sys
-from collections import Counter
+from collections import Counter, deque
 
 _TAG = struct.Struct("<IQB")
 DATA, FAILURE, KICK, RECONNECTION = range(4)
@@ -37,17 +37,30 @@ def echoes(buffer, seen):
     return b"".join(answer), offset
 
 
+def unasked(line):
+    """The packets that a line asks for."""
+    client, count, size = map(int, line.split()[1:])
+    return [_TAG.pack(9 + size, client, DATA) + bytes(size)] * count
+
+
 def main(address):
     listener = socket.create_server((address, 0))
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     relay, received, outgoing, seen = None, bytearray(), bytearray(), Counter()
+    waiting = deque()
     while True:
+        # A packet at a time, so that answers don't wait behind all of them.
+        if relay and waiting and len(outgoing) < 1 << 16:
+            outgoing += waiting.popleft()
         # What waits to go back bounds what is read.
         readers = [sys.stdin, relay or listener] if len(outgoing) < 1 << 22 else [sys.stdin]
         readable, writable, _ = select.select(readers, [relay] if outgoing else [], [])
         if sys.stdin in readable:
-            if not sys.stdin.readline():
+            line = sys.stdin.readline()
+            if not line:
                 return
+            if line.startswith("send"):
+                waiting.extend(unasked(line))
             print(json.dumps(seen), flush=True)
         if relay is None:
             if listener in readable:
@@ -67,6 +80,7 @@ def main(address):
                 relay = None
                 received.clear()
                 outgoing.clear()
+                waiting.clear()
                 continue
             if data:
                 received += data

@@ -33,12 +33,17 @@ class Peer:
         self.socket = self.waiting = self.relay_key = None
         self.registered = 0
 
-    def connect(self, source, patience=None):
-        """Gives up after that time, where there is one: TCP alone would try again and again."""
+    def connect(self, source, patience=None, window=None, segment=None):
+        """Gives up after that time, where there is one: TCP alone would try again and again. Where `window` and
+        `segment` are given, the kernel receives no more ahead, and in no larger pieces."""
         family = socket.AF_INET6 if ":" in source else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if window:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        if segment:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
         # The port is chosen at the connect: any number of addresses can have the same one.
         self.socket.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24), 1)
         if family == socket.AF_INET6:
@@ -64,7 +69,7 @@ class Peer:
             except BlockingIOError:
                 yield OUT | select.EPOLLRDHUP, None
                 # A peer that is told to go while it cannot send would wait for ever.
-                if self.events & (select.EPOLLHUP | select.EPOLLERR):
+                if self.events & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP) and not self.events & OUT:
                     raise Gone(self.ending()) from None
             except (ConnectionResetError, BrokenPipeError):
                 raise Gone("reset") from None

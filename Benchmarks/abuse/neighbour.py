@@ -37,8 +37,9 @@ class Window:
         return {
             "seconds": time.monotonic() - self.start, "packets": len(self.latencies), "faults": self.faults,
             "lost": lost, "p50": percentile(self.latencies, 0.5), "p99": percentile(self.latencies, 0.99),
-            "newcomers": len(self.welcomes), "turned_away": self.turned_away,
-            "welcome_p50": percentile(self.welcomes, 0.5), "welcome_p99": percentile(self.welcomes, 0.99),
+            "worst": max(self.latencies, default=None), "newcomers": len(self.welcomes),
+            "turned_away": self.turned_away, "welcome_p50": percentile(self.welcomes, 0.5),
+            "welcome_p99": percentile(self.welcomes, 0.99),
         }
 
 

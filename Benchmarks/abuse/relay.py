@@ -42,6 +42,12 @@ def free_port(address):
         return probe.getsockname()[1]
 
 
+def tcp_memory():
+    """Bytes that the kernel holds for all TCP sockets of the machine, whoever's they are."""
+    text = Path("/proc/net/sockstat").read_text()
+    return int(re.search(r"^TCP:.* mem (\d+)", text, re.MULTILINE).group(1)) * os.sysconf("SC_PAGE_SIZE")
+
+
 class Helper:
     """A module of this package as a process, which answers each line that it is told with a line of JSON."""
 
@@ -61,6 +67,13 @@ class Helper:
         self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
         return self.read()
+
+    def pause(self):
+        """Stops it, as Ctrl-Z does: its kernel goes on, and acknowledges what comes for it."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def end(self):
         self.process.stdin.close()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Sequence
 
 from .crowd import Crowd
-from .relay import PATIENCE, Helper, Relay
+from .relay import PATIENCE, Helper, Relay, tcp_memory
 
 
 #: What is shown of the counters besides refusals, ends, and whom a rate slows.
@@ -71,12 +71,22 @@ class Stage:
     #: The most that the relay held, and what it held before.
     peak: int = 0
     base: int = 0
+    #: The same with what the kernel held for TCP: for the offenders, the neighbours and whoever else is on the machine.
+    peak_with_kernel: int = 0
+    base_with_kernel: int = 0
+    #: What the neighbours saw without the offenders, and with them.
+    windows: Sequence[dict] = ()
     counters: dict = field(default_factory=dict)
     ended: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)
 
     def __post_init__(self):
+        self.begin()
+
+    def begin(self):
+        """What is held from now on is the offenders' doing."""
         self.base = self.peak = self.relay.memory()
+        self.base_with_kernel = self.peak_with_kernel = self.base + tcp_memory()
 
     def run(self, script, count, seconds, **options):
         self.crowd.run(script, count, seconds, watch=self.look, **options)
@@ -89,10 +99,16 @@ class Stage:
             self.look()
 
     def look(self):
-        self.peak = max(self.peak, self.relay.memory())
+        memory = self.relay.memory()
+        self.peak = max(self.peak, memory)
+        self.peak_with_kernel = max(self.peak_with_kernel, memory + tcp_memory())
 
     def counted(self, *names):
         return sum(self.counters.get(name, 0) for name in names)
+
+    def heard(self, *reasons):
+        """How many sessions ended for these reasons, as the backend was told."""
+        return sum(self.ended.get(reason, 0) for reason in reasons)
 
 
 def perform(scene, program, addresses, sizes):
@@ -116,7 +132,7 @@ def observe(scene, stage, neighbours):
     time.sleep(stage.sizes.quiet)
     quiet_cpu = relay.cpu() - quiet_cpu
     without = neighbours.ask("next")
-    stage.base = stage.peak = relay.memory()
+    stage.begin()
     before = relay.counters()
 
     start, cpu = time.monotonic(), relay.cpu()
@@ -125,6 +141,7 @@ def observe(scene, stage, neighbours):
     time.sleep(max(0.0, start + stage.sizes(1, 0.25) - time.monotonic()))
     cpu, seconds = relay.cpu() - cpu, time.monotonic() - start
     during = neighbours.ask("next")
+    stage.windows = (without, during)
     stage.look()
     stage.endings = dict(stage.crowd.endings, open=stage.crowd.open)
     after = relay.counters()

@@ -5,6 +5,7 @@ import time
 
 from .crowd import IN, OUT, Gone
 from .cryptography import Secret
+from .hoarding import backend_stopped, hoard, held_by_hoarders, held_by_stale, leave_most_unread, within_budget
 from .namespace import across_32, within_64
 from .protocol import greeting, packet
 from .scene import Scene, equal, must
@@ -248,12 +249,8 @@ def ended_unfinished(stage):
         equal("ended", ends, stage.crowd.connected)
         + must(stage.counted("endedMemory") > 0, "the budget ended nobody")
         + must(stage.counted("endedPacketTimeout") > 0, "the time ended nobody")
-        + equal("what the backend heard", heard(stage, "memory", "packet timeout"), ends)
+        + equal("what the backend heard", stage.heard("memory", "packet timeout"), ends)
         + must(stage.peak - stage.base < most, f"the relay grew by {stage.peak - stage.base} bytes"))
-
-
-def heard(stage, *reasons):
-    return sum(stage.ended.get(reason, 0) for reason in reasons)
 
 
 def non_readers(metric):
@@ -272,6 +269,11 @@ def leave_unread(stage, metric):
             yield from peer.send(data)
             yield from peer.sleep(0.002)
         yield from peer.stay()
+    wait_for(stage, metric, script)
+
+
+def wait_for(stage, metric, script):
+    """Until all of a crowd have ended for that reason."""
     count = stage.sizes(40, 3)
     stage.run(script, count, count / 20, rate=20)
     stage.settle(lambda: stage.relay.counters().get(metric, 0) == count)
@@ -280,11 +282,22 @@ def leave_unread(stage, metric):
         stage.settle(lambda: not stage.crowd.open)
 
 
+def unasked(stage):
+    size = 16 << 10
+
+    def script(peer):
+        yield from peer.connect(stage.addresses.spread(peer.number), window=4096)
+        client = yield from peer.handshake()
+        stage.relay.backend.ask(f"send {client} {(12 << 20) // size} {size}")
+        yield from peer.stay()
+    wait_for(stage, "endedBufferOverflow", script)
+
+
 def not_read(metric, reason):
     def check(stage):
         return (
             equal(reason, stage.counted(metric), stage.crowd.started)
-            + equal("what the backend heard", heard(stage, reason), stage.crowd.started)
+            + equal("what the backend heard", stage.heard(reason), stage.crowd.started)
             + must(stage.sizes.is_small or not stage.endings["open"], "some were not closed"))
     return check
 
@@ -335,7 +348,7 @@ def flooded(pace):
         ends = stage.counted("endedRateLimit")
         return (
             equal("ended for their rate", ends, clients if pace == "end" else 0)
-            + equal("what the backend heard", heard(stage, "rate limit"), ends)
+            + equal("what the backend heard", stage.heard("rate limit"), ends)
             + must((stage.counted("slowedPacketRate") > 0) == (pace == "pause"), "slowed, or not, against the flags"))
     return check
 
@@ -397,13 +410,31 @@ def all_scenes():
             unfinished, ended_unfinished, flags=["--assembly-budget", "64MiB", "--packet-timeout", "3s"],
             small_flags=["--max-packet-size", "1MiB", "--assembly-budget", "1MiB", "--packet-timeout", "1s"]),
         Scene(
-            "non-readers, their buffer", "40 clients want echoes of 12 MiB and read none",
-            non_readers("endedBufferOverflow"), not_read("endedBufferOverflow", "buffer overflow")),
+            "non-readers", "40 clients want echoes of 12 MiB and read none",
+            non_readers("endedSlowClient"), not_read("endedSlowClient", "slow client"),
+            small_flags=["--slow-client-timeout", "1s"]),
+        Scene(
+            "non-readers, a small buffer", "the same with --client-send-buffer 1MiB",
+            non_readers("endedSlowClient"), not_read("endedSlowClient", "slow client"),
+            flags=["--client-send-buffer", "1MiB"],
+            small_flags=["--client-send-buffer", "1MiB", "--slow-client-timeout", "1s"]),
+        Scene(
+            "non-readers, unasked", "the backend sends 40 clients 12 MiB each, and they read none",
+            unasked, not_read("endedBufferOverflow", "buffer overflow")),
         Scene(
             "non-readers, their time", "the same with --client-send-buffer 64MiB and --slow-client-timeout 2s",
             non_readers("endedSlowClient"), not_read("endedSlowClient", "slow client"),
             flags=["--client-send-buffer", "64MiB", "--slow-client-timeout", "2s"],
             small_flags=["--client-send-buffer", "64MiB", "--slow-client-timeout", "1s"]),
+        Scene(
+            "hoarding by coming back",
+            "4 clients read nothing, and come back for a packet of 8 MiB, again and again", hoard, held_by_hoarders),
+        Scene(
+            "stale sessions with small windows", "400 clients read 0.86 MiB of 1.03 MiB, and leave",
+            leave_most_unread, held_by_stale, flags=["--missed-packets-buffer", "1MiB"], welcomes=False),
+        Scene(
+            "backend stopped", "400 clients go on sending, with --memory-budget 32MiB", backend_stopped, within_budget,
+            flags=["--memory-budget", "32MiB"], small_flags=["--memory-budget", "4MiB"], welcomes=False),
         Scene(
             "packet flood", "4 clients, 200,000 packets of 64 B a second, without a limit", packet_flood,
             flooded("none"), unit="packet"),

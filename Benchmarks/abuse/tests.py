@@ -3,12 +3,13 @@
 import json
 import os
 import socket
+import struct
 import threading
 import unittest
 from collections import Counter
 
 from . import cryptography, namespace, table
-from .backend import echoes
+from .backend import echoes, unasked
 from .crowd import Crowd, Gone
 from .neighbour import payload, percentile
 from .protocol import Frames, fields_of, greeting, packet, read_varint, returning, varint
@@ -69,6 +70,14 @@ class Backend(unittest.TestCase):
         self.assertEqual(seen, {"packets": 2, "client disconnected": 1, "reconnections": 1})
 
 
+    def test_packets_that_nobody_asked_for_are_tagged_like_answers(self):
+        first, second = unasked("send 7 2 5")
+        self.assertEqual(first, second)
+        answer, end = echoes(bytearray(first), Counter())
+        self.assertEqual(answer, first)
+        self.assertEqual((end, first[4:13]), (4 + 9 + 5, struct.pack("<QB", 7, 0)))
+
+
 class Addresses(unittest.TestCase):
     def test_those_of_different_crowds_never_meet(self):
         for is_wide in (True, False):
@@ -97,9 +106,12 @@ class Crowds(unittest.TestCase):
     def setUp(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.crowd = Crowd(self.listener.getsockname())
+        self.kept = []
 
     def tearDown(self):
         self.crowd.stop()
+        for connection in self.kept:
+            connection.close()
         self.listener.close()
 
     def serve(self, *actions):
@@ -108,6 +120,11 @@ class Crowds(unittest.TestCase):
                 connection, _ = self.listener.accept()
                 if action == "reset":
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                if action == "finish":
+                    # Without reading: what the other side goes on sending is not taken.
+                    connection.shutdown(socket.SHUT_WR)
+                    self.kept.append(connection)
+                    continue
                 if action == "echo":
                     connection.sendall(connection.recv(100))
                 connection.close()
@@ -129,6 +146,17 @@ class Crowds(unittest.TestCase):
         self.crowd.run(script, 3, 10, concurrency=1)
         thread.join()
         self.assertEqual(self.crowd.endings, {"closed": 1, "reset": 1, "done": 1})
+
+    def test_who_cannot_send_notices_that_the_other_side_has_finished(self):
+        thread = self.serve("finish")
+
+        def script(peer):
+            yield from peer.connect("127.0.0.9")
+            while True:
+                yield from peer.send(bytes(1 << 20))
+        self.crowd.run(script, 1, 10)
+        thread.join()
+        self.assertEqual(self.crowd.endings, {"closed": 1})
 
     def test_those_who_wait_are_woken_and_those_who_are_left_are_counted(self):
         def script(peer):
