@@ -118,12 +118,16 @@ int voltlane_lock_folder(const char *path) {
   return flock(folder, LOCK_EX | LOCK_NB) < 0 ? failed(folder) : folder;
 }
 
+// What the kernel holds of the relay's that it has not sent to the backend yet. Left to itself it grows to megabytes,
+// and all of it comes back to clients that may have stopped reading meanwhile.
+enum { unsent_most = 512 * 1024 };
+
 int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive) {
   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   if (address->sa_family != AF_UNIX &&
       (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set_tcp(fd, congestion_control) < 0 ||
-       set_keepalive(fd, keepalive) < 0))
+       set_keepalive(fd, keepalive) < 0 || set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent_most) < 0))
     return failed(fd);
   if (connect(fd, address, length) < 0 && errno != EINPROGRESS) return failed(fd);
   return fd;

@@ -45,9 +45,9 @@ enum Limits {
 
   /// Packets by reference that one uplink lane holds, and their bytes, beyond one packet of the largest size: past
   /// either, a shard stops reading clients. Several 256 KiB sends fit, so that the firehose never waits for the next
-  /// one.
+  /// one; and no more than that, because what is under way for a client that stops reading meanwhile comes back to it.
   static let uplinkReferences = 1024
-  static let uplinkReferencedBytes = 4 * mebi
+  static let uplinkReferencedBytes = mebi
 
   /// The most bytes of one lane that go into one send. The lane's memory comes back when the whole send is done.
   static let uplinkSend = 256 * kibi

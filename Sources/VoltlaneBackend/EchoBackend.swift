@@ -40,7 +40,9 @@ public final class EchoBackend: Sendable {
   ) async throws(BackendError) -> EchoBackend {
     precondition(Wire.maxPacketSizes.contains(maxPacketSize), "no size for packets")
     let refused = Counter()
-    let listener = try await Listener.start(on: endpoint, loop: group.next()) { channel in
+    let listener = try await Listener.start(
+      on: endpoint, loop: group.next(), socketBuffer: BackendLimits.echoSocketBuffer
+    ) { channel in
       try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
       try channel.syncOptions?.setOption(.writeBufferWaterMark, value: BackendLimits.echoWaterMark)
       try channel.pipeline.syncOperations.addHandler(EchoHandler(maxPacketSize: maxPacketSize, refused: refused))

@@ -17,10 +17,20 @@ final class Listener: Sendable {
 
   /// Listens on `endpoint`. `configure` sets each accepted channel up, on `loop`; the channel reads only when asked.
   static func start(
-    on endpoint: Endpoint, loop: any EventLoop, configure: @escaping @Sendable (any Channel) throws -> Void
+    on endpoint: Endpoint, loop: any EventLoop, socketBuffer: Int? = nil,
+    configure: @escaping @Sendable (any Channel) throws -> Void
   ) async throws(BackendError) -> Listener {
     let connections = NIOLoopBoundBox<[ObjectIdentifier: any Channel]>.makeBoxSendingValue([:], eventLoop: loop)
-    let bootstrap = ServerBootstrap(group: loop, childGroup: loop)
+    var bootstrap = ServerBootstrap(group: loop, childGroup: loop)
+    if let socketBuffer {
+      // Of the listener, because what it accepts inherits them, and how large a window may grow is agreed on at once.
+      bootstrap =
+        bootstrap
+        .serverChannelOption(.socketOption(.so_rcvbuf), value: SocketOptionValue(socketBuffer))
+        .serverChannelOption(.socketOption(.so_sndbuf), value: SocketOptionValue(socketBuffer))
+    }
+    bootstrap =
+      bootstrap
       .serverChannelOption(.backlog, value: 256)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.autoRead, value: false)

@@ -137,6 +137,22 @@ import VoltlaneText
     await backend.stop()
   }
 
+  /// A client that sends more than all buffers on the way hold, and reads all the while, gets everything back: whatever
+  /// is under way when it falls behind has room in what may wait for it.
+  @Test func threeHundredEchoesOfAMebibyte() async throws {
+    let echo = try await EchoBackend.listen(on: .tcp(host: "127.0.0.1", port: 0))
+    let (relay, endpoint) = try await Line.startRelay(echo.address, [])
+    defer { relay.terminate() }
+    let client = try await Client.connect(to: endpoint, options: persistent)
+    let packet = ByteBuffer(bytes: pattern(1 << 20))
+    let sending = Task { for _ in 0..<300 { try await client.send(packet) } }
+    var packets = client.packets.makeAsyncIterator()
+    for _ in 0..<300 { try #require(try await packets.next() == packet) }
+    try await sending.value
+    await client.close()
+    await echo.stop()
+  }
+
   /// Numbered packets both ways while the cable is cut at random: what comes is in order, and nothing comes twice.
   @Test func cutAtRandom() async throws {
     let line = try await Line.start(["--missed-packets-buffer", "64MiB"])
@@ -227,7 +243,7 @@ private struct Line {
   }
 
   /// Over TCP: a unix socket has no reset.
-  private static func startRelay(_ backend: Endpoint, _ arguments: [String]) async throws -> (Program, Endpoint) {
+  static func startRelay(_ backend: Endpoint, _ arguments: [String]) async throws -> (Program, Endpoint) {
     let relay = try Program(
       "voltlane", ["--listen", "127.0.0.1:0", "--backend", "\(backend)", "--shards", "2"] + arguments)
     while true {
