@@ -8,8 +8,8 @@ enum BackendLimits {
   /// nothing.
   static let echoWaterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20)
 
-  /// What the kernel may hold of an echo's connection, each way. Left to itself it grows to tens of megabytes, which all
-  /// come back to a client that may have stopped reading meanwhile.
+  /// What the kernel may hold of an echo's connection, each way. Left to itself it grows to tens of megabytes, all of
+  /// which come back to a client that may have stopped reading meanwhile.
   static let echoSocketBuffer = 512 << 10
 
   /// Events that wait for a slow consumer, and what waits to be sent: enough for a lively relay, and one packet of the
