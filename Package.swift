@@ -123,13 +123,16 @@ let package = Package(
     // A network of its own for a thread of a test.
     .target(name: "CNamespace", path: "Tests/CNamespace"),
 
+    // A file that hangs, for tests.
+    .target(name: "CHang", path: "Tests/CHang"),
+
     .target(name: "Vectors", path: "Tests/Vectors", resources: [.embedInCode("vectors.json")]),
     .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire", "Vectors"]),
     .testTarget(name: "VoltlaneTextTests", dependencies: ["VoltlaneText"]),
     .testTarget(
       name: "VoltlaneTests",
       dependencies: [
-        "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay", "VoltlaneSettings", "Refusing",
+        "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay", "VoltlaneSettings", "Refusing", "CHang",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),

@@ -9,9 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-int voltlane_wait(int signals, int descriptor, int milliseconds) {
-  struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = descriptor, .events = POLLIN}};
-  int count = poll(fds, 2, milliseconds);
+int voltlane_wait(int signals, int first, int second, int milliseconds) {
+  struct pollfd fds[3] = {
+      {.fd = signals, .events = POLLIN}, {.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
+  int count = poll(fds, 3, milliseconds);
   if (count == 0) return VOLTLANE_TIMEOUT;
   // Signals first: they are what must not wait behind a busy descriptor.
   struct signalfd_siginfo info;

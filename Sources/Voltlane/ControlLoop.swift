@@ -11,7 +11,29 @@ struct ControlLoop {
   let relay: Relay
   let signals: Signals
   var reload: Reload
+  let background: BackgroundReload
   var log: Logger
+  /// How the reading of settings stands that SIGHUP has asked for.
+  private var reading = Reading.none
+
+  private enum Reading: Equatable {
+    case none
+    /// Since then what has been read is too late. Where SIGHUP came once more, it is read again afterwards.
+    case underWay(deadline: ContinuousClock.Instant, again: Bool = false)
+    /// It hangs, and its outcome will count for nothing.
+    case overdue
+  }
+
+  /// How long files may take to read: longer than one that is being written is waited for.
+  private static let readingTime = Duration.seconds(15)
+
+  init(relay: Relay, signals: Signals, reload: Reload, background: BackgroundReload, log: Logger) {
+    self.relay = relay
+    self.signals = signals
+    self.reload = reload
+    self.background = background
+    self.log = log
+  }
 
   /// What ended the relay.
   enum Ending {
@@ -49,6 +71,7 @@ struct ControlLoop {
         ending = own
         deadline = drain()
       }
+      finishReading(isEnding: deadline != nil)
       if deadline != nil, relay.isFinished { break }
       switch wait(&deadline) {
       case .readable:
@@ -61,7 +84,7 @@ struct ControlLoop {
       case .signal(SIGUSR1):
         logCounters()
       case .signal(SIGHUP) where deadline == nil:
-        readSettings()
+        beginReading()
       case .signal(SIGHUP):
         log.warning("SIGHUP: everything stays as it was: the relay is ending")
       case .signal(let signal) where deadline == nil && signal != SIGQUIT:
@@ -75,22 +98,69 @@ struct ControlLoop {
     return ending
   }
 
-  /// `.readable` also where time is left and nothing has come yet, or what was held back from the log is due.
-  private func wait(_ deadline: inout TimeLeft?) -> Signals.Wake {
-    let limit = [deadline?.wait, relay.nextEvents].compactMap(\.self).min()
-    let wake = signals.wait(or: relay.signal, atMost: limit)
+  /// `.readable` also where time is left and nothing has come yet, where what was held back from the log is due, or
+  /// where it is a reading's time that is over.
+  private func wait(_ deadline: inout TimeLeft?, withReading: Bool = true) -> Signals.Wake {
+    let times = [
+      deadline?.wait, relay.nextEvents,
+      withReading ? readingDeadline.map { ContinuousClock.now.duration(to: $0) } : nil,
+    ]
+    let wake = signals.wait(
+      or: relay.signal, withReading ? background.signal : -1, atMost: times.compactMap { $0 }.min())
     deadline?.look()
     return wake == .timeout && deadline?.isOver != true ? .readable : wake
   }
 
   // MARK: Reloading
 
-  /// All of it or nothing: where anything is wrong, what was in effect stays so.
-  private mutating func readSettings() {
-    let outcome: Reload.Outcome
-    do throws(ConfigurationError) {
-      outcome = try reload.read()
+  private var readingDeadline: ContinuousClock.Instant? {
+    if case .underWay(let deadline, _) = reading { deadline } else { nil }
+  }
+
+  private mutating func beginReading() {
+    switch reading {
+    case .none: break
+    case .underWay(let deadline, _):
+      reading = .underWay(deadline: deadline, again: true)
+      return
+    case .overdue:
+      log.error("SIGHUP: everything stays as it was: a file that an earlier SIGHUP asked for is still not read")
+      return
+    }
+    do {
+      try background.begin(reload)
+      reading = .underWay(deadline: .now + Self.readingTime)
     } catch {
+      log.error("SIGHUP: everything stays as it was: \(error)")
+    }
+  }
+
+  /// Takes what was read, where it has been; gives up what takes too long.
+  private mutating func finishReading(isEnding: Bool) {
+    if let outcome = background.take() {
+      let before = reading
+      reading = .none
+      guard case .underWay(_, let again) = before, !isEnding else { return }
+      adopt(outcome)
+      if again { beginReading() }
+    } else if let deadline = readingDeadline, deadline <= .now {
+      reading = .overdue
+      let files = ([reload.settings.configuration.file].compactMap { $0 } + reload.settings.configuration.listFiles)
+        .joined(separator: ", ")
+      log.error(
+        """
+        SIGHUP: everything stays as it was: reading takes longer than \(Self.readingTime.setting); look whether a file \
+        system hangs: \(files)
+        """)
+    }
+  }
+
+  /// All of it or nothing: where anything is wrong, what was in effect stays so.
+  private mutating func adopt(_ read: BackgroundReload.Outcome) {
+    let outcome: Reload.Outcome
+    switch read {
+    case .success(let read): outcome = read
+    case .failure(let error):
       for problem in error.problems { log.error("SIGHUP: everything stays as it was: \(problem)") }
       return
     }
@@ -104,7 +174,10 @@ struct ControlLoop {
     }
     reload.adopt(outcome)
     // Before its level changes.
-    for change in outcome.changes { log.info("SIGHUP: \(change)") }
+    for change in outcome.changes where !change.isLowered { log.info("SIGHUP: \(change)") }
+    for change in outcome.changes where change.isLowered {
+      log.warning("SIGHUP: \(change); this protects less than before")
+    }
     for change in outcome.needRestart { log.warning("SIGHUP: \(change), after the next start") }
     if outcome.changes.isEmpty, outcome.needRestart.isEmpty { log.info("SIGHUP: no setting has changed") }
     log.logLevel = outcome.settings.configuration.logLevel
@@ -128,7 +201,7 @@ struct ControlLoop {
       // Makes the relay's signal quiet first.
       logEvents()
       if relay.hasStopped { break }
-      switch wait(&deadline) {
+      switch wait(&deadline, withReading: false) {
       case .readable, .signal(SIGUSR1), .signal(SIGHUP):
         break
       case .timeout:

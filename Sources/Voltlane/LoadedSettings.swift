@@ -4,23 +4,27 @@ import VoltlaneSettings
 struct LoadedSettings: Sendable {
   let given: GivenSettings
   let configuration: ProgramConfiguration
+  /// What ``SettingsFiles/fingerprints`` has of the files.
+  let fingerprints: [String: Int]
 
-  /// Reads flags, environment and file. Throws all that is wrong with the latter two, else the first value that does
+  /// Reads flags, environment and files. Throws all that is wrong with the latter two, else the first value that does
   /// not go with the others.
   init(
     flags: [Given], environment: [String: String] = System.environment(), on machine: Machine = .current(),
-    read: (String) throws(ConfigurationError) -> String = ConfigurationFile.text
+    files: SettingsFiles = SettingsFiles()
   ) throws(ConfigurationError) {
-    try self.init(GivenSettings(flags: flags, environment: environment, read: read), on: machine)
+    try self.init(
+      GivenSettings(flags: flags, environment: environment, files: files), on: machine, files: files)
   }
 
-  init(_ given: GivenSettings, on machine: Machine) throws(ConfigurationError) {
+  init(_ given: GivenSettings, on machine: Machine, files: SettingsFiles) throws(ConfigurationError) {
     self.given = given
     do throws(SettingError) {
-      configuration = try ProgramConfiguration(given, on: machine)
+      configuration = try ProgramConfiguration(given, on: machine, files: files)
     } catch {
       throw ConfigurationError(error)
     }
+    fingerprints = files.fingerprints
   }
 
   /// Every value and where it came from.

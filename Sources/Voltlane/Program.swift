@@ -13,9 +13,8 @@ enum Program {
     defer { System.flushLog(milliseconds: lastLines) }
     if let file = settings.configuration.file {
       log.info("read the settings in \(file)")
-    } else if System.contents(of: EarlierSetting.file) != nil {
-      log.warning("there is a \(EarlierSetting.file) here, which is read only with --config \(EarlierSetting.file)")
     }
+    for remark in EarlierSetting.filesPassedOver(by: settings.configuration.file) { log.warning("\(remark)") }
     for warning in settings.given.warnings { log.warning("\(warning)") }
     let ending = try runRelay(settings.configuration, Reload(flags: flags, settings: settings), log)
     if ending.exitCode != .success { throw ending.exitCode }
@@ -50,6 +49,7 @@ enum Program {
       let listeners = try ListenerAddresses(configuration.relay.listeners)
       // Before the first thread of the relay or of the echo backend, which inherits it.
       let signals = try Signals()
+      let background = try BackgroundReload()
 
       let echo = configuration.embedsEcho ? try embeddedEcho(configuration.relay) : nil
       var settings = configuration.relay
@@ -57,7 +57,8 @@ enum Program {
       let relay = try start(settings, listeners, key: key, log)
       log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
 
-      var loop = ControlLoop(relay: relay, signals: signals, reload: reload, log: log)
+      var loop = ControlLoop(
+        relay: relay, signals: signals, reload: reload, background: background, log: log)
       let ending = loop.run()
       echo?.stop()
       loop.log.info("stopped")

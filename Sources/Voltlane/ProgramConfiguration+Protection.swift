@@ -3,7 +3,9 @@ import VoltlaneSettings
 
 extension ProgramConfiguration {
   /// What protects the relay and its clients from one another.
-  mutating func setProtection(_ given: GivenSettings, on machine: Machine) throws(SettingError) {
+  mutating func setProtection(
+    _ given: GivenSettings, on machine: Machine, _ files: SettingsFiles
+  ) throws(SettingError) {
     var protection = ProtectionConfiguration()
     protection.memoryBudget = try value(
       of: Settings.memoryBudget, given, orDecide: Self.automaticMemoryBudget(on: machine)
@@ -30,19 +32,33 @@ extension ProgramConfiguration {
     protection.ratePolicy = try given.value(of: Settings.ratePolicy)
     protection.idleTimeout = try given.value(of: Settings.idleTimeout)
     protection.slowClientTimeout = try given.value(of: Settings.slowClientTimeout)
-    let allowed = try given.values(of: Settings.allow)
-    let denied = try given.values(of: Settings.deny)
-    let proxies = try given.values(of: Settings.proxyProtocol)
-    listFiles = (allowed + denied + proxies).compactMap(\.file)
-    protection.allowed = allowed.flatMap(\.networks)
-    protection.denied = denied.flatMap(\.networks)
+    protection.allowed = try networks(Settings.allow, given, files)
+    protection.denied = try networks(Settings.deny, given, files)
     protection.limitsLoopback = try given.value(of: Settings.limitLoopback)
     protection.rejection = try given.value(of: Settings.reject)
     protection.deferAccept = try given.value(of: Settings.tcpDeferAccept)
     protection.backlog = try given.value(of: Settings.backlog)
-    protection.proxies = proxies.flatMap(\.networks)
-    protection.trustsUnixProxies = proxies.contains(where: \.hasUnix)
+    protection.proxies = try networks(Settings.proxyProtocol, given, files)
+    protection.trustsUnixProxies = try given.values(of: Settings.proxyProtocol).contains(where: \.hasUnix)
     relay.protection = protection
+  }
+
+  /// What a list has, with what stands in its files.
+  private mutating func networks(
+    _ setting: Setting<NetworkEntry>, _ given: GivenSettings, _ files: SettingsFiles
+  ) throws(SettingError) -> [Network] {
+    var networks: [Network] = []
+    for (index, entry) in try given.values(of: setting).enumerated() {
+      networks += [entry.network].compactMap { $0 }
+      guard let file = entry.file else { continue }
+      listFiles.append(file)
+      do throws(FileError) {
+        networks += try files.networks(file)
+      } catch {
+        throw setting.error(given[setting][index], .because(error.description))
+      }
+    }
+    return networks
   }
 
   private static func automaticMemoryBudget(on machine: Machine) -> ByteSize {

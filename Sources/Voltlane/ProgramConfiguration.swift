@@ -21,7 +21,9 @@ struct ProgramConfiguration: Sendable {
   var decisions: [(setting: String, value: String)] = []
 
   /// Reads what was given, and decides on `machine` what that leaves open.
-  init(_ given: GivenSettings, on machine: Machine) throws(SettingError) {
+  init(
+    _ given: GivenSettings, on machine: Machine, files: SettingsFiles = SettingsFiles()
+  ) throws(SettingError) {
     let listeners = try Self.listeners(given)
     switch try given.value(of: Settings.backend) {
     case .address(let endpoint):
@@ -44,7 +46,7 @@ struct ProgramConfiguration: Sendable {
     try setSessions(given, on: machine)
     try setConnections(given)
     try setBackendLoss(given)
-    try setProtection(given, on: machine)
+    try setProtection(given, on: machine, files)
   }
 
   private mutating func setThreads(_ given: GivenSettings, on machine: Machine) throws(SettingError) {

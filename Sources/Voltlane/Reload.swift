@@ -3,11 +3,13 @@ import VoltlaneSettings
 
 /// The settings of a running program, which can be read anew: what may change takes effect, the rest stays as it was at
 /// the start.
-struct Reload {
+struct Reload: Sendable {
   /// A setting that is given otherwise than before, or whose files have changed.
-  struct Change: CustomStringConvertible {
+  struct Change: CustomStringConvertible, Sendable {
     let name: String
     let what: String
+    /// Whether it protects less than before.
+    var isLowered = false
 
     var description: String { "\(name): \(what)" }
   }
@@ -18,7 +20,7 @@ struct Reload {
   private(set) var settings: LoadedSettings
 
   /// What reading anew brought. Nothing is in effect before ``adopt(_:)``.
-  struct Outcome {
+  struct Outcome: Sendable {
     /// To be in effect from now on.
     let settings: LoadedSettings
     let changes: [Change]
@@ -26,17 +28,22 @@ struct Reload {
     let warnings: [String]
   }
 
-  /// Reads `environment` and file again. Throws where anything is wrong, also together with what cannot change.
+  /// Reads `environment` and files again. Throws where anything is wrong, also together with what cannot change.
   func read(
-    environment: [String: String] = System.environment(), on machine: Machine = .current(),
-    read: (String) throws(ConfigurationError) -> String = ConfigurationFile.text
+    environment: [String: String] = System.environment(), on machine: Machine = .current()
   ) throws(ConfigurationError) -> Outcome {
-    let new = try LoadedSettings(flags: flags, environment: environment, on: machine, read: read)
+    try read(environment: environment, on: machine, files: SettingsFiles(after: settings.fingerprints))
+  }
+
+  func read(
+    environment: [String: String], on machine: Machine, files: SettingsFiles
+  ) throws(ConfigurationError) -> Outcome {
+    let new = try LoadedSettings(flags: flags, environment: environment, on: machine, files: files)
     let merged = new.given.keeping({ !$0.isReloadable }, of: settings.given)
-    let loaded = try LoadedSettings(merged, on: machine)
+    let loaded = try LoadedSettings(merged, on: machine, files: files)
     return Outcome(
       settings: loaded,
-      changes: Self.changes(from: settings.given, to: merged) + Self.listChanges(from: settings, to: loaded),
+      changes: changes(to: loaded),
       needRestart: Self.changes(from: settings.given, to: new.given).filter { change in
         Settings.entries.contains { $0.name == change.name && !$0.isReloadable }
       },
@@ -44,6 +51,20 @@ struct Reload {
   }
 
   mutating func adopt(_ outcome: Outcome) { settings = outcome.settings }
+
+  /// With those of which nothing but the files or what was left to the machine has changed.
+  private func changes(to new: LoadedSettings) -> [Change] {
+    var changes = Self.changes(from: settings.given, to: new.given) + Self.listChanges(from: settings, to: new)
+    for safeguard in Safeguard.all
+    where safeguard.isLowered(settings.configuration.relay, new.configuration.relay) {
+      if let index = changes.firstIndex(where: { $0.name == safeguard.setting }) {
+        changes[index].isLowered = true
+      } else {
+        changes.append(Change(name: safeguard.setting, what: "other than before on this machine", isLowered: true))
+      }
+    }
+    return changes
+  }
 
   private static func changes(from old: GivenSettings, to new: GivenSettings) -> [Change] {
     Settings.entries.compactMap { entry in

@@ -6,9 +6,15 @@ import VoltlaneSettings
 @main
 struct VoltlaneCommand: ParsableCommand {
   static func main() {
+    occupyStandardStreams()
     Signals.decide()
     Crash.prepare("voltlane")
-    main(nil)
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      end(with: error)
+    }
   }
 
   static let configuration = CommandConfiguration(
@@ -46,28 +52,17 @@ struct VoltlaneCommand: ParsableCommand {
   @Flag(help: "Look at the machine as for a launch, say what to do about it, and exit: with 0 if the relay can run.")
   var preflight = false
 
-  func validate() throws {
-    do throws(ConfigurationError) {
-      _ = try LoadedSettings(flags: flags.given)
-    } catch  where error.isUsage {
-      // Exit code 64 (EX_USAGE), with a pointer to the help.
-      throw ValidationError(error.description)
-    } catch {
-      // What is wrong is not how the program was called: run() says so.
-    }
-  }
-
   func run() throws {
     if settingsTable {
-      print(Settings.table)
+      try StandardOutput.write(Settings.table)
       return
     }
     let settings = try loaded()
     if checkConfig {
-      for warning in settings.given.warnings { print("warning: \(warning)") }
-      print("nothing is wrong")
+      for warning in settings.given.warnings { try StandardOutput.write("warning: \(warning)") }
+      try StandardOutput.write("nothing is wrong")
     } else if printConfig {
-      print(settings.effective)
+      try StandardOutput.write(settings.effective.description)
     } else if preflight {
       try look(Preflight(settings.configuration))
     } else {
@@ -75,9 +70,13 @@ struct VoltlaneCommand: ParsableCommand {
     }
   }
 
-  private func loaded() throws -> LoadedSettings {
+  /// The settings. Called once: a pipe among the files can be read once only.
+  func loaded() throws -> LoadedSettings {
     do throws(ConfigurationError) {
       return try LoadedSettings(flags: flags.given)
+    } catch  where error.isUsage {
+      // Exit code 64 (EX_USAGE), with a pointer to the help.
+      throw ValidationError(error.description)
     } catch {
       for problem in error.problems { System.writeToStandardError("Error: \(problem)\n") }
       // EX_CONFIG of sysexits.h.
@@ -87,7 +86,7 @@ struct VoltlaneCommand: ParsableCommand {
 
   private func look(_ preflight: Preflight) throws {
     let findings = preflight.findings
-    for finding in findings { print(finding) }
+    for finding in findings { try StandardOutput.write(finding.description) }
     if findings.contains(where: { $0.level == .fail }) { throw ExitCode.failure }
   }
 }

@@ -6,9 +6,15 @@ import VoltlaneSettings
 @main
 struct VoltlaneConnect: AsyncParsableCommand {
   static func main() async {
+    occupyStandardStreams()
     Crash.letWritesFail()
     Crash.prepare("voltlane-connect")
-    await main(nil)
+    do {
+      var command = try parseAsRoot()
+      if let client = command as? Self { try await client.run() } else { try command.run() }
+    } catch {
+      end(with: error)
+    }
   }
 
   static let configuration = CommandConfiguration(

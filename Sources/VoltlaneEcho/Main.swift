@@ -8,9 +8,15 @@ import VoltlaneSettings
 @main
 struct VoltlaneEcho: ParsableCommand {
   static func main() {
+    occupyStandardStreams()
     Signals.decide()
     Crash.prepare("voltlane-echo")
-    main(nil)
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      end(with: error)
+    }
   }
 
   static let configuration = CommandConfiguration(
@@ -30,6 +36,7 @@ struct VoltlaneEcho: ParsableCommand {
         64  wrong usage
         69  the address cannot be listened on
         71  the system refuses something else
+        74  --help or --version cannot be written to stdout
       """,
     version: Version.current)
 

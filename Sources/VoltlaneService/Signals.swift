@@ -33,9 +33,10 @@ package struct Signals: Sendable {
     }
   }
 
-  /// Waits for the next signal, for `other` to become readable, or for `limit` to pass; nil waits for ever.
-  package func wait(or other: Int32, atMost limit: Duration?) -> Wake {
-    switch voltlane_wait(descriptor, other, limit.map(Self.milliseconds) ?? -1) {
+  /// Waits for the next signal, for one of two other descriptors to become readable, or for `limit` to pass; nil waits
+  /// for ever.
+  package func wait(or first: Int32, _ second: Int32 = -1, atMost limit: Duration?) -> Wake {
+    switch voltlane_wait(descriptor, first, second, limit.map(Self.milliseconds) ?? -1) {
     case Int32(VOLTLANE_READABLE): .readable
     case Int32(VOLTLANE_TIMEOUT): .timeout
     case let signal: .signal(signal)

@@ -6,6 +6,9 @@ struct BuiltProgram {
   static let client = BuiltProgram(name: "voltlane-connect")
   static let echo = BuiltProgram(name: "voltlane-echo")
 
+  /// For what only a shell can give a program. A path instead of a name is that of the system's.
+  static let shell = BuiltProgram(name: "/bin/bash")
+
   let name: String
 
   struct Outcome {
@@ -33,7 +36,8 @@ struct BuiltProgram {
   func start(
     _ arguments: [String], environment: [String: String] = [:], in folder: URL? = nil
   ) throws -> Running {
-    try start(Self.folder?.appendingPathComponent(name), arguments, environment: environment, in: folder)
+    let program = name.hasPrefix("/") ? URL(fileURLWithPath: name) : Self.folder?.appendingPathComponent(name)
+    return try start(program, arguments, environment: environment, in: folder)
   }
 
   private func start(

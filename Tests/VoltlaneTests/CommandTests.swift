@@ -9,7 +9,7 @@ import VoltlaneSettings
   /// What the program would print and exit with.
   func outcome(_ arguments: [String]) -> (message: String, code: Int32) {
     do {
-      _ = try VoltlaneCommand.parseAsRoot(arguments)
+      _ = try (VoltlaneCommand.parseAsRoot(arguments) as? VoltlaneCommand)?.loaded()
       return ("", 0)
     } catch {
       return (VoltlaneCommand.fullMessage(for: error), VoltlaneCommand.exitCode(for: error).rawValue)

@@ -11,7 +11,8 @@ import VoltlaneSettings
   ) throws -> LoadedSettings {
     let config = file == nil ? [] : ["--config", "relay.toml"]
     return try LoadedSettings(
-      flags: try Flags.parse(config + arguments).given, environment: environment, on: .test, read: { _ in file ?? "" })
+      flags: try Flags.parse(config + arguments).given, environment: environment, on: .test,
+      files: SettingsFiles(configuration: file))
   }
 
   /// What is wrong with them.
@@ -73,9 +74,8 @@ import VoltlaneSettings
   }
 
   @Test func aVariableMayNameTheFile() throws {
-    let loaded = try LoadedSettings(flags: [], environment: ["VOLTLANE_CONFIG": "x.toml"], on: .test) { path in
-      "identity = '\(path)'"
-    }
+    let files = SettingsFiles { path, _ in Array("identity = '\(path)'".utf8) }
+    let loaded = try LoadedSettings(flags: [], environment: ["VOLTLANE_CONFIG": "x.toml"], on: .test, files: files)
     #expect(loaded.configuration.identity == "x.toml")
     #expect(loaded.configuration.file == "x.toml")
   }

@@ -16,9 +16,20 @@ extension Machine {
   }
 }
 
+extension SettingsFiles {
+  /// Any file of settings has `text`; lists are real files.
+  convenience init(configuration text: String?, after before: [String: Int]? = nil) {
+    let read: Read = { path, limit throws(FileError) in
+      if path == "relay.toml" { return Array((text ?? "").utf8) }
+      return try FileReader(occasion: before == nil ? .start : .reload).bytes(of: path, atMost: limit)
+    }
+    if let before { self.init(after: before, read) } else { self.init(read) }
+  }
+}
+
 /// The configuration that `arguments` give on `machine`.
 func configure(_ arguments: [String], on machine: Machine = .test) throws -> ProgramConfiguration {
-  let given = try GivenSettings(flags: try Flags.parse(arguments).given, environment: [:], read: { _ in "" })
+  let given = try GivenSettings(flags: try Flags.parse(arguments).given, environment: [:], files: SettingsFiles())
   return try ProgramConfiguration(given, on: machine)
 }
 

@@ -14,7 +14,9 @@ import VoltlaneSettings
   }
 
   private func read(_ reload: Reload, _ file: String, _ environment: [String: String] = [:]) throws -> Reload.Outcome {
-    try reload.read(environment: environment, on: .test, read: { _ in file })
+    try reload.read(
+      environment: environment, on: .test,
+      files: SettingsFiles(configuration: file + "\n", after: reload.settings.fingerprints))
   }
 
   @Test func whatMayChangeChanges() throws {
@@ -88,7 +90,7 @@ import VoltlaneSettings
     #expect(try read(reload, start).changes.isEmpty)
 
     // With the line ends of another system, and comments.
-    try Data("\u{feff}# attackers\r\n192.0.2.1\r\n\t192.0.2.2 # since May\r\n2001:db8::/32".utf8).write(to: list)
+    try Data("\u{feff}# attackers\r\n192.0.2.1\r\n\t192.0.2.2 # since May\r\n2001:db8::/32\r\n".utf8).write(to: list)
     let outcome = try read(reload, start)
     #expect(outcome.changes.map(\.description) == ["deny: networks in its files: 2 new, 1 gone"])
     reload.adopt(outcome)
@@ -101,6 +103,6 @@ import VoltlaneSettings
     #expect(error.problems[0].contains("\(list.path):2: '192.0.2.300' is no IPv4 or IPv6 address"))
     try FileManager.default.removeItem(at: list)
     let missing = try #require(throws: ConfigurationError.self) { try read(reload, start) }
-    #expect(missing.problems[0].contains("\(list.path) cannot be read: No such file or directory"))
+    #expect(missing.problems[0].contains("\(list.path): it cannot be read: No such file or directory"))
   }
 }

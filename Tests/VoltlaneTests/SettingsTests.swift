@@ -312,7 +312,7 @@ import VoltlaneSettings
     ("client-packet-rate", "0/m", "no whole number from 1 up"), ("client-byte-rate", "1MiB", "neither with /s nor"),
     ("rate-policy", "drop", nil), ("idle-timeout", "999ms", nil), ("slow-client-timeout", "100ms", nil),
     ("memory-budget", "0", nil), ("memory-budget", "half", "not a whole number"),
-    ("allow", "@/no/such/file", "/no/such/file cannot be read"),
+    ("allow", "@/no/such/file", "/no/such/file: it cannot be read"),
     ("allow", "10.0.0.0/33", "no prefix length from 0 to 32"),
     ("deny", "10.0.0.1/8", "it has bits set behind its prefix of 8 bits"),
     ("deny", "unix", "'unix' is no IPv4 or IPv6 address"), ("limit-loopback", "yes", nil), ("reject", "no", nil),

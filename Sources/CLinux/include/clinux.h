@@ -1,5 +1,6 @@
 // What Swift cannot import from glibc without _GNU_SOURCE, and system calls that return -errno instead of setting it.
 #pragma once
+#include "files.h"
 #include "log.h"
 #include "memory.h"
 #include "process.h"

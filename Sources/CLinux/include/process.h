@@ -3,10 +3,11 @@
 
 // The process as a whole: signals, CPUs, memory. Functions that can fail return -errno.
 
-// Waits for a signal of `signals` (voltlane_take_signals), for `descriptor` to become readable, or for `milliseconds`
-// to pass (-1: for ever). Returns the signal's number, VOLTLANE_READABLE or VOLTLANE_TIMEOUT.
+// Waits for a signal of `signals` (voltlane_take_signals), for one of the two descriptors to become readable (-1: there
+// is none), or for `milliseconds` to pass (-1: for ever). Returns the signal's number, VOLTLANE_READABLE or
+// VOLTLANE_TIMEOUT.
 enum { VOLTLANE_READABLE = 0, VOLTLANE_TIMEOUT = -1 };
-int voltlane_wait(int signals, int descriptor, int milliseconds);
+int voltlane_wait(int signals, int first, int second, int milliseconds);
 
 // Lets the calling thread, and those that it starts from now on, run on these CPUs alone.
 int voltlane_run_on(const int *cpus, int count);
@@ -20,7 +21,7 @@ unsigned long long voltlane_memory_bytes(void);
 // The variable at `index` of the environment, as NAME=VALUE, or NULL past the last.
 const char *voltlane_environment(int index);
 
-// Reads the start of a file, at most `capacity` bytes. Returns how many.
+// Reads the start of a file, at most `capacity` bytes. Returns how many. For the kernel's files, which never hang.
 long voltlane_read_file(const char *path, void *buffer, size_t capacity);
 
 // Writes all of it, whatever happens to the reader, for which it waits.

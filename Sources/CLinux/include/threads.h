@@ -19,6 +19,9 @@ void voltlane_random(void *bytes, unsigned long count);
 // Raises the soft limit of open descriptors to the hard one; returns the limit in force.
 void voltlane_raise_descriptor_limit(void);
 
+// The same for the memory that may be locked.
+void voltlane_raise_locked_memory_limit(void);
+
 // How many descriptors the process may have, and how many once its limit has been raised.
 unsigned long voltlane_descriptor_limit(void);
 unsigned long voltlane_highest_descriptor_limit(void);

@@ -63,6 +63,14 @@ extension ClientAddress {
   }
 }
 
+extension Network {
+  /// Whether every address of `others` is in one of `networks`.
+  public static func cover(_ networks: [Network], _ others: [Network]) -> Bool {
+    let list = NetworkList(networks)
+    return others.allSatisfy { list.hasAll($0.addresses) }
+  }
+}
+
 extension Network: CustomStringConvertible {
   public var description: String { text }
 }

@@ -31,6 +31,14 @@ enum System {
   /// Descriptors that this process may have, with its limit raised as far as it may be.
   static func descriptors() -> Int { Int(clamping: voltlane_highest_descriptor_limit()) }
 
+  /// The groups that this process is in.
+  static func groups() -> Set<UInt32> {
+    let count = getgroups(0, nil)
+    var others = [gid_t](repeating: 0, count: Int(max(count, 0)))
+    let got = unsafe getgroups(Int32(others.count), &others)
+    return Set(others.prefix(Int(max(got, 0)))).union([getegid()])
+  }
+
   /// The process's environment.
   static func environment() -> [String: String] {
     var variables: [String: String] = [:]
@@ -51,17 +59,16 @@ enum System {
     return unsafe found.pointee.gr_gid
   }
 
-  /// The first bytes of a file.
-  static func bytes(of path: String, atMost count: Int) throws(StartError) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: count)
-    let result = unsafe voltlane_read_file(path, &bytes, bytes.count)
-    guard result >= 0 else { throw StartError(doing: "reading \(path)", errno: Int32(-result)) }
-    return Array(bytes.prefix(result))
+  /// A file of at most 64 KiB, as the kernel's small files are; nil where it cannot be read or is none.
+  static func contents(of path: String) -> String? {
+    (try? FileReader(occasion: .start, pipeTime: .zero, writingTime: .zero).bytes(of: path, atMost: 64 * 1024))
+      .map { String(decoding: $0, as: UTF8.self) }
   }
 
-  /// The first 64 KiB of a file, as the kernel's small files need; nil where it cannot be read.
-  static func contents(of path: String) -> String? {
-    (try? bytes(of: path, atMost: 64 * 1024)).map { String(decoding: $0, as: UTF8.self) }
+  /// Makes a signalled eventfd quiet.
+  static func clear(_ signal: Int32) {
+    var count: UInt64 = 0
+    _ = unsafe voltlane_read_within(signal, &count, MemoryLayout.size(ofValue: count), 0)
   }
 
   /// For what is said before the log begins, and waits until it is read.

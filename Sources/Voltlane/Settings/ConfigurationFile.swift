@@ -1,6 +1,4 @@
-import VoltlaneService
 import VoltlaneSettings
-import VoltlaneText
 
 /// What a TOML file gives: keys named as the flags are, `stale-timeout = "5m"`.
 struct ConfigurationFile {
@@ -20,24 +18,6 @@ struct ConfigurationFile {
     }
   }
 
-  /// The text in `path`.
-  @Sendable static func text(_ path: String) throws(ConfigurationError) -> String {
-    let bytes: [UInt8]
-    do throws(StartError) {
-      bytes = try System.bytes(of: path, atMost: longest + 1)
-    } catch {
-      throw ConfigurationError(["\(path): it cannot be read: \(systemMessage(error.errno))"])
-    }
-    guard bytes.count <= longest else { throw ConfigurationError(["\(path): it is longer than \(longest) bytes"]) }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw ConfigurationError(["\(path): it is not UTF-8, as TOML is"])
-    }
-    return text
-  }
-
-  /// A file of settings is a page or two.
-  private static let longest = 1 << 20
-
   private mutating func take(_ entry: TOMLEntry) {
     let key = entry.key.joined(separator: ".")
     if key == Settings.config.name {
@@ -54,12 +34,14 @@ struct ConfigurationFile {
   private mutating func take(_ setting: SettingEntry, _ entry: TOMLEntry) {
     var items = [TOMLValue.Item(value: entry.value, position: entry.valuePosition)]
     if case .list(let values) = entry.value {
-      guard setting.isRepeatable, !values.isEmpty else {
+      // Nothing has a word where it may be given.
+      let isNothing = values.isEmpty && setting.accepts("none")
+      guard setting.isRepeatable, !values.isEmpty || isNothing else {
         let reason = setting.isRepeatable ? "the list is empty" : "it takes one value, not a list"
         problems.append("\(place(entry.valuePosition)): \(setting.name): \(reason)")
         return
       }
-      items = values
+      items = isNothing ? [TOMLValue.Item(value: .string("none"), position: entry.valuePosition)] : values
     }
     for item in items {
       guard let text = item.value.text else { continue }

@@ -53,6 +53,34 @@ struct EarlierSetting: Sendable {
   /// The file that connserver had, where it was started.
   static let file = "connserver.toml"
 
+  /// And the one that it took variables from.
+  static let environmentFile = ".env"
+
+  /// What is to be said of files of connserver in this folder that nobody has given to this program. A `.env` may be
+  /// some other program's, of which nothing is said.
+  static func filesPassedOver(
+    by config: String?, _ environment: [String: String] = System.environment(),
+    _ contents: (String) -> String? = System.contents
+  ) -> [String] {
+    var remarks: [String] = []
+    if config == nil, contents(file) != nil {
+      remarks.append("there is a \(file) here, which is read only with --config \(file)")
+    }
+    let lines = (contents(environmentFile) ?? "").split(whereSeparator: \.isNewline)
+    // One that the process has was given to it by whoever read the file.
+    let names = lines.compactMap { line in
+      line.firstMatch(of: #/^\s*(?:export\s+)?(VOLTLANE_\w*)\s*=/#).map { String($0.1) }
+    }.filter { environment[$0] == nil }
+    if let first = names.first {
+      remarks.append(
+        """
+        there is a \(environmentFile) here with \(first)\(names.count > 1 ? " and others" : ""), which is not read: \
+        give its variables to the process (EnvironmentFile= in systemd, --env-file in Docker)
+        """)
+    }
+    return remarks
+  }
+
   /// connserver counted packets where there are bytes now.
   static let bytesPerPacket = 4096
 

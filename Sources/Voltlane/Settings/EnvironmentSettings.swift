@@ -23,6 +23,8 @@ struct EnvironmentSettings {
   private mutating func take(_ name: String, _ text: String) {
     let entry = Settings.entries.first { Self.variable($0.name) == name }
     let setting = EarlierSetting.all.first { $0.variable == name }
+    // As `${X:-}` makes it where nothing is meant: it counts as not given.
+    if text.isEmpty, entry != nil || setting != nil { return }
     if let entry, setting == nil || entry.accepts(text) {
       // No value of a setting that takes several has a comma.
       let texts = entry.isRepeatable ? text.split(separator: ",", omittingEmptySubsequences: false) : [text[...]]

@@ -8,18 +8,16 @@ struct GivenSettings: Sendable {
   /// Settings by names that connserver had, for the log.
   private(set) var warnings: [String] = []
 
-  /// Reads `environment` and, through `read`, the file that flags or environment name. Throws all that is wrong there;
+  /// Reads `environment` and, of `files`, the one that flags or environment name. Throws all that is wrong there;
   /// whether values of flags are allowed is found out when they are asked for.
-  init(
-    flags: [Given], environment: [String: String], read: (String) throws(ConfigurationError) -> String
-  ) throws(ConfigurationError) {
+  init(flags: [Given], environment: [String: String], files: SettingsFiles) throws(ConfigurationError) {
     let variables = EnvironmentSettings(environment)
     var sources = [flags, variables.given]
     var earlier = variables.earlier
     var problems = variables.problems
     texts = Self.firsts(of: sources)
     if let path = file {
-      let file = ConfigurationFile(path: path, text: try read(path))
+      let file = ConfigurationFile(path: path, text: try Self.text(path, files))
       sources.append(file.given)
       earlier += file.earlier
       problems += file.problems
@@ -67,6 +65,14 @@ struct GivenSettings: Sendable {
   private var file: String? {
     guard case .value(let path)? = try? value(of: Settings.config) else { return nil }
     return path
+  }
+
+  private static func text(_ path: String, _ files: SettingsFiles) throws(ConfigurationError) -> String {
+    do throws(FileError) {
+      return try files.configuration(path)
+    } catch {
+      throw ConfigurationError([error.description])
+    }
   }
 
   /// For each setting what the first of `sources` has that has anything.

@@ -1,0 +1,84 @@
+import CLinux
+import Synchronization
+import VoltlaneService
+import VoltlaneText
+
+/// Reads the settings anew on a thread of its own: a file may hang, or be written just now, and signals and the log
+/// cannot wait for it. One reading at a time.
+///
+/// Its unsafe code hands an object over to the thread, and takes it back there.
+final class BackgroundReload: Sendable {
+  /// Becomes readable when there is an outcome to take.
+  let signal: Int32
+  private let state = Mutex<State>(.idle)
+
+  typealias Outcome = Result<Reload.Outcome, ConfigurationError>
+
+  private enum State {
+    case idle
+    case reading
+    case done(Outcome)
+  }
+
+  init() throws(StartError) {
+    signal = voltlane_eventfd()
+    guard signal >= 0 else { throw StartError(doing: "eventfd", errno: -signal) }
+  }
+
+  deinit { voltlane_close_file(signal) }
+
+  /// Whether a reading has begun whose outcome was not taken.
+  var isBusy: Bool {
+    state.withLock { if case .idle = $0 { false } else { true } }
+  }
+
+  /// Begins to read. Throws where the system has no thread left.
+  func begin(_ reload: Reload) throws(StartError) {
+    state.withLock { $0 = .reading }
+    let work = unsafe Unmanaged.passRetained(Work(reload: reload, owner: self))
+    let result = unsafe voltlane_run_detached(
+      "reload",
+      { argument in
+        guard let argument = unsafe argument else { return }
+        unsafe Unmanaged<Work>.fromOpaque(argument).takeRetainedValue().run()
+      }, work.toOpaque())
+    guard result == 0 else {
+      unsafe work.release()
+      state.withLock { $0 = .idle }
+      throw StartError(doing: "no thread to read the settings", errno: -result)
+    }
+  }
+
+  /// What reading has come to; nil while it goes on, or where there was none.
+  func take() -> Outcome? {
+    state.withLock { state in
+      guard case .done(let outcome) = state else { return nil }
+      System.clear(signal)
+      state = .idle
+      return outcome
+    }
+  }
+
+  fileprivate func finish(_ outcome: Outcome) {
+    state.withLock { $0 = .done(outcome) }
+    voltlane_eventfd_signal(signal)
+  }
+
+  private final class Work: Sendable {
+    let reload: Reload
+    let owner: BackgroundReload
+
+    init(reload: Reload, owner: BackgroundReload) {
+      self.reload = reload
+      self.owner = owner
+    }
+
+    func run() {
+      do throws(ConfigurationError) {
+        owner.finish(.success(try reload.read()))
+      } catch {
+        owner.finish(.failure(error))
+      }
+    }
+  }
+}
