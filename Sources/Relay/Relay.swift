@@ -56,6 +56,7 @@ public final class Relay {
   /// The same where the names of the configuration's listeners have been looked up.
   public init(configuration: RelayConfiguration, listeners: ListenerAddresses) throws(RelayError) {
     self.configuration = configuration
+    voltlane_raise_locked_memory_limit()
     do throws(RingRefusal) {
       kernelRelease = try RingFeatures(memory: configuration.ringMemory).kernelRelease
     } catch {
@@ -79,11 +80,14 @@ public final class Relay {
 
   // MARK: What it needs of the machine
 
-  /// Makes a ring as each thread will, uses it, and ends it. What is missing, and what to do about it; nil where
-  /// nothing is.
+  /// Makes a ring and uses it, and then as many as there will be threads, and ends them. What is missing, and what to
+  /// do about it; nil where nothing is.
   public static func ringRefusal(_ configuration: RelayConfiguration) -> RingRefusal? {
+    voltlane_raise_locked_memory_limit()
+    voltlane_raise_descriptor_limit()
     do throws(RingRefusal) {
       _ = try RingFeatures(memory: configuration.ringMemory)
+      try RingFeatures.tryRings(configuration.ringCount, memory: configuration.ringMemory)
       return nil
     } catch {
       return error

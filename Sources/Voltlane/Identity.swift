@@ -39,6 +39,17 @@ struct Identity {
     self = try Identity(Self.key(in: text, content, file: file), isNew: false)
   }
 
+  /// Why the key in `file` is of no use; nil where it can be used, or is missing and would be made.
+  static func refusal(file: String) -> IdentityError? {
+    do throws(IdentityError) {
+      var text = try secret(file) { () throws(KeyError) in try SecretBytes(byteCount: longestFile) }
+      if let content = try SecretFile.read(file, into: &text) { _ = try key(in: text, content, file: file) }
+      return nil
+    } catch {
+      return error
+    }
+  }
+
   private init(_ key: SecretKey, isNew: Bool) {
     self.key = key
     self.isNew = isNew

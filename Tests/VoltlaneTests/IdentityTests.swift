@@ -112,7 +112,53 @@ import VoltlaneCrypto
 
   // MARK: Refused
 
-  @Test(arguments: [0o640, 0o604, 0o610, 0o620, 0o601, 0o644, 0o666])
+  /// As Kubernetes mounts a secret: the superuser's, for a group to read, behind links.
+  @Test(.enabled(if: geteuid() == 0, "giving a file to the superuser takes the superuser"), arguments: [0o440, 0o640])
+  func secretOfAGroupIsRead(mode: Int) throws {
+    try FileManager.default.createDirectory(atPath: folder + "/..2026", withIntermediateDirectories: false)
+    let secret = folder + "/..2026/relay.key"
+    try Data(Self.digits.utf8).write(to: URL(fileURLWithPath: secret))
+    #expect(chown(secret, 0, getegid()) == 0 && chmod(secret, mode_t(mode)) == 0)
+    try FileManager.default.createSymbolicLink(atPath: folder + "/..data", withDestinationPath: "..2026")
+    try FileManager.default.createSymbolicLink(atPath: file, withDestinationPath: "..data/relay.key")
+    #expect(refusal() == nil)
+    // But not that of a group of others.
+    #expect(chown(secret, 0, 54_321) == 0)
+    #expect(refusal()?.contains("a group can read it (54321) in which this process is not") == true)
+    // Nor a file that is the process's group's and somebody else's.
+    #expect(chown(secret, 54_321, getegid()) == 0)
+    #expect(refusal()?.contains("it belongs to another user (54321)") == true)
+  }
+
+  @Test(
+    .enabled(if: geteuid() == 0, "giving a file to the superuser takes the superuser"),
+    arguments: [0o460, 0o450, 0o441, 0o444])
+  func secretOfAGroupThatHasMoreIsRefused(mode: Int) throws {
+    try write(Self.digits, mode: mode)
+    #expect(chown(file, 0, getegid()) == 0)
+    #expect(refusal()?.contains("others than its owner have access (mode 0\(String(mode, radix: 8)))") == true)
+  }
+
+  /// A process of another user, with the group beside its own, as in a pod with an fsGroup.
+  @Test(.enabled(if: geteuid() == 0 && BuiltProgram.folder != nil, "to be somebody else takes the superuser"))
+  func relayOfAnotherUserReadsASecretOfItsGroup() throws {
+    try write(Self.digits, mode: 0o440)
+    #expect(chown(file, 0, 54_321) == 0 && chmod(folder, 0o755) == 0)
+    let relay = try #require(BuiltProgram.folder).appendingPathComponent("voltlane").path
+    let start = [relay, "--listen", "127.0.0.1:0", "--backend", "echo", "--shards", "1", "--identity", file]
+    let member = try BuiltProgram(name: "/usr/bin/setpriv").start(
+      ["--reuid", "54321", "--regid", "54322", "--groups", "54321"] + start)
+    let log = member.log(until: "listening on")
+    #expect(log.contains("read the key in \(file)"), "\(log)")
+    member.send(SIGTERM)
+    #expect(member.finish().code == 0)
+    let stranger = try BuiltProgram(name: "/usr/bin/setpriv").run(
+      ["--reuid", "54321", "--regid", "54322", "--clear-groups"] + start)
+    #expect(stranger.code == 1)
+    #expect(stranger.errors.contains("it cannot be read: Permission denied"), "\(stranger.errors)")
+  }
+
+  @Test(arguments: [0o604, 0o610, 0o620, 0o601, 0o644, 0o666])
   func fileThatOthersHaveAccessToIsRefused(mode: Int) throws {
     try write(Self.digits, mode: mode)
     #expect(

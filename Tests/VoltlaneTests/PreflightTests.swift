@@ -1,3 +1,4 @@
+import Foundation
 import Relay
 import Testing
 
@@ -79,6 +80,30 @@ import Testing
   @Test func refusedRing() throws {
     let findings = try findings(ring: RingRefusal(reason: "it is refused here", advice: "allow it"))
     #expect(findings.first { $0.subject == "io_uring" } == .fail("io_uring", "it is refused here", do: "allow it"))
+  }
+
+  /// A key that the start would refuse.
+  @Test func identityThatCannotBeUsed() throws {
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent("voltlane-key-\(UUID().uuidString)").path
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    func find() throws -> Finding? { try findings([:], ["--identity", file]).first { $0.subject == "identity" } }
+    #expect(try find()?.level == .ok)
+    // It is looked at, not made.
+    #expect(!FileManager.default.fileExists(atPath: file))
+    try Data("no key\n".utf8).write(to: URL(fileURLWithPath: file))
+    #expect(try find()?.level == .fail)
+    #expect(try find()?.what.hasPrefix("the identity file \(file), line 1: ") == true)
+  }
+
+  /// A process that may lock any amount learns what others need.
+  @Test func lockedMemoryOfThePrivileged() throws {
+    let limits = "Max open files            1024     1048576  files\nMax locked memory         65536   65536     bytes"
+    func find(_ capabilities: String) throws -> String? {
+      try findings(["/proc/self/limits": limits, "/proc/self/status": "Name:\tx\nCapEff:\t\(capabilities)\n"])
+        .first { $0.subject == "locked memory" }?.what
+    }
+    #expect(try find("000001ffffffffff")?.hasPrefix("this process may have any amount (CAP_IPC_LOCK)") == true)
+    #expect(try find("0000000000000000") == "enough for the relay's key and rings")
   }
 
   @Test func theReceiveBufferThatIsAskedFor() throws {

@@ -118,7 +118,10 @@ public struct RelayConfiguration: Sendable {
 
 extension RelayConfiguration {
   /// Bytes that the rings of all threads take. Linux counts them as locked memory of the process's user.
-  public var ringMemory: Int { Placement(self).threads.count * Limits.ringMemory + Limits.probeMemory }
+  public var ringMemory: Int { ringCount * Limits.ringMemory + Limits.probeMemory }
+
+  /// Each thread has a ring.
+  public var ringCount: Int { Placement(self).threads.count }
 }
 
 /// What a relay can be configured to. Who builds a ``RelayConfiguration`` checks it against these.

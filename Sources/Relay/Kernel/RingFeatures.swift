@@ -37,6 +37,24 @@ struct RingFeatures {
     return result
   }
 
+  /// Makes as many rings as the relay will have, all of them at a time, and ends them: the kernel may have room for
+  /// some and not for all. `memory`: the bytes that they take.
+  static func tryRings(_ count: Int, memory: Int) throws(RingRefusal) {
+    let rings = UnsafeMutablePointer<io_uring>.allocate(capacity: count)
+    rings.initialize(repeating: io_uring(), count: count)
+    var made = 0
+    defer {
+      for index in 0..<made { io_uring_queue_exit(rings + index) }
+      rings.deallocate()
+    }
+    while made < count {
+      var parameters = RingKernel.parameters
+      let result = setUp(Limits.ringSubmissions, rings + made, &parameters)
+      guard result == 0 else { throw RingRefusal(.setup, errno: -result, memory: memory) }
+      made += 1
+    }
+  }
+
   private static let needed: [(io_uring_op, String)] = [
     (IORING_OP_ACCEPT, "accept"), (IORING_OP_POLL_ADD, "poll"), (IORING_OP_SEND, "send"),
     (IORING_OP_TIMEOUT, "timeout"), (IORING_OP_TIMEOUT_REMOVE, "timeout updates"),

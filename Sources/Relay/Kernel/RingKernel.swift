@@ -39,13 +39,7 @@ struct RingKernel: Kernel, ~Copyable {
   ) throws(RelayError) {
     uring = .allocate(capacity: 1)
     uring.initialize(to: io_uring())
-    var parameters = io_uring_params()
-    // One thread submits; completions are made when it asks, not by interrupting it; and the flag tells when asking
-    // pays.
-    parameters.flags =
-      UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN) | UInt32(IORING_SETUP_TASKRUN_FLAG)
-      | UInt32(IORING_SETUP_CQSIZE) | UInt32(IORING_SETUP_CLAMP) | UInt32(IORING_SETUP_SUBMIT_ALL)
-    parameters.cq_entries = Limits.ringCompletions
+    var parameters = RingKernel.parameters
     let result = RingFeatures.setUp(Limits.ringSubmissions, uring, &parameters)
     guard result == 0 else {
       uring.deallocate()
@@ -63,6 +57,17 @@ struct RingKernel: Kernel, ~Copyable {
     self.congestionControl = congestionControl
     self.keepalive = keepalive
     self.control = control
+  }
+
+  /// One thread submits; completions are made when it asks, not by interrupting it; and the flag tells when asking
+  /// pays.
+  static var parameters: io_uring_params {
+    var parameters = io_uring_params()
+    parameters.flags =
+      UInt32(IORING_SETUP_SINGLE_ISSUER) | UInt32(IORING_SETUP_DEFER_TASKRUN) | UInt32(IORING_SETUP_TASKRUN_FLAG)
+      | UInt32(IORING_SETUP_CQSIZE) | UInt32(IORING_SETUP_CLAMP) | UInt32(IORING_SETUP_SUBMIT_ALL)
+    parameters.cq_entries = Limits.ringCompletions
+    return parameters
   }
 
   deinit {

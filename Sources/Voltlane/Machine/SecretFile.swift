@@ -46,6 +46,13 @@ enum SecretFile {
     }
     let mode = status.st_mode & 0o7777
     guard mode & 0o077 != 0 else { return nil }
+    // As Kubernetes mounts a secret for a process that is not root, which gets it by its group.
+    if mode & 0o037 == 0, status.st_uid == 0 {
+      guard !System.groups().contains(status.st_gid) else { return nil }
+      return IdentityError(
+        file: path,
+        reason: "a group can read it (\(status.st_gid)) in which this process is not; run: chmod 600 \(path)")
+    }
     let digits = String(mode, radix: 8)
     return IdentityError(
       file: path, reason: "others than its owner have access (mode 0\(digits)); run: chmod 600 \(path)")

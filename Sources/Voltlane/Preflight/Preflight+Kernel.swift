@@ -17,6 +17,16 @@ extension Preflight {
     return .ok("io_uring", "the kernel gives a ring that works, with all that is needed")
   }
 
+  /// The file of the relay's key, where there is one.
+  var identity: Finding? {
+    guard let file = configuration.identity else { return nil }
+    if let refusal = identityRefusal(file) {
+      return .fail(
+        "identity", refusal, do: "let the relay's user alone read it, or root own it and a group of the relay's")
+    }
+    return .ok("identity", "\(file) has a key, or is made at the start")
+  }
+
   /// A client takes one descriptor.
   var descriptors: Finding? {
     guard let limit = limit("Max open files") else { return nil }
@@ -56,7 +66,8 @@ extension Preflight {
     configuration.relay.protection.maxClients.map { $0 + ProgramConfiguration.ownDescriptors }
   }
 
-  /// The relay's key is kept in locked memory.
+  /// The relay's key is kept in locked memory, and on recent kernels rings count as that. Whether there is enough for
+  /// them is known once they have been made.
   var lockedMemory: Finding? {
     guard let limit = limit("Max locked memory") else { return nil }
     guard limit >= 64 << 10 else {
@@ -64,7 +75,17 @@ extension Preflight {
         "locked memory", "at most \(limit) bytes: the relay's key may be swapped out",
         do: "LimitMEMLOCK=64K or more in systemd, --ulimit memlock= in Docker, ulimit -l in a shell")
     }
-    return .ok("locked memory", "enough for the relay's key")
+    let rings = configuration.relay.ringMemory
+    guard limit < rings, mayLockAnything else { return .ok("locked memory", "enough for the relay's key and rings") }
+    return .ok(
+      "locked memory",
+      "this process may have any amount (CAP_IPC_LOCK); without that right rings may take LimitMEMLOCK=\(rings >> 10)K")
+  }
+
+  private var mayLockAnything: Bool {
+    let line = file("/proc/self/status")?.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
+    let capabilities = line.flatMap { UInt64($0.dropFirst(7).filter { !$0.isWhitespace }, radix: 16) } ?? 0
+    return capabilities & 1 << 14 != 0
   }
 
   /// Tables are reserved as address space, of which little is ever touched.

@@ -10,10 +10,14 @@ struct Preflight {
   /// Why the kernel gives the relay no ring that works; nil where it does.
   let ringRefusal: () -> RingRefusal?
 
+  /// Why the key in a file is of no use; nil where it is.
+  var identityRefusal: (String) -> String? = { Identity.refusal(file: $0)?.description }
+
   /// Every finding, in the order in which a launch would meet the things.
   var findings: [Finding] {
     [
-      kernel, ring, descriptors, openFiles, lockedMemory, overcommit, memory, threads, cpus, backlog, synBacklog,
+      kernel, ring, identity, descriptors, openFiles, lockedMemory, overcommit, memory, threads, cpus, backlog,
+      synBacklog,
       synCookies, connectionTracking, ports, receiveBuffer, streamBuffers, congestionControl,
     ].compactMap { $0 }
   }

@@ -212,7 +212,7 @@ enum Settings: SettingDefinitions {
 
   static let identity = Setting(
     name: "identity", placeholder: "FILE|none", standard: "none",
-    allowed: "none, or a file that only its owner can read",
+    allowed: "none, or a file that only its owner can read, or root and a group of the relay's",
     summary: """
       The file of the relay's secret key, made where it is missing, so that clients recognise the relay after a \
       restart. 'none': a fresh key each start.
