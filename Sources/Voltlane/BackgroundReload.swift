@@ -27,11 +27,6 @@ final class BackgroundReload: Sendable {
 
   deinit { voltlane_close_file(signal) }
 
-  /// Whether a reading has begun whose outcome was not taken.
-  var isBusy: Bool {
-    state.withLock { if case .idle = $0 { false } else { true } }
-  }
-
   /// Begins to read. Throws where the system has no thread left.
   func begin(_ reload: Reload) throws(StartError) {
     state.withLock { $0 = .reading }
@@ -51,9 +46,11 @@ final class BackgroundReload: Sendable {
 
   /// What reading has come to; nil while it goes on, or where there was none.
   func take() -> Outcome? {
-    state.withLock { state in
+    // Whatever there is to take, and before looking: a thread that has just handed over its outcome may signal it when
+    // it is taken already, and the signal must not stay.
+    System.clear(signal)
+    return state.withLock { state in
       guard case .done(let outcome) = state else { return nil }
-      System.clear(signal)
       state = .idle
       return outcome
     }

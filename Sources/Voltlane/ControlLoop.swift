@@ -15,17 +15,19 @@ struct ControlLoop {
   var log: Logger
   /// How the reading of settings stands that SIGHUP has asked for.
   private var reading = Reading.none
+  /// Until what is read comes too late; nil where nothing is under way.
+  private var readingTime: TimeLeft?
 
   private enum Reading: Equatable {
     case none
-    /// Since then what has been read is too late. Where SIGHUP came once more, it is read again afterwards.
-    case underWay(deadline: ContinuousClock.Instant, again: Bool = false)
+    /// Where SIGHUP came once more, it is read again afterwards.
+    case underWay(again: Bool)
     /// It hangs, and its outcome will count for nothing.
     case overdue
   }
 
   /// How long files may take to read: longer than one that is being written is waited for.
-  private static let readingTime = Duration.seconds(15)
+  private static let longestReading = Duration.seconds(15)
 
   init(relay: Relay, signals: Signals, reload: Reload, background: BackgroundReload, log: Logger) {
     self.relay = relay
@@ -100,28 +102,22 @@ struct ControlLoop {
 
   /// `.readable` also where time is left and nothing has come yet, where what was held back from the log is due, or
   /// where it is a reading's time that is over.
-  private func wait(_ deadline: inout TimeLeft?, withReading: Bool = true) -> Signals.Wake {
-    let times = [
-      deadline?.wait, relay.nextEvents,
-      withReading ? readingDeadline.map { ContinuousClock.now.duration(to: $0) } : nil,
-    ]
+  private mutating func wait(_ deadline: inout TimeLeft?, withReading: Bool = true) -> Signals.Wake {
+    let times = [deadline?.wait, relay.nextEvents, withReading ? readingTime?.wait : nil]
     let wake = signals.wait(
       or: relay.signal, withReading ? background.signal : -1, atMost: times.compactMap { $0 }.min())
     deadline?.look()
+    readingTime?.look()
     return wake == .timeout && deadline?.isOver != true ? .readable : wake
   }
 
   // MARK: Reloading
 
-  private var readingDeadline: ContinuousClock.Instant? {
-    if case .underWay(let deadline, _) = reading { deadline } else { nil }
-  }
-
   private mutating func beginReading() {
     switch reading {
     case .none: break
-    case .underWay(let deadline, _):
-      reading = .underWay(deadline: deadline, again: true)
+    case .underWay:
+      reading = .underWay(again: true)
       return
     case .overdue:
       log.error("SIGHUP: everything stays as it was: a file that an earlier SIGHUP asked for is still not read")
@@ -129,7 +125,8 @@ struct ControlLoop {
     }
     do {
       try background.begin(reload)
-      reading = .underWay(deadline: .now + Self.readingTime)
+      reading = .underWay(again: false)
+      readingTime = TimeLeft(Self.longestReading)
     } catch {
       log.error("SIGHUP: everything stays as it was: \(error)")
     }
@@ -140,16 +137,18 @@ struct ControlLoop {
     if let outcome = background.take() {
       let before = reading
       reading = .none
-      guard case .underWay(_, let again) = before, !isEnding else { return }
+      readingTime = nil
+      guard case .underWay(let again) = before, !isEnding else { return }
       adopt(outcome)
       if again { beginReading() }
-    } else if let deadline = readingDeadline, deadline <= .now {
+    } else if readingTime?.isOver == true {
       reading = .overdue
+      readingTime = nil
       let files = ([reload.settings.configuration.file].compactMap { $0 } + reload.settings.configuration.listFiles)
         .joined(separator: ", ")
       log.error(
         """
-        SIGHUP: everything stays as it was: reading takes longer than \(Self.readingTime.setting); look whether a file \
+        SIGHUP: everything stays as it was: reading takes longer than \(Self.longestReading.setting); look whether a file \
         system hangs: \(files)
         """)
     }
@@ -194,7 +193,7 @@ struct ControlLoop {
     return TimeLeft(relay.configuration.shutdownTimeout)
   }
 
-  private func stop() {
+  private mutating func stop() {
     relay.beginStop()
     var deadline: TimeLeft? = TimeLeft(Self.stopTime)
     while true {

@@ -105,4 +105,33 @@ import VoltlaneSettings
     let missing = try #require(throws: ConfigurationError.self) { try read(reload, start) }
     #expect(missing.problems[0].contains("\(list.path): it cannot be read: No such file or directory"))
   }
+
+  /// The reading thread may signal an outcome that was taken already. That must not keep the control thread awake.
+  @Test func aLateSignalOfAnOutcomeIsCleared() throws {
+    let background = try BackgroundReload()
+    func isSignalled(within milliseconds: Int32) -> Bool {
+      var watched = pollfd(fd: background.signal, events: Int16(POLLIN), revents: 0)
+      return poll(&watched, 1, milliseconds) == 1
+    }
+    try background.begin(Reload(flags: [], settings: try LoadedSettings(flags: [], environment: [:])))
+    #expect(isSignalled(within: 60_000))
+    #expect(background.take() != nil)
+    #expect(!isSignalled(within: 0))
+    var late: UInt64 = 1
+    #expect(write(background.signal, &late, 8) == 8)
+    #expect(background.take() == nil)
+    #expect(!isSignalled(within: 0))
+  }
+
+  /// A list that is written empty is no list, and nothing is in its way.
+  @Test func aListMayBecomeNothing() throws {
+    let file = { (list: String) in "deny = \(list)\n" }
+    let loaded = try ConfigurationTests.load(file: file("['10.0.0.1']"))
+    let reload = Reload(flags: try Flags.parse(["--config", "relay.toml"]).given, settings: loaded)
+    let outcome = try reload.read(
+      environment: [:], on: .test, files: SettingsFiles(configuration: file("[]"), after: loaded.fingerprints))
+    #expect(outcome.settings.configuration.relay.protection.denied.isEmpty)
+    #expect(outcome.changes.map(\.description) == ["deny: none, was 10.0.0.1"])
+    #expect(outcome.changes.map(\.isLowered) == [true])
+  }
 }
