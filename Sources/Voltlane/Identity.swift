@@ -43,7 +43,8 @@ struct Identity {
   static func refusal(file: String) -> IdentityError? {
     do throws(IdentityError) {
       var text = try secret(file) { () throws(KeyError) in try SecretBytes(byteCount: longestFile) }
-      if let content = try SecretFile.read(file, into: &text) { _ = try key(in: text, content, file: file) }
+      guard let content = try SecretFile.read(file, into: &text) else { return SecretFile.creationRefusal(file) }
+      _ = try key(in: text, content, file: file)
       return nil
     } catch {
       return error

@@ -93,6 +93,10 @@ import Testing
     try Data("no key\n".utf8).write(to: URL(fileURLWithPath: file))
     #expect(try find()?.level == .fail)
     #expect(try find()?.what.hasPrefix("the identity file \(file), line 1: ") == true)
+    // And one that the start could not make.
+    let nowhere = try findings([:], ["--identity", "/no/such/relay.key"]).first { $0.subject == "identity" }
+    #expect(nowhere?.level == .fail)
+    #expect(nowhere?.what.contains("it is missing and cannot be made: No such file or directory") == true)
   }
 
   /// A process that may lock any amount learns what others need.

@@ -81,6 +81,16 @@ enum SecretFile {
     return true
   }
 
+  /// Why ``create(_:_:count:)`` would fail; nil where nothing is known to be in its way.
+  static func creationRefusal(_ path: String) -> IdentityError? {
+    unsafe faccessat(AT_FDCWD, folder(of: path), W_OK | X_OK, AT_EACCESS) == 0
+      ? nil : failure(path, "it is missing and cannot be made")
+  }
+
+  private static func folder(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+  }
+
   private static func write(_ text: borrowing SecretBytes, count: Int, to descriptor: Int32) -> Bool {
     text.withSpan { text in
       unsafe text.withUnsafeBufferPointer { bytes in
@@ -98,8 +108,7 @@ enum SecretFile {
 
   /// A new name is on the disk when its folder is.
   private static func syncFolder(of path: String) throws(IdentityError) {
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
-    let descriptor = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let descriptor = unsafe open(folder(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { throw failure(path, "its folder cannot be synchronised") }
     defer { close(descriptor) }
     // EINVAL: a file system that has no such thing.

@@ -22,7 +22,10 @@ extension Preflight {
     guard let file = configuration.identity else { return nil }
     if let refusal = identityRefusal(file) {
       return .fail(
-        "identity", refusal, do: "let the relay's user alone read it, or root own it and a group of the relay's")
+        "identity", refusal,
+        do: """
+          let the relay's user alone read it, or root own it and a group of the relay's; and run this as the relay's user
+          """)
     }
     return .ok("identity", "\(file) has a key, or is made at the start")
   }
