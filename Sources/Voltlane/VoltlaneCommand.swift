@@ -59,7 +59,8 @@ struct VoltlaneCommand: ParsableCommand {
     }
     let settings = try loaded()
     if checkConfig {
-      for warning in settings.given.warnings { try StandardOutput.write("warning: \(warning)") }
+      let remarks = EarlierSetting.filesPassedOver(by: settings.configuration.file)
+      for warning in remarks + settings.given.warnings { try StandardOutput.write("warning: \(warning)") }
       try StandardOutput.write("nothing is wrong")
     } else if printConfig {
       try StandardOutput.write(settings.effective.description)

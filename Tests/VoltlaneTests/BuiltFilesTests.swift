@@ -54,6 +54,16 @@ final class BuiltFilesTests {
     #expect(running.finish().code == 0)
   }
 
+  /// A pipe into which nothing is written holds up the start, but not its end.
+  @Test func aStartThatWaitsForAPipeCanBeEnded() throws {
+    #expect(mkfifo(list.path, 0o600) == 0)
+    let relay = try BuiltProgram.relay.start(Self.relay + ["--deny", "@\(list.path)"])
+    // Returns when the relay has opened it.
+    let writer = open(list.path, O_WRONLY)
+    defer { close(writer) }
+    #expect(end(relay).code == -SIGTERM)
+  }
+
   // MARK: SIGHUP
 
   private func started(_ arguments: [String] = [], list text: String) throws -> BuiltProgram.Running {
@@ -181,8 +191,11 @@ final class BuiltFilesTests {
       try Data(text.utf8).write(to: file)
       let relay = try BuiltProgram.relay.start(Self.relay, in: folder)
       let log = relay.log(until: "backend is ")
-      #expect(log.contains("there is a .env here with VOLTLANE_LISTENER_ADDRESS, which is not read") == isNoticed)
+      let remark = "there is a .env here with VOLTLANE_LISTENER_ADDRESS, which is not read"
+      #expect(log.contains(remark) == isNoticed)
       #expect(end(relay).code == 0)
+      let checked = try BuiltProgram.relay.start(["--check-config"], in: folder).finish()
+      #expect(checked.code == 0 && checked.output.contains("warning: \(remark)") == isNoticed, "\(checked)")
     }
     // Nor does a pipe of that name hold up the start.
     try FileManager.default.removeItem(at: file)

@@ -209,4 +209,54 @@ import VoltlaneSettings
     #expect(line("shards").contains("= \"auto\"") && line("shards").contains("# default; here 3"))
     #expect(line("keepalive").contains("= \"30s\"") && line("keepalive").hasSuffix("# default"))
   }
+
+  // MARK: Nothing
+
+  /// Where a list may be none, an empty one is that; `listen` has to have something.
+  @Test(arguments: Settings.entries.filter(\.isRepeatable)) func anEmptyListIsNone(entry: SettingEntry) throws {
+    let file = "\(entry.name) = [ ]"
+    guard entry.accepts("none") else {
+      #expect(
+        try Self.problems(file: file) == ["relay.toml:1:\(entry.name.count + 4): \(entry.name): the list is empty"])
+      return
+    }
+    let empty = try Self.load(file: file)
+    #expect("\(empty.configuration.relay)" == "\(try Self.load().configuration.relay)")
+    #expect(empty.given[entry].map(\.text) == ["none"])
+    // It is a value, which wins over those further down, as others do.
+    #expect(try Self.load([], [EnvironmentSettings.variable(entry.name): "none"], file: file).given[entry].count == 1)
+  }
+
+  /// No other value may be a list, empty or not.
+  @Test func onlyListsMayBeEmpty() throws {
+    #expect(try Self.problems(file: "shards = []") == ["relay.toml:1:10: shards: it takes one value, not a list"])
+    let blank = try Self.problems(file: "deny = ''")
+    #expect(blank.count == 1 && blank[0].hasPrefix("relay.toml:1:8: deny: "), "\(blank)")
+  }
+
+  /// As `${X:-}` makes it: the file's value stays, and so does the default.
+  @Test(arguments: Settings.entries) func anEmptyVariableIsNotGiven(entry: SettingEntry) throws {
+    let name = EnvironmentSettings.variable(entry.name)
+    #expect("\(try Self.load([], [name: ""]).configuration)" == "\(try Self.load().configuration)")
+    guard let value = Self.values[entry.name] else { return }
+    let loaded = try Self.load([], [name: ""], file: "\(entry.name) = '\(value)'\n")
+    #expect(loaded.given[entry].map(\.text) == [value])
+  }
+
+  /// By connserver's names as well, of which some are none of today's.
+  @Test(arguments: EarlierSetting.all.map(\.variable)) func anEmptyEarlierVariableIsNotGiven(name: String) throws {
+    let loaded = try Self.load([], [name: ""])
+    #expect("\(loaded.configuration)" == "\(try Self.load().configuration)")
+    #expect(loaded.given.warnings.isEmpty)
+  }
+
+  /// A misspelt name stays one.
+  @Test func anEmptyVariableOfNoSettingIsRefused() throws {
+    #expect(
+      try Self.problems([], ["VOLTLANE_SHARD": ""]) == [
+        "VOLTLANE_SHARD: there is no such setting; did you mean VOLTLANE_SHARDS?"
+      ])
+    // Nor is a blank nothing.
+    #expect(try Self.problems([], ["VOLTLANE_SHARDS": " "]).count == 1)
+  }
 }

@@ -119,6 +119,21 @@ import VoltlaneSettings
     #expect(refusal(reload) == "list: SIGHUP reads files again, and this is a pipe, which can be read once only")
   }
 
+  /// A pipe that is refused is not opened either: its writer would go on, into nothing.
+  @Test func aPipeThatIsRefusedIsLeftAlone() throws {
+    #expect(mkfifo(file.path, 0o600) == 0)
+    let watcher = inotify_init1(Int32(IN_NONBLOCK))
+    defer { close(watcher) }
+    #expect(inotify_add_watch(watcher, file.path, UInt32(IN_OPEN)) >= 0)
+    #expect(refusal(reload) != nil)
+    #expect(System.contents(of: file.path) == nil)
+    var events = [UInt8](repeating: 0, count: 4096)
+    #expect(read(watcher, &events, events.count) == -1 && errno == EAGAIN)
+    // It does notice.
+    _ = refusal(SettingsFiles(FileReader(occasion: .start, pipeTime: .zero).bytes))
+    #expect(read(watcher, &events, events.count) > 0)
+  }
+
   @Test func aPipeWithoutAnEnd() throws {
     #expect(mkfifo(file.path, 0o600) == 0)
     let writer = open(file.path, O_RDWR)

@@ -13,6 +13,8 @@ import VoltlaneText
 struct FileReader: Sendable {
   enum Occasion: Sendable {
     case start, reload
+    /// Nobody has named the file: a regular one is read as at the start, anything else is left alone.
+    case glance
   }
 
   let occasion: Occasion
@@ -34,6 +36,8 @@ struct FileReader: Sendable {
     }
     let deadline = ContinuousClock.now + writingTime
     while true {
+      // Before it is opened, which alone lets the writer of a pipe go on, and some devices act.
+      try check(try InputFile.state(of: path), path, limit)
       let file = try InputFile(path)
       let state = try file.state()
       try check(state, path, limit)
@@ -60,6 +64,7 @@ struct FileReader: Sendable {
         throw FileError(path, "it is /dev/null: nothing was given there")
       }
     case VOLTLANE_PIPE, VOLTLANE_SOCKET:
+      guard occasion != .glance else { throw FileError(path, "it is a pipe, and no file") }
       guard occasion == .start else {
         throw FileError(path, "SIGHUP reads files again, and this is a pipe, which can be read once only")
       }
@@ -133,7 +138,9 @@ private struct InputFile: ~Copyable {
   }
 
   /// Of what has the name now.
-  func namedState() throws(FileError) -> voltlane_file_state {
+  func namedState() throws(FileError) -> voltlane_file_state { try Self.state(of: path) }
+
+  static func state(of path: String) throws(FileError) -> voltlane_file_state {
     var state = voltlane_file_state()
     let result = unsafe voltlane_named_file_state(path, &state)
     guard result == 0 else { throw .unreadable(path, -result) }

@@ -59,9 +59,10 @@ enum System {
     return unsafe found.pointee.gr_gid
   }
 
-  /// A file of at most 64 KiB, as the kernel's small files are; nil where it cannot be read or is none.
+  /// A file of at most 64 KiB, as the kernel's small files are; nil where it cannot be read or is none. What is in a
+  /// pipe is left for whoever it is meant for.
   static func contents(of path: String) -> String? {
-    (try? FileReader(occasion: .start, pipeTime: .zero, writingTime: .zero).bytes(of: path, atMost: 64 * 1024))
+    (try? FileReader(occasion: .glance, pipeTime: .zero, writingTime: .zero).bytes(of: path, atMost: 64 * 1024))
       .map { String(decoding: $0, as: UTF8.self) }
   }
 

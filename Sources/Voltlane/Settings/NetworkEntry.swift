@@ -16,7 +16,8 @@ struct NetworkEntry: Sendable {
     if allowsUnix, text == "unix" {
       hasUnix = true
     } else if text.hasPrefix("@") {
-      guard text.count > 1, !text.utf8.contains(0) else { throw .because("the name of a file is missing") }
+      guard text.utf8.count > 1 else { throw .because("the name of a file is missing") }
+      guard !text.utf8.contains(0) else { throw .because("no file's name has a byte of 0") }
       file = String(text.dropFirst())
     } else {
       do throws(Network.Malformed) {
