@@ -148,8 +148,8 @@ struct ControlLoop {
         .joined(separator: ", ")
       log.error(
         """
-        SIGHUP: everything stays as it was: reading takes longer than \(Self.longestReading.setting); look whether a file \
-        system hangs: \(files)
+        SIGHUP: everything stays as it was: reading takes longer than \(Self.longestReading.setting); look whether a \
+        file system hangs: \(files)
         """)
     }
   }

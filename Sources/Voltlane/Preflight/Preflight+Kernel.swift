@@ -24,7 +24,8 @@ extension Preflight {
       return .fail(
         "identity", refusal,
         do: """
-          let the relay's user alone read it, or root own it and a group of the relay's; and run this as the relay's user
+          let the relay's user alone read it, or root own it and a group of the relay's; and run this as the \
+          relay's user
           """)
     }
     return .ok("identity", "\(file) has a key, or is made at the start")
