@@ -76,6 +76,18 @@ import Testing
     #expect(error.reason.contains(reason), "\(error)")
   }
 
+  /// A long name in front of many keys would be kept with each of them.
+  @Test(
+    arguments: [
+      ("[\(String(repeating: "a.", count: 250_000))a]", "no setting is that deep in tables"),
+      ("[\(String(repeating: "a", count: 500_000))]", "no setting has so long a name"),
+      ("[x.'\(String(repeating: "a", count: 500_000))']", "no setting has so long a name"),
+    ]) func tablesOfLongNames(header: String, reason: String) throws
+  {
+    let text = header + (0..<100_000).map { "\nk\($0)=1" }.joined()
+    #expect(try #require(throws: TOMLError.self) { try TOMLReader.read(text) }.reason == reason)
+  }
+
   /// A file of nothing but open braces is refused, however long; it may not end the relay that reads it anew.
   @Test func tablesWithoutEnd() throws {
     let text = String(repeating: "a={", count: 300_000)

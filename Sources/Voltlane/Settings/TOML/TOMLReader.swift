@@ -16,6 +16,9 @@ struct TOMLReader {
 
   /// Tables within tables, at most: far more than any setting has, and few enough for a thread's stack.
   private static let deepest = 32
+  /// Characters in one part of a key, at most. Each key is kept with those of the tables that it is in, and a message
+  /// about it has all of them.
+  private static let longestKey = 128
 
   static func read(_ text: String) throws(TOMLError) -> [TOMLEntry] {
     var reader = TOMLReader(text: Array(text.unicodeScalars))
@@ -83,7 +86,10 @@ struct TOMLReader {
     var parts: [String] = []
     repeat {
       skipSpace()
+      let start = index
+      guard parts.count < Self.deepest else { throw error("no setting is that deep in tables") }
       parts.append(try readKeyPart())
+      guard index - start <= Self.longestKey else { throw error(at: start, "no setting has so long a name") }
       skipSpace()
     } while take(".")
     return parts
