@@ -28,6 +28,8 @@ struct ControlLoop {
 
   /// How long files may take to read: longer than one that is being written is waited for.
   private static let longestReading = Duration.seconds(15)
+  /// How many mistakes are logged: a file that is no file of settings at all has one in each line.
+  private static let mostProblems = 20
 
   init(relay: Relay, signals: Signals, reload: Reload, background: BackgroundReload, log: Logger) {
     self.relay = relay
@@ -160,7 +162,13 @@ struct ControlLoop {
     switch read {
     case .success(let read): outcome = read
     case .failure(let error):
-      for problem in error.problems { log.error("SIGHUP: everything stays as it was: \(problem)") }
+      for problem in error.problems.prefix(Self.mostProblems) {
+        log.error("SIGHUP: everything stays as it was: \(problem)")
+      }
+      let others = error.problems.count - Self.mostProblems
+      if others > 0 {
+        log.error("SIGHUP: everything stays as it was: \(others) more mistakes, which --check-config tells")
+      }
       return
     }
     if outcome.settings.configuration.file == nil, outcome.settings.configuration.listFiles.isEmpty {

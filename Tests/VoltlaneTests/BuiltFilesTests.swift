@@ -126,6 +126,26 @@ final class BuiltFilesTests {
     #expect(end(relay).code == 0)
   }
 
+  /// Reading takes a thread. Where none can be had, nothing changes, and the next SIGHUP tries again.
+  @Test(.enabled(if: geteuid() == 0, "to be somebody else takes the superuser")) func noThreadToReadWith() throws {
+    #expect(chmod(folder.path, 0o755) == 0)
+    try Data("10.0.0.1\n".utf8).write(to: list)
+    let program = try #require(BuiltProgram.folder).appendingPathComponent("voltlane").path
+    // A user of its own, whose threads count for it alone.
+    let user = "\(UInt32.random(in: 100_000..<1_000_000_000))"
+    let relay = try BuiltProgram(name: "/usr/bin/setpriv").start(
+      ["--reuid", user, "--regid", user, "--clear-groups", program] + Self.relay + ["--deny", "@\(list.path)"])
+    #expect(relay.log(until: "backend is ").contains("backend is "))
+    let pid = "\(relay.process.processIdentifier)"
+    #expect(try BuiltProgram(name: "/usr/bin/prlimit").run(["--pid", pid, "--nproc=1:"]).code == 0)
+    let log = hangUp(relay, until: "stays as it was")
+    #expect(log.contains("no thread to read the settings: Resource temporarily unavailable"), "\(log)")
+    #expect(try BuiltProgram(name: "/usr/bin/prlimit").run(["--pid", pid, "--nproc=unlimited:"]).code == 0)
+    let again = hangUp(relay, until: "SIGHUP: ")
+    #expect(again.contains("no setting has changed"), "\(again)")
+    #expect(end(relay).code == 0)
+  }
+
   /// Cut off at a line's end, by a program that still has it open: half of a good list is a good list.
   @Test func aHalfWrittenFileIsRefusedWhole() throws {
     let whole = (0..<1000).map { "10.\($0 >> 8).\($0 & 255).1\n" }
@@ -157,6 +177,19 @@ final class BuiltFilesTests {
     try Data("# half\n\(text.split(separator: "\n").dropFirst().joined(separator: "\n"))\n".utf8).write(to: config)
     let lowered = hangUp(relay, until: "less than before")
     #expect(lowered.contains("warning  SIGHUP: max-clients-per-ip: 64, was 8; this protects less"), "\(lowered)")
+    #expect(end(relay).code == 0)
+  }
+
+  /// A file that is something else altogether does not fill the log.
+  @Test func manyMistakesAreCounted() throws {
+    let config = folder.appendingPathComponent("relay.toml")
+    try Data("# nothing\n".utf8).write(to: config)
+    let relay = try BuiltProgram.relay.start(Self.relay + ["--config", config.path])
+    _ = relay.log(until: "backend is ")
+    try Data((0..<5000).map { "key\($0) = 1\n" }.joined().utf8).write(to: config)
+    let log = hangUp(relay, until: "more mistakes")
+    #expect(log.contains("4980 more mistakes, which --check-config tells"), "\(log)")
+    #expect(log.split(separator: "\n").count { $0.contains("there is no such setting") } == 20)
     #expect(end(relay).code == 0)
   }
 
