@@ -133,14 +133,16 @@ final class BuiltFilesTests {
     let program = try #require(BuiltProgram.folder).appendingPathComponent("voltlane").path
     // A user of its own, whose threads count for it alone.
     let user = "\(UInt32.random(in: 100_000..<1_000_000_000))"
-    let relay = try BuiltProgram(name: "/usr/bin/setpriv").start(
-      ["--reuid", user, "--regid", user, "--clear-groups", program] + Self.relay + ["--deny", "@\(list.path)"])
-    #expect(relay.log(until: "backend is ").contains("backend is "))
-    let pid = "\(relay.process.processIdentifier)"
-    #expect(try BuiltProgram(name: "/usr/bin/prlimit").run(["--pid", pid, "--nproc=1:"]).code == 0)
+    let setpriv = BuiltProgram(name: "/usr/bin/setpriv")
+    let asUser = ["--reuid", user, "--regid", user, "--clear-groups"]
+    let relay = try setpriv.start(asUser + [program] + Self.relay + ["--deny", "@\(list.path)"])
+    defer { relay.send(SIGKILL) }
+    try #require(relay.log(until: "backend is ").contains("backend is "))
+    let limit = asUser + ["prlimit", "--pid", "\(relay.process.processIdentifier)"]
+    try #require(try setpriv.run(limit + ["--nproc=1:"]).code == 0)
     let log = hangUp(relay, until: "stays as it was")
     #expect(log.contains("no thread to read the settings: Resource temporarily unavailable"), "\(log)")
-    #expect(try BuiltProgram(name: "/usr/bin/prlimit").run(["--pid", pid, "--nproc=unlimited:"]).code == 0)
+    try #require(try setpriv.run(limit + ["--nproc=1000:"]).code == 0)
     let again = hangUp(relay, until: "SIGHUP: ")
     #expect(again.contains("no setting has changed"), "\(again)")
     #expect(end(relay).code == 0)
