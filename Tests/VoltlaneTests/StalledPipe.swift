@@ -81,7 +81,17 @@ final class UnheardRelay: @unchecked Sendable {
   func serves() -> Bool {
     for _ in 0..<10_000 where process.isRunning {
       if FileManager.default.fileExists(atPath: socket) {
-        return (try? BuiltProgram.client.run([address, "--wait", "200ms"], input: "hello\n"))?.output == "hello\n"
+        guard let client = try? BuiltProgram.client.start([address, "--wait", "0s"]) else { return false }
+        client.input.fileHandleForWriting.write(Data("hello\n".utf8))
+        // However long it takes: its input stays open until then.
+        var output = ""
+        while !output.contains("\n") {
+          let more = client.output.fileHandleForReading.availableData
+          if more.isEmpty { break }
+          output += String(decoding: more, as: UTF8.self)
+        }
+        _ = client.finish()
+        return output == "hello\n"
       }
       usleep(1000)
     }
