@@ -144,6 +144,9 @@ enum Limits {
   /// Addresses whose refusals are counted at a time. A power of two.
   static let shunnedPlaces = 256
 
+  /// One read of what a load balancer says of a connection besides whose it is, and which is passed over.
+  static let proxyRead = 16 * kibi
+
   /// How long a load balancer may take to say whose a connection is.
   static let proxyTimeout = 3 * second
 
@@ -163,6 +166,12 @@ enum Limits {
   static let kernelMemorySlice: UInt32 = 128
   static let kernelMemoryRound = second
   static let kernelMemoryRoundNear = 250 * millisecond
+
+  // MARK: Silent connections
+
+  /// Connections that a shard looks at in one turn, where it has to look whether their probes are answered: three
+  /// system calls each, a fraction of a millisecond together.
+  static let watchedAtOnce: UInt32 = 256
 
   // MARK: Ending
 

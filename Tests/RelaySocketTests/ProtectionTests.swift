@@ -491,7 +491,7 @@ import VoltlaneWire
     let forged = try scene.connect()
     try forged.send(header(8, checksum))
     #expect(try forged.receiveToEnd().bytes == [])
-    #expect(scene.rig.test.eventually(.refusedProxyHeader, is: 1))
+    #expect(scene.rig.test.eventually(.refusedProxyChecksum, is: 1))
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 

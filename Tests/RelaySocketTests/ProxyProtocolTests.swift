@@ -57,24 +57,64 @@ import Testing
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
+  /// Client certificates make headers of several KiB; the relay keeps none of it.
+  @Test(arguments: Layout.allCases, [4100, 6144, 65_535 - 39])
+  func `headers with large values`(_ layout: Layout, _ size: Int) throws {
+    let scene = try scene(layout) { $0.denied = [try! Network("2001:db8::2")] }
+    let value = [0x20, UInt8(size >> 8), UInt8(size & 0xff)] + [UInt8](repeating: 5, count: size)
+    for (command, family) in [(1, 0x21), (0, 0x21), (0, 0), (0, 0xf7)] as [(UInt8, UInt8)] {
+      let socket = try scene.connect()
+      let header = Self.header(command, family, Self.v6 + value)
+      // In pieces that end within values, and with the client's packets right behind.
+      try socket.send(pieces: [Array(header[..<200]), Array(header[200..<3000]), header[3000...] + RawClient.hello])
+      let client = try RawClient.receiveAnswers(socket)
+      try socket.send(framed([1, 2, 3]))
+      #expect(try scene.rig.firehose.receive() == .data(client, [1, 2, 3]))
+    }
+    let denied = try scene.connect()
+    var addresses = Self.v6
+    addresses[15] = 2
+    try denied.send(Self.header(1, 0x21, addresses + value))
+    #expect(try denied.receiveToEnd().bytes == [])
+    #expect(scene.rig.test.eventually(.refusedDenied, is: 1))
+    // One that never ends within its values has no longer than others.
+    let stalled = try scene.connect()
+    try stalled.send(Array(Self.header(1, 0x21, Self.v6 + value)[..<4000]))
+    #expect(try stalled.receiveToEnd().bytes == [])
+    #expect(scene.rig.test.eventually(.refusedProxyHeader, is: 1))
+    #expect(try scene.rig.roundTrip(scene.neighbour))
+  }
+
   @Test func `headers that are none`() throws {
     let scene = try scene(.shared) { _ in }
-    let headers = [
-      RawClient.hello, Array("PROXY TCP4 300.0.2.1 10.0.0.1 1 2\r\n".utf8),
-      Array("PROXY TCP4 192.0.2.1 10.0.0.1 1 2\n".utf8), Array("PROXY TCP4 192.0.2.1 10.0.0.1 1 65536\r\n".utf8),
-      Array("PROXY TCP4 2001:db8::1 10.0.0.1 1 2\r\n".utf8), Array("PROXY TCP4 192.0.2.1  10.0.0.1 1 2\r\n".utf8),
-      Array("PROXY UDP4 192.0.2.1 10.0.0.1 1 2\r\n".utf8), Array(("PROXY " + String(repeating: "x", count: 200)).utf8),
-      Self.signature + [0x11, 0x11, 0, 0], Self.header(2, 0x11, []), Self.header(1, 0x11, [1, 2, 3]),
-      Self.header(1, 0x12, Self.v6), Self.signature + [0x21, 0x11, 0xff, 0xff],
+    let headers: [(Metric, [[UInt8]])] = [
+      (.refusedProxyNoHeader, [RawClient.hello, Self.signature.dropLast() + [0x0d], Array("PROXX ".utf8)]),
+      (
+        .refusedProxyLine,
+        [
+          "TCP4 300.0.2.1 10.0.0.1 1 2\r\n", "TCP4 192.0.2.1 10.0.0.1 1 2\n", "TCP4 192.0.2.1 10.0.0.1 1 65536\r\n",
+          "TCP4 2001:db8::1 10.0.0.1 1 2\r\n", "TCP4 192.0.2.1  10.0.0.1 1 2\r\n", "UDP4 192.0.2.1 10.0.0.1 1 2\r\n",
+          String(repeating: "x", count: 200),
+        ].map { Array(("PROXY " + $0).utf8) }
+      ),
+      (.refusedProxyVersion, [Self.signature + [0x11, 0x11, 0, 0]]),
+      (.refusedProxyCommand, [Self.header(2, 0x11, [])]),
+      (.refusedProxyFamily, [Self.header(1, 0x13, Self.v6), Self.header(1, 0x41, Self.v6)]),
+      (.refusedProxyAddresses, [Self.header(1, 0x11, [1, 2, 3]), Self.signature + [0x21, 0x11, 0, 11]]),
       // Values that end too soon or too late, and a checksum that is none.
-      Self.header(1, 0x21, Self.v6 + [0x05, 0]), Self.header(1, 0x21, Self.v6 + [0x05, 0, 9, 1]),
-      Self.header(1, 0x21, Self.v6 + [0x03, 0, 4, 1, 2, 3, 4]), Self.header(1, 0x21, Self.v6 + [0x03, 0, 2, 1, 2]),
+      (
+        .refusedProxyValues,
+        [[0x05, 0], [0x05, 0, 9, 1], [0x03, 0, 2, 1, 2]].map { Self.header(1, 0x21, Self.v6 + $0) }
+      ),
+      (.refusedProxyChecksum, [Self.header(1, 0x21, Self.v6 + [0x03, 0, 4, 1, 2, 3, 4])]),
     ]
-    for (number, header) in headers.enumerated() {
-      let socket = try scene.connect()
-      try socket.send(header)
-      #expect(try socket.receiveToEnd().bytes == [], "\(number)")
-      #expect(scene.rig.test.eventually(.refusedProxyHeader, is: UInt64(number + 1)), "\(number)")
+    for (metric, headers) in headers {
+      for (number, header) in headers.enumerated() {
+        let socket = try scene.connect()
+        try socket.send(header)
+        #expect(try socket.receiveToEnd().bytes == [], "\(metric) \(number)")
+        #expect(scene.rig.test.eventually(metric, is: UInt64(number + 1)), "\(metric) \(number)")
+      }
     }
     // Nor does its end count as one.
     try scene.connect().send(Self.signature)

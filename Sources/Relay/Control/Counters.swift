@@ -6,6 +6,8 @@ public enum Metric: Int, CaseIterable, Sendable {
   case refusedAddressClients, refusedPrefixClients, refusedAddressAcceptRate, refusedAddressHandshakes
   case refusedBanned, refusedDenied, refusedReconnectFailures, refusedProxyHeader, refusedHandshakeTimeout
   case refusedUnfinishedPackets
+  case refusedProxyNoHeader, refusedProxyLine, refusedProxyVersion, refusedProxyCommand, refusedProxyFamily
+  case refusedProxyAddresses, refusedProxyValues, refusedProxyChecksum
   /// Connections that were let in without counting for their address or its prefix: the table had no place for it.
   case clientsUncounted
   /// Addresses that were banned.

@@ -5,8 +5,10 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case clients, acceptRate, descriptors, memory, handshakes, backendLost
   /// Limits of one address.
   case addressClients, prefixClients, addressAcceptRate, addressHandshakes, banned, denied, reconnectFailures
-  /// A load balancer that breaks its own protocol.
+  /// A load balancer that does not finish its PROXY header in time.
   case proxyHeader
+  /// One that breaks its own protocol: ``ProxyFault``.
+  case proxyNoHeader, proxyLine, proxyVersion, proxyCommand, proxyFamily, proxyAddresses, proxyValues, proxyChecksum
   /// It did not shake hands in time.
   case handshakeTimeout
   /// Of all unfinished packets, the largest was of a client in the handshake.
@@ -17,7 +19,8 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     switch self {
     case .addressClients, .addressAcceptRate, .addressHandshakes, .banned, .denied: true
     case .clients, .acceptRate, .descriptors, .memory, .handshakes, .backendLost, .prefixClients, .reconnectFailures,
-      .proxyHeader, .handshakeTimeout, .unfinishedPackets:
+      .proxyHeader, .proxyNoHeader, .proxyLine, .proxyVersion, .proxyCommand, .proxyFamily, .proxyAddresses,
+      .proxyValues, .proxyChecksum, .handshakeTimeout, .unfinishedPackets:
       false
     }
   }
@@ -38,6 +41,14 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .denied: .refusedDenied
     case .reconnectFailures: .refusedReconnectFailures
     case .proxyHeader: .refusedProxyHeader
+    case .proxyNoHeader: .refusedProxyNoHeader
+    case .proxyLine: .refusedProxyLine
+    case .proxyVersion: .refusedProxyVersion
+    case .proxyCommand: .refusedProxyCommand
+    case .proxyFamily: .refusedProxyFamily
+    case .proxyAddresses: .refusedProxyAddresses
+    case .proxyValues: .refusedProxyValues
+    case .proxyChecksum: .refusedProxyChecksum
     case .handshakeTimeout: .refusedHandshakeTimeout
     case .unfinishedPackets: .refusedUnfinishedPackets
     }
@@ -60,7 +71,15 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .denied: "their address is in a --deny list"
     case .reconnectFailures:
       "their address failed to reconnect as often as --reconnect-failures, or the same -per-ip, allows"
-    case .proxyHeader: "a proxy sent no valid PROXY header in time"
+    case .proxyHeader: "a proxy did not finish its PROXY header within 3 s"
+    case .proxyNoHeader: "a proxy sent something other than a PROXY header"
+    case .proxyLine: "a proxy sent a PROXY header whose line is malformed or longer than 107 bytes"
+    case .proxyVersion: "a proxy sent a PROXY header of a version that is neither 1 nor 2"
+    case .proxyCommand: "a proxy sent a PROXY header whose command is neither LOCAL nor PROXY"
+    case .proxyFamily: "a proxy sent a PROXY header of an unknown address family or protocol"
+    case .proxyAddresses: "a proxy sent a PROXY header that is too short for its addresses"
+    case .proxyValues: "a proxy sent a PROXY header whose values do not end where it does"
+    case .proxyChecksum: "a proxy sent a PROXY header whose checksum is wrong"
     case .handshakeTimeout: "they did not shake hands within --handshake-timeout"
     case .unfinishedPackets: "unfinished packets hold more than --assembly-budget"
     }

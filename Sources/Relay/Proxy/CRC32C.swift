@@ -1,11 +1,19 @@
-/// The checksum of PROXY headers (Castagnoli's polynomial, bits reversed).
-enum CRC32C {
-  static func checksum(_ bytes: RawSpan, zeroed: Range<Int>) -> UInt32 {
-    var remainder: UInt32 = ~0
-    for offset in 0..<bytes.byteCount {
-      remainder ^= zeroed.contains(offset) ? 0 : UInt32(bytes.byte(at: offset))
-      for _ in 0..<8 { remainder = remainder >> 1 ^ (remainder & 1 == 1 ? 0x82f6_3b78 : 0) }
-    }
-    return ~remainder
+/// The checksum of PROXY headers (Castagnoli's polynomial, bits reversed), byte by byte as they come.
+struct CRC32C: BitwiseCopyable {
+  /// The remainder so far, all its bits turned.
+  var state: UInt32 = .max
+
+  /// What four bits do to the remainder: a byte is two steps, which is as much table as a header's length pays for.
+  private static let steps: InlineArray<16, UInt32> = InlineArray { index in
+    (0..<4).reduce(UInt32(index)) { remainder, _ in remainder >> 1 ^ (remainder & 1 == 1 ? 0x82f6_3b78 : 0) }
   }
+
+  @inline(__always)
+  mutating func take(_ byte: UInt8) {
+    state ^= UInt32(byte)
+    state = state >> 4 ^ CRC32C.steps[Int(state & 15)]
+    state = state >> 4 ^ CRC32C.steps[Int(state & 15)]
+  }
+
+  var checksum: UInt32 { ~state }
 }

@@ -12,22 +12,28 @@ import VoltlaneWire
 ///     | signature     | 2, 0/1 | family | length | addresses | u8 type, u16 length, value.. |
 ///     +---------------+--------+--------+--------+-----------+------------------------------+
 ///                                       |<--------- length bytes, big-endian ------------->|
+///
+/// What says whose the connection is stands in the first 232 bytes; ``ProxyValues`` has the rest.
 struct ProxyHeader: Equatable {
-  /// Bytes of the header; what follows them is the client's.
+  /// Bytes of the header up to the values; what follows these is the client's.
   let byteCount: Int
   /// The client's address; nil where the proxy speaks for itself, or does not know.
   let client: ClientAddress?
+  /// What comes behind `byteCount`.
+  let values: ProxyValues
 
   enum Outcome: Equatable {
     case header(ProxyHeader)
     /// So far it is one, and more has to come.
     case incomplete
-    case malformed
+    case malformed(ProxyFault)
   }
 
-  /// The longest that is taken: the values of version 2 are seldom more than a few hundred bytes.
-  static let longest = 16 + 4096
+  /// The most that is needed to know the client: version 2 with the addresses of unix sockets. A line of version 1 is
+  /// shorter.
+  static let longestStart = fixed + 216
   static let longestLine = 107
+  private static let fixed = 16
 
   private static let signature: InlineArray<12, UInt8> = [
     0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a,
@@ -38,10 +44,14 @@ struct ProxyHeader: Equatable {
   static func parse(_ bytes: RawSpan) -> Outcome {
     guard bytes.byteCount > 0 else { return .incomplete }
     if bytes.byte(at: 0) == signature[0] {
-      for offset in 0..<min(12, bytes.byteCount) where bytes.byte(at: offset) != signature[offset] { return .malformed }
-      return bytes.byteCount < 16 ? .incomplete : parseBinary(bytes)
+      for offset in 0..<min(12, bytes.byteCount) where bytes.byte(at: offset) != signature[offset] {
+        return .malformed(.noHeader)
+      }
+      return bytes.byteCount < fixed ? .incomplete : parseBinary(bytes)
     }
-    for offset in 0..<min(6, bytes.byteCount) where bytes.byte(at: offset) != word[offset] { return .malformed }
+    for offset in 0..<min(6, bytes.byteCount) where bytes.byte(at: offset) != word[offset] {
+      return .malformed(.noHeader)
+    }
     return parseLine(bytes)
   }
 
@@ -50,9 +60,9 @@ struct ProxyHeader: Equatable {
   private static func parseLine(_ bytes: RawSpan) -> Outcome {
     let most = min(bytes.byteCount, longestLine)
     guard let end = (0..<most).first(where: { bytes.byte(at: $0) == 0x0a }) else {
-      return most < longestLine ? .incomplete : .malformed
+      return most < longestLine ? .incomplete : .malformed(.line)
     }
-    guard end > 0, bytes.byte(at: end - 1) == 0x0d else { return .malformed }
+    guard end > 0, bytes.byte(at: end - 1) == 0x0d else { return .malformed(.line) }
     // Where the fields are, which single spaces part; at most one more than there may be. Nothing is allocated.
     var fields = InlineArray<7, Range<Int>>(repeating: 0..<0)
     var count = 0
@@ -62,14 +72,17 @@ struct ProxyHeader: Equatable {
       count += 1
       start = offset + 1
     }
-    guard count > 1 else { return .malformed }
-    if isWord(fields[1], "UNKNOWN", in: bytes) { return .header(ProxyHeader(byteCount: end + 1, client: nil)) }
+    guard count > 1 else { return .malformed(.line) }
+    let values = ProxyValues(behind: bytes.extracting(0..<0), count: 0, areChecked: false)
+    if isWord(fields[1], "UNKNOWN", in: bytes) {
+      return .header(ProxyHeader(byteCount: end + 1, client: nil, values: values))
+    }
     let isV6 = isWord(fields[1], "TCP6", in: bytes)
     guard count == 6, isV6 || isWord(fields[1], "TCP4", in: bytes), isPort(fields[4], in: bytes),
       isPort(fields[5], in: bytes), let source = address(fields[2], isV6: isV6, in: bytes),
       address(fields[3], isV6: isV6, in: bytes) != nil
-    else { return .malformed }
-    return .header(ProxyHeader(byteCount: end + 1, client: source))
+    else { return .malformed(.line) }
+    return .header(ProxyHeader(byteCount: end + 1, client: source, values: values))
   }
 
   private static func isWord(_ field: Range<Int>, _ word: StaticString, in bytes: RawSpan) -> Bool {
@@ -101,45 +114,34 @@ struct ProxyHeader: Equatable {
 
   private static func parseBinary(_ bytes: RawSpan) -> Outcome {
     let command = bytes.byte(at: 12)
+    guard command >> 4 == 2 else { return .malformed(.version) }
     let length = bigEndian(bytes, at: 14)
-    let end = 16 + length
-    guard command == 0x20 || command == 0x21, end <= longest else { return .malformed }
-    guard bytes.byteCount >= end else { return .incomplete }
-    // Of a connection of the proxy's own nothing but its length is looked at.
-    if command == 0x20 { return .header(ProxyHeader(byteCount: end, client: nil)) }
-    let header = bytes.extracting(0..<end)
-    let family = bytes.byte(at: 13)
-    // A family that is not known, and datagrams, tell nothing of a client.
-    let (addresses, client): (Int, ClientAddress?)
-    switch family {
-    case 0x11: (addresses, client) = (12, length < 12 ? nil : v4(bytes, at: 16))
-    case 0x21: (addresses, client) = (36, length < 36 ? nil : v6(bytes, at: 16))
-    case 0x31: (addresses, client) = (216, ClientAddress.none)
-    case 0x00: (addresses, client) = (0, nil)
-    default: return .malformed
+    switch command & 15 {
+    // Of a connection of the proxy's own nothing but the length is looked at.
+    case 0: return .header(header(bytes, addresses: 0, length, nil, areChecked: false))
+    case 1: break
+    default: return .malformed(.command)
     }
-    guard length >= addresses else { return .malformed }
-    // What an unspecified family has behind it is not addresses, nor need it be values.
-    guard family == 0 || areWhole(header, from: 16 + addresses) else { return .malformed }
-    return .header(ProxyHeader(byteCount: end, client: client))
+    let (family, transport) = (bytes.byte(at: 13) >> 4, bytes.byte(at: 13) & 15)
+    guard family <= 3, transport <= 2 else { return .malformed(.family) }
+    // What an unspecified family or protocol has behind it is not addresses, nor need it be values.
+    guard family > 0, transport > 0 else {
+      return .header(header(bytes, addresses: 0, length, nil, areChecked: false))
+    }
+    // Datagrams too: a proxy that speaks QUIC outside says so, and its addresses are the client's all the same.
+    let addresses = family == 1 ? 12 : family == 2 ? 36 : 216
+    guard length >= addresses else { return .malformed(.addresses) }
+    guard bytes.byteCount >= fixed + addresses else { return .incomplete }
+    let client = family == 1 ? v4(bytes, at: fixed) : family == 2 ? v6(bytes, at: fixed) : ClientAddress.none
+    return .header(header(bytes, addresses: addresses, length, client, areChecked: true))
   }
 
-  /// Whether the values fill the rest of the header, and the checksum is right where there is one.
-  private static func areWhole(_ header: RawSpan, from start: Int) -> Bool {
-    var offset = start
-    while offset < header.byteCount {
-      guard header.byteCount - offset >= 3 else { return false }
-      let value = offset + 3
-      let length = bigEndian(header, at: offset + 1)
-      guard header.byteCount - value >= length else { return false }
-      if header.byte(at: offset) == 0x03 {
-        guard length == 4 else { return false }
-        let given = (0..<4).reduce(UInt32(0)) { $0 << 8 | UInt32(header.byte(at: value + $1)) }
-        guard given == CRC32C.checksum(header, zeroed: value..<(value + 4)) else { return false }
-      }
-      offset = value + length
-    }
-    return true
+  private static func header(
+    _ bytes: RawSpan, addresses: Int, _ length: Int, _ client: ClientAddress?, areChecked: Bool
+  ) -> ProxyHeader {
+    let start = bytes.extracting(0..<(fixed + addresses))
+    let values = ProxyValues(behind: start, count: length - addresses, areChecked: areChecked)
+    return ProxyHeader(byteCount: start.byteCount, client: client, values: values)
   }
 
   private static func bigEndian(_ bytes: RawSpan, at offset: Int) -> Int {

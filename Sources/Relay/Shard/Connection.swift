@@ -155,6 +155,17 @@ enum WaitingBytes: HeldMemory {
   static func used(by connection: Connection) -> Int { connection.pending.count }
 }
 
+extension Connection {
+  /// While the values of a PROXY header come: what is known of them. The words are of no other use before a client is
+  /// attached.
+  var proxyValues: ProxyValues {
+    get { ProxyValues(words: (lastRead, pausedSince)) }
+    set { (lastRead, pausedSince) = newValue.words }
+  }
+
+  mutating func forgetProxyValues() { (lastRead, pausedSince) = (0, 0) }
+}
+
 /// A shard's connections. Invariant: a slot is in the list of free ones or in use.
 struct ConnectionTable: ~Copyable {
   private(set) var slots: SlotMemory<Connection>

@@ -6,35 +6,72 @@ extension Shard {
   @inline(never)
   mutating func readProxyHeader<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let connection = connections[index]
+    if connection.pointee.proxyValues.remaining > 0 { return passProxyValues(index, &kernel) }
     let count = recallUnfinished(index)
-    let received = kernel.receive(connection.pointee.socket, readBuffer.start + count, ProxyHeader.longest - count)
+    let wanted = ProxyHeader.longestStart - count
+    let received = kernel.receive(connection.pointee.socket, readBuffer.start + count, wanted)
     guard received > 0 else {
       guard keepHandshakeBytes(index, 0..<count, &kernel) else { return }
-      switch received == 0 ? .broken : Refusal(received) {
-      case .wouldBlock: break
-      case .later: markReady(index)
-      case .broken: drop(index, &kernel)
-      }
-      return
+      return endProxyRead(index, received, &kernel)
     }
     let total = count + received
     switch ProxyHeader.parse(readBuffer.span(total)) {
-    case .malformed: reject(index, .proxyHeader, &kernel)
+    case .malformed(let fault): reject(index, fault.reason, &kernel)
     case .incomplete:
       guard keepHandshakeBytes(index, 0..<total, &kernel) else { return }
       if connection.pointee.flags.contains(.hungUp) { markReady(index) }
     case .header(let header):
-      guard admitProxied(index, header.client, &kernel) else { return }
-      guard keepHandshakeBytes(index, header.byteCount..<total, &kernel) else { return }
+      var values = header.values
+      let end = header.byteCount + min(total - header.byteCount, Int(values.remaining))
+      if let fault = values.take(readBuffer.span(total).extracting(header.byteCount..<end)) {
+        return reject(index, fault.reason, &kernel)
+      }
+      guard values.remaining == 0 else {
+        connection.pointee.proxyValues = values
+        // Kept until the checksum is known, which vouches for the address.
+        guard keepHandshakeBytes(index, 0..<header.byteCount, &kernel) else { return }
+        return markReady(index)
+      }
+      guard endProxyHeader(index, header.client, &kernel) else { return }
+      guard keepHandshakeBytes(index, end..<total, &kernel) else { return }
       markReady(index)
     }
   }
 
-  /// The client behind the proxy is known now. False where it was refused.
-  private mutating func admitProxied<K: Kernel & ~Copyable>(
+  /// Reads on through the values, up to their end and no further.
+  private mutating func passProxyValues<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    var values = connection.pointee.proxyValues
+    let wanted = min(Int(values.remaining), Limits.proxyRead)
+    let received = kernel.receive(connection.pointee.socket, readBuffer.start, wanted)
+    guard received > 0 else { return endProxyRead(index, received, &kernel) }
+    if let fault = values.take(readBuffer.span(received)) { return reject(index, fault.reason, &kernel) }
+    connection.pointee.proxyValues = values
+    if values.remaining == 0 {
+      let count = recallUnfinished(index)
+      guard case .header(let header) = ProxyHeader.parse(readBuffer.span(count)),
+        endProxyHeader(index, header.client, &kernel)
+      else { return }
+    }
+    if received == wanted || connection.pointee.flags.contains(.hungUp) { markReady(index) }
+  }
+
+  /// A receive brought nothing.
+  private mutating func endProxyRead<K: Kernel & ~Copyable>(_ index: UInt32, _ result: Int, _ kernel: inout K) {
+    switch result == 0 ? .broken : Refusal(result) {
+    case .wouldBlock: break
+    case .later: markReady(index)
+    case .broken: drop(index, &kernel)
+    }
+  }
+
+  /// The header is over: the client behind the proxy is known, and what comes next is its own. False where it was
+  /// refused.
+  private mutating func endProxyHeader<K: Kernel & ~Copyable>(
     _ index: UInt32, _ client: ClientAddress?, _ kernel: inout K
   ) -> Bool {
     let connection = connections[index]
+    connection.pointee.forgetProxyValues()
     // Without a client it is the proxy's own connection, to which no limit by address applies.
     if let client {
       connection.pointee.address = client.key

@@ -35,49 +35,92 @@ import VoltlaneWire
     ("v2 with values", binary(0x21, 0x11, v4 + [0x01, 0, 2, 0x68, 0x32, 0x04, 0, 0]), source4),
     // The checksum was computed with another implementation.
     ("v2 with a checksum", binary(0x21, 0x11, v4 + [0x03, 0, 4, 0xad, 0x74, 0xc0, 0x2e]), source4),
-    ("v2, the longest", binary(0x21, 0x11, v4 + [0x04, 0x0f, 0xf1] + [UInt8](repeating: 0, count: 4081)), source4),
+    ("v2 of a datagram", binary(0x21, 0x22, v6), source6),
+    ("v2 of no protocol", binary(0x21, 0x10, v4), nil),
+    (
+      "v2 with a client's certificate", binary(0x21, 0x11, v4 + [0x20, 0x18, 0] + [UInt8](repeating: 7, count: 6144)),
+      source4
+    ),
+    ("v2, the longest", binary(0x21, 0x11, v4 + [0x04, 0xff, 0xf0] + [UInt8](repeating: 0, count: 65_520)), source4),
+    ("v2 local, the longest", binary(0x20, 0, [UInt8](repeating: 0xff, count: 65_535)), nil),
   ]
 
   @Test(arguments: headers)
   func isAHeader(name: String, bytes: [UInt8], client: ClientAddress?) {
-    let header = ProxyHeader(byteCount: bytes.count, client: client)
-    #expect(ProxyHeader.parse(bytes.span.bytes) == .header(header))
-    #expect(ProxyHeader.parse((bytes + [1, 2, 3]).span.bytes) == .header(header))
-    for count in 0..<bytes.count {
+    // Whole, and in two pieces wherever it may be cut.
+    let cuts = Array(0...min(bytes.count, 300)) + [bytes.count - 1, bytes.count]
+    for cut in cuts {
+      #expect(Self.read(bytes + [1, 2, 3], cut: cut) == Read(client: client, byteCount: bytes.count), "at \(cut)")
+    }
+    // What is needed of it comes first.
+    for count in 0..<min(bytes.count, 16) {
       #expect(ProxyHeader.parse(bytes.span.bytes.extracting(0..<count)) == .incomplete, "\(count) bytes")
     }
   }
 
-  static let malformed: [(String, [UInt8])] = [
-    ("a version packet", [2, 0, 0, 0, 1, 2]),
-    ("HTTP", Array("GET / HTTP/1.1\r\n".utf8)),
-    ("lower case", Array("proxy TCP4 1.1.1.1 1.1.1.1 1 1\r\n".utf8)),
-    ("v1 without carriage return", Array("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\n".utf8)),
-    ("v1 that is too long", Array(("PROXY UNKNOWN " + String(repeating: "x", count: 92) + "\r\n").utf8)),
-    ("v1 without a family", Array("PROXY \r\n".utf8)),
-    ("v1 of another family", Array("PROXY UDP4 1.1.1.1 1.1.1.1 1 1\r\n".utf8)),
-    ("v1 without ports", Array("PROXY TCP4 1.1.1.1 1.1.1.1\r\n".utf8)),
-    ("v1 with a wrong port", Array("PROXY TCP4 1.1.1.1 1.1.1.1 1 65536\r\n".utf8)),
-    ("v1 with a signed port", Array("PROXY TCP4 1.1.1.1 1.1.1.1 +1 1\r\n".utf8)),
-    ("v1 with a v6 address of TCP4", Array("PROXY TCP4 ::1 1.1.1.1 1 1\r\n".utf8)),
-    ("v1 with a v4 address of TCP6", Array("PROXY TCP6 1.1.1.1 ::1 1 1\r\n".utf8)),
-    ("v1 with a network", Array("PROXY TCP4 1.1.1.0/24 1.1.1.1 1 1\r\n".utf8)),
-    ("v1 with two spaces", Array("PROXY TCP4  1.1.1.1 1.1.1.1 1 1\r\n".utf8)),
-    ("v2 of version 1", binary(0x11, 0x11, v4)),
-    ("v2 with another command", binary(0x22, 0x11, v4)),
-    ("v2 of a datagram", binary(0x21, 0x12, v4)),
-    ("v2 of another family", binary(0x21, 0x41, v4)),
-    ("v2 that is too short", binary(0x21, 0x11, Array(v4.dropLast()))),
-    ("v2 that is too long", binary(0x21, 0x11, v4, length: 4097)),
-    ("v2 with half a value", binary(0x21, 0x11, v4 + [1, 0])),
-    ("v2 with a value beyond its end", binary(0x21, 0x11, v4 + [1, 0, 2, 5])),
-    ("v2 with a wrong checksum", binary(0x21, 0x11, v4 + [0x03, 0, 4, 1, 2, 3, 4])),
-    ("v2 with a short checksum", binary(0x21, 0x11, v4 + [0x03, 0, 3, 1, 2, 3])),
+  private struct Read: Equatable {
+    var client: ClientAddress?
+    var byteCount = 0
+    var fault: ProxyFault?
+  }
+
+  /// Reads a header as a shard does, of which the bytes before `cut` come first.
+  private static func read(_ bytes: [UInt8], cut: Int = 0) -> Read {
+    var start = min(cut, ProxyHeader.longestStart)
+    var outcome = ProxyHeader.parse(bytes.span.bytes.extracting(0..<min(start, bytes.count)))
+    if outcome == .incomplete {
+      start = min(bytes.count, ProxyHeader.longestStart)
+      outcome = ProxyHeader.parse(bytes.span.bytes.extracting(0..<start))
+    }
+    switch outcome {
+    case .incomplete: return Read()
+    case .malformed(let fault): return Read(fault: fault)
+    case .header(let header):
+      var (values, offset) = (header.values, header.byteCount)
+      while values.remaining > 0, offset < bytes.count {
+        let most = offset < cut ? cut - offset : Int(values.remaining)
+        let count = min(most, Int(values.remaining), bytes.count - offset)
+        if let fault = values.take(bytes.span.bytes.extracting(offset..<(offset + count))) { return Read(fault: fault) }
+        #expect(ProxyValues(words: values.words) == values)
+        offset += count
+      }
+      return Read(client: header.client, byteCount: offset)
+    }
+  }
+
+  static let malformed: [(String, [UInt8], ProxyFault)] = [
+    ("a version packet", [2, 0, 0, 0, 1, 2], .noHeader),
+    ("HTTP", Array("GET / HTTP/1.1\r\n".utf8), .noHeader),
+    ("lower case", Array("proxy TCP4 1.1.1.1 1.1.1.1 1 1\r\n".utf8), .noHeader),
+    ("v1 without carriage return", Array("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\n".utf8), .line),
+    ("v1 that is too long", Array(("PROXY UNKNOWN " + String(repeating: "x", count: 92) + "\r\n").utf8), .line),
+    ("v1 without a family", Array("PROXY \r\n".utf8), .line),
+    ("v1 of another family", Array("PROXY UDP4 1.1.1.1 1.1.1.1 1 1\r\n".utf8), .line),
+    ("v1 without ports", Array("PROXY TCP4 1.1.1.1 1.1.1.1\r\n".utf8), .line),
+    ("v1 with a wrong port", Array("PROXY TCP4 1.1.1.1 1.1.1.1 1 65536\r\n".utf8), .line),
+    ("v1 with a signed port", Array("PROXY TCP4 1.1.1.1 1.1.1.1 +1 1\r\n".utf8), .line),
+    ("v1 with a v6 address of TCP4", Array("PROXY TCP4 ::1 1.1.1.1 1 1\r\n".utf8), .line),
+    ("v1 with a v4 address of TCP6", Array("PROXY TCP6 1.1.1.1 ::1 1 1\r\n".utf8), .line),
+    ("v1 with a network", Array("PROXY TCP4 1.1.1.0/24 1.1.1.1 1 1\r\n".utf8), .line),
+    ("v1 with two spaces", Array("PROXY TCP4  1.1.1.1 1.1.1.1 1 1\r\n".utf8), .line),
+    ("v2 of version 1", binary(0x11, 0x11, v4), .version),
+    ("v2 with another command", binary(0x22, 0x11, v4), .command),
+    ("v2 of another family", binary(0x21, 0x41, v4), .family),
+    ("v2 of another protocol", binary(0x21, 0x13, v4), .family),
+    ("v2 that is too short", binary(0x21, 0x11, Array(v4.dropLast())), .addresses),
+    ("v2 with half a value", binary(0x21, 0x11, v4 + [1, 0]), .values),
+    ("v2 with a value beyond its end", binary(0x21, 0x11, v4 + [1, 0, 2, 5]), .values),
+    ("v2 with a wrong checksum", binary(0x21, 0x11, v4 + [0x03, 0, 4, 1, 2, 3, 4]), .checksum),
+    ("v2 with a short checksum", binary(0x21, 0x11, v4 + [0x03, 0, 3, 1, 2, 3]), .values),
   ]
 
   @Test(arguments: malformed)
-  func isNone(name: String, bytes: [UInt8]) {
-    #expect(ProxyHeader.parse(bytes.span.bytes) == .malformed)
+  func isNone(name: String, bytes: [UInt8], fault: ProxyFault) {
+    for cut in 0...bytes.count { #expect(Self.read(bytes, cut: cut) == Read(fault: fault), "at \(cut)") }
+  }
+
+  @Test func everyFaultIsFound() {
+    #expect(Set(Self.malformed.map(\.2)) == Set(ProxyFault.allCases))
   }
 
   // MARK: Behind a proxy
@@ -171,13 +214,16 @@ import VoltlaneWire
 }
 
 @Suite struct CRC32CTests {
-  /// The check value of the polynomial's catalogue, and zeroed bytes.
+  /// The check value of the polynomial's catalogue, and those of RFC 3720.
   @Test func knownValues() {
-    let digits = Array("123456789".utf8)
-    #expect(CRC32C.checksum(digits.span.bytes, zeroed: 0..<0) == 0xe306_9283)
-    let zeros = [UInt8](repeating: 0, count: 32)
-    #expect(CRC32C.checksum(zeros.span.bytes, zeroed: 0..<0) == 0x8a91_36aa)
-    let ones = [UInt8](repeating: 0xff, count: 32)
-    #expect(CRC32C.checksum(ones.span.bytes, zeroed: 0..<32) == 0x8a91_36aa)
+    let known: [([UInt8], UInt32)] = [
+      (Array("123456789".utf8), 0xe306_9283), ([UInt8](repeating: 0, count: 32), 0x8a91_36aa),
+      ([UInt8](repeating: 0xff, count: 32), 0x62a8_ab43),
+    ]
+    for (bytes, checksum) in known {
+      var crc = CRC32C()
+      for byte in bytes { crc.take(byte) }
+      #expect(crc.checksum == checksum)
+    }
   }
 }
