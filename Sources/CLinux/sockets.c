@@ -38,14 +38,30 @@ static int set_tcp(int socket, const char *congestion_control) {
   return 0;
 }
 
-// Three questions, a third of the time apart: a dead peer is noticed after twice the time.
+struct voltlane_probes voltlane_keepalive_probes(int seconds) {
+  int interval = seconds / 3 > 0 ? seconds / 3 : 1;
+  return (struct voltlane_probes){.interval = interval, .count = (2 * seconds + interval) / (2 * interval)};
+}
+
 static int set_keepalive(int socket, int seconds) {
   if (!seconds) return 0;
-  int interval = seconds / 3 > 0 ? seconds / 3 : 1;
+  struct voltlane_probes probes = voltlane_keepalive_probes(seconds);
   if (set_int(socket, SOL_SOCKET, SO_KEEPALIVE, 1) < 0 || set_int(socket, IPPROTO_TCP, TCP_KEEPIDLE, seconds) < 0 ||
-      set_int(socket, IPPROTO_TCP, TCP_KEEPINTVL, interval) < 0)
+      set_int(socket, IPPROTO_TCP, TCP_KEEPINTVL, probes.interval) < 0)
     return -1;
-  return set_int(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
+  return set_int(socket, IPPROTO_TCP, TCP_KEEPCNT, probes.count);
+}
+
+void voltlane_set_user_timeout(int socket, unsigned milliseconds, unsigned unanswered) {
+  struct tcp_info info;
+  socklen_t length = sizeof info;
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return;
+  // A window that is closed is probed too, but then something is outstanding.
+  if (info.tcpi_probes > 0 && voltlane_unacknowledged(socket) == 0) milliseconds = unanswered;
+  unsigned now = 0;
+  length = sizeof now;
+  if (getsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &now, &length) < 0 || now == milliseconds) return;
+  set_int(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)milliseconds);
 }
 
 // Lets a socket be bound to an address that no interface has yet.
@@ -260,13 +276,20 @@ enum {
   longest_filter = 4096,
 };
 
-bool voltlane_shun(int listener, const unsigned long long *addresses, int count) {
+void voltlane_add_match(struct voltlane_source *source, int offset, int width, unsigned value) {
+  source->matches[source->count].offset = offset;
+  source->matches[source->count].width = width;
+  source->matches[source->count].value = value;
+  source->count++;
+}
+
+bool voltlane_shun(int listener, const struct voltlane_source *sources, int count) {
   int family = 0;
   socklen_t length = sizeof family;
   if (getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &family, &length) < 0) return false;
-  // Each address takes at most five; four are before them and one behind.
+  // Each address takes at most nine; four are before them and one behind.
   struct sock_filter filter[longest_filter];
-  if (count > (longest_filter - 5) / 5) return false;
+  if (count > (longest_filter - 5) / 9) return false;
   int used = 0;
   // What is no attempt to connect passes.
   filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, tcp_flags);
@@ -275,18 +298,18 @@ bool voltlane_shun(int listener, const unsigned long long *addresses, int count)
   filter[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
   int before = used;
   for (int i = 0; i < count; i++) {
-    uint32_t high = (uint32_t)(addresses[i] >> 32), low = (uint32_t)addresses[i];
-    bool is_ipv4 = high == UINT32_MAX;
+    const struct voltlane_source *source = &sources[i];
     // A listener of IPv6 hears nothing of IPv4: IPV6_V6ONLY.
-    if (is_ipv4 != (family == AF_INET)) continue;
-    if (is_ipv4) {
-      filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)ipv4_source);
-    } else {
-      filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)ipv6_source);
-      filter[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, high, 0, 3);
-      filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(ipv6_source + 4));
+    if (source->is_ipv4 != (family == AF_INET)) continue;
+    uint32_t start = (uint32_t)(source->is_ipv4 ? ipv4_source : ipv6_source);
+    for (int match = 0; match < source->count; match++) {
+      int size = source->matches[match].width == 2 ? BPF_H : BPF_W;
+      // The first that differs leads past the rest of this address and its verdict.
+      unsigned char rest = (unsigned char)(2 * (source->count - 1 - match) + 1);
+      uint32_t place = start + (uint32_t)source->matches[match].offset;
+      filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | size | BPF_ABS, place);
+      filter[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, source->matches[match].value, 0, rest);
     }
-    filter[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, low, 0, 1);
     filter[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
   }
   if (used == before) {

@@ -1,3 +1,4 @@
+import Glibc
 import Relay
 import Testing
 
@@ -110,6 +111,54 @@ import Testing
     }
     #expect(rig.test.eventually(.refusedAddressClients, is: 2))
     for client in clients { #expect(try rig.roundTrip(client)) }
+  }
+
+  /// Addresses of IPv4 clients behind translators and tunnels, and of neighbours: each is refused alone, also by the
+  /// filter that the kernel gets for one that floods. The second is in the same /64 as the first.
+  @Test(
+    .enabled(if: NetworkNamespace.isPossible, "network namespaces need root, and ip"),
+    arguments: [
+      ("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2"), ("64:ff9b:1::192.0.2.1", "64:ff9b:1::192.0.2.2"),
+      ("::ffff:0:192.0.2.1", "::ffff:0:192.0.2.2"), ("2002:c000:201::1", "2002:c000:202::1"),
+      ("2001:0:1:2:8000:63bf:3fff:fdfe", "2001:0:1:2:8000:63bf:3fff:fdfd"), ("2001:db8::1", "2001:db8:0:1::1"),
+      ("192.0.2.1", "192.0.2.2"),
+    ])
+  func `clients behind translators and tunnels`(offender: String, neighbour: String) throws {
+    let isV4 = !offender.contains(":")
+    let width = isV4 ? 32 : 128
+    // Usable at once, without a look whether somebody else has it.
+    let add = [offender, neighbour].map { "ip address add \($0)/\(width) dev lo\(isV4 ? "" : " nodad")" }
+    try NetworkNamespace.run((["ip link set lo up"] + add).joined(separator: " && ")) {
+      let test = try TestRelay(
+        listeners: [.tcp(host: isV4 ? "0.0.0.0" : "::", port: 0)], backend: .tcp(host: "127.0.0.1", port: 1)
+      ) {
+        $0.protection.maxClientsPerAddress = 1
+        $0.protection.acceptRatePerAddress = nil
+      }
+      guard case .tcp(_, let port) = test.endpoint else { return }
+      func connect(_ source: String) throws -> RawSocket {
+        try RawSocket(to: .tcp(host: isV4 ? "127.0.0.1" : "::1", port: port), from: .tcp(host: source, port: 0))
+      }
+      let first = try RawClient(connect(offender))
+      // Until it is not heard any more: then its attempts to connect are not answered at all.
+      var unheard: [RawSocket] = []
+      for _ in 0..<400 where test.relay[.addressesShunned] == 0 {
+        let socket = RawSocket(try SocketCalls.open(.tcp(host: isV4 ? "127.0.0.1" : "::1", port: port)))
+        try SocketCalls.bind(socket.descriptor, .tcp(host: offender, port: 0))
+        try SocketCalls.connect(socket.descriptor, .tcp(host: isV4 ? "127.0.0.1" : "::1", port: port))
+        _ = SocketCalls.wait(socket.descriptor, POLLIN, milliseconds: 20)
+        unheard.append(socket)
+      }
+      #expect(test.eventually(.addressesShunned, is: 1))
+      let late = RawSocket(try SocketCalls.open(test.endpoint))
+      try SocketCalls.bind(late.descriptor, .tcp(host: offender, port: 0))
+      try SocketCalls.connect(late.descriptor, .tcp(host: isV4 ? "127.0.0.1" : "::1", port: port))
+      #expect(!SocketCalls.wait(late.descriptor, POLLOUT, milliseconds: 100))
+      // Whoever is beside it is heard, and let in.
+      let other = try RawClient(connect(neighbour))
+      #expect(first.id != other.id)
+      #expect(test.relay[.sessionsStarted] == 2)
+    }
   }
 
   /// Who resets his connection before it is accepted has his address all the same: nobody gets past limits that way.

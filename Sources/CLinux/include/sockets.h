@@ -42,6 +42,17 @@ static inline long voltlane_send_vectors(int socket, struct iovec *vectors, int 
   return n < 0 ? -(long)errno : n;
 }
 
+// The probes of a connection that has been silent for so many seconds: a third of that apart, and so many of them that
+// a dead peer is noticed after twice the time. The kernel counts in whole seconds.
+struct voltlane_probes {
+  int interval, count;
+};
+struct voltlane_probes voltlane_keepalive_probes(int seconds);
+
+// Gives a connection a time for what is unacknowledged, or, where nothing is and a probe of keepalive has not been
+// answered so far, the time for that.
+void voltlane_set_user_timeout(int socket, unsigned milliseconds, unsigned unanswered);
+
 // What listening sockets are set to. TCP options are inherited by every accepted socket, which saves those calls for
 // each client.
 struct voltlane_listen_options {
@@ -138,10 +149,21 @@ bool voltlane_reset(int socket);
 // the close will send die at the first router. The socket is good for nothing but its close.
 void voltlane_abandon(int socket);
 
+// Source addresses, by what stands at some of their places: two or four bytes each, in the network's order.
+struct voltlane_source {
+  bool is_ipv4;
+  int count;
+  struct {
+    int offset, width;
+    unsigned value;
+  } matches[4];
+};
+void voltlane_add_match(struct voltlane_source *source, int offset, int width, unsigned value);
+
 // Drops attempts to connect from these addresses at the listener, before they cost more than a look, and lets
-// everything else through; none: drops nothing. An IPv4 address has 32 ones above it; others are the first halves of
-// IPv6 ones. False where none of them can come to this listener, or the kernel refuses.
-bool voltlane_shun(int listener, const unsigned long long *addresses, int count);
+// everything else through; none: drops nothing. False where none of them can come to this listener, or the kernel
+// refuses.
+bool voltlane_shun(int listener, const struct voltlane_source *sources, int count);
 
 // Takes away what that gave a listener, or a socket that was accepted by it, which has no use for it.
 void voltlane_unburden(int socket);

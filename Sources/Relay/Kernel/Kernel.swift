@@ -83,6 +83,10 @@ protocol Kernel: ~Copyable {
   /// What the socket took and its peer has not.
   mutating func backlog(_ socket: Int32) -> Backlog
 
+  /// Gives a connection its user timeout in milliseconds, or another one while a probe of keepalive is unanswered and
+  /// nothing is outstanding.
+  mutating func setUserTimeout(_ socket: Int32, _ milliseconds: UInt32, unanswered: UInt32)
+
   /// Begins a connection; the socket, which becomes writable when the outcome is known. -EDEADLK where the address is
   /// that of a listener of the relay's own.
   mutating func dial(_ address: SocketAddress) -> Int32

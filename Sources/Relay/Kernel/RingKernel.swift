@@ -260,11 +260,15 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool {
-    // A key is its bits, and nothing else.
-    addresses.withUnsafeBytes { bytes in
-      voltlane_shun(
-        listener, bytes.baseAddress?.assumingMemoryBound(to: CUnsignedLongLong.self), Int32(addresses.count))
+    // `Limits.shunnedMost` of them, on the stack: where the system has no memory left this has to work all the same.
+    var sources = InlineArray<128, voltlane_source>(repeating: voltlane_source())
+    var count = 0
+    for address in addresses where count < sources.count {
+      guard let source = address.source else { continue }
+      sources[count] = source
+      count += 1
     }
+    return sources.span.withUnsafeBufferPointer { voltlane_shun(listener, $0.baseAddress, Int32(count)) }
   }
 
   mutating func unburden(_ socket: Int32) {
@@ -289,6 +293,10 @@ struct RingKernel: Kernel, ~Copyable {
   mutating func backlog(_ socket: Int32) -> Backlog {
     let backlog = voltlane_backlog_of(socket)
     return Backlog(waiting: Int(backlog.waiting), taken: backlog.is_stream_of_bytes ? backlog.taken : nil)
+  }
+
+  mutating func setUserTimeout(_ socket: Int32, _ milliseconds: UInt32, unanswered: UInt32) {
+    voltlane_set_user_timeout(socket, milliseconds, unanswered)
   }
 
   // MARK: Dialling

@@ -86,6 +86,7 @@ struct ReplayKernel: Kernel, ~Copyable {
   @inline(never) mutating func shutdownSending(_ socket: Int32) {}
   @inline(never) mutating func reset(_ socket: Int32) -> Bool { true }
   @inline(never) mutating func abandon(_ socket: Int32) {}
+  @inline(never) mutating func setUserTimeout(_ socket: Int32, _ milliseconds: UInt32, unanswered: UInt32) {}
   @inline(never) mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool { true }
   @inline(never) mutating func unburden(_ socket: Int32) {}
   @inline(never) mutating func peerAddress(_ socket: Int32) -> ClientAddress { .none }

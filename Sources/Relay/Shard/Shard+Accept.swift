@@ -68,6 +68,7 @@ extension Shard {
     silent.append(index, connections)
     counters.add(.clientsAccepted)
     beginSampling(kernel)
+    beginWatch(kernel)
     if shunned.next != .max { kernel.unburden(socket) }
     if isProxied { connections[index].pointee.phase = .proxy }
     setDeadline(index, kernel.now.adding(isProxied ? Limits.proxyTimeout : settings.handshakeTimeout))
@@ -87,7 +88,9 @@ extension Shard {
   /// A connection was refused for what its address did: where that goes on and on, it is not heard for a while.
   private mutating func noteRefusal<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) {
     // What came while the shard stood still came at its own pace.
-    guard kernel.grace == 0, shunned.refused(address, now: kernel.now), shunAtListeners(&kernel) else { return }
+    guard address.canBeShunned, kernel.grace == 0, shunned.refused(address, now: kernel.now),
+      shunAtListeners(&kernel)
+    else { return }
     events.tally(.addressesShunned, .warning, by: address.bits, &kernel)
   }
 

@@ -66,6 +66,7 @@ extension Shard {
       return pending.clear()
     }
     let connection = connections[index]
+    beginWatch(kernel)
     connection.pointee.phase = .key
     connection.pointee.address = handed.address
     connection.pointee.standing = handed.standing

@@ -60,6 +60,80 @@ import Testing
     #expect(same.description == "2001:db8:0:1::/64")
   }
 
+  /// Forms of IPv6 addresses with an IPv4 address inside: who has another one is another client.
+  @Test(arguments: [
+    (["64:ff9b::192.0.2.1"], "64:ff9b::192.0.2.2", "64:ff9b::192.0.3.1", "64:ff9b::192.0.2.1"),
+    (["64:ff9b:1::192.0.2.1"], "64:ff9b:1::192.0.2.2", "64:ff9b:1::192.0.3.1", "192.0.2.1 in 64:ff9b:1::/48"),
+    (["64:ff9b:1:7::192.0.2.1"], "64:ff9b:1:7::192.0.2.2", "64:ff9b:1:7::192.0.3.1", "192.0.2.1 in 64:ff9b:1::/48"),
+    // Behind 64, 56 and 48 bits of prefix (RFC 6052, 2.2).
+    (
+      ["64:ff9b:1:7:c0:2:100::", "64:ff9b:1:8:c0:2:100::"], "64:ff9b:1:7:c0:2:200::", "64:ff9b:1:7:c0:3:100::",
+      "192.0.2.1 in 64:ff9b:1::/48"
+    ),
+    (["64:ff9b:1:7c0:0:201::"], "64:ff9b:1:7c0:0:202::", "64:ff9b:1:7c0:0:301::", "192.0.2.1 in 64:ff9b:1::/48"),
+    (["64:ff9b:1:c000:2:100::"], "64:ff9b:1:c000:2:200::", "64:ff9b:1:c000:3:100::", "192.0.2.1 in 64:ff9b:1::/48"),
+    (["::ffff:0:192.0.2.1"], "::ffff:0:192.0.2.2", "::ffff:0:192.0.3.1", "::ffff:0:192.0.2.1"),
+    (["::192.0.2.1"], "::192.0.2.2", "::192.0.3.1", "::192.0.2.1"),
+    (
+      ["2002:c000:201::1", "2002:c000:201:ffff:1:2:3:4"], "2002:c000:202::1", "2002:c000:301::1",
+      "2002:c000:201::/48"
+    ),
+    // Of any server, flags and port: none of it says who the client is.
+    (
+      ["2001:0:1:2:8000:63bf:3fff:fdfe", "2001:0:a:b:0:1:3fff:fdfe"], "2001:0:1:2:8000:63bf:3fff:fdfd",
+      "2001:0:1:2:8000:63bf:3fff:fcfe", "192.0.2.1 in 2001::/32 (Teredo)"
+    ),
+  ])
+  func anIPv4AddressInside(_ same: [String], _ beside: String, _ elsewhere: String, _ name: String) throws {
+    let keys = try same.map { try address($0).key }
+    #expect(Set(keys).count == 1)
+    #expect(keys[0].description == name)
+    let (neighbour, stranger) = (try address(beside).key, try address(elsewhere).key)
+    #expect(neighbour != keys[0])
+    #expect(neighbour.prefix == keys[0].prefix)
+    #expect(stranger.prefix != keys[0].prefix)
+    for text in same { #expect(try address(text).alike.contains(address(text).bits)) }
+    // Whoever makes such an address up does nothing to the IPv4 address, nor to its network.
+    for (form, text) in [("v4", "192.0.2.1")] {
+      let inside = try address(text).key
+      #expect(!keys.contains(inside), "\(form)")
+      #expect(!keys.map(\.prefix).contains(inside.prefix), "\(form)")
+    }
+  }
+
+  /// No two forms have a key or a network in common, nor has one with any IPv6 address.
+  @Test func formsAreApart() throws {
+    let texts = [
+      "192.0.2.1", "64:ff9b::192.0.2.1", "64:ff9b:1::192.0.2.1", "64:ff9b:1:7:c0:2:100::", "::ffff:0:192.0.2.1",
+      "::192.0.2.1", "2002:c000:201::1", "2001:0:1:2:8000:63bf:3fff:fdfe", "fe80::c000:201", "2001:db8::c000:201",
+      "64:ff9b:2::192.0.2.1", "2001:1::1", "::1",
+    ]
+    let keys = try texts.map { try address($0).key }
+    #expect(Set(keys).count == keys.count)
+    #expect(Set(keys.map(\.prefix)).count == keys.count)
+    #expect(Set(AddressKey.Form.allCases.map(\.rawValue)).count == AddressKey.Form.allCases.count)
+    // No source of a connection begins so: those are groups.
+    #expect(AddressKey.Form.allCases.allSatisfy { $0.rawValue >> 24 == 0xff })
+  }
+
+  /// Anybody can make these up in a /64 of their own: no new key for it.
+  @Test func isatapIsNoForm() throws {
+    #expect(try address("2001:db8::5efe:192.0.2.1").key == address("2001:db8::200:5efe:192.0.2.2").key)
+  }
+
+  /// Neighbours on a link are told apart, and are one network.
+  @Test func linkLocalAddresses() throws {
+    let texts =
+      (0..<1000).map { "fe80::\(String($0, radix: 16))" } + ["febf::1", "fe80::5efe:192.0.2.1", "fe80::1:0:0:1"]
+    let keys = try texts.map { try address($0).key }
+    #expect(Set(keys).count >= texts.count - 1)
+    #expect(Set(keys.map(\.prefix)).count == 1)
+    #expect(try address("fec0::1").key == address("fec0::2").key)
+    #expect(keys[0].description == "one address of fe80::/10")
+    #expect(!keys[0].canBeShunned)
+    #expect(keys.allSatisfy { $0.isLinkLocal && $0.form == nil })
+  }
+
   @Test func theLoopback() throws {
     for text in ["127.0.0.1", "127.255.0.1", "::1", "::ffff:127.0.0.1"] { #expect(try address(text).isLoopback) }
     for text in ["128.0.0.1", "126.255.255.255", "::2", "::7f00:1"] {

@@ -97,6 +97,8 @@ struct ScriptedKernel: Kernel, ~Copyable {
     return socket.relayReset
   }
   mutating func abandon(_ socket: Int32) { simulation.socket(socket).relayAbandoned = true }
+  mutating func setUserTimeout(_ socket: Int32, _ milliseconds: UInt32, unanswered: UInt32) {}
+
   mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool {
     simulation.shunned[listener] = Set(addresses)
     return true
