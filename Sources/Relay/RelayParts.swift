@@ -218,7 +218,9 @@ extension ShardSettings {
       slowClientTimeout: configuration.protection.slowClientTimeout?.nanoseconds ?? .max,
       // The kernel doubles what it is told, for its own bookkeeping.
       kernelMemoryPerClient: 2 * configuration.clientReceiveBuffer + Limits.kernelSendBuffer,
-      pace: Pace(configuration.protection))
+      pace: Pace(configuration.protection),
+      keepalive: KeepaliveWatch(
+        keepalive: configuration.keepalive.seconds, userTimeout: configuration.userTimeoutMilliseconds))
   }
 }
 
@@ -230,6 +232,13 @@ extension FirehoseSettings {
       backendLoss: configuration.backendLoss,
       backendLossTimeout: configuration.backendLossTimeout?.nanoseconds ?? .max,
       backendTimeout: configuration.backendTimeout.nanoseconds)
+  }
+}
+
+extension RelayConfiguration {
+  /// As the kernel takes it, at least one where there is one.
+  var userTimeoutMilliseconds: UInt32 {
+    UInt32(clamping: (tcpUserTimeout.nanoseconds + Limits.millisecond - 1) / Limits.millisecond)
   }
 }
 

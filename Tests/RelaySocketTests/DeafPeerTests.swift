@@ -1,3 +1,4 @@
+import Glibc
 import Relay
 import Testing
 
@@ -65,6 +66,46 @@ import Testing
     SocketCalls.deafen(client.socket.descriptor)
     // The neighbour is just as silent, but its kernel answers.
     #expect(try scene.rig.firehose.receive() == .failure(client.id, "stale timeout"))
+    #expect(try scene.rig.roundTrip(scene.neighbour))
+  }
+
+  /// Whatever the user timeout is: the kernel would wait for that alone, or for one probe.
+  @Test(arguments: Layout.allCases, [1, 60_000, 600_000])
+  func `a silent client is found out by keepalive with any user timeout`(
+    _ layout: Layout, _ userTimeout: Int
+  ) throws {
+    let scene = try ProtectionScene(layout) {
+      $0.tcpUserTimeout = .milliseconds(userTimeout)
+      $0.keepalive = .seconds(2)
+    }
+    let client = try scene.client()
+    SocketCalls.deafen(client.socket.descriptor)
+    #expect(try scene.rig.firehose.receive() == .failure(client.id, "stale timeout"))
+    #expect(try scene.rig.roundTrip(scene.neighbour))
+  }
+
+  /// While a probe is unanswered the time of keepalive holds, so that the first that is lost ends nobody; and else the
+  /// user timeout, for data.
+  @Test(arguments: Layout.allCases, [1000, 60_000])
+  func `the user timeout is for data, and not for probes`(_ layout: Layout, _ userTimeout: Int32) throws {
+    let scene = try ProtectionScene(layout) {
+      $0.tcpUserTimeout = .milliseconds(Int(userTimeout))
+      $0.keepalive = .seconds(6)
+    }
+    let client = try scene.client()
+    let socket = try #require(SocketCalls.otherEnd(client.socket.descriptor))
+    func hasTimeout(_ milliseconds: Int32) -> Bool {
+      scene.rig.test.eventually {
+        SocketCalls.option(socket, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT) == milliseconds
+      }
+    }
+    #expect(hasTimeout(userTimeout))
+    SocketCalls.deafen(client.socket.descriptor)
+    #expect(hasTimeout(11_000))
+    // It hears again, and answers the next probe.
+    SocketCalls.undeafen(client.socket.descriptor)
+    #expect(hasTimeout(userTimeout))
+    #expect(try scene.rig.roundTrip(client))
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 

@@ -9,7 +9,9 @@ import Testing
 
   @Test(arguments: Layout.allCases)
   func `keepalive and the user timeout are set`(_ layout: Layout) throws {
-    for (keepalive, userTimeout) in [(30, 60_000), (7, 1500), (1, 1)] {
+    for (keepalive, userTimeout, interval, probes) in [
+      (30, 60_000, 10, 3), (7, 1500, 2, 4), (1, 1, 1, 1), (2, 60_000, 1, 2), (5, 600_000, 1, 5), (8, 2000, 2, 4),
+    ] {
       let rig = try Rig(layout) {
         $0.keepalive = .seconds(keepalive)
         $0.tcpUserTimeout = .milliseconds(userTimeout)
@@ -20,8 +22,10 @@ import Testing
         let socket = try #require(SocketCalls.otherEnd(client.socket.descriptor))
         #expect(SocketCalls.option(socket, SOL_SOCKET, SO_KEEPALIVE) == 1)
         #expect(SocketCalls.option(socket, Self.tcp, TCP_KEEPIDLE) == Int32(keepalive))
-        #expect(SocketCalls.option(socket, Self.tcp, TCP_KEEPINTVL) == Int32(max(1, keepalive / 3)))
-        #expect(SocketCalls.option(socket, Self.tcp, TCP_KEEPCNT) == 3)
+        #expect(SocketCalls.option(socket, Self.tcp, TCP_KEEPINTVL) == Int32(interval))
+        #expect(SocketCalls.option(socket, Self.tcp, TCP_KEEPCNT) == Int32(probes))
+        // After the last probe twice the time is over, give or take half a probe.
+        #expect(abs(interval * probes - keepalive) * 2 <= interval)
         #expect(SocketCalls.option(socket, Self.tcp, TCP_USER_TIMEOUT) == Int32(userTimeout))
         #expect(SocketCalls.option(socket, Self.tcp, TCP_NODELAY) == 1)
       }

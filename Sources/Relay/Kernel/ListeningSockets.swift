@@ -121,12 +121,11 @@ struct ListeningSockets {
   private static func open(
     _ address: SocketAddress, _ endpoint: Endpoint, _ configuration: RelayConfiguration, beforeAddress: Bool
   ) throws(RelayError) -> Int32 {
-    let userTimeout = UInt32(clamping: configuration.tcpUserTimeout.nanoseconds / Limits.millisecond)
     func listen(_ congestionControl: UnsafePointer<CChar>?) -> Int32 {
       let options = voltlane_listen_options(
         backlog: Int32(clamping: configuration.protection.backlog),
         receive_buffer: Int32(clamping: configuration.clientReceiveBuffer), congestion_control: congestionControl,
-        keepalive: configuration.keepalive.seconds, user_timeout: userTimeout,
+        keepalive: configuration.keepalive.seconds, user_timeout: configuration.userTimeoutMilliseconds,
         defer_accept: configuration.protection.deferAccept?.seconds ?? 0, before_address: beforeAddress)
       return address.withSockaddr { voltlane_listen($0, $1, options) }
     }

@@ -21,6 +21,7 @@ struct ShardSettings: BitwiseCopyable, Sendable {
   /// What the kernel may hold for one client, at most.
   var kernelMemoryPerClient: Int
   var pace: Pace
+  var keepalive: KeepaliveWatch
 
   /// Of what waits for a client, so much counts towards no limit when it is carried over from one state to the next:
   /// what the limit of an attached client allows, and one packet.
@@ -86,7 +87,12 @@ struct Shard: ~Copyable {
   let firstReservedDescriptor: Int
   var acceptPause = Limits.acceptPauseFirst
   /// When accepting goes on after a pause; `.max` while there is none.
-  var acceptResumes: UInt64 = .max
+  var acceptResumes: UInt64 = .max { didSet { choresDue = min(acceptResumes, watchDue) } }
+  /// When the next connections are looked at for keepalive's sake, and which; `.max` where none are.
+  var watchDue: UInt64 = .max { didSet { choresDue = min(acceptResumes, watchDue) } }
+  var watched: UInt32 = 0
+  /// The first of these two. Both are seldom, and most turns are over with one comparison.
+  private(set) var choresDue: UInt64 = .max
 
   var shunned = ShunnedAddresses()
 
@@ -222,7 +228,7 @@ struct Shard: ~Copyable {
 
   /// When the shard has to be called again at the latest.
   mutating func nextDeadline() -> UInt64 {
-    var deadline = min(wheel.nextDeadline(), acceptResumes, kernelMemory.next, shunned.next)
+    var deadline = min(wheel.nextDeadline(), choresDue, kernelMemory.next, shunned.next)
     if let oldest = stale.oldest { deadline = min(deadline, staleExpiry(oldest)) }
     // A thread that sleeps without a deadline does not notice that it stood still, which counts in clients' rates.
     if deadline == .max, settings.pace.isMetered, connections.count > 0 { deadline = .max - 1 }
@@ -247,16 +253,22 @@ struct Shard: ~Copyable {
     if isDue(kernel.now), let time = caughtUp(kernel) { expire(by: time, &kernel) }
     if kernelMemory.next <= kernel.now { sampleKernelMemory(&kernel) }
     if memory.isShort { relieveMemory(&kernel) }
-    if kernel.now >= acceptResumes {
-      acceptResumes = .max
-      armListeners(&kernel)
-    }
+    if kernel.now >= choresDue { doChores(&kernel) }
     if kernel.now >= shunned.next { hearShunned(&kernel) }
     if budget.requests.take(index) { endLargestUnfinished(&kernel) }
     if missedBudget.requests.take(index) { endLargestMissed(&kernel) }
     if staleTotals.requests.take(index) { evictStale(&kernel) }
     if backendStatus.drops != dropsSeen { dropSessions(&kernel) }
     if case .no = drain {} else { advanceDrain(&kernel) }
+  }
+
+  @inline(never)
+  private mutating func doChores<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    if kernel.now >= acceptResumes {
+      acceptResumes = .max
+      armListeners(&kernel)
+    }
+    if kernel.now >= watchDue { watch(&kernel) }
   }
 
   /// Shows the firehose and the workers what this turn has for them, and wakes those that sleep.

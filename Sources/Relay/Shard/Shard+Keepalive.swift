@@ -1,0 +1,58 @@
+import CLinux
+
+/// How silent connections are found dead in time where the kernel alone would not do it.
+///
+/// Linux has one clock for what is not answered. Where TCP_USER_TIMEOUT is set, it decides also when probes of a silent
+/// connection have gone without an answer for long enough, and how many there were does not count: with `--keepalive
+/// 2s` and `--tcp-user-timeout 60s` a dead client would be given up after a minute, with 8 s and 2 s at the first lost
+/// probe. So a shard goes through its connections: one that leaves a probe unanswered, and has nothing outstanding for
+/// which the user timeout is meant, gets the time of keepalive; as soon as that is not so any more, the user timeout
+/// again. The kernel sends the probes and ends the connection, as ever.
+///
+/// Most pairs of values, and the defaults, do without: those where the user timeout is over with the last probe.
+struct KeepaliveWatch: BitwiseCopyable {
+  /// Milliseconds of silence after which a connection is dead, and that what was sent may stay unacknowledged.
+  let silence: UInt32
+  let userTimeout: UInt32
+  /// How long one round through the connections takes, in nanoseconds; nil where there need be none. Two rounds fall
+  /// between two probes: the first that is not answered is seen before the kernel draws its conclusion.
+  let round: UInt64?
+
+  /// For seconds of silence until the first probe, and a user timeout in milliseconds; 0 where there is none.
+  init(keepalive: Int32, userTimeout: UInt32) {
+    let probes = voltlane_keepalive_probes(keepalive)
+    self.userTimeout = userTimeout
+    guard keepalive > 0, userTimeout > 0 else {
+      (silence, round) = (0, nil)
+      return
+    }
+    let last = UInt32(keepalive + probes.count * probes.interval) * 1000
+    let interval = UInt32(probes.interval) * 1000
+    // Half an interval less, so that it is over for sure when the kernel looks.
+    silence = last - interval / 2
+    round = (last - interval + 1...last).contains(userTimeout) ? nil : UInt64(interval) * Limits.millisecond / 2
+  }
+}
+
+extension Shard {
+  /// A connection came: it is to be looked at from now on.
+  mutating func beginWatch<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+    guard let round = settings.keepalive.round, watchDue == .max else { return }
+    watchDue = kernel.now &+ round
+  }
+
+  /// Looks at some of the connections. A round is divided so that no turn is long.
+  mutating func watch<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard let round = settings.keepalive.round, connections.count > 0 else {
+      watchDue = .max
+      return
+    }
+    let end = min(watched &+ Limits.watchedAtOnce, connections.used)
+    for index in watched..<end where connections[index].pointee.phase.hasSocket {
+      kernel.setUserTimeout(
+        connections[index].pointee.socket, settings.keepalive.userTimeout, unanswered: settings.keepalive.silence)
+    }
+    watched = end < connections.used ? end : 0
+    watchDue = kernel.now &+ round / UInt64((connections.used + Limits.watchedAtOnce - 1) / Limits.watchedAtOnce)
+  }
+}
