@@ -112,6 +112,8 @@ import VoltlaneCrypto
     let backend = try RawBackend()
     let old = try TestRelay(layout, listeners: [.unix(path: path)], backend: backend.endpoint)
     let firehose = try backend.accept()
+    // While a connection is on probation another one would be made in its place.
+    #expect(old.eventually(.backendConnections, is: 1))
     let client = try old.client()
     old.relay.drain()
     #expect(try client.socket.receiveToEnd() == ([], .fin))
@@ -136,6 +138,8 @@ import VoltlaneCrypto
     let backend = try RawBackend()
     let test = try TestRelay(layout, listeners: [.unix(path: path)], backend: backend.endpoint)
     let firehose = try backend.accept()
+    // While a connection is on probation another one would be made in its place.
+    #expect(test.eventually(.backendConnections, is: 1))
     let early = try (0..<20).map { _ in try test.client() }
     let link = path + ".link"
     #expect(Glibc.link(path, link) == 0)
