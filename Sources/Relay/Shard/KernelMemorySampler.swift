@@ -27,9 +27,19 @@ extension Shard {
     }
     kernelMemory.cursor = end < connections.used ? end : 0
     // A round takes its time whatever the number of clients, and the nearer the budget the less of it.
-    let round = memory.isHalfTight ? Limits.kernelMemoryRoundNear : Limits.kernelMemoryRound
+    let isReading = pausedSince == .max
+    let round =
+      !isReading
+      ? Limits.kernelMemoryRoundPaused
+      : memory.isHalfTight ? Limits.kernelMemoryRoundNear : Limits.kernelMemoryRound
     let slices = UInt64(connections.used / Limits.kernelMemorySlice + 1)
     kernelMemory.next = kernel.now &+ round / slices
+  }
+
+  /// The shard does not read its clients from now on: their sockets fill fast.
+  mutating func hastenSampling<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+    guard kernelMemory.next != .max else { return }
+    kernelMemory.next = min(kernelMemory.next, kernel.now &+ Limits.kernelMemoryRoundPaused)
   }
 
   /// It does not matter any more: nothing is counted for the kernel.

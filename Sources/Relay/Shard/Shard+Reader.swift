@@ -60,7 +60,10 @@ extension Shard {
     }
     if !ready.isEmpty, !canReadClients() {
       if readyHoldsGone { leaveThoseGone(&kernel) }
-      if pausedSince == .max { pausedSince = kernel.now }
+      if pausedSince == .max {
+        pausedSince = kernel.now
+        hastenSampling(kernel)
+      }
     }
   }
 
