@@ -199,7 +199,12 @@ long voltlane_socket_memory(int socket) {
   unsigned values[9] = {0};
   socklen_t length = sizeof values;
   if (getsockopt(socket, SOL_SOCKET, SO_MEMINFO, values, &length) < 0) return 0;
-  return (long)values[SK_MEMINFO_RMEM_ALLOC] + values[SK_MEMINFO_WMEM_QUEUED] + values[SK_MEMINFO_BACKLOG];
+  // What is sent over a unix socket is charged as allocated, and never as queued; and what its peer sent is charged to
+  // the peer, so that only the bytes themselves can be asked for.
+  unsigned sent = values[SK_MEMINFO_WMEM_QUEUED], came = values[SK_MEMINFO_RMEM_ALLOC];
+  if (values[SK_MEMINFO_WMEM_ALLOC] > sent) sent = values[SK_MEMINFO_WMEM_ALLOC];
+  if (came == 0) came = (unsigned)voltlane_unread(socket);
+  return (long)sent + came + values[SK_MEMINFO_BACKLOG];
 }
 
 unsigned long long voltlane_milliseconds_since_ack(int socket) {

@@ -175,6 +175,9 @@ enum Limits {
   /// system calls each, a fraction of a millisecond together.
   static let watchedAtOnce: UInt32 = 256
 
+  /// Sessions and connections that end in one turn while memory is short.
+  static let endsPerTurn = 1024
+
   // MARK: Ending
 
   /// How long a socket that is being closed waits for the client's FIN. The protocol's number.

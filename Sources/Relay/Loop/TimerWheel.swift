@@ -15,8 +15,10 @@ struct TimerLink: BitwiseCopyable {
 struct TimerWheel: ~Copyable {
   private var heads = InlineArray<256, UInt32>(repeating: .none)
   private var occupied = InlineArray<4, UInt64>(repeating: 0)
-  /// The first tick whose slot has not been emptied.
+  /// The first tick whose slot has not been emptied, and whether it is about to be: from when a connection of it came
+  /// up until none is left.
   private var cursor: UInt64
+  private var isEmptying = false
 
   init(now: UInt64) {
     // A constant, as the arrays above have so many places.
@@ -29,8 +31,9 @@ struct TimerWheel: ~Copyable {
   /// Makes the connection come up within a tick after `time`. Cheap where it comes up earlier anyway.
   mutating func arm(_ index: UInt32, at time: UInt64, _ connections: borrowing ConnectionTable) {
     let connection = connections[index]
-    // Rounded up, and never into a slot that has been emptied already.
-    let due = max(TimerWheel.tick(time) &+ 1, cursor)
+    // Rounded up, and never into a slot that has been emptied already, or is being emptied: one who is put off to a
+    // time that is over would come up again at once, and for ever.
+    let due = max(TimerWheel.tick(time) &+ 1, isEmptying ? cursor &+ 1 : cursor)
     let tick = min(due, cursor &+ UInt64(Limits.wheelSlots - 1))
     let linked = connection.pointee.timer.tick
     if linked != 0 {
@@ -61,10 +64,12 @@ struct TimerWheel: ~Copyable {
   /// The next connection whose slot has come up, taken out of the wheel; its deadline may have moved away meanwhile.
   mutating func nextDue(now: UInt64, _ connections: borrowing ConnectionTable) -> UInt32? {
     let current = TimerWheel.tick(now)
+    isEmptying = false
     while cursor <= current {
       let head = heads[Int(cursor % UInt64(Limits.wheelSlots))]
       if head != .none {
         unlink(head, connections)
+        isEmptying = true
         return head
       }
       guard let next = nextOccupied() else {

@@ -46,7 +46,7 @@ struct MemoryGauge: Sendable {
       &+ stale.count &* Limits.staleMemory
   }
 
-  /// The same with what is still sent to connections that are being closed. To end others would not make that less.
+  /// The same with what is still sent to connections that are being closed.
   var held: Int { used &+ leavingBytes }
 
   /// Nobody new is let in.
@@ -56,7 +56,7 @@ struct MemoryGauge: Sendable {
   var isHalfTight: Bool { held >= Int(tight.relaxed) / 2 }
 
   /// Sessions have to end.
-  @inline(__always) var isShort: Bool { used >= Int(short.relaxed) }
+  @inline(__always) var isShort: Bool { held >= Int(short.relaxed) }
 
   /// Whether nobody new would be let in if the kernel held that much for each client.
   func couldBeTight(perClient byteCount: Int) -> Bool {

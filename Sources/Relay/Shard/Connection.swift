@@ -151,7 +151,7 @@ enum UnfinishedPackets: HeldMemory {
 enum WaitingBytes: HeldMemory {
   static func links(of connection: Connection) -> HolderLinks { connection.waitingLinks }
   static func setLinks(_ links: HolderLinks, of connection: inout Connection) { connection.waitingLinks = links }
-  static func held(by connection: Connection) -> Int { Int(connection.charged) }
+  static func held(by connection: Connection) -> Int { Int(connection.charged) + Int(connection.chargedLeaving) }
   static func used(by connection: Connection) -> Int { connection.pending.count }
 }
 

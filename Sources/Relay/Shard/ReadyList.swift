@@ -10,12 +10,15 @@ struct ReadyList {
   @inline(__always) var isEmpty: Bool { first == .none }
 
   /// Whether all have been taken that were in the list when `appended` was `place`.
-  func isPast(_ place: UInt64) -> Bool { Int64(truncatingIfNeeded: popped &- place) >= 0 }
+  func isPast(_ place: UInt64) -> Bool { isEmpty || Int64(truncatingIfNeeded: popped &- place) >= 0 }
 
-  /// The first `count` were taken only to be put back in their order, or for good: those behind them have not moved on.
-  mutating func wereSorted(_ count: Int) {
-    appended &-= UInt64(truncatingIfNeeded: count)
-    popped &-= UInt64(truncatingIfNeeded: count)
+  /// All who were in the list when `appended` was `place` have been taken, either to be put back in their order or for
+  /// good: nobody has had a turn. Returns how many left.
+  mutating func wereSorted(since place: UInt64, _ count: Int) -> UInt64 {
+    let left = UInt64(truncatingIfNeeded: count) &- (appended &- place)
+    popped = place &- (appended &- place)
+    appended = place
+    return left
   }
 
   /// Adds the connection at the end unless it is in the list.

@@ -12,6 +12,14 @@ struct CatchUp {
   var step = Step.none
   /// When something was found to be due.
   var since: UInt64 = 0
+
+  /// So many have left the list of those that wait for room, without a turn. Nobody knows whether they stood before the
+  /// mark: it moves on as if they had stood behind it, to the end of the list at most.
+  mutating func lost(_ count: UInt64, of list: ReadyList) {
+    if case .lists(let ready, let aside) = step {
+      step = .lists(ready: min(ready &+ count, list.appended), aside: aside)
+    }
+  }
 }
 
 extension Shard {
@@ -33,10 +41,11 @@ extension Shard {
       guard kernel.hasBroughtAll || kernel.now &- catchUp.since >= Limits.catchUp else { return nil }
       catchUp.step = .lists(ready: ready.appended, aside: readyAside.appended)
     }
-    guard case .lists(let ready, let aside) = catchUp.step, readyAside.isPast(aside),
-      // While clients are not read their clock stands still.
-      self.ready.isPast(ready) || pausedSince != .max
-    else { return nil }
+    guard case .lists(let ready, let aside) = catchUp.step else { return nil }
+    // While clients are not read their clock stands still.
+    let isThrough = readyAside.isPast(aside) && (self.ready.isPast(ready) || pausedSince != .max)
+    // A round that takes longer than that is somebody's flood.
+    guard isThrough || kernel.now &- catchUp.since >= 2 * Limits.catchUp else { return nil }
     catchUp.step = .none
     return catchUp.since
   }

@@ -1,7 +1,7 @@
 /// The memory budget: what is held for clients is counted here, and sessions end when the budget is nearly used up.
 extension Shard {
   /// The memory of what waits for a connection has changed, or who it waits for. What is queued for one that ends is
-  /// still sent, for as long as a close may take, and counts by itself.
+  /// still sent, for as long as a close may take and memory is not short, and counts by itself.
   mutating func chargeWaiting(_ index: UInt32) {
     let connection = connections[index]
     let held = UInt32(clamping: connection.pointee.pending.memory + Int(connection.pointee.kernelMemory))
@@ -16,11 +16,12 @@ extension Shard {
     memory.publishLargest(waiting.largestClass, of: self.index)
   }
 
-  /// Ends sessions while memory is short: first those that hold most, attached or stale, wherever they are; then stale
-  /// ones that hold nothing but themselves.
+  /// Ends sessions while memory is short: first those that hold most, attached, stale or closing, wherever they are;
+  /// then stale ones that hold nothing but themselves. So many in a turn: nothing that frees no memory keeps the shard
+  /// here.
   @inline(never)
   mutating func relieveMemory<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    while memory.isShort {
+    for _ in 0..<Limits.endsPerTurn where memory.isShort {
       let own = max(waiting.largestClass, unfinished.largestClass, missed.largestClass)
       let holder = memory.shardWithLargest()
       if holder != index, memory.largest(of: holder) > own { return wake(holder, &kernel) }
@@ -38,20 +39,38 @@ extension Shard {
   /// Ends who holds most of this shard's, unfinished, waiting and missed packets alike.
   private mutating func endLargest<K: Kernel & ~Copyable>(_ kernel: inout K) {
     let missing = missed.largest(sessions.slots)
-    var most = missing.map { sessions[$0].pointee.missed.memory } ?? 0
-    var largest: UInt32?
-    for candidate in [waiting.largest(connections.slots), unfinished.largest(connections.slots)] {
-      guard let candidate else { continue }
-      let held =
-        WaitingBytes.held(by: connections[candidate].pointee)
-        + UnfinishedPackets.held(by: connections[candidate].pointee)
-      if held > most { (most, largest) = (held, candidate) }
-    }
-    if let largest {
-      endHolder(largest, over: .memory, .memory, &kernel)
+    let (waiter, beginner) = (waiting.largest(connections.slots), unfinished.largest(connections.slots))
+    let largest = held(by: waiter) >= held(by: beginner) ? waiter : beginner
+    let mostMissed = missing.map { sessions[$0].pointee.missed.memory } ?? 0
+    if let largest, held(by: largest) >= mostMissed {
+      dropHolder(largest, &kernel)
     } else if let missing {
       end(missing, over: .memory, &kernel)
     }
+  }
+
+  /// All that is held for a connection.
+  private func held(by index: UInt32?) -> Int {
+    guard let index else { return 0 }
+    return WaitingBytes.held(by: connections[index].pointee) + UnfinishedPackets.held(by: connections[index].pointee)
+  }
+
+  /// Ends a connection while memory is short, and what is held for it is free at once: what is queued for it would stay
+  /// for as long as a close may take.
+  private mutating func dropHolder<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+    let connection = connections[index]
+    switch connection.pointee.phase {
+    case .closing: break
+    case .sealing:
+      tell(.memory, connection.pointee.address, &kernel)
+      // The challenge is not waited for. What is begun of one says that this is no end of the session.
+      if connection.pointee.pending.isEmpty { beginChallenge(connection.pointee.socket, &kernel) }
+    default:
+      endHolder(index, over: .memory, .memory, &kernel)
+      guard connection.pointee.phase == .closing, memory.isShort else { return }
+    }
+    kernel.reset(connection.pointee.socket)
+    drop(index, &kernel)
   }
 
   /// Ends a connection for the memory that it holds, with its session where it has one.

@@ -53,7 +53,8 @@ extension Shard {
       else { return fail(index, .packetTimeout, &kernel) }
       guard silenceEnds(index) > clock else { return fail(index, .idleTimeout, &kernel) }
     }
-    armAttached(index, kernel)
+    // One that is late, and still read, comes up again in a tick.
+    armAttached(index, notBefore: time, kernel)
   }
 
   /// When a client will have sent nothing for too long, in the shard's reading time.
@@ -63,7 +64,9 @@ extension Shard {
 
   /// Makes an attached client come up in the wheel for whatever is due first. Nothing of what it sends is due while it
   /// is not read.
-  private mutating func armAttached<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
+  private mutating func armAttached<K: Kernel & ~Copyable>(
+    _ index: UInt32, notBefore earliest: UInt64 = 0, _ kernel: borrowing K
+  ) {
     let connection = connections[index]
     var due = min(connection.pointee.resumes, slowDeadline(index))
     if !connection.pointee.flags.contains(.paused) {
@@ -71,7 +74,7 @@ extension Shard {
       // While all reading pauses the clock stands still: look again in a second.
       due = min(due, pausedSince == .max || read == .max ? read : max(read, kernel.now &+ Limits.second))
     }
-    if due != .max { wheel.arm(index, at: due, connections) }
+    if due != .max { wheel.arm(index, at: max(due, earliest), connections) }
   }
 
   /// A client is not read for a while.

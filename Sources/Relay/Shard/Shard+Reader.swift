@@ -67,6 +67,15 @@ extension Shard {
     }
   }
 
+  /// Whether a client is read all the same: what it had sent before the relay's end is, whatever its rate, but not where
+  /// the answers would have no room; and so is what it had sent before its own, when nothing can be sent to it any more.
+  private func isReadThoughPaused(_ index: UInt32) -> Bool {
+    let flags = connections[index].pointee.flags
+    if flags.isSuperset(of: [.wasReset, .finSeen]) { return true }
+    if case .no = drain { return false }
+    return !flags.contains(.backlogged)
+  }
+
   /// Whether the uplink has room for more than what is owed to it.
   @inline(__always)
   private mutating func canReadClients() -> Bool { sessions.firstOwed == nil && hasUplinkRoom() }
@@ -82,12 +91,12 @@ extension Shard {
   @inline(never)
   private mutating func leaveThoseGone<K: Kernel & ~Copyable>(_ kernel: inout K) {
     readyHoldsGone = false
-    let count = ready.count
+    let (place, count) = (ready.appended, ready.count)
     for _ in 0..<count {
       guard let index = ready.popFirst(connections) else { break }
       if !leaveIfGone(index, &kernel) { setAside(index) }
     }
-    ready.wereSorted(count)
+    catchUp.lost(ready.wereSorted(since: place, count), of: ready)
   }
 
   /// Leaves a client that is not read, where it is gone; false where it is not. One that was reset is left, and what it
@@ -114,12 +123,12 @@ extension Shard {
   @inline(never)
   private mutating func setOthersAside() {
     readyHoldsOthers = false
-    let count = ready.count
+    let (place, count) = (ready.appended, ready.count)
     for _ in 0..<count {
       guard let index = ready.popFirst(connections) else { break }
       setAside(index)
     }
-    ready.wereSorted(count)
+    catchUp.lost(ready.wereSorted(since: place, count), of: ready)
   }
 
   /// A connection that was on the list of those that wait for room, and may be no client any more.
@@ -152,11 +161,7 @@ extension Shard {
   @inline(__always)
   private mutating func readPackets<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
     let connection = connections[index]
-    // What it had sent before the relay's end is read whatever its rate; and so is what it had sent before its own,
-    // when nothing can be sent to it any more.
-    if connection.pointee.flags.contains(.paused), case .no = drain,
-      !connection.pointee.flags.isSuperset(of: [.wasReset, .finSeen])
-    {
+    if connection.pointee.flags.contains(.paused), !isReadThoughPaused(index) {
       _ = leaveIfGone(index, &kernel)
       return 0
     }

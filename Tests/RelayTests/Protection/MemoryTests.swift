@@ -1,4 +1,5 @@
 import Testing
+import VoltlaneWire
 
 @testable import Relay
 
@@ -40,12 +41,33 @@ import Testing
     #expect(scene.next() == nil)
     #expect(scene.simulation[.endedMemory] == 1)
     guard isAttached else { return }
-    // What was queued for it is sent all the same.
-    scene.simulation.allow(.max, large.socket)
+    // What was queued for it would stay for as long as a close may take: it is given up.
+    #expect(large.socket.relayReset && large.socket.relayClosed)
+    #expect(scene.simulation.parts.memory.leavingBytes == 0)
+  }
+
+  /// Attempts to come back whose challenges the workers have not sealed hold memory too, and are not waited for.
+  @Test func attemptsThatWaitForAWorkerAreDropped() throws {
+    let scene = try SessionScene(shards: 1) { $0.protection.memoryBudget = 1 << 20 }
+    scene.simulation.roughness = 0
+    let members = (0..<10).map { _ in scene.join() }
+    for member in members { goAway(scene, member) }
+    scene.simulation.holdWorkers = true
+    for member in members {
+      let socket = scene.simulation.connect(shard: 0)
+      scene.simulation.write(
+        FramedHandshakePacket.protocolVersion().bytes + FramedHandshakePacket.clientID(member.id).bytes + packet,
+        to: socket)
+    }
+    scene.simulation.pass(3 * Limits.second)
+    #expect(scene.simulation[.refusedMemory] > 0)
+    #expect(scene.simulation.parts.memory.held < 1 << 20)
+    scene.simulation.holdWorkers = false
     scene.simulation.settle()
-    var client = large.client
-    for _ in 0..<6 { #expect(client.next() == packet) }
-    #expect(large.socket.relayFinished)
+    // Nobody's session has ended for that.
+    #expect(scene.simulation[.endedMemory] == 0)
+    _ = scene.comeBack(members[0].id)
+    #expect(scene.simulation[.reconnections] == 1)
   }
 
   /// Sessions that hold nothing but themselves end last.
