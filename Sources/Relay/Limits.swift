@@ -162,8 +162,8 @@ enum Limits {
   /// What the kernel may hold of what was sent to a client: the third number of net.ipv4.tcp_wmem, as Linux has it.
   static let kernelSendBuffer = 4 * mebi
   /// Sockets whose memory is looked at in one turn (0.3 us each), and how long it takes to look at all of them: less
-  /// where more than half of what is allowed is used, and least while the shard does not read its clients, whose sockets
-  /// then fill within a few hundred milliseconds.
+  /// where more than half of what is allowed is used, and least while the shard does not read its clients, whose
+  /// sockets then fill within a few hundred milliseconds.
   static let kernelMemorySlice: UInt32 = 128
   static let kernelMemoryRound = second
   static let kernelMemoryRoundNear = 250 * millisecond

@@ -38,16 +38,16 @@ struct MemoryGauge: Sendable {
   }
 
   /// What waits for clients, and what is still sent to connections that are being closed.
-  var waitingBytes: Int { Int(waiting.relaxed) }
-  var leavingBytes: Int { Int(leaving.relaxed) }
+  @inline(__always) var waitingBytes: Int { Int(waiting.relaxed) }
+  @inline(__always) var leavingBytes: Int { Int(leaving.relaxed) }
 
-  var used: Int {
+  @inline(__always) var used: Int {
     unfinished.charged &+ missed.charged &+ waitingBytes &+ Int(clients.relaxed) &* Limits.connectionMemory
       &+ stale.count &* Limits.staleMemory
   }
 
   /// The same with what is still sent to connections that are being closed.
-  var held: Int { used &+ leavingBytes }
+  @inline(__always) var held: Int { used &+ leavingBytes }
 
   /// Nobody new is let in.
   var isTight: Bool { held >= Int(tight.relaxed) }

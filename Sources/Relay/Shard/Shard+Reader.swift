@@ -67,8 +67,9 @@ extension Shard {
     }
   }
 
-  /// Whether a client is read all the same: what it had sent before the relay's end is, whatever its rate, but not where
-  /// the answers would have no room; and so is what it had sent before its own, when nothing can be sent to it any more.
+  /// Whether a client is read all the same: what it had sent before the relay's end is, whatever its rate, but not
+  /// where the answers would have no room; and so is what it had sent before its own, when nothing can be sent to it
+  /// any more.
   private func isReadThoughPaused(_ index: UInt32) -> Bool {
     let flags = connections[index].pointee.flags
     if flags.isSuperset(of: [.wasReset, .finSeen]) { return true }
