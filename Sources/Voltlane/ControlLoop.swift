@@ -82,7 +82,7 @@ struct ControlLoop {
         break
       case .timeout:
         log.warning(
-          "the time for the shutdown is over: closing connections that their other ends keep open, whatever is queued")
+          "the time for the shutdown is over: closing what is still open and discarding what is still queued")
         stop()
         return ending
       case .signal(SIGUSR1):

@@ -97,7 +97,7 @@ import VoltlaneSettings
   @Test(
     arguments: [
       ("/dev/zero", "it is a device, and no file"), ("/dev/tty", "it is a terminal, and no file"),
-      ("/", "it is a folder, and no file"), ("/no/such", "it cannot be read: No such file or directory"),
+      ("/", "it is a directory, not a file"), ("/no/such", "it cannot be read: No such file or directory"),
     ]) func noFiles(path: String, reason: String)
   {
     // There may be no terminal to open.

@@ -91,7 +91,7 @@ extension Shard {
   /// The system has no memory for what has to be kept for a client.
   mutating func endForMemory<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
     let slot = connections[index].pointee.session
-    if slot != .none { end(slot, over: .memory, &kernel) }
+    if slot != .none { end(slot, over: .system, &kernel) }
   }
 
   /// Ends a session because all together hold more than they may.

@@ -37,7 +37,7 @@ extension Shard {
     else { return endSession(slot, .bufferOverflow, &kernel) }
     let memory = session.pointee.missed.memory
     guard session.pointee.missed.append(packet.bytes, packet.count) else {
-      return end(slot, over: .memory, &kernel)
+      return end(slot, over: .system, &kernel)
     }
     missedBudget.charge(session.pointee.missed.memory - memory)
     missedGrew(slot, &kernel)

@@ -69,7 +69,7 @@ struct FileReader: Sendable {
         throw FileError(path, "SIGHUP reads files again, and this is a pipe, which can be read once only")
       }
     case VOLTLANE_TERMINAL: throw FileError(path, "it is a terminal, and no file")
-    case VOLTLANE_FOLDER: throw FileError(path, "it is a folder, and no file")
+    case VOLTLANE_FOLDER: throw FileError(path, "it is a directory, not a file")
     default: throw FileError(path, "it is a device, and no file")
     }
   }

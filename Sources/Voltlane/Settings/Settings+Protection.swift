@@ -46,7 +46,9 @@ extension Settings {
   static let handshakeTimeout = Setting(
     name: "handshake-timeout", placeholder: "TIME", standard: "5s",
     allowed: "0 or \(durations(Protection.handshakeTimeoutRange))",
-    summary: "How long a client may take for the whole handshake; the relay's own time does not count. 0: no limit.",
+    summary: """
+      How long a client may take for the whole handshake; time spent inside the relay is not counted. 0: no limit.
+      """,
     isReloadable: true,
     read: orNone(duration(in: Protection.handshakeTimeoutRange)))
 

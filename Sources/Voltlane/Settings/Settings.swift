@@ -21,7 +21,8 @@ enum Settings: SettingDefinitions {
     name: "unix-socket-mode", placeholder: "MODE|umask", standard: "umask",
     allowed: "umask, or three octal digits such as 660, with a 0 before them or not",
     summary: """
-      Who may connect to a unix socket of --listen: the permissions of its file, where to write is to connect. \
+      Who may connect to a unix socket of --listen: the permissions of its file, where write permission is what lets a \
+      process connect. \
       'umask': what the process's umask leaves.
       """,
     read: automatic(oneOf(permissions), word: "umask"))
