@@ -1,9 +1,10 @@
-"""The parts of README.md and of the documentation that are made of a results file."""
+"""The parts of the documentation that are made of a results file."""
 
 from . import bounds, scaling
 from .contenders import BENCHMARKS, ROOT
 from .results import Refused
 
+PAGES = ROOT / "Sources/Voltlane/Voltlane.docc"
 #: The results that they show.
 KEPT = BENCHMARKS / "results/kept.json"
 FIRST = "<!-- Made by `tools/bench --readme` of Benchmarks/results/kept.json. A test keeps them equal. -->"
@@ -27,8 +28,8 @@ def ratios(results):
 
 #: What is printed where.
 DOCUMENTS = {
-    ROOT / "README.md": ratios,
-    ROOT / "Sources/Voltlane/Voltlane.docc/Scaling.md": scaling.render,
+    PAGES / "Speed.md": ratios,
+    PAGES / "Scaling.md": scaling.render,
 }
 
 

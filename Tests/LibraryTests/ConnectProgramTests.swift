@@ -311,11 +311,12 @@ import VoltlaneText
     #expect(try await Program("voltlane-connect", arguments).end().status == 64)
   }
 
-  /// The README's table of the program's flags.
-  @Test func theReadmeHasItsSettings() throws {
-    let readme = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../README.md")
-    let table = try String(contentsOf: readme, encoding: .utf8).split(separator: "\n")
-      .drop { $0 != "### voltlane-connect" }.drop { !$0.hasPrefix("| Flag |") }.prefix { $0.hasPrefix("|") }
+  /// The documentation's table of the program's flags.
+  @Test func theDocumentationHasItsSettings() throws {
+    let page = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("../../Sources/Voltlane/Voltlane.docc/Tools.md")
+    let table = try String(contentsOf: page, encoding: .utf8).split(separator: "\n")
+      .drop { $0 != "## voltlane-connect" }.drop { !$0.hasPrefix("| Flag |") }.prefix { $0.hasPrefix("|") }
     #expect(table.joined(separator: "\n") == Settings.table)
   }
 

@@ -15,9 +15,27 @@ import VoltlaneSettings
     try String(contentsOf: file, encoding: .utf8)
   }
 
+  /// The pages, the README, and what a forge shows of the project.
+  static func pages() throws -> [URL] {
+    let catalogues = ["Voltlane", "VoltlaneClient", "VoltlaneBackend"].map { "Sources/\($0)/\($0).docc" }
+    let found = try (catalogues + [".github"]).flatMap { folder in
+      try FileManager.default.contentsOfDirectory(
+        at: root.appendingPathComponent(folder), includingPropertiesForKeys: nil)
+    }
+    return found.filter { $0.pathExtension == "md" }
+      + ["README.md", "Benchmarks/README.md"].map { root.appendingPathComponent($0) }
+  }
+
+  /// The README is read to its end. What is longer is a page of its own.
+  @Test func theReadmeIsShort() throws {
+    let readme = try Self.text(Self.root.appendingPathComponent("README.md"))
+    #expect(readme.split(separator: "\n", omittingEmptySubsequences: false).count <= 251)
+    #expect(readme.split { $0.isWhitespace }.count <= 3000)
+  }
+
   /// To mend it, put in what `voltlane --settings-table` prints.
   @Test func tableIsTheSettings() throws {
-    let table = try Self.text(Self.root.appendingPathComponent("README.md")).split(separator: "\n")
+    let table = try Self.text(Self.documentation.appendingPathComponent("Flags.md")).split(separator: "\n")
       .drop { !$0.hasPrefix("| Flag |") }.prefix { $0.hasPrefix("|") }.joined(separator: "\n")
     #expect(table == Settings.table)
   }
@@ -40,25 +58,45 @@ import VoltlaneSettings
     #expect(page.contains("| `[\(setting.table)] \(setting.key)` | `\(setting.variable)` | \(today)"))
   }
 
-  /// Files that links name, from the README and from the longer documentation, exist.
+  /// What GitHub makes of a heading for links to it.
+  static func anchor(_ heading: some StringProtocol) -> String {
+    String(heading.lowercased().compactMap { $0 == " " ? "-" : $0.isLetter || $0.isNumber || $0 == "-" ? $0 : nil })
+  }
+
+  /// Files that links name exist, and so do the headings within them.
   @Test func linksLeadSomewhere() throws {
-    let pages = try FileManager.default.contentsOfDirectory(at: Self.documentation, includingPropertiesForKeys: nil)
-    for page in pages.filter({ $0.pathExtension == "md" }) + [Self.root.appendingPathComponent("README.md")] {
-      for link in try Self.text(page).matches(of: /\]\(([^)#:]+)\)/) {
-        let target = page.deletingLastPathComponent().appendingPathComponent(String(link.1))
+    var checked = 0
+    for page in try Self.pages() {
+      for link in try Self.text(page).matches(of: /\]\(([^)#:]*)(?:#([^)]+))?\)/) {
+        let target = link.1.isEmpty ? page : page.deletingLastPathComponent().appendingPathComponent(String(link.1))
         #expect(FileManager.default.fileExists(atPath: target.path), "\(page.lastPathComponent): \(link.1)")
+        checked += 1
+        guard let heading = link.2 else { continue }
+        let headings = try Self.text(target).split(separator: "\n").filter { $0.hasPrefix("#") }
+          .map { Self.anchor($0.drop { $0 == "#" }.dropFirst()) }
+        #expect(headings.contains(String(heading)), "\(page.lastPathComponent): \(link.1)#\(heading)")
       }
     }
+    #expect(checked > 20)
   }
 
   /// References between pages, such as `<doc:Protocol>`, name pages.
   @Test func pagesReferToPages() throws {
-    let pages = try FileManager.default.contentsOfDirectory(at: Self.documentation, includingPropertiesForKeys: nil)
-    let names = Set(pages.map { $0.deletingPathExtension().lastPathComponent })
-    for page in pages {
-      for reference in try Self.text(page).matches(of: /<doc:([^>]+)>/) {
-        #expect(names.contains(String(reference.1)), "\(page.lastPathComponent): \(reference.1)")
+    for page in try Self.pages() where page.deletingLastPathComponent().pathExtension == "docc" {
+      let folder = page.deletingLastPathComponent()
+      for reference in try Self.text(page).matches(of: /<doc:([^>#]+)(?:#[^>]+)?>/) {
+        let target = folder.appendingPathComponent("\(reference.1).md")
+        #expect(FileManager.default.fileExists(atPath: target.path), "\(page.lastPathComponent): \(reference.1)")
       }
+    }
+  }
+
+  /// Every page can be found from the front one.
+  @Test func theFrontPageListsAllOthers() throws {
+    let front = try Self.text(Self.documentation.appendingPathComponent("Voltlane.md"))
+    for page in try Self.pages() where page.deletingLastPathComponent().path == Self.documentation.path {
+      let name = page.deletingPathExtension().lastPathComponent
+      #expect(name == "Voltlane" || front.contains("<doc:\(name)>"), "\(name)")
     }
   }
 

@@ -50,11 +50,8 @@ import Testing
   @Test func itsSocketsHaveAFolder() throws {
     let folder = try #require(try Self.value("Service", "RuntimeDirectory"))
     #expect(try Self.value("Service", "ProtectSystem") == "strict")
-    let pages = [
-      "README.md", "Sources/Voltlane/Voltlane.docc/Configuration.md", "Sources/Voltlane/Voltlane.docc/Operation.md",
-    ]
-    for page in pages {
-      let text = try ReadmeTests.text(ReadmeTests.root.appendingPathComponent(page))
+    for page in ["Configuration.md", "Operation.md"] {
+      let text = try ReadmeTests.text(ReadmeTests.documentation.appendingPathComponent(page))
       let sockets = text.matches(of: #/unix:(/run/[^"` ,]+)/#).map(\.1)
       #expect(!sockets.isEmpty && sockets.allSatisfy { $0.hasPrefix("/run/\(folder)/") }, "\(page): \(sockets)")
     }
