@@ -151,3 +151,8 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// What builds the documentation's site (tools/docs). Nobody who uses the libraries gets it.
+if Context.environment["VOLTLANE_DOCS"] != nil {
+  package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"))
+}

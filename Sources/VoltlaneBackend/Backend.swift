@@ -29,11 +29,11 @@ import VoltlaneWire
 /// <doc:Table-of-clients>. In between, sending throws ``BackendError/notConnected``. What either side had sent and the
 /// other had not yet read may be lost with the connection; the protocol has no acknowledgement.
 ///
-/// **Bounds.** While events of 4 MiB wait to be taken, the connection is not read, and TCP slows the relay. While
-/// packets of 4 MiB wait to be sent, ``send(_:to:)`` waits. Neither waits for the other, and a relay never stops
-/// reading the firehose in order to write: so a consumer that answers each event before it takes the next cannot
-/// deadlock. (Once a relay has closed its side, what the kernel had already received is read at once, over the limit:
-/// at most the socket's receive buffer.)
+/// **Bounds.** While 4 MiB of events wait to be taken, the connection is not read, and TCP slows the relay. While 4 MiB
+/// of packets wait to be sent, ``send(_:to:)-(ByteBuffer,_)`` waits. Neither waits for the other, and a relay keeps
+/// reading the firehose while it writes, so a consumer that answers each event before it takes the next cannot
+/// deadlock. (Once a relay has closed its side, whatever the kernel had already received is read at once, even above
+/// the limit: at most the socket's receive buffer.)
 public final class Backend: Sendable {
   /// What the relay says. Its iterators share one queue.
   public let events: BackendEvents

@@ -11,8 +11,8 @@ public struct ClientOptions: Sendable {
   public var maxPacketSize: Int
   /// The connection is not read while packets of this many bytes wait to be taken; each counts its data and 64 bytes.
   public var receiveLimit: Int
-  /// ``Client/send(_:)`` waits while packets of this many bytes wait to be sent; each counts its data and 64 bytes. The
-  /// same limit holds while the connection is away.
+  /// ``Client/send(_:)-(ByteBuffer)`` waits while this many bytes of packets wait to be sent; each packet counts its data
+  /// and 64 bytes. The same limit holds while there is no connection.
   public var sendLimit: Int
   /// The relay's public key, where it is known beforehand: a SEC1 point, 33 bytes, as ``Client/relayPublicKey`` gives
   /// it. A relay with another key is refused with ``ClientError/wrongRelayKey(expected:received:)``. nil: the key of
