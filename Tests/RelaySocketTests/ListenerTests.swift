@@ -44,8 +44,8 @@ import VoltlaneCrypto
 
   @Test func `one port for both families`() throws {
     let backend = try RawBackend()
-    let first = try TestRelay(listeners: [.tcp(host: "0.0.0.0", port: 0)], backend: backend.endpoint)
-    guard case .tcp(_, let port) = first.endpoint else { return }
+    let port = try SocketCalls.ownPort()
+    let first = try TestRelay(listeners: [.tcp(host: "0.0.0.0", port: port)], backend: backend.endpoint)
     let second = try TestRelay(listeners: [.tcp(host: "::", port: port)], backend: backend.endpoint)
     _ = try RawClient(RawSocket(to: .tcp(host: "127.0.0.1", port: port)))
     _ = try RawClient(RawSocket(to: .tcp(host: "::1", port: port)))
@@ -79,11 +79,12 @@ import VoltlaneCrypto
   }
 
   @Test func `a CPU that is not there`() throws {
-    let kept = try TestRelay(backend: .tcp(host: "127.0.0.1", port: 1))
+    let endpoint = Endpoint.tcp(host: "127.0.0.1", port: try SocketCalls.ownPort())
+    let kept = try TestRelay(listeners: [endpoint], backend: .tcp(host: "127.0.0.1", port: 1))
     kept.relay.stop()
     // The port is free again, also after a relay that did not start.
-    for _ in 0..<2 { #expect(failure([kept.endpoint]) { $0.cpus = [1023] }?.contains("CPU 1023") == true) }
-    #expect(failure([kept.endpoint]) == nil)
+    for _ in 0..<2 { #expect(failure([endpoint]) { $0.cpus = [1023] }?.contains("CPU 1023") == true) }
+    #expect(failure([endpoint]) == nil)
   }
 
   // MARK: Socket files
@@ -123,6 +124,8 @@ import VoltlaneCrypto
     let successor = try TestRelay(layout, listeners: [.unix(path: path)], backend: backend.endpoint)
     _ = try successor.client()
     client.socket.close()
+    // A backend that closed before it had been told of the client's end would be dialled again.
+    #expect(try firehose.socket.receiveToEnd().end == .fin)
     firehose.socket.close()
     #expect(old.finishes())
     old.relay.stop()
@@ -149,6 +152,8 @@ import VoltlaneCrypto
     // By the name that the relay does not remove, the socket itself is reached.
     #expect(test.eventually { (try? RawSocket(to: .unix(path: link))) == nil })
     for client in early { client.socket.close() }
+    // A backend that closed before it had been told of their ends would be dialled again.
+    #expect(try firehose.socket.receiveToEnd().end == .fin)
     firehose.socket.close()
     #expect(test.finishes())
   }

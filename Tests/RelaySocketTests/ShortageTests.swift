@@ -86,28 +86,34 @@ struct ShortageTests {
     let bytes = Wire.sizePrefixBytes(8_000_000) + [UInt8](repeating: 1, count: 7_900_000)
     var hoarders: [RawClient] = []
     var ended: Set<UInt64> = []
+    // The next packet of somebody whose packet is whole. A hoarder that was only read in part before may end meanwhile.
+    func nextData() throws -> Tagged {
+      while true {
+        let packet = try firehose.receive()
+        guard packet == .failure(packet.id, "memory") else { return packet }
+        #expect(hoarders.contains { $0.id == packet.id })
+        ended.insert(packet.id)
+      }
+    }
     while ended.count < 5, hoarders.count < 100 {
       let hoarder = try relay.client()
       hoarders.append(hoarder)
       try hoarder.socket.send(bytes)
-      // Once this one's packet has come back, all before it has been read.
       try client.send([1])
-      while true {
-        let packet = try firehose.receive()
-        if packet == .data(client.id, [1]) { break }
-        #expect(packet == .failure(packet.id, "memory"))
-        ended.insert(packet.id)
-      }
+      #expect(try nextData() == .data(client.id, [1]))
     }
-    #expect(ended.count == 5 && !ended.contains(client.id), "\(relay.log)")
-    #expect(try roundTrip(client, firehose))
+    #expect(ended.count >= 5, "\(relay.log)")
+    try client.send([1, 2, 3])
+    #expect(try nextData() == .data(client.id, [1, 2, 3]))
+    try firehose.send(.data(client.id, [4, 5]))
+    #expect(try client.receive() == [4, 5])
     #expect(relay.says("sessions ended: the system gives the relay no more memory"), "\(relay.log)")
     // Where there is memory again, all is as before.
     try relay.limit("--as", "unlimited")
     let late = try relay.client()
     let large = [UInt8](repeating: 7, count: 8_000_000)
     let sender = Background { try late.send(large) }
-    #expect(try firehose.receive() == .data(late.id, large))
+    #expect(try nextData() == .data(late.id, large))
     try sender.join()
     #expect(relay.end() == 0, "\(relay.log)")
   }

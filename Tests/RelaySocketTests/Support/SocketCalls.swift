@@ -1,5 +1,6 @@
 import Glibc
 import Relay
+import Synchronization
 
 /// The system calls of this test target: with Thread.swift the only unsafe code. Sockets never block: callers poll.
 enum SocketCalls {
@@ -74,6 +75,28 @@ enum SocketCalls {
       throw SocketFailure.system("bind", errno)
     }
   }
+
+  /// A port for a test that binds one more than once, or on more than one address. Whatever binds to port 0 or connects
+  /// gets one of the kernel's own range, which thousands of sockets of other tests share: what was free a moment ago
+  /// need not be. This one is below that range, and no other test's.
+  static func ownPort() throws -> UInt16 {
+    while true {
+      let next = nextOwnPort.wrappingAdd(1, ordering: .relaxed).oldValue
+      let port = 10_000 + (UInt16(getpid() % 100) * 200 + next) % 20_000
+      do {
+        for host in ["0.0.0.0", "::"] {
+          let socket = RawSocket(try open(.tcp(host: host, port: port)))
+          defer { socket.close() }
+          try bind(socket.descriptor, .tcp(host: host, port: port))
+        }
+        return port
+      } catch SocketFailure.system(_, EADDRINUSE) {
+        continue
+      }
+    }
+  }
+
+  private static let nextOwnPort = Atomic<UInt16>(0)
 
   static func port(_ descriptor: Int32) -> UInt16 {
     var address = sockaddr_in()
