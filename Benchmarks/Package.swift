@@ -10,6 +10,7 @@ let package = Package(
   products: [
     .executable(name: "voltlane-bench", targets: ["voltlane-bench"]),
     .executable(name: "nio-relay", targets: ["nio-relay"]),
+    .executable(name: "library-bench", targets: ["library-bench"]),
   ],
   dependencies: [
     // By name, because the name of the directory is the user's.
@@ -31,6 +32,14 @@ let package = Package(
         .product(name: "VoltlaneCrypto", package: "voltlane"),
       ]),
     .systemLibrary(name: "CBench"),
+    // The Swift libraries, in the loops that their users write.
+    .executableTarget(
+      name: "library-bench",
+      dependencies: [
+        .product(name: "VoltlaneBackend", package: "voltlane"), .product(name: "VoltlaneClient", package: "voltlane"),
+        .product(name: "VoltlaneWire", package: "voltlane"),
+      ],
+      path: "Sources/LibraryBench"),
     // A peer: the relay that one writes with SwiftNIO.
     .executableTarget(
       name: "nio-relay",

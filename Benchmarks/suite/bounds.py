@@ -222,6 +222,15 @@ def single(results, scenario, figure, limit, is_least=False):
     ]
 
 
+def documented(results, limit):
+    """The documented loops of the Swift libraries against the same ones in a detached task."""
+    return [
+        Finding(cell, found.value, limit, found.noise, is_least=True)
+        for cell in results.cells("libraries")
+        for found in side_by_side(results, "libraries", cell, "swift-detached", limit, "packets_per_second", "swift")
+    ]
+
+
 def a_core(figures):
     """How many a second one core does."""
     return 1e9 / figures[CPU]
@@ -321,6 +330,9 @@ def all_bounds(results):
         Bound("the same with `--coalesce-time 0`", "1.00", sparse(results, 1, "prompt")),
         Bound("CPU a packet, 10,000 clients against 10, beyond the epoll relay's", "1.05", grown(results, 1.05)),
         Bound("the same with `--coalesce-time 0`", "1.05", grown(results, 1.05, "prompt")),
+        Bound(
+            "packets a second of a Swift library's documented loop against a detached task, at least", "0.80",
+            documented(results, 0.8)),
     ]
 
 

@@ -51,6 +51,8 @@ class Contender:
     environment: dict = field(default_factory=dict)
     #: Speaks no protocol: bytes in, the same bytes out.
     is_plain: bool = False
+    #: Brings its own load, and prints its figures: voltlane-bench has no part in it.
+    measures_itself: bool = False
 
     @property
     def command_text(self):
@@ -103,5 +105,14 @@ def all_contenders(control, build):
         Contender(
             "floor", "the kernel's floor", (str(peers / "floor"), *ends, "--size", "{size}"),
             "the calls of an epoll relay with the same bytes, without protocol work and without a copy", is_plain=True),
+    ]
+    library = str(BENCHMARKS / ".build" / build / "library-bench")
+    contenders += [
+        Contender(name, title, (library, "{subject}", loop), note, measures_itself=True)
+        for name, loop, title, note in (
+            ("swift", "documented", "Swift, the documented loop", "in main, as the documentation writes it"),
+            ("swift-detached", "detached", "Swift, a detached task", "the same loop where no actor is left for it"),
+            ("swift-batches", "batches", "Swift, by batches", "in main, with backend.batches"),
+        )
     ]
     return {contender.name: contender for contender in contenders}

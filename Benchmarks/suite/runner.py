@@ -57,6 +57,12 @@ def free_addresses(count):
 
 def run(contender, scenario, cell, options):
     """The figures of one run, by name. Raises RunFailed where anything was lost, late or wrong."""
+    if contender.measures_itself:
+        # The cell says what of it.
+        command, _ = contender.prepare("", subject=cell.arguments[0])
+        seconds = options.seconds * scenario.stretch
+        times = ["--seconds", str(seconds), "--warmup", str(options.warmup)]
+        return figures_of([*command, *times], seconds + PATIENCE)
     arguments = list(cell.arguments)
     seconds = options.seconds * scenario.stretch if scenario.is_timed else 0
     if scenario.is_timed:

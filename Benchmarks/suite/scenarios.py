@@ -5,6 +5,8 @@ from dataclasses import dataclass
 VOLTLANE_AND_YARDSTICK = ("shared", "again", "epoll")
 #: Those who are measured in every cell.
 CORE = ("shared", "again", "own", "epoll", "floor")
+#: The Swift libraries, in loops written in different ways.
+LIBRARIES = ("swift", "swift-detached", "swift-batches")
 #: What one could use or write instead; a few cells say it.
 PEERS = ("nio", "nio-single", "haproxy", "nginx")
 
@@ -84,6 +86,11 @@ def connections(clients):
     return Cell(str(clients), ("--clients", str(clients)))
 
 
+def library_loops():
+    """A backend that answers every packet with itself, and a client that only sends: 64 B each."""
+    return (Cell("shout", ("shout",)), Cell("send", ("send",)))
+
+
 def round_trips():
     """The grid; peers take part where they say most."""
     for clients in (1, 10, 100, 1000):
@@ -136,6 +143,7 @@ def full():
         Scenario(
             "reconnect-storm", "Returning clients", "reconnect-storm", (connections(5000),), ("shared", "again"),
             is_timed=False),
+        Scenario("libraries", "Packets a second through the Swift libraries", "", library_loops(), LIBRARIES),
     )
 
 
@@ -164,4 +172,5 @@ def quick():
         Scenario(
             "reconnect-storm", "Returning clients", "reconnect-storm", (connections(500),), ("shared",),
             is_timed=False),
+        Scenario("libraries", "Packets a second through the Swift libraries", "", library_loops(), LIBRARIES),
     )

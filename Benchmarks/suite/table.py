@@ -5,6 +5,7 @@ from .figures import noise, ratio
 #: What is compared in each scenario: figure, heading, and what one unit of the table is.
 MAIN_FIGURE = {
     "latency": ("latency_p99_ns", "p99, us", 1e3),
+    "libraries": ("packets_per_second", "packets a second", 1),
     "idle": ("relay_bytes_per_client", "B a client", 1),
 }
 #: What others may use of a CPU before a figure is marked.
@@ -26,7 +27,10 @@ def scenario_table(results, scenario):
     if not names:
         return f"{scenario}: nothing was measured"
     first = names[0]
-    rivals = [name for name in ("epoll", "floor", "own", "haproxy", "nginx", "nio", "nio-single") if name in names]
+    rivals = [
+        name for name in ("epoll", "floor", "own", "haproxy", "nginx", "nio", "nio-single", "swift-detached")
+        if name in names
+    ]
     rows = [
         [f"{scenario}: {heading}", *names, *(f"{first}/{rival}" for rival in rivals)],
         ["---"] * (1 + len(names) + len(rivals)),

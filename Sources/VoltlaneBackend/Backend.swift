@@ -38,6 +38,9 @@ public final class Backend: Sendable {
   /// What the relay says. Its iterators share one queue.
   public let events: BackendEvents
 
+  /// The same events, all that wait at a time.
+  public let batches: BackendBatches
+
   private let listener: Listener
   private let intake: Intake
   private let maxPacketSize: Int
@@ -47,6 +50,7 @@ public final class Backend: Sendable {
     self.intake = intake
     self.maxPacketSize = maxPacketSize
     events = BackendEvents(inbox: intake.inbox)
+    batches = BackendBatches(inbox: intake.inbox)
   }
 
   /// Starts to listen. Returns once connections are accepted.
@@ -91,7 +95,7 @@ public final class Backend: Sendable {
   ///
   /// Throws ``BackendError/notConnected`` while no relay is connected: the packet was dropped, and may be sent again
   /// after ``BackendEvent/connected(_:)``.
-  public func send(_ data: ByteBuffer, to id: UInt64) async throws(BackendError) {
+  public nonisolated(nonsending) func send(_ data: ByteBuffer, to id: UInt64) async throws(BackendError) {
     guard data.readableBytes <= maxPacketSize else {
       throw .packetTooLarge(size: data.readableBytes, maximum: maxPacketSize)
     }
@@ -99,13 +103,13 @@ public final class Backend: Sendable {
   }
 
   /// Queues a packet for a client, as the function above does.
-  public func send(_ bytes: some Collection<UInt8>, to id: UInt64) async throws(BackendError) {
+  public nonisolated(nonsending) func send(_ bytes: some Collection<UInt8>, to id: UInt64) async throws(BackendError) {
     try await send(ByteBuffer(bytes: bytes), to: id)
   }
 
   /// Ends a client's session for good. What was sent to it before is still delivered; a client that is away loses it.
   /// The end comes as an event, with the reason `kicked`, after packets that the relay had already taken from it.
-  public func kick(_ id: UInt64) async throws(BackendError) {
+  public nonisolated(nonsending) func kick(_ id: UInt64) async throws(BackendError) {
     try await send(Tag(clientID: id, flag: .kick), ByteBuffer())
   }
 
@@ -116,7 +120,7 @@ public final class Backend: Sendable {
     await listener.stop()
   }
 
-  private func send(_ tag: Tag, _ data: ByteBuffer) async throws(BackendError) {
+  private nonisolated(nonsending) func send(_ tag: Tag, _ data: ByteBuffer) async throws(BackendError) {
     guard let outbox = intake.outbox else { throw .notConnected }
     do {
       try await outbox.send(

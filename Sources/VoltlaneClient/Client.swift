@@ -129,7 +129,7 @@ public final class Client: Sendable {
   /// <doc:Reconnection>. It never goes in part, and never twice.
   ///
   /// Throws ``ClientError/packetTooLarge(size:maximum:)``, ``ClientError/closed`` or ``ClientError/cancelled``.
-  public func send(_ packet: ByteBuffer) async throws(ClientError) {
+  public nonisolated(nonsending) func send(_ packet: ByteBuffer) async throws(ClientError) {
     let size = packet.readableBytes
     guard size <= maxPacketSize else { throw .packetTooLarge(size: size, maximum: maxPacketSize) }
     do {
@@ -141,7 +141,7 @@ public final class Client: Sendable {
   }
 
   /// Queues one packet, as the function above does.
-  public func send(_ bytes: some Collection<UInt8>) async throws(ClientError) {
+  public nonisolated(nonsending) func send(_ bytes: some Collection<UInt8>) async throws(ClientError) {
     try await send(ByteBuffer(bytes: bytes))
   }
 
@@ -155,7 +155,7 @@ public final class Client: Sendable {
   ///
   /// Throws ``ClientError/closed`` where it was over before all was sent, and ``ClientError/cancelled``, which takes
   /// nothing back.
-  public func finish() async throws(ClientError) {
+  public nonisolated(nonsending) func finish() async throws(ClientError) {
     do {
       try await link.queues.outbox.finish()
     } catch {

@@ -16,7 +16,7 @@ public struct Packets: AsyncSequence, Sendable {
   public struct Iterator: AsyncIteratorProtocol {
     let packets: Packets
 
-    public mutating func next() async throws(ClientError) -> ByteBuffer? {
+    public nonisolated(nonsending) mutating func next() async throws(ClientError) -> ByteBuffer? {
       try await packets.inbox.next()
     }
 

@@ -7,38 +7,60 @@ import Synchronization
 /// more the answer is no, and `onRoom` is called when the consumer has taken them down to half of it. So at most
 /// `limit` and what one read brings is held.
 ///
-/// Any number of tasks may take elements; each element goes to one of them.
-package final class Inbox<Element: Sendable, Failure: Error>: Sendable {
-  package typealias Ending = Result<Element?, Failure>
+/// Any number of tasks may take elements; each element goes to one of them. Taking is `nonisolated(nonsending)`: where
+/// something waits it is taken on the caller's thread, without a hop to another executor and back, which cost ten
+/// times as much as all the rest. And it is inlinable, so that each library has code for its own elements: generic code
+/// looked its types up for every packet. That is why it is public, in a module that is no product: what is inlinable
+/// and only `package` is not specialised (Swift 6.3).
+public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
+  public typealias Ending = Result<Element?, Failure>
 
-  private struct State {
-    var waiting = CircularBuffer<(element: Element, cost: Int)>()
-    /// The sum of the costs of `waiting`.
-    var bytes = 0
-    /// The producer was told to stop reading, and not yet to go on.
-    var isPaused = false
-    /// What follows the last element, once it is known.
-    var ending: Ending?
-    var takers = Waiters<Ending>()
+  @usableFromInline struct Entry: Sendable {
+    @usableFromInline var element: Element
+    @usableFromInline var cost: Int
+    @usableFromInline var arrival: NIODeadline
+
+    @inlinable init(element: Element, cost: Int, arrival: NIODeadline) {
+      self.element = element
+      self.cost = cost
+      self.arrival = arrival
+    }
   }
 
-  private let state = Mutex(State())
-  private let limit: Int
-  private let onRoom: @Sendable () -> Void
+  @usableFromInline struct State {
+    @inlinable init() {}
 
-  package init(limit: Int, onRoom: @escaping @Sendable () -> Void) {
+    @usableFromInline var waiting = CircularBuffer<Entry>()
+    /// The sum of the costs of `waiting`.
+    @usableFromInline var bytes = 0
+    /// The producer was told to stop reading, and not yet to go on.
+    @usableFromInline var isPaused = false
+    /// What follows the last element, once it is known.
+    @usableFromInline var ending: Ending?
+    @usableFromInline var takers = Waiters<Ending>()
+  }
+
+  @usableFromInline let state = Mutex(State())
+  @usableFromInline let limit: Int
+  @usableFromInline let onRoom: @Sendable () -> Void
+
+  @inlinable public init(limit: Int, onRoom: @escaping @Sendable () -> Void) {
     self.limit = limit
     self.onRoom = onRoom
   }
 
   /// What the elements that wait cost together.
-  package var bytes: Int { state.withLock { $0.bytes } }
+  public var bytes: Int { state.withLock { $0.bytes } }
 
   /// The producer was told to stop reading, and not yet to go on.
-  package var isPaused: Bool { state.withLock { $0.isPaused } }
+  public var isPaused: Bool { state.withLock { $0.isPaused } }
+
+  /// When the oldest element that waits arrived; nil where none waits.
+  public var oldestArrival: NIODeadline? { state.withLock { $0.waiting.first?.arrival } }
 
   /// Queues `elements` with their costs in bytes. After ``finish(_:)`` they are dropped.
-  package func append(_ elements: [(element: Element, cost: Int)]) {
+  @inlinable public func append(_ elements: [(element: Element, cost: Int)], arrival: NIODeadline = .now()) {
+    guard !elements.isEmpty else { return }
     let served = state.withLock { state -> [(taker: CheckedContinuation<Ending, Never>, element: Element)] in
       guard state.ending == nil else { return [] }
       var served: [(taker: CheckedContinuation<Ending, Never>, element: Element)] = []
@@ -46,7 +68,7 @@ package final class Inbox<Element: Sendable, Failure: Error>: Sendable {
         if let taker = state.takers.popFirst() {
           served.append((taker.continuation, entry.element))
         } else {
-          state.waiting.append(entry)
+          state.waiting.append(Entry(element: entry.element, cost: entry.cost, arrival: arrival))
           state.bytes += entry.cost
         }
       }
@@ -56,7 +78,7 @@ package final class Inbox<Element: Sendable, Failure: Error>: Sendable {
   }
 
   /// Whether the producer may read on. If not, `onRoom` is called once it may.
-  package func hasRoom() -> Bool {
+  @inlinable public func hasRoom() -> Bool {
     state.withLock { state in
       state.isPaused = state.bytes >= limit
       return !state.isPaused
@@ -64,7 +86,7 @@ package final class Inbox<Element: Sendable, Failure: Error>: Sendable {
   }
 
   /// Ends the sequence after what is queued: with an error, or just so. Only the first call counts.
-  package func finish(_ failure: Failure? = nil) {
+  @inlinable public func finish(_ failure: Failure? = nil) {
     let ending: Ending = failure.map { .failure($0) } ?? .success(nil)
     let takers = state.withLock { state -> [CheckedContinuation<Ending, Never>] in
       guard state.ending == nil else { return [] }
@@ -76,30 +98,68 @@ package final class Inbox<Element: Sendable, Failure: Error>: Sendable {
 
   /// The next element; nil at the end, or when the task is cancelled, which loses no element. The error comes after the
   /// last element, and again to everybody who asks.
-  package func next() async throws(Failure) -> Element? {
-    if let ending = take(orElse: { _ in nil }) { return try ending.get() }
+  @inlinable public nonisolated(nonsending) func next() async throws(Failure) -> Element? {
+    if let ending = take() { return try ending.get() }
+    return try await wait().get()
+  }
+
+  /// All elements that wait, at least one, and when the oldest of them arrived; otherwise as ``next()``.
+  @inlinable public nonisolated(nonsending) func nextBatch() async throws(Failure) -> (
+    elements: [Element], arrival: NIODeadline
+  )? {
+    let waiting = takeAll()
+    if !waiting.elements.isEmpty { return waiting }
+    guard let first = try await next() else { return nil }
+    // It was handed over as it came.
+    let rest = takeAll()
+    return ([first] + rest.elements, min(rest.arrival, .now()))
+  }
+
+  /// Waits for the next element, or the ending.
+  @inlinable nonisolated(nonsending) func wait() async -> Ending {
     let id = WaiterID()
-    let ending = await withTaskCancellationHandler {
+    return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        let ending = take { state in state.takers.append(id, continuation) ? nil : .success(nil) }
-        if let ending { continuation.resume(returning: ending) }
+        if let ending = take(orWaitAs: id, continuation) { continuation.resume(returning: ending) }
       }
     } onCancel: {
       state.withLock { $0.takers.cancel(id) }?.resume(returning: .success(nil))
     }
-    return try ending.get()
   }
 
-  /// The first element, or the ending where that is next; else what `wait` says.
-  private func take(orElse wait: (inout State) -> Ending?) -> Ending? {
+  /// The first element, or the ending where that is next; nil where there is neither, and then `taker` waits.
+  @inlinable func take(
+    orWaitAs id: WaiterID? = nil, _ taker: CheckedContinuation<Ending, Never>? = nil
+  ) -> Ending? {
     let (ending, resumes) = state.withLock { state -> (Ending?, Bool) in
-      guard let entry = state.waiting.popFirst() else { return (state.ending ?? wait(&state), false) }
+      guard let entry = state.waiting.popFirst() else {
+        if let ending = state.ending { return (ending, false) }
+        guard let id, let taker else { return (nil, false) }
+        return (state.takers.append(id, taker) ? nil : .success(nil), false)
+      }
       state.bytes -= entry.cost
-      let resumes = state.isPaused && state.bytes <= limit / 2
-      if resumes { state.isPaused = false }
-      return (.success(entry.element), resumes)
+      return (.success(entry.element), mayResume(&state))
     }
     if resumes { onRoom() }
     return ending
+  }
+
+  /// All elements that wait; of none the arrival is now.
+  @inlinable func takeAll() -> (elements: [Element], arrival: NIODeadline) {
+    let (waiting, resumes) = state.withLock { state -> (CircularBuffer<Entry>, Bool) in
+      let taken = state.waiting
+      state.waiting = CircularBuffer()
+      state.bytes = 0
+      return (taken, mayResume(&state))
+    }
+    if resumes { onRoom() }
+    return (waiting.map(\.element), waiting.first?.arrival ?? .now())
+  }
+
+  /// Whether the producer is to be told that it may read on.
+  @inlinable func mayResume(_ state: inout State) -> Bool {
+    guard state.isPaused, state.bytes <= limit / 2 else { return false }
+    state.isPaused = false
+    return true
   }
 }

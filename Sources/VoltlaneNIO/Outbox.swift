@@ -9,6 +9,15 @@ package enum OutboxRefusal: Error, Sendable {
   case cancelled
 }
 
+/// What became of a packet that was offered to an ``Outbox``.
+package enum OutboxOffer: Sendable {
+  case taken
+  /// There is no room for it just now.
+  case full
+  /// The outbox was closed, or is finishing.
+  case closed
+}
+
 /// What tasks send on a channel, bounded in bytes. It may outlive its channel and go on with the next one.
 ///
 /// A sender waits while `limit` bytes or more are queued or with the channel; then its packet is taken, whatever its
@@ -109,8 +118,30 @@ package final class Outbox: Sendable {
     for sender in admitted { sender.resume(returning: nil) }
   }
 
-  /// Queues one packet: `header` writes what goes before `data`. Returns once it is queued, not once it is sent.
-  package func send(header: (inout ByteBuffer) -> Void, data: ByteBuffer) async throws(OutboxRefusal) {
+  /// Queues one packet where there is room: `header` writes what goes before `data`.
+  package func offer(header: (inout ByteBuffer) -> Void, data: ByteBuffer) -> OutboxOffer {
+    let cost = data.readableBytes + Limits.packetOverhead
+    let (offer, channel) = state.withLock { state -> (OutboxOffer, (any Channel)?) in
+      if state.isRefusing { return (.closed, nil) }
+      guard state.senders.isEmpty, state.bytes < limit else { return (.full, nil) }
+      state.bytes += cost
+      state.queue.append(header: header, data: data, cost: cost)
+      return (.taken, state.startWriting())
+    }
+    if let channel { ask(channel) }
+    return offer
+  }
+
+  /// Queues one packet: `header` writes what goes before `data`. Returns once it is queued, not once it is sent; where
+  /// there is room that is at once, on the caller's thread.
+  package nonisolated(nonsending) func send(
+    header: (inout ByteBuffer) -> Void, data: ByteBuffer
+  ) async throws(OutboxRefusal) {
+    switch offer(header: header, data: data) {
+    case .taken: return
+    case .closed: throw .closed
+    case .full: break
+    }
     let cost = data.readableBytes + Limits.packetOverhead
     if let refusal = await reserve(cost) { throw refusal }
     let (isQueued, channel) = state.withLock { state -> (Bool, (any Channel)?) in
@@ -124,7 +155,7 @@ package final class Outbox: Sendable {
 
   /// Takes nothing more, writes what is queued and shuts the sending side down. Returns when the kernel has it all;
   /// where the channel ends before, on the next one.
-  package func finish() async throws(OutboxRefusal) {
+  package nonisolated(nonsending) func finish() async throws(OutboxRefusal) {
     let (senders, channel) = state.withLock { state in
       state.isRefusing = true
       state.isFinishing = true
@@ -152,13 +183,7 @@ package final class Outbox: Sendable {
   // MARK: - Waiting
 
   /// Waits for room for `cost` bytes; nil once they are promised to the caller.
-  private func reserve(_ cost: Int) async -> OutboxRefusal? {
-    let isPromised = state.withLock { state in
-      guard !state.isRefusing, state.senders.isEmpty, state.bytes < limit else { return false }
-      state.bytes += cost
-      return true
-    }
-    if isPromised { return nil }
+  private nonisolated(nonsending) func reserve(_ cost: Int) async -> OutboxRefusal? {
     let id = WaiterID()
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in wait(id, cost: cost, continuation) }
@@ -178,7 +203,7 @@ package final class Outbox: Sendable {
     for sender in admitted { sender.resume(returning: nil) }
   }
 
-  private func waitUntilFinished() async -> OutboxRefusal? {
+  private nonisolated(nonsending) func waitUntilFinished() async -> OutboxRefusal? {
     let id = WaiterID()
     return await withTaskCancellationHandler {
       await withCheckedContinuation { (continuation: Sender) in

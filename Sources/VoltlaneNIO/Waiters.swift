@@ -2,38 +2,45 @@ import NIOCore
 import Synchronization
 
 /// Names one wait, so that its cancellation finds it.
-final class WaiterID: Sendable {
+@usableFromInline final class WaiterID: Sendable {
   /// A cancellation handler runs at any time, even before the wait begins. Changed under the lock of the queue's owner.
   fileprivate let isCancelled = Atomic(false)
+
+  @usableFromInline init() {}
+
+  @usableFromInline var wasCancelled: Bool { isCancelled.load(ordering: .relaxed) }
+  @usableFromInline func cancel() { isCancelled.store(true, ordering: .relaxed) }
 }
 
 /// Suspended tasks, first come first served, each with the bytes that it wants room for. Held under its owner's lock.
-struct Waiters<Value: Sendable> {
-  typealias Continuation = CheckedContinuation<Value, Never>
+@usableFromInline struct Waiters<Value: Sendable> {
+  @usableFromInline typealias Continuation = CheckedContinuation<Value, Never>
 
-  private var queue = CircularBuffer<(id: WaiterID, cost: Int, continuation: Continuation)>()
+  @usableFromInline var queue = CircularBuffer<(id: WaiterID, cost: Int, continuation: Continuation)>()
 
-  var isEmpty: Bool { queue.isEmpty }
+  @inlinable init() {}
+
+  @inlinable var isEmpty: Bool { queue.isEmpty }
 
   /// False where `id` has been cancelled already: then it does not wait.
-  mutating func append(_ id: WaiterID, cost: Int = 0, _ continuation: Continuation) -> Bool {
-    guard !id.isCancelled.load(ordering: .relaxed) else { return false }
+  @inlinable mutating func append(_ id: WaiterID, cost: Int = 0, _ continuation: Continuation) -> Bool {
+    guard !id.wasCancelled else { return false }
     queue.append((id, cost, continuation))
     return true
   }
 
-  mutating func popFirst() -> (cost: Int, continuation: Continuation)? {
+  @inlinable mutating func popFirst() -> (cost: Int, continuation: Continuation)? {
     queue.popFirst().map { ($0.cost, $0.continuation) }
   }
 
-  mutating func removeAll() -> [Continuation] {
+  @inlinable mutating func removeAll() -> [Continuation] {
     defer { queue.removeAll() }
     return queue.map(\.continuation)
   }
 
   /// Takes `id` out of the queue, for its owner to resume. Where it does not wait yet, it never will.
-  mutating func cancel(_ id: WaiterID) -> Continuation? {
-    id.isCancelled.store(true, ordering: .relaxed)
+  @inlinable mutating func cancel(_ id: WaiterID) -> Continuation? {
+    id.cancel()
     guard let index = queue.firstIndex(where: { $0.id === id }) else { return nil }
     return queue.remove(at: index).continuation
   }

@@ -23,10 +23,11 @@ struct SuiteTests {
     }
     let contenders = [
       "shared", "again", "own", "prompt", "shards2", "shards4", "epoll", "floor", "nio", "nio-single",
+      "swift", "swift-detached", "swift-batches",
     ]
     let flags = [
       "suite", "--quick", "--build", "debug", "--repeats", "1", "--seconds", "0.1", "--warmup", "0", "--cells",
-      "^(1:64:1|100:64:1|100:64:8|100:64:64|.* at .*|10|500)$", "--contenders",
+      "^(1:64:1|100:64:1|100:64:8|100:64:64|.* at .*|10|500|shout|send)$", "--contenders",
       (contenders + proxies).joined(separator: ","),
       "--output", results,
     ]
@@ -43,6 +44,7 @@ struct SuiteTests {
       #expect(measured.contains("echo \(rival)"))
     }
     #expect(measured.isSuperset(of: ["crowd prompt", "shards shards2", "shards shards4", "reconnect-storm shared"]))
+    for loop in ["swift", "swift-detached", "swift-batches"] { #expect(measured.contains("libraries \(loop)")) }
     let page = try String(contentsOf: folder.appending(path: "results.html"), encoding: .utf8)
     #expect(page.contains("reconnect-storm"))
 
