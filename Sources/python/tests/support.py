@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import struct
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 _VECTORS = ROOT / "Tests" / "Vectors" / "vectors.json"
 
 #: More than anything here takes; a test that needs it has failed.
-PATIENCE = 30
+PATIENCE = 60
 
 
 @functools.cache
@@ -93,7 +94,8 @@ class Link:
 
     def close(self) -> None:
         """Closes in an orderly way."""
-        self.writer.write_eof()
+        with contextlib.suppress(OSError):
+            self.writer.write_eof()
 
     def reset(self) -> None:
         sock: socket.socket = self.writer.get_extra_info("socket")
@@ -231,6 +233,13 @@ class BuiltRelay:
         if os.environ.get("TEST_RELAY_REQUIRED"):
             raise AssertionError("the relay is not built: swift build")
         pytest.skip("the relay is not built here: swift build, or TEST_RELAY=/path/of/voltlane")
+
+    @staticmethod
+    @functools.cache
+    def has(flag: str) -> bool:
+        """Whether the relay that was built knows a flag."""
+        given = subprocess.run([BuiltRelay.path(), "--help"], capture_output=True, text=True, check=True).stdout
+        return flag in given
 
     @property
     def endpoint(self) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
@@ -54,13 +52,6 @@ async def next_of(backend: Backend, kind: type[E]) -> E:
 async def pair(*arguments: str) -> AsyncIterator[tuple[Backend, BuiltRelay]]:
     async with await Backend.listen("127.0.0.1:0") as backend, BuiltRelay(backend.address, *arguments) as relay:
         yield backend, relay
-
-
-@functools.cache
-def has(flag: str) -> bool:
-    """Whether the relay that was built knows a flag."""
-    given = subprocess.run([BuiltRelay.path(), "--help"], capture_output=True, text=True, check=True).stdout
-    return flag in given
 
 
 @asynchronous
@@ -227,7 +218,7 @@ async def test_two_that_share_a_session_notice(monkeypatch: pytest.MonkeyPatch) 
 @asynchronous
 async def test_the_largest_multicast_list() -> None:
     async with pair() as (backend, relay), await Client.connect(relay.endpoint, FAST) as client:
-        if not has("--addresses"):
+        if not BuiltRelay.has("--addresses"):
             pytest.skip("the relay that was built has no multicast yet")
         await client.send(b"hello")
         await next_of(backend, Data)
@@ -241,7 +232,7 @@ async def test_the_largest_multicast_list() -> None:
 @asynchronous
 async def test_multicast_and_volatile() -> None:
     async with pair() as (backend, relay):
-        if not has("--away"):
+        if not BuiltRelay.has("--away"):
             pytest.skip("the relay that was built has no extensions yet")
         clients = [await Client.connect(relay.endpoint, FAST) for _ in range(3)]
         for client in clients:
@@ -259,7 +250,7 @@ async def test_multicast_and_volatile() -> None:
 
 @asynchronous
 async def test_away_and_addresses() -> None:
-    if not has("--away"):
+    if not BuiltRelay.has("--away"):
         pytest.skip("the relay that was built has no extensions yet")
     async with pair("--away", "on", "--addresses", "on") as (backend, relay):
         client = await Client.connect(relay.endpoint, FAST)

@@ -93,14 +93,13 @@ class Chaos:
         self._folder = folder
         self._journal = folder / "journal"
         more = ["--plain"] if plain else []
-        python = [sys.executable, "-X", "dev", "-W", "ignore::ResourceWarning"]
         self._relay = Part(
             "relay", folder, relay, "--listen", outside, "--backend", inside, "--identity", str(folder / "identity")
         )
         self._lobby = Part(
             "lobby",
             folder,
-            *python,
+            sys.executable,
             str(_FOLDER / "lobby.py"),
             "--listen",
             inside,
@@ -110,7 +109,7 @@ class Chaos:
         )
         self._names = [f"bot{number}" for number in range(bots)]
         self._bots = [
-            Part(name, folder, *python, str(_FOLDER / "bot.py"), outside, name, "--folder", str(folder))
+            Part(name, folder, sys.executable, str(_FOLDER / "bot.py"), outside, name, "--folder", str(folder))
             for name in self._names
         ]
         self._parts = [self._relay, self._lobby, *self._bots]
@@ -189,7 +188,8 @@ class Chaos:
 
     def _check_bot(self, bot: Part) -> int:
         last: dict[str, int] = {}
-        tick = 0
+        life, tick = "", 0
+        lives: set[str] = set()
         ids: set[str] = set()
         count = 0
         for line in _lines(bot.log):
@@ -198,7 +198,7 @@ class Chaos:
                 if line["resumed"] != (line["id"] in ids):
                     raise WrongError(f"{bot.name} came back wrongly: {line}")
                 if not line["resumed"]:
-                    last, tick = {}, 0
+                    last = {}
                 ids.add(line["id"])
             elif kind == "said":
                 count += 1
@@ -206,10 +206,12 @@ class Chaos:
                     raise WrongError(f"{bot.name} was told {line} after {last}")
                 last[line["name"]] = line["number"]
             elif kind == "world":
-                # A lobby that was killed begins with 1 again.
-                if line["tick"] == tick:
-                    raise WrongError(f"{bot.name} was shown the tick {tick} twice")
-                tick = line["tick"]
+                if line["life"] != life and line["life"] in lives:
+                    raise WrongError(f"{bot.name} was shown the world of a lobby that had been replaced: {line}")
+                if line["life"] == life and line["tick"] <= tick:
+                    raise WrongError(f"{bot.name} was shown {line} after the tick {tick}")
+                life, tick = line["life"], line["tick"]
+                lives.add(life)
         if len(ids) > self._relay_lives:
             raise WrongError(f"{bot.name} had {len(ids)} sessions with {self._relay_lives} lives of the relay")
         return count

@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import secrets
 import signal
 from typing import Any
 
@@ -54,6 +55,8 @@ class Lobby:
                     entry = json.loads(line)
                     self._heard[entry["name"]] = entry["number"]
         self._journal = open(journal, "a", buffering=1)  # noqa: SIM115 - it stays open.
+        # A tick's number is told with the lobby's life: the next one begins with 1 again.
+        self._life = secrets.token_hex(4)
         self._tick = 0
 
     async def serve(self) -> None:
@@ -73,7 +76,7 @@ class Lobby:
                 continue
             players = {record.state.name: record.state.x for record in self._table if isinstance(record.state, Player)}
             with contextlib.suppress(NotConnectedError):
-                await self._tell_all(pack("world", tick=self._tick, players=players), volatile=True)
+                await self._tell_all(pack("world", life=self._life, tick=self._tick, players=players), volatile=True)
 
     async def _take(self, event: Event) -> None:
         joined, left = self._table.apply(event)

@@ -12,7 +12,7 @@ Lobby to player::
     {"kind": "who"}                                     say hello (again): the lobby has just begun
     {"kind": "heard", "number": 7}                      what was said is written down
     {"kind": "said", "name": "ada", "number": 7, "text": "..."}     to everybody
-    {"kind": "world", "tick": 812, "players": {"ada": 3}}           to everybody, many times a second
+    {"kind": "world", "life": "5eb1", "tick": 812, "players": {"ada": 3}}       to everybody, many times a second
 """
 
 from __future__ import annotations

@@ -548,11 +548,15 @@ class Client:
             if attempt.done():
                 return attempt.result()
             raise ConnectionLostError("reconnect_now was called")
+        except BaseException:
+            # A connection that was made all the same is nobody's.
+            attempt.cancel()
+            await asyncio.wait((attempt,))
+            if not attempt.cancelled() and attempt.exception() is None:
+                attempt.result().drop(None)
+            raise
         finally:
             hurry.cancel()
-            if not attempt.done():
-                attempt.cancel()
-                await asyncio.wait((attempt,))
 
     def _end(self, error: ClientError | None) -> None:
         """For good. Only the first end counts."""

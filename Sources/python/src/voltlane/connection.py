@@ -219,8 +219,11 @@ class Connection(asyncio.Protocol):
             return
         if outbox.finishing is not None and outbox.is_empty and not self._has_shut:
             self._has_shut = True
-            if transport.can_write_eof():
+            try:
                 transport.write_eof()
+            except OSError:
+                # It was reset, which is told next.
+                return
             if not outbox.finishing.done():
                 outbox.finishing.set_result(None)
 
@@ -228,7 +231,7 @@ class Connection(asyncio.Protocol):
         """Sends a heartbeat where nothing else was sent, and looks whether the last one was answered."""
         heartbeat = self._options.heartbeat
         assert heartbeat is not None
-        if self._is_over or self._has_shut:
+        if self._is_over or self._has_shut or self._outbox.is_closed:
             return
         due = self._last_write + heartbeat.every
         now = self._loop.time()
