@@ -23,29 +23,30 @@ import Testing
     #expect(later == index)
   }
 
-  /// Those who were on the list at some moment have all been taken once as many were popped as are left of them.
-  @Test(arguments: [[], [0], [1, 3], [0, 1, 2, 3, 4]])
+  /// Nobody waits for those that leave the list, or that come later: a moment is past once all others that were on the
+  /// list then have been taken.
+  @Test(arguments: [[], [0], [1, 3], [4], [0, 1, 2, 3, 4]] as [[UInt32]])
   func whoLeavesTheListIsNotWaitedFor(leaving: [UInt32]) throws {
     var connections = try ConnectionTable()
-    var list = ReadyList()
+    var list = ReadyList(.clients)
     for number in 0..<5 as Range<Int32> { connections.add(number).map { list.append($0, connections) } }
     #expect(list.count == 5)
-    var catchUp = CatchUp(step: .lists(ready: list.appended, aside: 0), since: 0)
-    let (place, count) = (list.appended, list.count)
-    for _ in 0..<count {
-      guard let index = list.popFirst(connections) else { break }
-      if !leaving.contains(index) { list.append(index, connections) }
-    }
-    catchUp.lost(list.wereSorted(since: place, count), of: list)
+    let place = list.appended
+    for index in leaving { list.remove(index, connections) }
+    try list.checkInvariants(connections)
     #expect(list.count == 5 - leaving.count)
-    // Those who come later are not waited for either.
+    // Those that come later are not waited for either.
     connections.add(9).map { list.append($0, connections) }
+    try list.checkInvariants(connections)
     for left in (0..<5 - leaving.count).reversed() {
-      guard case .lists(let ready, _) = catchUp.step else { return }
-      #expect(!list.isPast(ready), "\(left + 1) have not been taken")
-      _ = list.popFirst(connections)
+      let isPast = list.isPast(place, connections)
+      #expect(!isPast, "\(left + 1) have not been taken")
+      let taken = list.popFirst(connections)
+      #expect(taken.map { !leaving.contains($0) && $0 < 5 } == true)
+      try list.checkInvariants(connections)
     }
-    guard case .lists(let ready, _) = catchUp.step else { return }
-    #expect(list.isPast(ready))
+    let isPast = list.isPast(place, connections)
+    #expect(isPast)
+    #expect(list.count == 1)
   }
 }

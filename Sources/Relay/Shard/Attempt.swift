@@ -10,6 +10,8 @@ struct Attempt {
   /// What the challenge's box holds, and the nonce under which it was sealed.
   let plain: SealedBox.Plain
   let nonce: SealedBox.Nonce
+  /// Since when the client owes the answer to its challenge, or the ping.
+  var challengedSince: UInt64 = 0
   /// Neighbours among the attempts on the same session.
   var next: UInt32 = .none
   var previous: UInt32 = .none

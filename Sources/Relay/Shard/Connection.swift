@@ -1,74 +1,41 @@
 /// One client's socket. Trivial memory: nothing of it is counted, so that the loop touches no reference count.
 struct Connection: BitwiseCopyable {
-  enum Phase: UInt8 {
-    case free
-    /// A load balancer's connection: expects the header that says whose it is. The relay has sent nothing yet.
-    case proxy
-    /// Expects the protocol version. The relay has sent nothing yet.
-    case version
-    /// Has the relay's key; expects the client's, or a client id.
-    case key
-    /// A worker checks the client's key; what comes meanwhile stays in the socket.
-    case verifying
-    /// A client that comes back: a worker seals its challenge.
-    case sealing
-    /// It has the challenge; expects the response.
-    case response
-    /// A worker opens the response.
-    case opening
-    /// It has proved who it is; expects the ping with which the reconnection takes effect.
-    case ping
-    /// The ping has come; the reconnection waits for the turn's sends and for room in the uplink.
-    case returning
-    /// Packets go both ways.
-    case attached
-    /// The client sent its FIN and is still written to.
-    case halfClosed
-    /// What is queued is sent, then a FIN, then input is discarded until the client's FIN.
-    case closing
-    /// The socket is gone; the slot is still in a list of this turn, and free when it has left it.
-    case released
-
-    @inline(__always) var hasSocket: Bool { self != .free && self != .released }
-  }
-
   struct Flags: OptionSet {
     let rawValue: UInt16
-    /// In the list of connections to read.
-    static let ready = Flags(rawValue: 1)
     /// The poll said that the peer hung up: reads go on until they find it.
-    static let hungUp = Flags(rawValue: 2)
+    static let hungUp = Flags(rawValue: 1)
     /// In the turn's list of connections to send to.
-    static let dirty = Flags(rawValue: 4)
+    static let dirty = Flags(rawValue: 2)
     /// A poll waits for room in the socket.
-    static let waitsForRoom = Flags(rawValue: 8)
+    static let waitsForRoom = Flags(rawValue: 4)
     /// A queued send has not completed.
-    static let sending = Flags(rawValue: 16)
+    static let sending = Flags(rawValue: 8)
     /// The FIN has been sent.
-    static let finSent = Flags(rawValue: 32)
+    static let finSent = Flags(rawValue: 16)
     /// The client's FIN has been read.
-    static let finRead = Flags(rawValue: 64)
+    static let finRead = Flags(rawValue: 32)
     /// `unfinished` is what came after the client's key, size prefixes and all.
-    static let stashed = Flags(rawValue: 128)
+    static let stashed = Flags(rawValue: 64)
     /// The socket is gone, but a queued send has not completed: what it did not take has to be kept first.
-    static let lost = Flags(rawValue: 256)
+    static let lost = Flags(rawValue: 128)
     /// The poll said that the connection is gone both ways.
-    static let wasReset = Flags(rawValue: 512)
+    static let wasReset = Flags(rawValue: 256)
     /// It may not come back this time, but must not be told so before its challenge: it is closed behind that.
-    static let refused = Flags(rawValue: 1024)
+    static let refused = Flags(rawValue: 512)
     /// The poll said that the client's FIN has come, before any reset; it may stand behind what is unread.
-    static let finSeen = Flags(rawValue: 2048)
-    /// Its handshake waited with a whole packet, for a worker or for the way to another shard: that goes first, before
-    /// anything more is read.
-    static let waitedForWorker = Flags(rawValue: 4096)
+    static let finSeen = Flags(rawValue: 1024)
+    /// In the handshake: `unfinished` begins with a whole packet, which goes first, before anything more is read.
+    static let keepsPacket = Flags(rawValue: 2048)
     /// Its socket takes nothing, and its TCP did not answer when its time was up.
-    static let unreachable = Flags(rawValue: 8192)
-    /// It is not read for a while: it is over its rate, or takes too little of what waits for it.
-    static let paused = Flags(rawValue: 16384)
-    /// Much waits for it: it is not read until it has taken most of that.
-    static let backlogged = Flags(rawValue: 32768)
+    static let unreachable = Flags(rawValue: 4096)
+    /// The client has exceeded its rate and is not read until `resumes`.
+    static let overRate = Flags(rawValue: 8192)
+    /// Much waits for the client: it is not read until it has taken most of that.
+    static let backlogged = Flags(rawValue: 16384)
+    /// The reasons for which an attached client is not read.
+    static let paused: Flags = [.overRate, .backlogged]
     /// What keeps the slot of a released connection.
-    static let listed: Flags = [.ready, .dirty, .sending]
+    static let held: Flags = [.dirty, .sending]
   }
 
   var phase: Phase = .free
@@ -103,7 +70,11 @@ struct Connection: BitwiseCopyable {
   var deadline: UInt64 = .max
   var timer = TimerLink()
 
+  /// The list of connections to read that it is on, its neighbours there and its place.
+  var list: ReadyList.Kind = .none
   var nextReady: UInt32 = .none
+  var previousReady: UInt32 = .none
+  var readyPlace: UInt32 = 0
   var attempt: AttemptReference?
   /// What is left of the handshake's time while the relay keeps it waiting; `.max` where that has no end.
   var timeLeft: UInt64 = .max
@@ -111,12 +82,11 @@ struct Connection: BitwiseCopyable {
   var unfinishedLinks = HolderLinks()
   var waitingLinks = HolderLinks()
 
-  /// What the relay waits for, and its neighbours among those for which it waits too.
+  /// The queue that it is in, and its neighbours there.
   var queue: ConnectionQueue.Kind = .none
   var queueNext: UInt32 = .none
   var queuePrevious: UInt32 = .none
-  /// Since when its client owes the answer to a challenge; once it is attached, since when its socket has taken
-  /// nothing, `.max` while it takes what it gets.
+  /// Since when an attached client's socket has taken nothing; `.max` while it takes what it gets.
   var slowSince: UInt64 = .max
   /// Until then what the socket takes does not end that time, which began with another socket: the kernel takes as much
   /// as its buffers hold from anybody.
@@ -133,7 +103,7 @@ struct Connection: BitwiseCopyable {
   var packetTokens = TokenBucket()
   var byteTokens = TokenBucket()
   /// When the client was last read, and since when it is paused, in the shard's reading time; and when it is within its
-  /// rate again, `.max` where it was not over it.
+  /// rate again, `.max` where it has not exceeded it.
   var lastRead: UInt64 = 0
   var pausedSince: UInt64 = 0
   var resumes: UInt64 = .max
@@ -180,7 +150,7 @@ struct ConnectionTable: ~Copyable {
   @inline(__always)
   subscript(index: UInt32) -> UnsafeMutablePointer<Connection> { slots[index] }
 
-  /// A connection for `socket`, or nil where the table is full.
+  /// A slot for `socket`, or nil where the table is full. The caller has it enter its first phase.
   mutating func add(_ socket: Int32) -> UInt32? {
     let index: UInt32
     if free != .none {
@@ -196,19 +166,19 @@ struct ConnectionTable: ~Copyable {
     connection.initialize(to: Connection())
     connection.pointee.generation = generation
     connection.pointee.socket = socket
-    connection.pointee.phase = .version
     count += 1
     return index
   }
 
-  /// Frees the slot of a released connection unless a list of this turn still holds it.
+  /// Frees the slot of a released connection unless the turn's list of sends still holds it.
   mutating func settle(_ index: UInt32) {
     let connection = slots[index]
-    if connection.pointee.phase == .released, connection.pointee.flags.isDisjoint(with: .listed) { remove(index) }
+    if connection.pointee.phase == .released, connection.pointee.flags.isDisjoint(with: .held) { remove(index) }
   }
 
   private mutating func remove(_ index: UInt32) {
     let connection = slots[index]
+    assert(connection.pointee.phase.canBecome(.free))
     connection.pointee.phase = .free
     connection.pointee.socket = -1
     connection.pointee.nextReady = free
@@ -230,3 +200,19 @@ struct ConnectionTable: ~Copyable {
     Token(purpose, index: index, generation: slots[index].pointee.generation)
   }
 }
+
+#if DEBUG
+  extension ConnectionTable {
+    func checkInvariants() throws(InvariantViolation) {
+      var (index, found) = (free, 0)
+      while index != .none {
+        try require(index < used, "the free connection \(index) was never used")
+        try require(slots[index].pointee.phase == .free, "connection \(index) is listed as free and is not")
+        found += 1
+        try require(found <= Int(used), "the list of free connections has a loop")
+        index = slots[index].pointee.nextReady
+      }
+      try require(found + count == Int(used), "\(used) slots were used; \(found) are free and \(count) are not")
+    }
+  }
+#endif

@@ -1,4 +1,4 @@
-/// A shard's connections for which the relay waits, all for the same thing, the one for the longest first. Nothing is
+/// Some of a shard's connections that wait for the same thing, the one that has waited longest first. Nothing is
 /// searched, and one that leaves from the middle costs no more than the first.
 ///
 /// Invariant: a connection is in the queue exactly if its `queue` says so, and so in one at most.
@@ -7,12 +7,21 @@ struct ConnectionQueue {
     case none
     /// Nothing whole has come of the handshake.
     case silent
-    /// It has the relay's key, and the client has the next word.
+    /// The client has the relay's key, and owes its own or an id.
     case halfway
-    /// It has named a session and has its challenge, or owes the ping.
+    /// The client has named a session, and owes the response to the challenge, or the ping.
     case challenged
-    /// Its ping has come, and the relay has the next word.
+    /// A new client's handshake waits for a worker.
+    case newcomers
+    /// The handshake of a client that comes back waits for a worker.
+    case returners
+    /// The ping has come, and the reconnection has yet to take effect.
     case returning
+    /// The poll said that an attached client sent its FIN or was reset.
+    case gone
+
+    /// Whether the connection waits for a worker, and is not read until one is free.
+    @inline(__always) var isForWorker: Bool { self == .newcomers || self == .returners }
   }
 
   private let kind: Kind
@@ -21,7 +30,7 @@ struct ConnectionQueue {
 
   init(_ kind: Kind) { self.kind = kind }
 
-  var first: UInt32? { head == .none ? nil : head }
+  @inline(__always) var first: UInt32? { head == .none ? nil : head }
 
   mutating func append(_ index: UInt32, _ connections: borrowing ConnectionTable) {
     let connection = connections[index]
@@ -33,13 +42,83 @@ struct ConnectionQueue {
     last = index
   }
 
-  /// Takes a connection out, if it is in this queue.
+  /// Takes a connection out that is in this queue.
   mutating func remove(_ index: UInt32, _ connections: borrowing ConnectionTable) {
     let connection = connections[index]
-    guard connection.pointee.queue == kind else { return }
+    assert(connection.pointee.queue == kind)
     connection.pointee.queue = .none
     let (next, previous) = (connection.pointee.queueNext, connection.pointee.queuePrevious)
     if previous == .none { head = next } else { connections[previous].pointee.queueNext = next }
     if next == .none { last = previous } else { connections[next].pointee.queuePrevious = previous }
   }
 }
+
+/// All queues of a shard's connections. A connection's phase says which it joins (``Connection/Phase``); while it waits
+/// for a worker, or is gone and not yet read to the end, the shard moves it.
+struct ConnectionQueues {
+  private(set) var silent = ConnectionQueue(.silent)
+  private(set) var halfway = ConnectionQueue(.halfway)
+  private(set) var challenged = ConnectionQueue(.challenged)
+  private(set) var newcomers = ConnectionQueue(.newcomers)
+  private(set) var returners = ConnectionQueue(.returners)
+  private(set) var returning = ConnectionQueue(.returning)
+  private(set) var gone = ConnectionQueue(.gone)
+
+  /// Takes a connection out of its queue, where it is in one, and puts it at the end of another.
+  @inline(never)
+  mutating func move(_ index: UInt32, to queue: ConnectionQueue.Kind, _ connections: borrowing ConnectionTable) {
+    switch connections[index].pointee.queue {
+    case .none: break
+    case .silent: silent.remove(index, connections)
+    case .halfway: halfway.remove(index, connections)
+    case .challenged: challenged.remove(index, connections)
+    case .newcomers: newcomers.remove(index, connections)
+    case .returners: returners.remove(index, connections)
+    case .returning: returning.remove(index, connections)
+    case .gone: gone.remove(index, connections)
+    }
+    switch queue {
+    case .none: break
+    case .silent: silent.append(index, connections)
+    case .halfway: halfway.append(index, connections)
+    case .challenged: challenged.append(index, connections)
+    case .newcomers: newcomers.append(index, connections)
+    case .returners: returners.append(index, connections)
+    case .returning: returning.append(index, connections)
+    case .gone: gone.append(index, connections)
+    }
+  }
+}
+
+#if DEBUG
+  extension ConnectionQueue {
+    /// Returns how many connections are in the queue.
+    fileprivate func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) -> Int {
+      var (index, before, found) = (head, UInt32.none, 0)
+      while index != .none {
+        let connection = connections[index].pointee
+        let queue = connection.queue
+        try require(queue == kind, "connection \(index) is in the queue \(kind) and says \(queue)")
+        try require(connection.queuePrevious == before, "connection \(index) does not follow \(before)")
+        found += 1
+        try require(found <= connections.count, "the queue \(kind) has a loop")
+        (before, index) = (index, connection.queueNext)
+      }
+      try require(last == before, "the queue \(kind) ends at \(before), not at \(last)")
+      return found
+    }
+  }
+
+  extension ConnectionQueues {
+    /// Returns how many connections are in any queue.
+    func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) -> Int {
+      var found = try silent.checkInvariants(connections)
+      found += try halfway.checkInvariants(connections)
+      found += try challenged.checkInvariants(connections)
+      found += try newcomers.checkInvariants(connections)
+      found += try returners.checkInvariants(connections)
+      found += try returning.checkInvariants(connections)
+      return try found + gone.checkInvariants(connections)
+    }
+  }
+#endif

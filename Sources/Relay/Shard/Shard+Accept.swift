@@ -65,12 +65,11 @@ extension Shard {
     }
     connections[index].pointee.address = address.key
     connections[index].pointee.standing = standing
-    silent.append(index, connections)
+    enter(isProxied ? .proxy : .version, index)
     counters.add(.clientsAccepted)
     beginSampling(kernel)
     beginWatch(kernel)
     if shunned.next != .max { kernel.unburden(socket) }
-    if isProxied { connections[index].pointee.phase = .proxy }
     setDeadline(index, kernel.now.adding(isProxied ? Limits.proxyTimeout : settings.handshakeTimeout))
     kernel.submit(.pollReadable(socket), connections.token(.clientReadable, index))
   }
@@ -117,14 +116,12 @@ extension Shard {
   /// have named a session and owe the answer to its challenge for longer than answers take: any number of attempts at
   /// one session may go on at a time.
   private mutating func makeWay<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
-    if let index = silent.first { return reject(index, reason, &kernel) }
-    if let index = halfway.first { return resetHandshake(index, reason, &kernel) }
-    while reason == .handshakes, let index = strangersWaiting.popFirst(connections) {
-      if connections[index].pointee.phase == .key { return resetNewcomer(index, reason, &kernel) }
-      connections.settle(index)
-    }
-    if reason == .handshakes, let index = challenged.first,
-      kernel.now &- connections[index].pointee.slowSince >= Limits.challengeKept
+    if let index = queues.silent.first { return reject(index, reason, &kernel) }
+    if let index = queues.halfway.first { return resetHandshake(index, reason, &kernel) }
+    guard reason == .handshakes else { return }
+    if let index = queues.newcomers.first { return resetNewcomer(index, reason, &kernel) }
+    if let index = queues.challenged.first, let attempt = connections[index].pointee.attempt?.value,
+      kernel.now &- attempt.challengedSince >= Limits.challengeKept
     {
       resetHandshake(index, reason, &kernel)
     }

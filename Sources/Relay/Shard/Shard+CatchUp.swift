@@ -6,20 +6,12 @@ struct CatchUp {
     /// The kernel had more to say than a turn takes.
     case completions
     /// It has said all; those who were ready to be read then have still to be: up to these places on the lists.
-    case lists(ready: UInt64, aside: UInt64)
+    case lists(clients: UInt32, others: UInt32)
   }
 
   var step = Step.none
   /// When something was found to be due.
   var since: UInt64 = 0
-
-  /// So many have left the list of those that wait for room, without a turn. Nobody knows whether they stood before the
-  /// mark: it moves on as if they had stood behind it, to the end of the list at most.
-  mutating func lost(_ count: UInt64, of list: ReadyList) {
-    if case .lists(let ready, let aside) = step {
-      step = .lists(ready: min(ready &+ count, list.appended), aside: aside)
-    }
-  }
 }
 
 extension Shard {
@@ -39,11 +31,12 @@ extension Shard {
     if case .none = catchUp.step { catchUp = CatchUp(step: .completions, since: kernel.now) }
     if case .completions = catchUp.step {
       guard kernel.hasBroughtAll || kernel.now &- catchUp.since >= Limits.catchUp else { return nil }
-      catchUp.step = .lists(ready: ready.appended, aside: readyAside.appended)
+      catchUp.step = .lists(clients: lists.clients.appended, others: lists.others.appended)
     }
-    guard case .lists(let ready, let aside) = catchUp.step else { return nil }
+    guard case .lists(let clients, let others) = catchUp.step else { return nil }
     // While clients are not read their clock stands still.
-    let isThrough = readyAside.isPast(aside) && (self.ready.isPast(ready) || pausedSince != .max)
+    let isThrough =
+      lists.others.isPast(others, connections) && (lists.clients.isPast(clients, connections) || pausedSince != .max)
     // A round that takes longer than that is somebody's flood.
     guard isThrough || kernel.now &- catchUp.since >= 2 * Limits.catchUp else { return nil }
     catchUp.step = .none
@@ -60,6 +53,6 @@ extension Shard {
   /// Whether a connection that is late has more in its socket than one receive took: that is read first. Not for ever:
   /// somebody may send a byte again and again.
   func isStillRead(_ index: UInt32, deadline: UInt64, by time: UInt64) -> Bool {
-    connections[index].pointee.flags.contains(.ready) && time &- deadline < Limits.catchUp
+    connections[index].pointee.list != .none && time &- deadline < Limits.catchUp
   }
 }

@@ -67,7 +67,7 @@ extension Shard {
     guard !connection.pointee.flags.contains(.wasReset) else { return lose(index, &kernel) }
     admission.leaveAddress(connection.pointee.address, &connection.pointee.standing)
     discardUnfinished(index)
-    connection.pointee.phase = .halfClosed
+    enter(.halfClosed, index)
     connection.pointee.flags.insert(.finRead)
     sessions[connection.pointee.session].pointee.state = .halfClosed
     setDeadline(index, kernel.now &+ settings.halfCloseTimeout)
@@ -109,11 +109,9 @@ extension Shard {
     discardUnfinished(index)
     unlinkAttempt(index)
     connection.pointee.pending.hand(0)
-    connection.pointee.phase = .closing
-    leaveQueue(index)
+    enter(.closing, index)
     chargeWaiting(index)
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
-    if connection.pointee.flags.contains(.ready) { readyHoldsOthers = true }
     // What came before the decision is still unread: discard it, or the close would reset.
     markReady(index)
     finishIfFlushed(index, &kernel)
@@ -189,27 +187,14 @@ extension Shard {
     if connection.pointee.flags.contains(.waitsForRoom) {
       kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
     }
-    if connection.pointee.flags.contains(.ready) { readyHoldsOthers = true }
     admission.leave(connection.pointee.address, &connection.pointee.standing)
     discardUnfinished(index)
     connection.pointee.pending.clear()
     connection.pointee.kernelMemory = 0
     connection.pointee.inboxCount = 0
     wheel.unlink(index, connections)
-    connection.pointee.phase = .released
-    leaveQueue(index)
+    enter(.released, index)
     chargeWaiting(index)
     connections.settle(index)
-  }
-
-  /// The relay waits for nothing of the connection any more.
-  private mutating func leaveQueue(_ index: UInt32) {
-    switch connections[index].pointee.queue {
-    case .none: break
-    case .silent: silent.remove(index, connections)
-    case .halfway: halfway.remove(index, connections)
-    case .challenged: challenged.remove(index, connections)
-    case .returning: returning.remove(index, connections)
-    }
   }
 }

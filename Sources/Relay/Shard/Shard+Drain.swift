@@ -32,7 +32,7 @@ extension Shard {
   /// Whether all has been taken that clients and backend had sent.
   private mutating func hasReadEverything() -> Bool {
     // In this order: what the backend had sent is in the lane when the control block says so.
-    ready.isEmpty && readyAside.isEmpty && control.backendIsRead && downlink.available() == 0
+    lists.clients.isEmpty && lists.others.isEmpty && control.backendIsRead && downlink.available() == 0
   }
 
   /// Whether nothing is left: all is in the lane, and all sockets are closed.

@@ -67,7 +67,7 @@ extension Shard {
     }
     let connection = connections[index]
     beginWatch(kernel)
-    connection.pointee.phase = .key
+    enter(.key, index)
     connection.pointee.address = handed.address
     connection.pointee.standing = handed.standing
     admission.takeHandshake(&connection.pointee.standing)
@@ -83,7 +83,7 @@ extension Shard {
       comeBack(index, id, &kernel)
     } else {
       guard putBack(id, index) else { return endForWantOfMemory(index, &kernel) }
-      awaitWorker(index, isReturning: true, kernel)
+      awaitWorker(index, .returners, kernel)
     }
   }
 
@@ -101,7 +101,7 @@ extension Shard {
     discardUnfinished(index)
     connection.pointee.unfinished = buffer
     unfinished.update(index, connections.slots)
-    connection.pointee.flags.insert(.waitedForWorker)
+    connection.pointee.flags.insert(.keepsPacket)
     return true
   }
 }

@@ -17,13 +17,14 @@ extension Shard {
     // What is kept counts, and may be too much for the budget.
     defer { unfinishedGrew(&kernel) }
     let connection = connections[index]
+    guard !connection.pointee.queue.isForWorker else { return }
     if connection.pointee.phase == .response, !hasWorkerRoom() {
-      return awaitWorker(index, isReturning: true, kernel)
+      return awaitWorker(index, .returners, kernel)
     }
     let start = readBuffer.start
     let count = recallUnfinished(index)
-    if connection.pointee.flags.contains(.waitedForWorker) {
-      connection.pointee.flags.remove(.waitedForWorker)
+    if connection.pointee.flags.contains(.keepsPacket) {
+      connection.pointee.flags.remove(.keepsPacket)
       return takeHandshakePackets(index, count, &kernel)
     }
     let received = kernel.receive(connection.pointee.socket, start + count, Limits.handshakeRead)
@@ -49,7 +50,7 @@ extension Shard {
   /// The client's FIN came within the handshake. Where the relay has the next word, what was said before goes on, and
   /// the FIN is found again behind it; where the client has it, it was gone before it was a client.
   private mutating func handshakeFinished<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    guard !connections[index].pointee.flags.contains(.waitedForWorker) else { return }
+    guard !connections[index].pointee.flags.contains(.keepsPacket) else { return }
     switch connections[index].pointee.phase {
     case .version, .key, .response, .ping: drop(index, &kernel)
     default: break
@@ -77,25 +78,23 @@ extension Shard {
       }
       switch (connection.pointee.phase, packet) {
       case (.version, .protocolVersion(Wire.protocolVersion)):
-        connection.pointee.phase = .key
-        silent.remove(index, connections)
-        halfway.append(index, connections)
+        enter(.key, index)
         guard sendHandshake(index, keyPacket, &kernel) else { return }
       // Those who come back are let in: their sessions hold memory without them.
       case (.key, .publicKey) where memory.isTight:
         return resetNewcomer(index, .memory, &kernel)
       case (.key, .publicKey) where !hasWorkerRoom():
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
-        connection.pointee.flags.insert(.waitedForWorker)
-        return awaitWorker(index, isReturning: false, kernel)
+        connection.pointee.flags.insert(.keepsPacket)
+        return awaitWorker(index, .newcomers, kernel)
       case (.key, .clientID) where !hasWorkerRoom():
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
-        connection.pointee.flags.insert(.waitedForWorker)
-        return awaitWorker(index, isReturning: true, kernel)
+        connection.pointee.flags.insert(.keepsPacket)
+        return awaitWorker(index, .returners, kernel)
       case (.key, .clientID(let id)) where !hasWay(to: id):
         // The other shard takes all that it finds in its next turn: until then this one is looked at again.
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
-        connection.pointee.flags.insert(.waitedForWorker)
+        connection.pointee.flags.insert(.keepsPacket)
         return markReady(index)
       case (.key, .publicKey(let field)):
         let point = (data &+ field.lowerBound)..<(data &+ field.upperBound)
@@ -137,7 +136,7 @@ extension Shard {
   }
 
   private mutating func verify<K: Kernel & ~Copyable>(_ index: UInt32, _ point: RawSpan, _ kernel: inout K) {
-    connections[index].pointee.phase = .verifying
+    enter(.verifying, index)
     var bytes = InlineArray<65, UInt8>(repeating: 0)
     for offset in 0..<point.byteCount { bytes[offset] = point.byte(at: offset) }
     submit(index, .checkKey(point: bytes, count: UInt8(point.byteCount)), kernel)
@@ -182,23 +181,20 @@ extension Shard {
 
   /// The handshake goes on when a worker is free, and its clock stands still until then.
   mutating func awaitWorker<K: Kernel & ~Copyable>(
-    _ index: UInt32, isReturning: Bool, _ kernel: borrowing K
+    _ index: UInt32, _ queue: ConnectionQueue.Kind, _ kernel: borrowing K
   ) {
     stopClock(index, kernel)
-    if isReturning { returnersWaiting.append(index, connections) } else { strangersWaiting.append(index, connections) }
+    queues.move(index, to: queue, connections)
   }
 
   /// Goes on with as many handshakes that wait as there is room for: first those of clients that come back.
   private mutating func serveWaiting<K: Kernel & ~Copyable>(_ kernel: inout K) {
     var room = 0
     for worker in 0..<workers.count { room += Limits.handshakeLane - workers[worker].underWay }
-    while room > 0, let index = returnersWaiting.popFirst(connections) ?? strangersWaiting.popFirst(connections) {
-      guard connections[index].pointee.phase.hasSocket else {
-        connections.settle(index)
-        continue
-      }
-      // One that began to close meanwhile has another clock.
-      if connections[index].pointee.phase != .closing { resumeClock(index, &kernel) }
+    while room > 0, let index = queues.returners.first ?? queues.newcomers.first {
+      // What is kept of one in `key` is a whole packet: its client owes nothing.
+      queues.move(index, to: connections[index].pointee.phase == .response ? .challenged : .none, connections)
+      resumeClock(index, kernel)
       markReady(index)
       room -= 1
     }
@@ -217,8 +213,6 @@ extension Shard {
   private mutating func stopClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
     connections[index].pointee.timeLeft = timeLeft(index, kernel)
     connections[index].pointee.deadline = .max
-    halfway.remove(index, connections)
-    challenged.remove(index, connections)
   }
 
   /// Handshakes may have a time from now on: those get it too that wait for their clients without one.
@@ -226,9 +220,9 @@ extension Shard {
     for index in 0..<connections.used where connections[index].pointee.deadline == .max {
       switch connections[index].pointee.phase {
       case .version, .ping: setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
-      case .response where connections[index].pointee.queue == .challenged:
+      case .response where !connections[index].pointee.queue.isForWorker:
         setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
-      case .key where !connections[index].pointee.flags.contains(.waitedForWorker):
+      case .key where !connections[index].pointee.flags.contains(.keepsPacket):
         setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
       default: break
       }
@@ -236,14 +230,9 @@ extension Shard {
   }
 
   /// It goes on where it stood.
-  mutating func resumeClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+  mutating func resumeClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
     setDeadline(index, kernel.now.adding(connections[index].pointee.timeLeft))
-    switch connections[index].pointee.phase {
-    case .response, .ping:
-      connections[index].pointee.slowSince = kernel.now
-      challenged.append(index, connections)
-    default: break
-    }
+    connections[index].pointee.attempt?.value.challengedSince = kernel.now
   }
 
   @inline(never)
@@ -265,11 +254,10 @@ extension Shard {
     let id = sessions[slot].pointee.id
     admission.endHandshake(connection.pointee.address, &connection.pointee.standing)
     connection.pointee.session = slot
-    connection.pointee.phase = .attached
-    connection.pointee.slowSince = .max
+    enter(.attached, index)
     beginSilence(index, kernel)
     if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
-    if connection.pointee.flags.contains(.hungUp) { readyHoldsGone = true }
+    if connection.pointee.flags.contains(.hungUp) { noteGone(index) }
     counters.add(.sessionsStarted)
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
     guard sendHandshake(index, .clientID(id), &kernel) else { return }

@@ -33,7 +33,7 @@ extension Shard {
     case .pause:
       let rate = packetDebt >= byteDebt ? ClientRate.packets : .bytes
       events.tally(rate.metric, .info, &kernel)
-      beginPause(index, kernel)
+      beginPause(index, .overRate, kernel)
       connection.pointee.resumes = kernel.now.adding(debt)
       wheel.arm(index, at: connection.pointee.resumes, connections)
     }
@@ -44,10 +44,10 @@ extension Shard {
     let connection = connections[index]
     if connection.pointee.resumes <= time {
       connection.pointee.resumes = .max
-      endPause(index, kernel)
+      endPause(index, .overRate, kernel)
     }
     if slowDeadline(index) <= time, endIfSlow(index, by: time, &kernel) { return }
-    if !connection.pointee.flags.contains(.paused) {
+    if connection.pointee.flags.isDisjoint(with: .paused) {
       let clock = readingTime(at: time)
       guard connection.pointee.deadline > clock || isStillRead(index, deadline: connection.pointee.deadline, by: clock)
       else { return fail(index, .packetTimeout, &kernel) }
@@ -69,7 +69,7 @@ extension Shard {
   ) {
     let connection = connections[index]
     var due = min(connection.pointee.resumes, slowDeadline(index))
-    if !connection.pointee.flags.contains(.paused) {
+    if connection.pointee.flags.isDisjoint(with: .paused) {
       let read = min(connection.pointee.deadline, silenceEnds(index)).adding(pausedTotal)
       // While all reading pauses the clock stands still: look again in a second.
       due = min(due, pausedSince == .max || read == .max ? read : max(read, kernel.now &+ Limits.second))
@@ -77,21 +77,23 @@ extension Shard {
     if due != .max { wheel.arm(index, at: max(due, earliest), connections) }
   }
 
-  /// A client is not read for a while.
-  mutating func beginPause<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
+  /// A client is not read for a while, for one of the reasons in ``Connection/Flags/paused``.
+  mutating func beginPause<K: Kernel & ~Copyable>(
+    _ index: UInt32, _ reason: Connection.Flags, _ kernel: borrowing K
+  ) {
     let connection = connections[index]
-    guard !connection.pointee.flags.contains(.paused) else { return }
-    connection.pointee.flags.insert(.paused)
-    connection.pointee.pausedSince = now(kernel)
+    if connection.pointee.flags.isDisjoint(with: .paused) { connection.pointee.pausedSince = now(kernel) }
+    connection.pointee.flags.formUnion(reason)
   }
 
-  /// Reads a client again where no reason is left not to; the time in between is none of its packet's.
-  mutating func endPause<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
+  /// Reads a client again where no other reason is left not to. None of the time in between counts as its packet's.
+  mutating func endPause<K: Kernel & ~Copyable>(
+    _ index: UInt32, _ reason: Connection.Flags, _ kernel: borrowing K
+  ) {
     let connection = connections[index]
-    guard connection.pointee.flags.contains(.paused), !connection.pointee.flags.contains(.backlogged),
-      connection.pointee.resumes == .max
-    else { return }
-    connection.pointee.flags.remove(.paused)
+    guard !connection.pointee.flags.isDisjoint(with: reason) else { return }
+    connection.pointee.flags.subtract(reason)
+    guard connection.pointee.flags.isDisjoint(with: .paused) else { return }
     connection.pointee.lastRead = now(kernel)
     if connection.pointee.deadline != .max {
       connection.pointee.deadline &+= now(kernel) &- connection.pointee.pausedSince
@@ -106,7 +108,7 @@ extension Shard {
       connections[index].pointee.packetTokens = TokenBucket()
       connections[index].pointee.byteTokens = TokenBucket()
       connections[index].pointee.resumes = .max
-      endPause(index, kernel)
+      endPause(index, .overRate, kernel)
       beginSilence(index, kernel)
     }
   }

@@ -80,7 +80,7 @@ extension Shard {
         return false
       }
     }
-    connection.pointee.phase = .version
+    enter(.version, index)
     setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
     return true
   }

@@ -22,7 +22,7 @@ extension Shard {
       }
       // A unix socket that is closed shows both at once, and no error.
       if completion.result >= 0, completion.result & POLLERR == 0 { connection.pointee.flags.insert(.finSeen) }
-      if connection.pointee.phase == .attached { readyHoldsGone = true }
+      if connection.pointee.phase == .attached { noteGone(index) }
     }
     if !completion.more { kernel.submit(.pollReadable(connection.pointee.socket), completion.token) }
     markReady(index)
@@ -32,9 +32,9 @@ extension Shard {
   @inline(__always)
   mutating func markReady(_ index: UInt32) {
     if connections[index].pointee.phase == .attached {
-      ready.append(index, connections)
+      lists.clients.append(index, connections)
     } else {
-      readyAside.append(index, connections)
+      lists.others.append(index, connections)
     }
   }
 
@@ -42,24 +42,19 @@ extension Shard {
   /// up. Clients are read only while the uplink has room: the rest stays on the list. Handshakes and closes go on.
   mutating func readClients<K: Kernel & ~Copyable>(_ kernel: inout K) {
     if sessions.firstOwed != nil { settleOwed() }
-    if readyHoldsOthers { setOthersAside() }
-    if !readyAside.isEmpty { readAside(&kernel) }
-    if pausedSince != .max, ready.isEmpty || canReadClients() { endReadingPause(kernel) }
+    if !lists.others.isEmpty { readOthers(&kernel) }
+    if pausedSince != .max, lists.clients.isEmpty || canReadClients() { endReadingPause(kernel) }
     var share = Limits.readsPerTurn
-    var turns = ready.count
+    var turns = lists.clients.count
     while turns > 0, share > 0, canReadClients() {
-      guard let index = ready.popFirst(connections) else { break }
+      guard let index = lists.clients.popFirst(connections) else { break }
       turns &-= 1
-      if connections[index].pointee.phase == .attached {
-        let received = readPackets(index, &kernel)
-        share &-= received
-        if settings.pace.isMetered, received > 0 { pace(index, &kernel) }
-      } else {
-        setAside(index)
-      }
+      let received = readPackets(index, &kernel)
+      share &-= received
+      if settings.pace.isMetered, received > 0 { pace(index, &kernel) }
     }
-    if !ready.isEmpty, !canReadClients() {
-      if readyHoldsGone { leaveThoseGone(&kernel) }
+    if !lists.clients.isEmpty, !canReadClients() {
+      if queues.gone.first != nil { leaveThoseGone(&kernel) }
       if pausedSince == .max {
         pausedSince = kernel.now
         hastenSampling(kernel)
@@ -87,17 +82,20 @@ extension Shard {
     pausedSince = .max
   }
 
+  /// The poll said that an attached client sent its FIN, or was reset.
+  @inline(never)
+  mutating func noteGone(_ index: UInt32) {
+    if connections[index].pointee.queue == .none { queues.move(index, to: .gone, connections) }
+  }
+
   /// Clients that wait for room and are gone would hold their sockets, and their sessions would not go stale, for as
   /// long as the backend takes nothing.
   @inline(never)
   private mutating func leaveThoseGone<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    readyHoldsGone = false
-    let (place, count) = (ready.appended, ready.count)
-    for _ in 0..<count {
-      guard let index = ready.popFirst(connections) else { break }
-      if !leaveIfGone(index, &kernel) { setAside(index) }
+    while let index = queues.gone.first {
+      queues.move(index, to: .none, connections)
+      if connections[index].pointee.list == .clients { _ = leaveIfGone(index, &kernel) }
     }
-    catchUp.lost(ready.wereSorted(since: place, count), of: ready)
   }
 
   /// Leaves a client that is not read, where it is gone; false where it is not. One that was reset is left, and what it
@@ -120,40 +118,19 @@ extension Shard {
     return true
   }
 
-  /// Takes connections that began to close, or are gone, out of the list of those that wait for room.
-  @inline(never)
-  private mutating func setOthersAside() {
-    readyHoldsOthers = false
-    let (place, count) = (ready.appended, ready.count)
-    for _ in 0..<count {
-      guard let index = ready.popFirst(connections) else { break }
-      setAside(index)
-    }
-    catchUp.lost(ready.wereSorted(since: place, count), of: ready)
-  }
-
-  /// A connection that was on the list of those that wait for room, and may be no client any more.
-  @inline(never)
-  private mutating func setAside(_ index: UInt32) {
-    if connections[index].pointee.phase == .released { connections.settle(index) } else { markReady(index) }
-  }
-
   /// Reads connections that shake hands or close. Of a share of their own: what those that close go on sending is
   /// discarded at the cost of nobody's packets.
   @inline(never)
-  private mutating func readAside<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func readOthers<K: Kernel & ~Copyable>(_ kernel: inout K) {
     var share = Limits.discardsPerTurn
-    var turns = readyAside.count
-    while turns > 0, share > 0, let index = readyAside.popFirst(connections) {
+    var turns = lists.others.count
+    while turns > 0, share > 0, let index = lists.others.popFirst(connections) {
       turns &-= 1
       switch connections[index].pointee.phase {
       case .version, .key, .response, .ping: readHandshake(index, &kernel)
       case .proxy: readProxyHeader(index, &kernel)
       case .closing: share &-= discardInput(index, &kernel)
-      case .released: connections.settle(index)
-      // It became a client while it was on the list.
-      case .attached: markReady(index)
-      case .verifying, .sealing, .opening, .returning, .halfClosed, .free: break
+      case .verifying, .sealing, .opening, .returning, .attached, .halfClosed, .free, .released: break
       }
     }
   }
@@ -162,7 +139,7 @@ extension Shard {
   @inline(__always)
   private mutating func readPackets<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
     let connection = connections[index]
-    if connection.pointee.flags.contains(.paused), !isReadThoughPaused(index) {
+    if !connection.pointee.flags.isDisjoint(with: .paused), !isReadThoughPaused(index) {
       _ = leaveIfGone(index, &kernel)
       return 0
     }

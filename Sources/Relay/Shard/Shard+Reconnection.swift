@@ -48,7 +48,7 @@ extension Shard {
       connections[session.pointee.attempts].pointee.attempt?.value.previous = index
     }
     session.pointee.attempts = index
-    connection.pointee.phase = .sealing
+    enter(.sealing, index)
     submit(
       index,
       .seal(
@@ -69,8 +69,8 @@ extension Shard {
     } else {
       key.release()
     }
-    connections[index].pointee.phase = .response
-    resumeClock(index, &kernel)
+    enter(.response, index)
+    resumeClock(index, kernel)
     guard sendHandshake(index, .challenge(box.span.bytes), &kernel) else { return }
     if connections[index].pointee.flags.contains(.refused) { return closeGracefully(index, &kernel) }
     markReady(index)
@@ -97,7 +97,7 @@ extension Shard {
     guard !ConstantTime.areEqual(nonce.span.bytes, attempt.nonce.span.bytes) else {
       return refuseResponse(index, &kernel)
     }
-    connections[index].pointee.phase = .opening
+    enter(.opening, index)
     submit(index, .open(box: box, plain: attempt.plain, key: key.copy()), kernel)
   }
 
@@ -105,8 +105,8 @@ extension Shard {
   mutating func opened<K: Kernel & ~Copyable>(_ connection: Token, _ isRight: Bool, _ kernel: inout K) {
     guard let index = connections.find(connection), connections[index].pointee.phase == .opening else { return }
     guard isRight else { return refuseResponse(index, &kernel) }
-    connections[index].pointee.phase = .ping
-    resumeClock(index, &kernel)
+    enter(.ping, index)
+    resumeClock(index, kernel)
     markReady(index)
   }
 
@@ -124,10 +124,8 @@ extension Shard {
 
   /// The ping has come.
   mutating func pinged(_ index: UInt32) {
-    challenged.remove(index, connections)
-    connections[index].pointee.phase = .returning
+    enter(.returning, index)
     connections[index].pointee.deadline = .max
-    returning.append(index, connections)
   }
 
   // MARK: Taking effect
@@ -136,10 +134,9 @@ extension Shard {
   @inline(never)
   mutating func applyReturns<K: Kernel & ~Copyable>(_ kernel: inout K) {
     guard !sendsUnderWay else { return }
-    while let index = returning.first, sessions.firstOwed == nil, hasControlRoom() {
-      returning.remove(index, connections)
-      guard connections[index].pointee.phase == .returning, let attempt = connections[index].pointee.attempt?.value
-      else { continue }
+    while let index = queues.returning.first, sessions.firstOwed == nil, hasControlRoom() {
+      // There is an attempt in this phase. If there were none, nothing would take the connection out of the queue.
+      guard let attempt = connections[index].pointee.attempt?.value else { return closeGracefully(index, &kernel) }
       takeOver(index, attempt.slot, &kernel)
     }
   }
@@ -159,10 +156,10 @@ extension Shard {
     session.pointee.address = connection.pointee.address
     admission.endHandshake(connection.pointee.address, &connection.pointee.standing)
     connection.pointee.session = slot
-    connection.pointee.phase = .attached
+    enter(.attached, index)
     beginSilence(index, kernel)
     if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
-    if connection.pointee.flags.contains(.hungUp) { readyHoldsGone = true }
+    if connection.pointee.flags.contains(.hungUp) { noteGone(index) }
     connection.pointee.pending.carryOver(session.pointee.missed, exempt: settings.carriedOver)
     session.pointee.missed = PendingBytes()
     chargeWaiting(index)

@@ -91,11 +91,9 @@ extension Shard {
     let count = connection.pointee.pending.count
     if connection.pointee.flags.contains(.backlogged) {
       guard count == 0 || count < settings.clientSendBuffer / 4 else { return }
-      connection.pointee.flags.remove(.backlogged)
-      endPause(index, kernel)
+      endPause(index, .backlogged, kernel)
     } else if count > settings.clientSendBuffer / 2 {
-      connection.pointee.flags.insert(.backlogged)
-      beginPause(index, kernel)
+      beginPause(index, .backlogged, kernel)
     }
   }
 }

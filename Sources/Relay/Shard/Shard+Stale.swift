@@ -89,7 +89,7 @@ extension Shard {
       switch connection.pointee.phase {
       case .returning: return true
       case .opening where late < Limits.catchUp: return true
-      case .ping where late < Limits.catchUp && connection.pointee.flags.contains(.ready): return true
+      case .ping where late < Limits.catchUp && connection.pointee.list != .none: return true
       default: next = connection.pointee.attempt?.value.next ?? .none
       }
     }

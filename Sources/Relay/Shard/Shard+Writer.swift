@@ -323,7 +323,7 @@ extension Shard {
     case .free, .proxy, .version, .halfClosed, .closing, .released: return false
     }
     connection.pointee.flags.formUnion([.hungUp, .wasReset, .finSeen])
-    readyHoldsGone = true
+    if connection.pointee.phase == .attached { noteGone(index) }
     markReady(index)
     return true
   }

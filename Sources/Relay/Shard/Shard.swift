@@ -71,10 +71,8 @@ struct Shard: ~Copyable {
   let staleTotals: StaleTotals
   var admission: Admission
   let memory: MemoryGauge
-  /// Connections whose handshakes give way to newcomers: those of which nothing whole has come, then the others.
-  var silent = ConnectionQueue(.silent)
-  var halfway = ConnectionQueue(.halfway)
-  var challenged = ConnectionQueue(.challenged)
+  /// Connections by what they wait for.
+  var queues = ConnectionQueues()
   let backendStatus: BackendStatus
   /// How many times sessions have been dropped with the backend, by what this shard has seen.
   var dropsSeen: UInt64 = 0
@@ -98,25 +96,14 @@ struct Shard: ~Copyable {
 
   var connections: ConnectionTable
   var sessions: SessionTable
-  /// Clients to read, while the uplink has room.
-  var ready = ReadyList()
-  /// A connection on that list is no client any more: what is left to do with it waits for no room.
-  var readyHoldsOthers = false
-  /// Connections whose reads need no room there: they shake hands or close.
-  var readyAside = ReadyList()
-  /// A client on the list has been reset, or has sent its FIN.
-  var readyHoldsGone = false
-  /// Connections whose handshakes wait for a worker: those of clients that come back go first.
-  var returnersWaiting = ReadyList()
-  var strangersWaiting = ReadyList()
+  /// Connections to read.
+  var lists = ReadyLists()
   var wheel: TimerWheel
   var unfinished = LargestHolders<UnfinishedPackets>()
   var waiting = LargestHolders<WaitingBytes>()
   var stale: StaleSessions
   var missed = LargestHolders<MissedPackets>()
   var kernelMemory = KernelMemorySampler()
-  /// Connections whose ping has come: their reconnections take effect before the next packets are delivered.
-  var returning = ConnectionQueue(.returning)
   var events: EventLog
 
   var uplink: UplinkProducer
@@ -212,8 +199,9 @@ struct Shard: ~Copyable {
     if jobsUnderWay > 0 {
       for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
     }
-    if !readyAside.isEmpty || readyHoldsOthers { return true }
-    guard !ready.isEmpty || returning.first != nil || sessions.firstOwed != nil else { return drainCanAdvance() }
+    if !lists.others.isEmpty { return true }
+    let hasWaiters = !lists.clients.isEmpty || queues.returning.first != nil || sessions.firstOwed != nil
+    guard hasWaiters else { return drainCanAdvance() }
     if waitersHaveRoom() || drainCanAdvance() { return true }
     uplink.announceWaits()
     return waitersHaveRoom()
@@ -222,7 +210,7 @@ struct Shard: ~Copyable {
   /// Whether the uplink has room for one of those that wait for it. Each waits for what it needs and no more: 0x01s,
   /// and clients that come back, for the room that packets never take.
   private mutating func waitersHaveRoom() -> Bool {
-    if sessions.firstOwed != nil || returning.first != nil { return hasControlRoom() }
+    if sessions.firstOwed != nil || queues.returning.first != nil { return hasControlRoom() }
     return hasUplinkRoom()
   }
 
@@ -245,7 +233,7 @@ struct Shard: ~Copyable {
     if sweep.requests.published != sweepsAnswered { answerSweep(&kernel) }
     if peers.count > 1 { takeHandedSockets(&kernel) }
     if jobsUnderWay > 0 { takeHandshakeResults(&kernel) }
-    if returning.first != nil { applyReturns(&kernel) }
+    if queues.returning.first != nil { applyReturns(&kernel) }
   }
 
   /// What is due by the clock.

@@ -15,6 +15,8 @@ import VoltlaneCrypto
 final class Simulation {
   private(set) var now: UInt64 = 1_000_000_000
   private(set) var trace: [String] = []
+  let seed: UInt64
+  private var turns = 0
   var random: SeededRandom
   /// How rough the kernel is: one call in so many is cut short or refused; 0 for never.
   var roughness = 4
@@ -57,6 +59,7 @@ final class Simulation {
     seed: UInt64, shards: Int = 2, firehoseCore: FirehoseCore = .own,
     configure: (inout RelayConfiguration) -> Void = { _ in }
   ) throws {
+    self.seed = seed
     random = SeededRandom(seed: seed)
     relayRandom = SeededRandom(seed: seed ^ 0x5eed)
     var configuration = RelayConfiguration(listeners: [], backend: .unix(path: "/simulated"))
@@ -105,7 +108,19 @@ final class Simulation {
     let chosen = runnable[random.below(runnable.count)]
     note("turn \(chosen)")
     hosts[chosen].turn()
+    checkInvariants(chosen)
     return true
+  }
+
+  /// What a shard holds between turns fits together. With hundreds of clients only now and then: it is all looked at.
+  private func checkInvariants(_ host: Int) {
+    turns += 1
+    guard turns % (1 + sockets.count / 64) == 0 else { return }
+    do {
+      try hosts[host].checkInvariants()
+    } catch {
+      fatalError("seed \(seed), turn \(turns), host \(host): \(error)")
+    }
   }
 
   /// Runs until nothing happens by itself before the clock would pass `time` from now.
@@ -410,6 +425,10 @@ final class SimulatedHost {
 
   func addMemory(to sum: inout Shard.CountedMemory) {
     if host.shard.isHere { host.shard.role.countMemory(into: &sum) }
+  }
+
+  func checkInvariants() throws(InvariantViolation) {
+    if host.shard.isHere { try host.shard.role.checkInvariants(host.kernel) }
   }
 
   func turn() {
