@@ -100,7 +100,7 @@ public final class Relay {
   /// the system lacks something, after the threads that did start have ended.
   public func start(identity: SecretKey) throws(RelayError) {
     do throws(RelayError) {
-      let parts = try RelayParts(configuration, identity, sockets, placement, arena, control)
+      let parts = try RelayParts<RingKernel>(configuration, identity, sockets, placement, arena, control)
       // From here on each shard closes its listeners.
       hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
       counters = parts.counters
@@ -116,7 +116,7 @@ public final class Relay {
     }
   }
 
-  private func startThreads(_ parts: RelayParts) throws(RelayError) {
+  private func startThreads(_ parts: RelayParts<RingKernel>) throws(RelayError) {
     let resolver = try Resolver(backend: configuration.backend)
     self.resolver = resolver
     let listeners = endpoints.compactMap(SocketAddress.init(numeric:))

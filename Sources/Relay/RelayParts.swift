@@ -4,9 +4,9 @@ import VoltlaneCrypto
 import VoltlaneWire
 
 /// The roles of one thread, ready to be moved there.
-final class Roles: @unchecked Sendable {
-  var shard: Shard?
-  var firehose: Firehose?
+final class Roles<K: Kernel & ~Copyable>: @unchecked Sendable {
+  var shard: Shard<K>?
+  var firehose: Firehose<K>?
   var worker: HandshakeWorker?
   let bell: Bell
   let settings: RecordLane<HostSettings>
@@ -18,7 +18,7 @@ final class Roles: @unchecked Sendable {
 }
 
 /// Makes the roles, thread by thread as a ``Placement`` says, and the lanes between them. Tests make theirs here too.
-struct RelayParts {
+struct RelayParts<K: Kernel & ~Copyable> {
   let counters: [Counters]
   /// A lane for each role that posts events, because a lane has one producer: the shards, then the firehose.
   let events: [RecordLane<Event>]
@@ -35,7 +35,7 @@ struct RelayParts {
   private let tallyFlags: TallyFlags
   /// For each event lane.
   private let culprits: [Culprits]
-  private let roles: [Roles]
+  private let roles: [Roles<K>]
   private let bells: Bells
   private let lanes: Lanes
   private let arena: Arena
@@ -122,7 +122,7 @@ struct RelayParts {
       clients: admission.clients, stale: staleTotals, shards: shards)
     tallyFlags = TallyFlags(arena)
     culprits = events.map { _ in Culprits(arena) }
-    roles = zip(hostBells, settings).map(Roles.init)
+    roles = zip(hostBells, settings).map { Roles<K>(bell: $0, settings: $1) }
     bells = Bells(placement, hostBells)
     lanes = try Lanes(
       arena, shards: shards, workers: configuration.handshakeWorkers, maxPacketSize: configuration.maxPacketSize)
@@ -142,13 +142,13 @@ struct RelayParts {
     for (thread, placed) in threads.enumerated() {
       guard let shard = placed.shard else { continue }
       roles[thread].shard?.listeners = FixedArray(count: listeners[shard].count) {
-        Shard.Listener(socket: listeners[shard][$0].socket, isShared: listeners[shard][$0].isShared)
+        Shard<K>.Listener(socket: listeners[shard][$0].socket, isShared: listeners[shard][$0].isShared)
       }
     }
   }
 
   /// The roles of the thread at `index` of the placement; once.
-  func takeRoles(_ index: Int) -> Roles { roles[index] }
+  func takeRoles(_ index: Int) -> Roles<K> { roles[index] }
 
   /// What the control thread tells of that which roles only count.
   var digest: Digest { Digest(flags: tallyFlags, counters: counters, culprits: culprits) }
@@ -161,7 +161,7 @@ struct RelayParts {
 
   private func makeShard(
     _ shard: Int, _ thread: Int, _ publicKey: PublicKey, descriptorLimit: Int, now: UInt64
-  ) throws(RelayError) -> Shard {
+  ) throws(RelayError) -> Shard<K> {
     Shard(
       index: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
       budget: budget, missedBudget: missedBudget, staleTotals: staleTotals,
@@ -181,20 +181,20 @@ struct RelayParts {
       },
       sweep: lanes.sweeps[shard], sweepAnswers: RecordProducer(lanes.sweeps[shard].answers),
       workers: FixedArray(count: configuration.handshakeWorkers) { worker in
-        Shard.Worker(
+        Shard<K>.Worker(
           jobs: RecordProducer(lanes.handshakes[worker][shard].jobs),
           results: RecordConsumer(lanes.handshakes[worker][shard].results), bell: bells.workers[worker])
       },
       readBuffer: ReadBuffer(arena), gather: GatherBuffer(arena), dirty: SlotList(arena))
   }
 
-  private func makeFirehose(_ thread: Int) -> Firehose {
+  private func makeFirehose(_ thread: Int) -> Firehose<K> {
     Firehose(
       counters: counters[thread], control: control, ids: ids,
       settings: FirehoseSettings(configuration), backendStatus: backendStatus,
       events: eventLog(configuration.shards, thread),
       lanes: FixedArray(count: configuration.shards) { shard in
-        Firehose.Lane(
+        Firehose<K>.Lane(
           uplink: UplinkConsumer(lanes.uplinks[shard]),
           downlink: RecordProducer(lanes.downlinks[shard].descriptors), bell: bells.shards[shard],
           sweep: lanes.sweeps[shard], sweepAnswers: RecordConsumer(lanes.sweeps[shard].answers))

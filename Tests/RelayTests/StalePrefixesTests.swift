@@ -28,7 +28,7 @@ import Testing
       let fullest = table.fullest
       #expect((fullest == nil) == counts.isEmpty)
       if let fullest {
-        let key = table[fullest].pointee.key
+        let key = table[fullest].key
         #expect(counts[key] == counts.values.max(), "seed \(seed), step \(step)")
       }
       if step % 100 == 0 {
@@ -47,7 +47,7 @@ import Testing
     for round in 0..<2 as Range<UInt64> {
       for number in 0..<UInt64(capacity) { table.countUp(table.findOrAdd(round == 0 ? number : 1 << 50)) }
       let fullest = table.fullest
-      let key = table[try #require(fullest)].pointee.key
+      let key = table[try #require(fullest)].key
       #expect(round == 0 || key == 1 << 50)
       for number in 0..<UInt64(capacity) {
         let prefix = table.find(round == 0 ? number : 1 << 50)

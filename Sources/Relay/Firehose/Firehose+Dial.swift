@@ -2,22 +2,22 @@ import Glibc
 
 /// Dialling the backend, and dialling it again. The name is looked up each time; delays grow from 50 ms on, with
 /// jitter so that many relays don't come back in step, and are small again only after a connection that lived 10 s.
-extension Firehose {
+extension Firehose where K: ~Copyable {
   @inline(never)
-  mutating func beginDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func beginDial(_ kernel: inout K) {
     state = .resolving
     lookUpTries = 1
     lookUp(&kernel)
   }
 
-  private mutating func lookUp<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func lookUp(_ kernel: inout K) {
     deadline = kernel.now + Limits.lookUpPatience
     kernel.resolve(Token(.resolved))
   }
 
   /// The look-up has not ended. Asked anew, it may find what has appeared meanwhile, in the hosts file for one.
   @inline(never)
-  mutating func lookUpHangs<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func lookUpHangs(_ kernel: inout K) {
     guard lookUpTries < Limits.lookUpTries else {
       return resolved(.failed(code: EAI_AGAIN, errno: 0), &kernel)
     }
@@ -30,7 +30,7 @@ extension Firehose {
   /// had, the last one stands, and that is told, because somebody else may have the address by now. A name that is gone
   /// has none.
   @inline(never)
-  mutating func resolved<K: Kernel & ~Copyable>(_ lookUp: LookUp, _ kernel: inout K) {
+  mutating func resolved(_ lookUp: LookUp, _ kernel: inout K) {
     switch lookUp {
     case .underWay: break
     case .failed(let code, let errno) where kernel.resolvedAddress(dialCount) == nil:
@@ -43,7 +43,7 @@ extension Firehose {
   }
 
   @inline(never)
-  mutating func dial<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func dial(_ kernel: inout K) {
     guard let address = kernel.resolvedAddress(dialCount) else { return dialFailed(.unresolved, &kernel) }
     dialCount += 1
     let result = kernel.dial(address)
@@ -58,7 +58,7 @@ extension Firehose {
 
   /// The dialled socket has become writable: connected, or failed.
   @inline(never)
-  mutating func dialled<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func dialled(_ kernel: inout K) {
     switch kernel.dialResult(socket) {
     case .connected: beginProbation(&kernel)
     case .failed(let errno): dialFailed(.dial(errno: errno), &kernel)
@@ -70,7 +70,7 @@ extension Firehose {
   }
 
   @inline(never)
-  mutating func dialFailed<K: Kernel & ~Copyable>(_ failure: BackendFailure, _ kernel: inout K) {
+  mutating func dialFailed(_ failure: BackendFailure, _ kernel: inout K) {
     counters.add(.backendDialsFailed)
     closeSocket(&kernel)
     refusals = failure == .dial(errno: ECONNREFUSED) ? refusals + 1 : 0
@@ -80,19 +80,19 @@ extension Firehose {
   }
 
   /// Once in a while, where it is the same again and again.
-  private mutating func tell<K: Kernel & ~Copyable>(_ failure: BackendFailure, _ kernel: inout K) {
+  private mutating func tell(_ failure: BackendFailure, _ kernel: inout K) {
     guard let count = failures.admit(failure, now: kernel.now) else { return }
     events.post(.backendNotReached(failure, count: count), &kernel)
   }
 
-  mutating func waitToDial<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func waitToDial(_ kernel: inout K) {
     state = .waiting
     let jitter = kernel.random() % (dialDelay / 2)
     deadline = kernel.now + dialDelay / 2 + jitter
     dialDelay = min(2 * dialDelay, settings.longestDialDelay)
   }
 
-  mutating func closeSocket<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func closeSocket(_ kernel: inout K) {
     guard socket >= 0 else { return }
     kernel.submit(.cancel(Token(.firehoseReadable, generation: generation)), Token(.none))
     if waitsForRoom {

@@ -3,9 +3,9 @@ import VoltlaneWire
 
 /// The way down: large reads of the backend's socket, cut into packets where they lie; what crosses to the shards is a
 /// descriptor. A client that does not read never holds this up: the shards take everything.
-extension Firehose {
+extension Firehose where K: ~Copyable {
   /// Reads the backend once and hands what came to the shards.
-  mutating func receive<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func receive(_ kernel: inout K) {
     guard state == .connected else { return receiveUnconnected(&kernel) }
     guard readable || stalledLane != nil || sendError != 0 else { return }
     if stalledLane != nil {
@@ -17,7 +17,7 @@ extension Firehose {
   }
 
   @inline(never)
-  private mutating func receiveUnconnected<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func receiveUnconnected(_ kernel: inout K) {
     guard readable else { return }
     switch state {
     case .proving: prove(&kernel)
@@ -28,7 +28,7 @@ extension Firehose {
 
   /// Reads once. False where nothing came; the connection may be lost then.
   @inline(__always)
-  mutating func receiveOnce<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+  mutating func receiveOnce(_ kernel: inout K) -> Bool {
     rewind()
     let count = min(Limits.downlinkRead, memory.capacity &- Int(read &- oldestHeld()))
     let received = kernel.receive(socket, memory[read], count)
@@ -42,7 +42,7 @@ extension Firehose {
   }
 
   @inline(never)
-  private mutating func receivedNothing<K: Kernel & ~Copyable>(_ result: Int, _ kernel: inout K) {
+  private mutating func receivedNothing(_ result: Int, _ kernel: inout K) {
     switch result == 0 ? .broken : Refusal(result) {
     case .later: break
     case .wouldBlock where sendError == 0:
@@ -55,7 +55,7 @@ extension Firehose {
 
   /// Cuts what was read into packets and puts each into its shard's lane. False when a lane has no room: the rest
   /// waits.
-  mutating func cutPackets<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+  mutating func cutPackets(_ kernel: inout K) -> Bool {
     stalledLane = nil
     while true {
       switch passPackets() {
@@ -152,7 +152,7 @@ extension Firehose {
 
   /// Skips the malformed packet at `parsed`: its length is known, so the stream stays in step.
   @inline(never)
-  mutating func skip<K: Kernel & ~Copyable>(_ size: Int, _ kernel: inout K) {
+  mutating func skip(_ size: Int, _ kernel: inout K) {
     counters.add(.packetsMalformed)
     let what = Firehose.whatIsWrong(memory.data(of: memory[parsed], size))
     events.tally(what.metric, .warning, &kernel)
@@ -174,7 +174,7 @@ extension Firehose {
   }
 
   /// Shows the shards what this read brought, and wakes those that sleep.
-  private mutating func publish<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func publish(_ kernel: inout K) {
     for lane in 0..<lanes.count {
       if lanes[lane].downlink.publish(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
     }

@@ -1,6 +1,6 @@
 /// The relay's end, seen from the backend: what it had sent is read before sessions end, everything that shards have
 /// for it is sent, and a FIN says that this was all.
-extension Firehose {
+extension Firehose where K: ~Copyable {
   enum Drain {
     case no
     /// What the backend had sent is being read, at most until the time given.
@@ -10,7 +10,7 @@ extension Firehose {
   }
 
   @inline(never)
-  mutating func beginDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func beginDrain(_ kernel: inout K) {
     drain = .reading(until: kernel.now &+ Limits.drainReading)
     // There is no time to lose, nor for what is queued another chance.
     if state == .proving { deadline = min(deadline, kernel.now &+ Limits.probationFirst) }
@@ -22,7 +22,7 @@ extension Firehose {
 
   /// Lets the shards end their sessions once the backend has nothing more to say to them for the moment.
   @inline(never)
-  mutating func advanceDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func advanceDrain(_ kernel: inout K) {
     guard case .reading(let until) = drain else { return }
     let isBehind = state == .connected && (readable || stalledLane != nil) || refusedClient != nil
     guard !isBehind || kernel.now >= until else { return }
@@ -43,7 +43,7 @@ extension Firehose {
   /// Sends the FIN. What the backend still sends is read and thrown away until its own FIN: a close with unread input
   /// would reset the connection and lose what was queued.
   @inline(never)
-  mutating func finish<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func finish(_ kernel: inout K) {
     switch state {
     case .connected:
       state = .finishing
@@ -57,7 +57,7 @@ extension Firehose {
   }
 
   @inline(never)
-  mutating func discardInput<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func discardInput(_ kernel: inout K) {
     while readable {
       let received = kernel.receive(socket, memory[0], Limits.downlinkRead)
       if received > 0 { continue }

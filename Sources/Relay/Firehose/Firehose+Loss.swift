@@ -1,12 +1,12 @@
 import Glibc
 
 /// The backend's connection is lost: what that means for the packets under way and for the clients.
-extension Firehose {
+extension Firehose where K: ~Copyable {
   /// An unfinished packet of the backend's is dropped; the packet that was handed over in part will be sent whole on
   /// the next connection. Clients notice nothing, unless they are to be dropped with the
   /// backend.
   @inline(never)
-  mutating func lose<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
+  mutating func lose(_ error: Int32, _ kernel: inout K) {
     guard state != .proving else { return failProbation(.closedEarly(errno: error), &kernel) }
     let isTheEnd = settings.backendLoss == .exit
     let isYoung = kernel.now - connectedAt < Limits.dialStable
@@ -47,14 +47,14 @@ extension Firehose {
 
   /// Ends every session, and refuses newcomers until the backend is back.
   @inline(never)
-  mutating func dropSessions<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func dropSessions(_ kernel: inout K) {
     dropDeadline = .max
     events.post(.sessionsDropped, &kernel)
     backendStatus.dropSessions()
     wakeShards(&kernel)
   }
 
-  func wakeShards<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  func wakeShards(_ kernel: inout K) {
     for lane in 0..<lanes.count where lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
   }
 
@@ -62,7 +62,7 @@ extension Firehose {
 
   /// The connection died within a packet. Where two died within the same one, it is given up and its client ended, so
   /// that one packet can't stop everybody.
-  private mutating func suspectPacket<K: Kernel & ~Copyable>(in lane: Int, isYoung: Bool, _ kernel: inout K) {
+  private mutating func suspectPacket(in lane: Int, isYoung: Bool, _ kernel: inout K) {
     let position = lanes[lane].uplink.headPosition
     guard let suspect, suspect == (lane, position), refusedClient == nil else {
       suspect = (lane, position)
@@ -87,7 +87,7 @@ extension Firehose {
 
   /// Tells the shard to end the client, as soon as there is room.
   @inline(never)
-  mutating func tellRefusal<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func tellRefusal(_ kernel: inout K) {
     guard canTellRefusal(), let id = refusedClient else { return }
     let lane = refusalLane(id)
     // It stands for no bytes: its place is where the next packet's would be.

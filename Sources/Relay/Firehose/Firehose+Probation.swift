@@ -11,10 +11,10 @@ import VoltlaneWire
 /// once a connection has lived 10 s, has said something, or has lasted for twice that long and then died all the same;
 /// or once dials were refused again and again: then it is the listener itself that comes and goes, and nothing in front
 /// of it.
-extension Firehose {
+extension Firehose where K: ~Copyable {
   /// The dial has led to a connection.
   @inline(never)
-  mutating func beginProbation<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func beginProbation(_ kernel: inout K) {
     state = .proving
     connectedAt = kernel.now
     hasSpoken = false
@@ -26,7 +26,7 @@ extension Firehose {
 
   /// Looks whether the connection has ended, or a packet has come.
   @inline(never)
-  mutating func prove<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func prove(_ kernel: inout K) {
     guard canReceive(), receiveOnce(&kernel) else { return }
     while read &- parsed >= UInt64(Wire.sizePrefix) {
       let packet = memory[parsed]
@@ -46,7 +46,7 @@ extension Firehose {
 
   /// The time is over.
   @inline(never)
-  mutating func endProbation<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func endProbation(_ kernel: inout K) {
     // Its end may have come, and nobody has looked: the thread may have stood still.
     prove(&kernel)
     guard state == .proving else { return }
@@ -58,7 +58,7 @@ extension Firehose {
   }
 
   /// It is a backend, as far as anybody can tell: what waits for it goes.
-  private mutating func trust<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func trust(_ kernel: inout K) {
     state = .connected
     deadline = connectedAt + Limits.dialStable
     counters.add(.backendConnections)
@@ -73,7 +73,7 @@ extension Firehose {
 
   /// It has lived for as long as a backend does: what happened before it is history.
   @inline(never)
-  mutating func settle<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func settle(_ kernel: inout K) {
     dialDelay = Limits.dialDelayFirst
     shortenProbation()
     lossTimeLeft = .max
@@ -85,7 +85,7 @@ extension Firehose {
 
   /// It was no backend: as if the dial had failed.
   @inline(never)
-  mutating func failProbation<K: Kernel & ~Copyable>(_ failure: BackendFailure, _ kernel: inout K) {
+  mutating func failProbation(_ failure: BackendFailure, _ kernel: inout K) {
     counters.add(.backendsClosedEarly)
     read = parsed
     lengthenProbation(&kernel)
@@ -93,7 +93,7 @@ extension Firehose {
   }
 
   /// The connection died young, and never said a word: there may have been nobody behind it.
-  mutating func lengthenProbation<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func lengthenProbation(_ kernel: inout K) {
     if state == .connected, probation > Limits.probationFirst, probation >= 2 * shortLife {
       // It had outlived by far those that made the probation longer: there is no such pattern.
       shortLife = 0

@@ -2,7 +2,7 @@ import Glibc
 
 /// The sweep: every connection but the relay's first begins with one 0x03 for each session that lives, so that a
 /// restarted backend knows whom it has. The shards are asked; their answers go before anything that waits in the lanes.
-extension Firehose {
+extension Firehose where K: ~Copyable {
   enum Sweep {
     case none
     /// Shards have been asked, and the connection waits for the last answer.
@@ -11,7 +11,7 @@ extension Firehose {
   }
 
   @inline(never)
-  mutating func beginSweep<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func beginSweep(_ kernel: inout K) {
     sweep = .asking
     sweepRequest += 1
     for lane in 0..<lanes.count { lanes[lane].sweep.requests.published = sweepRequest }
@@ -20,7 +20,7 @@ extension Firehose {
 
   /// Goes on with the sweep. True once it is over, and other packets may follow.
   @inline(never)
-  mutating func announce<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+  mutating func announce(_ kernel: inout K) -> Bool {
     if sweep == .asking, takeAnswers() {
       sweep = .sending
       sweepLane = 0

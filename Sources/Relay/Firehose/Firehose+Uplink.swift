@@ -1,9 +1,9 @@
 import Glibc
 
 /// The way up: many lanes, one send. The bytes leave straight out of the lanes' memory.
-extension Firehose {
+extension Firehose where K: ~Copyable {
   /// Sends what the shards have published, in one call, until the socket takes no more.
-  mutating func transmit<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func transmit(_ kernel: inout K) {
     guard state == .connected, !waitsForRoom, sendError == 0 else { return }
     if sweep != .none, !announce(&kernel) { return }
     let lanesGathered = gatherLanes()
@@ -23,7 +23,7 @@ extension Firehose {
     readable = true
   }
 
-  mutating func awaitRoom<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func awaitRoom(_ kernel: inout K) {
     waitsForRoom = true
     kernel.submit(.pollWritable(socket), Token(.firehoseWritable, generation: generation))
   }
@@ -42,7 +42,7 @@ extension Firehose {
   }
 
   /// Gives the lanes back what was handed to the socket, and rings shards that waited for the room.
-  private mutating func takeNote<K: Kernel & ~Copyable>(_ sent: Int, lanes gathered: Int, _ kernel: inout K) {
+  private mutating func takeNote(_ sent: Int, lanes gathered: Int, _ kernel: inout K) {
     var left = sent
     var begun: Int?
     for step in 0..<gathered {
@@ -61,7 +61,7 @@ extension Firehose {
 
   /// Throws away what the shards have published: there is nobody who will ever get it, and they wait for the room.
   @inline(never)
-  mutating func discardUplink<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func discardUplink(_ kernel: inout K) {
     for lane in 0..<lanes.count {
       lanes[lane].uplink.discard()
       if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }

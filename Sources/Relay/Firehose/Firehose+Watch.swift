@@ -3,14 +3,14 @@ import Glibc
 /// What can be seen of a backend that stands: whether its kernel acknowledges, and how long it leaves bytes untaken. A
 /// backend that has stopped is alive for its kernel, which acknowledges until its buffer is full and then keeps the
 /// window closed for as long as it likes.
-extension Firehose {
+extension Firehose where K: ~Copyable {
   /// Looks again in a second, or sooner where the backend's time is short.
   mutating func watchBackend(_ now: UInt64) {
     silenceCheck = now + min(Limits.backendWatch, settings.backendTimeout / 8)
   }
 
   @inline(never)
-  mutating func watchBackend<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func watchBackend(_ kernel: inout K) {
     watchBackend(kernel.now)
     checkSilence(&kernel)
     if state == .connected { checkBacklog(&kernel) }
@@ -19,7 +19,7 @@ extension Firehose {
   /// Keepalive does not notice a dead backend while data is outstanding, and a backend that is slow but alive
   /// acknowledges: silence is measured by acknowledgements. It counts from when one was first seen to be owed: the last
   /// one may be older by far, where there was nothing to acknowledge.
-  private mutating func checkSilence<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func checkSilence(_ kernel: inout K) {
     let silence = state == .connected ? kernel.silence(socket) : 0
     guard silence > 0 else {
       silentSince = .max
@@ -32,7 +32,7 @@ extension Firehose {
   }
 
   /// A unix socket does not tell what was taken of it: there it is the time since anything moved.
-  private mutating func checkBacklog<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func checkBacklog(_ kernel: inout K) {
     let backlog = kernel.backlog(socket)
     if let taken = backlog.taken {
       behind.take(upTo: taken)

@@ -4,7 +4,7 @@ import VoltlaneWire
 /// The firehose core: the only owner of the backend's socket. A role that a host drives, on a thread of its own or on
 /// the thread of a shard. This file is what it holds and what it is asked; dialling, the way up and the way down stand
 /// in the files beside it.
-struct Firehose: ~Copyable {
+struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   /// The firehose's ends of its lanes with one shard.
   struct Lane: ~Copyable {
     var uplink: UplinkConsumer
@@ -122,12 +122,12 @@ struct Firehose: ~Copyable {
     if silenceCheck < .max { silenceCheck = 0 }
   }
 
-  mutating func start<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func start(_ kernel: inout K) {
     startLossTimer(kernel.now, settings.backendLossTimeout)
     beginDial(&kernel)
   }
 
-  mutating func handle<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+  mutating func handle(_ completion: Completion, _ kernel: inout K) {
     if completion.token.purpose == .resolved { return lookUpEnded(completion, &kernel) }
     guard completion.token.generation == generation, socket >= 0 else { return }
     switch completion.token.purpose {
@@ -143,7 +143,7 @@ struct Firehose: ~Copyable {
   }
 
   @inline(never)
-  private mutating func lookUpEnded<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+  private mutating func lookUpEnded(_ completion: Completion, _ kernel: inout K) {
     let lookUp = kernel.lookUp(completion)
     if state == .resolving { resolved(lookUp, &kernel) }
   }
@@ -186,7 +186,7 @@ struct Firehose: ~Copyable {
   }
 
   /// What is due by the clock, and the end.
-  mutating func expire<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func expire(_ kernel: inout K) {
     let due = min(deadline, silenceCheck, dropDeadline)
     // What came in time is taken first, that the backend is there or has answered; but not for ever.
     if kernel.now >= due, kernel.hasBroughtAll || kernel.now &- due >= Limits.catchUp { expireDue(&kernel) }
@@ -197,7 +197,7 @@ struct Firehose: ~Copyable {
   }
 
   @inline(never)
-  private mutating func expireDue<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func expireDue(_ kernel: inout K) {
     if kernel.now >= deadline {
       deadline = .max
       switch state {

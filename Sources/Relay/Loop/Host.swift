@@ -4,8 +4,8 @@
 /// of hosts in one thread, turn by turn.
 struct Host<K: Kernel & ~Copyable>: ~Copyable {
   var kernel: K
-  let shard: Hosted<Shard>
-  private let firehose: Hosted<Firehose>
+  let shard: Hosted<Shard<K>>
+  private let firehose: Hosted<Firehose<K>>
   private let worker: Hosted<HandshakeWorker>
   let bell: Bell
   let control: ControlBlock
@@ -17,7 +17,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   private var saidDone = false
 
   /// Takes the roles out of `roles`. `wakeSignal` is an eventfd on which the control thread wakes the host.
-  init(kernel: consuming K, roles: Roles, wakeSignal: Int32, control: ControlBlock) {
+  init(kernel: consuming K, roles: Roles<K>, wakeSignal: Int32, control: ControlBlock) {
     self.kernel = kernel
     shard = Hosted(roles.shard.take())
     firehose = Hosted(roles.firehose.take())

@@ -30,35 +30,34 @@ struct TimerWheel: ~Copyable {
 
   /// Makes the connection come up within a tick after `time`. Cheap where it comes up earlier anyway.
   mutating func arm(_ index: UInt32, at time: UInt64, _ connections: borrowing ConnectionTable) {
-    let connection = connections[index]
     // Rounded up, and never into a slot that has been emptied already, or is being emptied: one who is put off to a
     // time that is over would come up again at once, and for ever.
     let due = max(TimerWheel.tick(time) &+ 1, isEmptying ? cursor &+ 1 : cursor)
     let tick = min(due, cursor &+ UInt64(Limits.wheelSlots - 1))
-    let linked = connection.pointee.timer.tick
+    let linked = connections[index].timer.tick
     if linked != 0 {
       guard tick < linked else { return }
       unlink(index, connections)
     }
     let slot = Int(tick % UInt64(Limits.wheelSlots))
-    connection.pointee.timer = TimerLink(next: heads[slot], previous: .none, tick: tick)
-    if heads[slot] != .none { connections[heads[slot]].pointee.timer.previous = index }
+    connections[index].timer = TimerLink(next: heads[slot], previous: .none, tick: tick)
+    if heads[slot] != .none { connections[heads[slot]].timer.previous = index }
     heads[slot] = index
     occupied[slot / 64] |= 1 << UInt64(slot % 64)
   }
 
   mutating func unlink(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    let link = connections[index].pointee.timer
+    let link = connections[index].timer
     guard link.tick != 0 else { return }
     let slot = Int(link.tick % UInt64(Limits.wheelSlots))
     if link.previous != .none {
-      connections[link.previous].pointee.timer.next = link.next
+      connections[link.previous].timer.next = link.next
     } else {
       heads[slot] = link.next
       if link.next == .none { occupied[slot / 64] &= ~(1 << UInt64(slot % 64)) }
     }
-    if link.next != .none { connections[link.next].pointee.timer.previous = link.previous }
-    connections[index].pointee.timer = TimerLink()
+    if link.next != .none { connections[link.next].timer.previous = link.previous }
+    connections[index].timer = TimerLink()
   }
 
   /// The next connection whose slot has come up, taken out of the wheel; its deadline may have moved away meanwhile.
@@ -127,7 +126,7 @@ struct TimerWheel: ~Copyable {
         let bit = occupied[slot / 64] >> UInt64(slot % 64) & 1
         try require((bit == 1) == (index != .none), "the bit of slot \(slot) of the wheel is wrong")
         while index != .none {
-          let link = connections[index].pointee.timer
+          let link = connections[index].timer
           let isInReach = link.tick >= cursor && link.tick < cursor + UInt64(Limits.wheelSlots)
           try require(isInReach, "connection \(index) comes up at tick \(link.tick), now is \(cursor)")
           try require(Int(link.tick % UInt64(Limits.wheelSlots)) == slot, "connection \(index) is in slot \(slot)")

@@ -70,7 +70,7 @@ package enum Part: String, CaseIterable {
   private func lookup(_ count: Int) throws -> UInt64 {
     var sessions = try SessionTable(shard: 0, ids: ids)
     let key = try SecretKey.generate().publicKey
-    let known = (0..<1000).map { _ in sessions[sessions.start(connection: 0, key: key, address: .none)!].pointee.id }
+    let known = (0..<1000).map { _ in sessions[sessions.start(connection: 0, key: key, address: .none)!].id }
     var sum: UInt64 = 0
     for number in 0..<count {
       let id = known[number % known.count]

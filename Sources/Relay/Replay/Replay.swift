@@ -48,7 +48,7 @@ package struct Replay {
     let placement = Placement(configuration)
     var secret: UInt64 = 0
     do {
-      let parts = try RelayParts(
+      let parts = try RelayParts<ReplayKernel>(
         configuration, try SecretKey.generate(),
         listeners: [[(socket: ReplayScript.listener, isShared: true)]], placement, arena, control,
         random: {

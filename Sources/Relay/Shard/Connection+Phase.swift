@@ -1,14 +1,15 @@
 extension Connection {
   /// What a connection is about at the moment.
   ///
-  ///     accepted ──> proxy ──> version ──> key ──> verifying ────────────────────────> attached ──> halfClosed
-  ///         │                     ^        ^ │                                             ^
-  ///         └─────────────────────┘        │ └──> sealing ──> response ──> opening ──> ping ──> returning
-  ///                                        │         (a client that comes back)
-  ///     handed over by another shard ──────┘
+  ///     accepted --> proxy --> version --> key --> verifying -------------------> attached --> halfClosed
+  ///         |                     ^         ^ |                                      ^
+  ///         +---------------------+         | |                                  returning
+  ///                                         | |                                      ^
+  ///                                         | +-> sealing --> response --> opening --> ping
+  ///     handed over by another shard -------+     (a client that comes back)
   ///
-  ///     from each of them but proxy and version ──> closing ──> released ──> free
-  ///     from each of them, at once ───────────────────────────> released
+  ///     from each of them but proxy and version --> closing --> released --> free
+  ///     from each of them, at once ---------------------------> released
   ///
   /// | phase      | entered when                                  | the next word is | queue              |
   /// |------------|-----------------------------------------------|------------------|--------------------|
@@ -109,17 +110,16 @@ extension Connection {
   }
 }
 
-extension Shard {
+extension Shard where K: ~Copyable {
   /// Takes a connection from its phase to the next one, and from the queue and the list of the one to those of the
   /// other. Nothing else changes a phase, but the table that gives slots out and takes them back.
   mutating func enter(_ phase: Connection.Phase, _ index: UInt32) {
-    let connection = connections[index]
-    let old = connection.pointee.phase
+    let old = connections[index].phase
     assert(old.canBecome(phase), "connection \(index) goes from \(old) to \(phase)")
-    connection.pointee.phase = phase
+    connections[index].phase = phase
     // One that stays in its queue keeps its place there.
-    if connection.pointee.queue != phase.queue { queues.move(index, to: phase.queue, connections) }
-    if connection.pointee.list != .none, connection.pointee.list != phase.list {
+    if connections[index].queue != phase.queue { queues.move(index, to: phase.queue, connections) }
+    if connections[index].list != .none, connections[index].list != phase.list {
       lists.move(index, to: phase.list, connections)
     }
   }

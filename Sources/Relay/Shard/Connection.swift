@@ -147,41 +147,40 @@ struct ConnectionTable: ~Copyable {
     slots = try SlotMemory(capacity: Limits.connectionsPerShard)
   }
 
-  @inline(__always)
-  subscript(index: UInt32) -> UnsafeMutablePointer<Connection> { slots[index] }
+  subscript(index: UInt32) -> Connection {
+    @inline(__always) unsafeAddress { slots.address(index) }
+    @inline(__always) nonmutating unsafeMutableAddress { slots.mutableAddress(index) }
+  }
 
   /// A slot for `socket`, or nil where the table is full. The caller has it enter its first phase.
   mutating func add(_ socket: Int32) -> UInt32? {
     let index: UInt32
     if free != .none {
       index = free
-      free = slots[index].pointee.nextReady
+      free = slots[index].nextReady
     } else {
       guard used < slots.capacity else { return nil }
       index = used
       used += 1
     }
-    let connection = slots[index]
-    let generation = connection.pointee.generation &+ 1
-    connection.initialize(to: Connection())
-    connection.pointee.generation = generation
-    connection.pointee.socket = socket
+    let generation = slots[index].generation &+ 1
+    slots[index] = Connection()
+    slots[index].generation = generation
+    slots[index].socket = socket
     count += 1
     return index
   }
 
   /// Frees the slot of a released connection unless the turn's list of sends still holds it.
   mutating func settle(_ index: UInt32) {
-    let connection = slots[index]
-    if connection.pointee.phase == .released, connection.pointee.flags.isDisjoint(with: .held) { remove(index) }
+    if slots[index].phase == .released, slots[index].flags.isDisjoint(with: .held) { remove(index) }
   }
 
   private mutating func remove(_ index: UInt32) {
-    let connection = slots[index]
-    assert(connection.pointee.phase.canBecome(.free))
-    connection.pointee.phase = .free
-    connection.pointee.socket = -1
-    connection.pointee.nextReady = free
+    assert(slots[index].phase.canBecome(.free))
+    slots[index].phase = .free
+    slots[index].socket = -1
+    slots[index].nextReady = free
     free = index
     count -= 1
   }
@@ -191,13 +190,12 @@ struct ConnectionTable: ~Copyable {
   func find(_ token: Token) -> UInt32? {
     let index = token.index
     guard index < used else { return nil }
-    let connection = slots[index]
-    return connection.pointee.generation == token.generation && connection.pointee.phase.hasSocket ? index : nil
+    return slots[index].generation == token.generation && slots[index].phase.hasSocket ? index : nil
   }
 
   @inline(__always)
   func token(_ purpose: Token.Purpose, _ index: UInt32) -> Token {
-    Token(purpose, index: index, generation: slots[index].pointee.generation)
+    Token(purpose, index: index, generation: slots[index].generation)
   }
 }
 
@@ -207,10 +205,10 @@ struct ConnectionTable: ~Copyable {
       var (index, found) = (free, 0)
       while index != .none {
         try require(index < used, "the free connection \(index) was never used")
-        try require(slots[index].pointee.phase == .free, "connection \(index) is listed as free and is not")
+        try require(slots[index].phase == .free, "connection \(index) is listed as free and is not")
         found += 1
         try require(found <= Int(used), "the list of free connections has a loop")
-        index = slots[index].pointee.nextReady
+        index = slots[index].nextReady
       }
       try require(found + count == Int(used), "\(used) slots were used; \(found) are free and \(count) are not")
     }

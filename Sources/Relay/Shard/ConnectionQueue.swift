@@ -33,23 +33,21 @@ struct ConnectionQueue {
   @inline(__always) var first: UInt32? { head == .none ? nil : head }
 
   mutating func append(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    let connection = connections[index]
-    assert(connection.pointee.queue == .none)
-    connection.pointee.queue = kind
-    connection.pointee.queueNext = .none
-    connection.pointee.queuePrevious = last
-    if last == .none { head = index } else { connections[last].pointee.queueNext = index }
+    assert(connections[index].queue == .none)
+    connections[index].queue = kind
+    connections[index].queueNext = .none
+    connections[index].queuePrevious = last
+    if last == .none { head = index } else { connections[last].queueNext = index }
     last = index
   }
 
   /// Takes a connection out that is in this queue.
   mutating func remove(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    let connection = connections[index]
-    assert(connection.pointee.queue == kind)
-    connection.pointee.queue = .none
-    let (next, previous) = (connection.pointee.queueNext, connection.pointee.queuePrevious)
-    if previous == .none { head = next } else { connections[previous].pointee.queueNext = next }
-    if next == .none { last = previous } else { connections[next].pointee.queuePrevious = previous }
+    assert(connections[index].queue == kind)
+    connections[index].queue = .none
+    let (next, previous) = (connections[index].queueNext, connections[index].queuePrevious)
+    if previous == .none { head = next } else { connections[previous].queueNext = next }
+    if next == .none { last = previous } else { connections[next].queuePrevious = previous }
   }
 }
 
@@ -67,7 +65,7 @@ struct ConnectionQueues {
   /// Takes a connection out of its queue, where it is in one, and puts it at the end of another.
   @inline(never)
   mutating func move(_ index: UInt32, to queue: ConnectionQueue.Kind, _ connections: borrowing ConnectionTable) {
-    switch connections[index].pointee.queue {
+    switch connections[index].queue {
     case .none: break
     case .silent: silent.remove(index, connections)
     case .halfway: halfway.remove(index, connections)
@@ -96,7 +94,7 @@ struct ConnectionQueues {
     fileprivate func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) -> Int {
       var (index, before, found) = (head, UInt32.none, 0)
       while index != .none {
-        let connection = connections[index].pointee
+        let connection = connections[index]
         let queue = connection.queue
         try require(queue == kind, "connection \(index) is in the queue \(kind) and says \(queue)")
         try require(connection.queuePrevious == before, "connection \(index) does not follow \(before)")

@@ -8,21 +8,21 @@ struct KernelMemorySampler {
 /// What the kernel holds for clients, that is, what they sent and the relay has not read, and what it sent and they
 /// have not taken. It is memory that a client makes the machine hold, and counts like the relay's own. It is looked at
 /// a few sockets at a time, and only where there are so many that their buffers could matter.
-extension Shard {
+extension Shard where K: ~Copyable {
   /// There are more clients than before.
   @inline(__always)
-  mutating func beginSampling<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+  mutating func beginSampling(_ kernel: borrowing K) {
     if kernelMemory.next == .max, memory.couldBeTight(perClient: settings.kernelMemoryPerClient) {
       kernelMemory.next = kernel.now
     }
   }
 
   @inline(never)
-  mutating func sampleKernelMemory<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func sampleKernelMemory(_ kernel: inout K) {
     guard memory.couldBeTight(perClient: settings.kernelMemoryPerClient) else { return endSampling() }
     let end = min(connections.used, kernelMemory.cursor &+ Limits.kernelMemorySlice)
-    for index in kernelMemory.cursor..<max(end, kernelMemory.cursor) where connections[index].pointee.phase.hasSocket {
-      let held = kernel.memory(of: connections[index].pointee.socket)
+    for index in kernelMemory.cursor..<max(end, kernelMemory.cursor) where connections[index].phase.hasSocket {
+      let held = kernel.memory(of: connections[index].socket)
       noteKernelMemory(index, UInt32(clamping: held - Limits.connectionMemoryInKernel))
     }
     kernelMemory.cursor = end < connections.used ? end : 0
@@ -37,7 +37,7 @@ extension Shard {
   }
 
   /// The shard does not read its clients from now on: their sockets fill fast.
-  mutating func hastenSampling<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+  mutating func hastenSampling(_ kernel: borrowing K) {
     guard kernelMemory.next != .max else { return }
     kernelMemory.next = min(kernelMemory.next, kernel.now &+ Limits.kernelMemoryRoundPaused)
   }
@@ -45,12 +45,12 @@ extension Shard {
   /// It does not matter any more: nothing is counted for the kernel.
   private mutating func endSampling() {
     kernelMemory = KernelMemorySampler()
-    for index in 0..<connections.used where connections[index].pointee.kernelMemory > 0 { noteKernelMemory(index, 0) }
+    for index in 0..<connections.used where connections[index].kernelMemory > 0 { noteKernelMemory(index, 0) }
   }
 
   private mutating func noteKernelMemory(_ index: UInt32, _ byteCount: UInt32) {
-    guard connections[index].pointee.kernelMemory != byteCount else { return }
-    connections[index].pointee.kernelMemory = byteCount
+    guard connections[index].kernelMemory != byteCount else { return }
+    connections[index].kernelMemory = byteCount
     chargeWaiting(index)
   }
 }

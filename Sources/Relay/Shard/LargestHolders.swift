@@ -28,9 +28,9 @@ struct LargestHolders<Memory: HeldMemory> {
 
   /// What the slot holds has changed.
   mutating func update(_ index: UInt32, _ slots: borrowing SlotMemory<Memory.Slot>) {
-    let held = Memory.held(by: slots[index].pointee)
+    let held = Memory.held(by: slots[index])
     let sizeClass: Int8 = held == 0 ? -1 : Int8(63 - UInt64(held).leadingZeroBitCount)
-    let current = Memory.links(of: slots[index].pointee).sizeClass
+    let current = Memory.links(of: slots[index]).sizeClass
     guard sizeClass != current else { return }
     if current >= 0 { unlink(index, slots) }
     if sizeClass >= 0 { link(index, Int(sizeClass), slots) }
@@ -38,35 +38,35 @@ struct LargestHolders<Memory: HeldMemory> {
 
   /// The slot leaves, whatever it holds.
   mutating func remove(_ index: UInt32, _ slots: borrowing SlotMemory<Memory.Slot>) {
-    if Memory.links(of: slots[index].pointee).sizeClass >= 0 { unlink(index, slots) }
+    if Memory.links(of: slots[index]).sizeClass >= 0 { unlink(index, slots) }
   }
 
   private mutating func link(_ index: UInt32, _ sizeClass: Int, _ slots: borrowing SlotMemory<Memory.Slot>) {
     let first = heads[sizeClass]
-    Memory.setLinks(HolderLinks(next: first, previous: .none, sizeClass: Int8(sizeClass)), of: &slots[index].pointee)
+    Memory.setLinks(HolderLinks(next: first, previous: .none, sizeClass: Int8(sizeClass)), of: &slots[index])
     if first != .none { setPrevious(index, of: first, slots) }
     heads[sizeClass] = index
     occupied |= 1 << UInt64(sizeClass)
   }
 
   private mutating func unlink(_ index: UInt32, _ slots: borrowing SlotMemory<Memory.Slot>) {
-    let links = Memory.links(of: slots[index].pointee)
+    let links = Memory.links(of: slots[index])
     if links.previous == .none {
       heads[Int(links.sizeClass)] = links.next
       if links.next == .none { occupied &= ~(1 << UInt64(links.sizeClass)) }
     } else {
-      var before = Memory.links(of: slots[links.previous].pointee)
+      var before = Memory.links(of: slots[links.previous])
       before.next = links.next
-      Memory.setLinks(before, of: &slots[links.previous].pointee)
+      Memory.setLinks(before, of: &slots[links.previous])
     }
     if links.next != .none { setPrevious(links.previous, of: links.next, slots) }
-    Memory.setLinks(HolderLinks(), of: &slots[index].pointee)
+    Memory.setLinks(HolderLinks(), of: &slots[index])
   }
 
   private func setPrevious(_ previous: UInt32, of index: UInt32, _ slots: borrowing SlotMemory<Memory.Slot>) {
-    var links = Memory.links(of: slots[index].pointee)
+    var links = Memory.links(of: slots[index])
     links.previous = previous
-    Memory.setLinks(links, of: &slots[index].pointee)
+    Memory.setLinks(links, of: &slots[index])
   }
 
   /// The one that holds most of those in the list of the largest. Looks at a bounded number of them, so that many equal
@@ -76,13 +76,11 @@ struct LargestHolders<Memory: HeldMemory> {
     var index = heads[63 - occupied.leadingZeroBitCount]
     var largest = index
     for _ in 0..<256 {
-      index = Memory.links(of: slots[index].pointee).next
+      index = Memory.links(of: slots[index]).next
       guard index != .none else { break }
       let (one, other) = (slots[index], slots[largest])
-      let held = (Memory.held(by: one.pointee), Memory.held(by: other.pointee))
-      if held.0 > held.1 || (held.0 == held.1 && Memory.used(by: one.pointee) > Memory.used(by: other.pointee)) {
-        largest = index
-      }
+      let held = (Memory.held(by: one), Memory.held(by: other))
+      if held.0 > held.1 || (held.0 == held.1 && Memory.used(by: one) > Memory.used(by: other)) { largest = index }
     }
     return largest
   }
@@ -94,9 +92,9 @@ struct LargestHolders<Memory: HeldMemory> {
     func checkInvariants(_ slots: borrowing SlotMemory<Memory.Slot>, used: UInt32) throws(InvariantViolation) {
       var holders = 0
       for index in 0..<used {
-        let held = Memory.held(by: slots[index].pointee)
+        let held = Memory.held(by: slots[index])
         let sizeClass: Int8 = held == 0 ? -1 : Int8(63 - UInt64(held).leadingZeroBitCount)
-        let listed = Memory.links(of: slots[index].pointee).sizeClass
+        let listed = Memory.links(of: slots[index]).sizeClass
         try require(listed == sizeClass, "\(Memory.self): slot \(index) holds \(held) bytes, and is in list \(listed)")
         if held > 0 { holders += 1 }
       }
@@ -105,7 +103,7 @@ struct LargestHolders<Memory: HeldMemory> {
         var (index, before) = (heads[sizeClass], UInt32.none)
         try require((occupied >> sizeClass & 1 == 1) == (index != .none), "the bit of list \(sizeClass) is wrong")
         while index != .none {
-          let links = Memory.links(of: slots[index].pointee)
+          let links = Memory.links(of: slots[index])
           try require(Int(links.sizeClass) == sizeClass, "slot \(index) is in list \(sizeClass)")
           try require(links.previous == before, "slot \(index) does not follow \(before)")
           found += 1

@@ -24,19 +24,18 @@ struct ReadyList {
 
   /// Whether nobody is left of those that were on the list when `appended` was `place`.
   func isPast(_ place: UInt32, _ connections: borrowing ConnectionTable) -> Bool {
-    isEmpty || Int32(bitPattern: connections[first].pointee.readyPlace &- place) >= 0
+    isEmpty || Int32(bitPattern: connections[first].readyPlace &- place) >= 0
   }
 
   /// Adds the connection at the end unless it is on a list.
   @inline(__always)
   mutating func append(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    let connection = connections[index]
-    guard connection.pointee.list == .none else { return }
-    connection.pointee.list = kind
-    connection.pointee.readyPlace = appended
-    connection.pointee.nextReady = .none
-    connection.pointee.previousReady = last
-    if last == .none { first = index } else { connections[last].pointee.nextReady = index }
+    guard connections[index].list == .none else { return }
+    connections[index].list = kind
+    connections[index].readyPlace = appended
+    connections[index].nextReady = .none
+    connections[index].previousReady = last
+    if last == .none { first = index } else { connections[last].nextReady = index }
     last = index
     appended &+= 1
     count &+= 1
@@ -46,27 +45,25 @@ struct ReadyList {
   mutating func popFirst(_ connections: borrowing ConnectionTable) -> UInt32? {
     guard first != .none else { return nil }
     let index = first
-    let connection = connections[index]
     // What the new first one's link to the left says is of no use any more.
-    first = connection.pointee.nextReady
+    first = connections[index].nextReady
     if first == .none { last = .none }
-    connection.pointee.list = .none
+    connections[index].list = .none
     count &-= 1
     return index
   }
 
   /// Takes a connection out that is on this list.
   mutating func remove(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    let connection = connections[index]
-    assert(connection.pointee.list == kind)
+    assert(connections[index].list == kind)
     guard index != first else {
       _ = popFirst(connections)
       return
     }
-    connection.pointee.list = .none
-    let (next, previous) = (connection.pointee.nextReady, connection.pointee.previousReady)
-    connections[previous].pointee.nextReady = next
-    if next == .none { last = previous } else { connections[next].pointee.previousReady = previous }
+    connections[index].list = .none
+    let (next, previous) = (connections[index].nextReady, connections[index].previousReady)
+    connections[previous].nextReady = next
+    if next == .none { last = previous } else { connections[next].previousReady = previous }
     count &-= 1
   }
 }
@@ -79,7 +76,7 @@ struct ReadyLists {
   /// Takes a connection off the list that it is on, and puts it at the end of another.
   @inline(never)
   mutating func move(_ index: UInt32, to list: ReadyList.Kind, _ connections: borrowing ConnectionTable) {
-    switch connections[index].pointee.list {
+    switch connections[index].list {
     case .none: break
     case .clients: clients.remove(index, connections)
     case .others: others.remove(index, connections)
@@ -97,12 +94,12 @@ struct ReadyLists {
     func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) {
       var (index, before, found) = (first, UInt32.none, 0)
       while index != .none {
-        let connection = connections[index].pointee
+        let connection = connections[index]
         let list = connection.list
         try require(list == kind, "connection \(index) is on the list of \(kind) and says \(list)")
         if found > 0 {
           try require(connection.previousReady == before, "connection \(index) does not follow \(before)")
-          let step = connection.readyPlace &- connections[before].pointee.readyPlace
+          let step = connection.readyPlace &- connections[before].readyPlace
           try require(Int32(bitPattern: step) > 0, "connection \(index) has a place before that of \(before)")
         }
         found += 1

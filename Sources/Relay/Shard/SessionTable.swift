@@ -22,8 +22,9 @@ struct SessionTable: ~Copyable {
   /// Sessions of a shard, at most.
   static func capacity(of ids: ClientIDs) -> Int { min(ids.slotsPerShard, 2 * Limits.connectionsPerShard) }
 
-  subscript(slot: UInt32) -> UnsafeMutablePointer<Session> {
-    @inline(__always) get { slots[slot] }
+  subscript(slot: UInt32) -> Session {
+    @inline(__always) unsafeAddress { slots.address(slot) }
+    @inline(__always) nonmutating unsafeMutableAddress { slots.mutableAddress(slot) }
   }
 
   /// The session with this id, or nil where there is none that is attached. `slot` is where the id says that it is: no
@@ -31,14 +32,13 @@ struct SessionTable: ~Copyable {
   @inline(__always)
   func find(_ id: UInt64, at slot: UInt32) -> UInt32? {
     guard slot < used else { return nil }
-    let session = slots[slot]
-    return session.pointee.id == id && session.pointee.state == .attached ? slot : nil
+    return slots[slot].id == id && slots[slot].state == .attached ? slot : nil
   }
 
   /// The session with this id, attached or stale.
   func findLive(_ id: UInt64, at slot: UInt32) -> UInt32? {
-    guard slot < used, slots[slot].pointee.id == id else { return nil }
-    switch slots[slot].pointee.state {
+    guard slot < used, slots[slot].id == id else { return nil }
+    switch slots[slot].state {
     case .attached, .halfClosed, .stale: return slot
     case .free, .ending: return nil
     }
@@ -52,18 +52,16 @@ struct SessionTable: ~Copyable {
     let slot: UInt32
     if free != .none {
       slot = free
-      free = slots[slot].pointee.next
+      free = slots[slot].next
     } else {
       guard used < slots.capacity else { return nil }
       slot = used
       used += 1
     }
-    let session = slots[slot]
-    let generation = session.pointee.generation
-    session.initialize(
-      to: Session(
-        id: ids.id(shard: shard, slot: slot, generation: generation), generation: generation + 1, address: address,
-        connection: connection, state: .attached, publicKey: key))
+    let generation = slots[slot].generation
+    slots[slot] = Session(
+      id: ids.id(shard: shard, slot: slot, generation: generation), generation: generation + 1, address: address,
+      connection: connection, state: .attached, publicKey: key)
     live += 1
     return slot
   }
@@ -76,12 +74,11 @@ struct SessionTable: ~Copyable {
 
   /// Ends a session whose 0x01 has to wait: the slot itself keeps it, so that none is ever lost.
   mutating func owe(_ slot: UInt32, _ reason: CloseReason) {
-    let session = slots[slot]
     live -= 1
-    session.pointee.state = .ending
-    session.pointee.reason = reason
-    session.pointee.next = .none
-    if endingLast == .none { endingFirst = slot } else { slots[endingLast].pointee.next = slot }
+    slots[slot].state = .ending
+    slots[slot].reason = reason
+    slots[slot].next = .none
+    if endingLast == .none { endingFirst = slot } else { slots[endingLast].next = slot }
     endingLast = slot
   }
 
@@ -90,17 +87,16 @@ struct SessionTable: ~Copyable {
 
   mutating func settleFirstOwed() {
     let slot = endingFirst
-    endingFirst = slots[slot].pointee.next
+    endingFirst = slots[slot].next
     if endingFirst == .none { endingLast = .none }
     release(slot)
   }
 
   private mutating func release(_ slot: UInt32) {
-    let session = slots[slot]
-    session.pointee.state = .free
+    slots[slot].state = .free
     // A cell whose generations are used up is retired: its next id would be its first again.
-    guard session.pointee.generation < ClientIDs.generations else { return }
-    session.pointee.next = free
+    guard slots[slot].generation < ClientIDs.generations else { return }
+    slots[slot].next = free
     free = slot
   }
 }
@@ -110,26 +106,26 @@ struct SessionTable: ~Copyable {
     func checkInvariants() throws(InvariantViolation) {
       var (slot, freed) = (free, 0)
       while slot != .none {
-        try require(slots[slot].pointee.state == .free, "session \(slot) is listed as free and is not")
+        try require(slots[slot].state == .free, "session \(slot) is listed as free and is not")
         freed += 1
         try require(freed <= Int(used), "the list of free sessions has a loop")
-        slot = slots[slot].pointee.next
+        slot = slots[slot].next
       }
       var (owed, before) = (0, UInt32.none)
       slot = endingFirst
       while slot != .none {
-        try require(slots[slot].pointee.state == .ending, "session \(slot) waits to be reported and has not ended")
+        try require(slots[slot].state == .ending, "session \(slot) waits to be reported and has not ended")
         owed += 1
         try require(owed <= Int(used), "the list of sessions to be reported has a loop")
-        (before, slot) = (slot, slots[slot].pointee.next)
+        (before, slot) = (slot, slots[slot].next)
       }
       try require(endingLast == before, "the last session to be reported is \(before), not \(endingLast)")
       var counts = (live: 0, ending: 0, retired: 0)
       for slot in 0..<used {
-        switch slots[slot].pointee.state {
+        switch slots[slot].state {
         case .attached, .halfClosed, .stale: counts.live += 1
         case .ending: counts.ending += 1
-        case .free: if slots[slot].pointee.generation >= ClientIDs.generations { counts.retired += 1 }
+        case .free: if slots[slot].generation >= ClientIDs.generations { counts.retired += 1 }
         }
       }
       try require(counts.live == live, "\(counts.live) sessions live, not \(live)")

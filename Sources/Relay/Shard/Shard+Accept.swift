@@ -1,9 +1,9 @@
 import Glibc
 
 /// Getting in: a socket becomes a connection.
-extension Shard {
+extension Shard where K: ~Copyable {
   @inline(never)
-  mutating func armListeners<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func armListeners(_ kernel: inout K) {
     for listener in 0..<listeners.count where !listeners[listener].armed {
       listeners[listener].armed = true
       kernel.submit(.accept(listener: listeners[listener].socket), Token(.accept, index: UInt32(listener)))
@@ -11,7 +11,7 @@ extension Shard {
   }
 
   @inline(never)
-  mutating func accepted<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+  mutating func accepted(_ completion: Completion, _ kernel: inout K) {
     guard case .no = drain else {
       // Accepted before the listeners were closed.
       if completion.result >= 0 { kernel.submit(.close(completion.result), Token(.none)) }
@@ -40,13 +40,13 @@ extension Shard {
 
   /// Gives the shards the clients of a shared queue in turn: the kernel would wake the same shard for each of them. One
   /// whose lane is full gets none; this shard keeps it.
-  private mutating func spread<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
+  private mutating func spread(_ socket: Int32, _ kernel: inout K) {
     let shard = Int(admission.shared.turns.add(1) % UInt64(peers.count))
     guard shard != index, peers[shard].outgoing.hasRoom() else { return admit(socket, &kernel) }
     peers[shard].outgoing.push(HandedSocket(new: socket))
   }
 
-  mutating func admit<K: Kernel & ~Copyable>(_ socket: Int32, _ kernel: inout K) {
+  mutating func admit(_ socket: Int32, _ kernel: inout K) {
     let address = kernel.peerAddress(socket)
     guard !backendStatus.refusesClients else { return refuse(socket, .backendLost, address.key, &kernel) }
     guard !memory.isShort else { return refuse(socket, .memory, address.key, &kernel) }
@@ -63,8 +63,8 @@ extension Shard {
       admission.leave(address.key, &standing)
       return refuse(socket, reason ?? .clients, address.key, &kernel)
     }
-    connections[index].pointee.address = address.key
-    connections[index].pointee.standing = standing
+    connections[index].address = address.key
+    connections[index].standing = standing
     enter(isProxied ? .proxy : .version, index)
     counters.add(.clientsAccepted)
     beginSampling(kernel)
@@ -75,7 +75,7 @@ extension Shard {
   }
 
   /// Counts a connection by its address. The reason where it is not let in.
-  mutating func admit<K: Kernel & ~Copyable>(
+  mutating func admit(
     _ address: ClientAddress, _ standing: inout Standing, _ kernel: inout K
   ) -> RefusalReason? {
     let reason = admission.admit(address, &standing, now: kernel.machineNow, grace: kernel.grace)
@@ -85,7 +85,7 @@ extension Shard {
   }
 
   /// A connection was refused for what its address did: where that goes on and on, it is not heard for a while.
-  private mutating func noteRefusal<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) {
+  private mutating func noteRefusal(_ address: AddressKey, _ kernel: inout K) {
     // What came while the shard stood still came at its own pace.
     guard address.canBeShunned, kernel.grace == 0, shunned.refused(address, now: kernel.now),
       shunAtListeners(&kernel)
@@ -95,13 +95,13 @@ extension Shard {
 
   /// Hears those again whose time is over.
   @inline(never)
-  mutating func hearShunned<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func hearShunned(_ kernel: inout K) {
     shunned.hear(now: kernel.now)
     _ = shunAtListeners(&kernel)
   }
 
   /// Tells the listeners whom not to hear. False where none of them can do that.
-  private mutating func shunAtListeners<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+  private mutating func shunAtListeners(_ kernel: inout K) -> Bool {
     var isDone = false
     for index in 0..<listeners.count where !listeners[index].isShared {
       if kernel.shun(shunned.addresses, at: listeners[index].socket) { isDone = true }
@@ -115,12 +115,12 @@ extension Shard {
   /// wait for a worker: the workers stay as busy as they are. Last, where nobody else keeps newcomers out, those who
   /// have named a session and owe the answer to its challenge for longer than answers take: any number of attempts at
   /// one session may go on at a time.
-  private mutating func makeWay<K: Kernel & ~Copyable>(_ reason: RefusalReason, _ kernel: inout K) {
+  private mutating func makeWay(_ reason: RefusalReason, _ kernel: inout K) {
     if let index = queues.silent.first { return reject(index, reason, &kernel) }
     if let index = queues.halfway.first { return resetHandshake(index, reason, &kernel) }
     guard reason == .handshakes else { return }
     if let index = queues.newcomers.first { return resetNewcomer(index, reason, &kernel) }
-    if let index = queues.challenged.first, let attempt = connections[index].pointee.attempt?.value,
+    if let index = queues.challenged.first, let attempt = connections[index].attempt?.value,
       kernel.now &- attempt.challengedSince >= Limits.challengeKept
     {
       resetHandshake(index, reason, &kernel)
@@ -130,7 +130,7 @@ extension Shard {
   /// At the limit of descriptors accepting would fail again at once, or take those that are kept for the backend: it
   /// pauses, longer each time, and neither spins nor floods the log. A client that gave up before it was accepted costs
   /// nothing but a new try.
-  private mutating func pauseAccepting<K: Kernel & ~Copyable>(_ error: Int32, _ kernel: inout K) {
+  private mutating func pauseAccepting(_ error: Int32, _ kernel: inout K) {
     if error == ECONNABORTED || error == EINTR || error == EAGAIN {
       armListeners(&kernel)
       return
@@ -143,7 +143,7 @@ extension Shard {
 
   /// Closes the listeners; what was accepted stays.
   @inline(never)
-  mutating func stopAccepting<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func stopAccepting(_ kernel: inout K) {
     acceptResumes = .max
     for index in 0..<listeners.count {
       if listeners[index].armed { kernel.submit(.cancel(Token(.accept, index: UInt32(index))), Token(.none)) }

@@ -14,7 +14,7 @@ struct CatchUp {
   var since: UInt64 = 0
 }
 
-extension Shard {
+extension Shard where K: ~Copyable {
   /// Whether somebody may be late.
   @inline(__always)
   mutating func isDue(_ now: UInt64) -> Bool {
@@ -27,7 +27,7 @@ extension Shard {
   /// still catch up with what had come. That is a round through the lists, and so one receive of each connection:
   /// nobody who floods the relay makes it longer than that.
   @inline(never)
-  mutating func caughtUp<K: Kernel & ~Copyable>(_ kernel: borrowing K) -> UInt64? {
+  mutating func caughtUp(_ kernel: borrowing K) -> UInt64? {
     if case .none = catchUp.step { catchUp = CatchUp(step: .completions, since: kernel.now) }
     if case .completions = catchUp.step {
       guard kernel.hasBroughtAll || kernel.now &- catchUp.since >= Limits.catchUp else { return nil }
@@ -45,7 +45,7 @@ extension Shard {
 
   /// Ends what is late.
   @inline(never)
-  mutating func expire<K: Kernel & ~Copyable>(by time: UInt64, _ kernel: inout K) {
+  mutating func expire(by time: UInt64, _ kernel: inout K) {
     while let index = wheel.nextDue(now: time, connections) { expired(index, by: time, &kernel) }
     if let oldest = stale.oldest, staleExpiry(oldest) <= time { expireStale(by: time, &kernel) }
   }
@@ -53,6 +53,6 @@ extension Shard {
   /// Whether a connection that is late has more in its socket than one receive took: that is read first. Not for ever:
   /// somebody may send a byte again and again.
   func isStillRead(_ index: UInt32, deadline: UInt64, by time: UInt64) -> Bool {
-    connections[index].pointee.list != .none && time &- deadline < Limits.catchUp
+    connections[index].list != .none && time &- deadline < Limits.catchUp
   }
 }

@@ -5,41 +5,39 @@ import Glibc
 /// **Closing** a client means: what is queued is sent, then a FIN, then input is discarded until the client's FIN, then
 /// a plain close; a reset only after 5 s. A plain close with unread input would make the kernel reset the connection
 /// and lose what was queued.
-extension Shard {
+extension Shard where K: ~Copyable {
   /// Sets when the connection's phase runs out.
   mutating func setDeadline(_ index: UInt32, _ deadline: UInt64) {
-    connections[index].pointee.deadline = deadline
+    connections[index].deadline = deadline
     wheel.arm(index, at: realDeadline(index), connections)
   }
 
   /// The clock of packets' deadlines: it stands still while the shard cannot read.
   @inline(__always)
-  func now<K: Kernel & ~Copyable>(_ kernel: borrowing K) -> UInt64 { readingTime(at: kernel.now) }
+  func now(_ kernel: borrowing K) -> UInt64 { readingTime(at: kernel.now) }
 
   @inline(__always)
   func readingTime(at time: UInt64) -> UInt64 { min(time, pausedSince) &- pausedTotal }
 
   private func realDeadline(_ index: UInt32) -> UInt64 {
-    let connection = connections[index]
-    guard connection.pointee.phase == .attached, connection.pointee.deadline != .max else {
-      return connection.pointee.deadline
+    guard connections[index].phase == .attached, connections[index].deadline != .max else {
+      return connections[index].deadline
     }
-    return connection.pointee.deadline &+ pausedTotal
+    return connections[index].deadline &+ pausedTotal
   }
 
   /// A connection has come up in the wheel: its deadline has passed by `time`, or has moved away meanwhile.
   @inline(never)
-  mutating func expired<K: Kernel & ~Copyable>(_ index: UInt32, by time: UInt64, _ kernel: inout K) {
-    let connection = connections[index]
-    if connection.pointee.phase == .attached { return attachedExpired(index, by: time, &kernel) }
-    guard connection.pointee.deadline != .max else { return }
-    guard connection.pointee.deadline <= time else {
-      return wheel.arm(index, at: connection.pointee.deadline, connections)
+  mutating func expired(_ index: UInt32, by time: UInt64, _ kernel: inout K) {
+    if connections[index].phase == .attached { return attachedExpired(index, by: time, &kernel) }
+    guard connections[index].deadline != .max else { return }
+    guard connections[index].deadline <= time else {
+      return wheel.arm(index, at: connections[index].deadline, connections)
     }
-    if connection.pointee.phase != .closing, isStillRead(index, deadline: connection.pointee.deadline, by: time) {
+    if connections[index].phase != .closing, isStillRead(index, deadline: connections[index].deadline, by: time) {
       return wheel.arm(index, at: time, connections)
     }
-    switch connection.pointee.phase {
+    switch connections[index].phase {
     case .proxy:
       reject(index, .proxyHeader, &kernel)
     case .version:
@@ -49,11 +47,11 @@ extension Shard {
     case .halfClosed:
       lose(index, &kernel)
     case .closing:
-      kernel.reset(connection.pointee.socket)
+      kernel.reset(connections[index].socket)
       drop(index, &kernel)
     case .response, .ping:
       // Abandoned: that counts against nobody's address.
-      tell(.handshakeTimeout, connection.pointee.address, &kernel)
+      tell(.handshakeTimeout, connections[index].address, &kernel)
       closeGracefully(index, &kernel)
     case .attached, .verifying, .sealing, .opening, .returning, .free, .released:
       break
@@ -62,31 +60,29 @@ extension Shard {
 
   /// The client's FIN: it may be a half-close, so it is still written to for a while.
   @inline(never)
-  mutating func halfClose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    guard !connection.pointee.flags.contains(.wasReset) else { return lose(index, &kernel) }
-    admission.leaveAddress(connection.pointee.address, &connection.pointee.standing)
+  mutating func halfClose(_ index: UInt32, _ kernel: inout K) {
+    guard !connections[index].flags.contains(.wasReset) else { return lose(index, &kernel) }
+    admission.leaveAddress(index, connections)
     discardUnfinished(index)
     enter(.halfClosed, index)
-    connection.pointee.flags.insert(.finRead)
-    sessions[connection.pointee.session].pointee.state = .halfClosed
+    connections[index].flags.insert(.finRead)
+    sessions[connections[index].session].state = .halfClosed
     setDeadline(index, kernel.now &+ settings.halfCloseTimeout)
   }
 
   /// The socket is gone. Its session goes stale, with what the socket did not deliver: that is known when a send that
   /// is under way has completed.
   @inline(never)
-  mutating func lose<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    guard connection.pointee.flags.isDisjoint(with: .sending) else {
-      connection.pointee.flags.insert(.lost)
+  mutating func lose(_ index: UInt32, _ kernel: inout K) {
+    guard connections[index].flags.isDisjoint(with: .sending) else {
+      connections[index].flags.insert(.lost)
       settlingIsAwaited = true
       return
     }
-    if connection.pointee.phase == .halfClosed {
-      connection.pointee.pending.acknowledge(allBut: kernel.unacknowledged(connection.pointee.socket))
+    if connections[index].phase == .halfClosed {
+      connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
       // They are missed packets now: the socket must not deliver them as well.
-      kernel.reset(connection.pointee.socket)
+      kernel.reset(connections[index].socket)
     }
     detach(index, &kernel)
     drop(index, &kernel)
@@ -94,21 +90,20 @@ extension Shard {
 
   /// Ends a client for a reason of the relay's or the backend's.
   @inline(never)
-  mutating func fail<K: Kernel & ~Copyable>(_ index: UInt32, _ reason: CloseReason, _ kernel: inout K) {
-    let slot = connections[index].pointee.session
+  mutating func fail(_ index: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+    let slot = connections[index].session
     if slot != .none { endSession(slot, reason, &kernel) }
     closeGracefully(index, &kernel)
   }
 
   /// Begins to close a connection as described above. Nothing is taken from the client any more.
   @inline(never)
-  mutating func closeGracefully<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    guard connection.pointee.phase.hasSocket, connection.pointee.phase != .closing else { return }
-    admission.leaveAddress(connection.pointee.address, &connection.pointee.standing)
+  mutating func closeGracefully(_ index: UInt32, _ kernel: inout K) {
+    guard connections[index].phase.hasSocket, connections[index].phase != .closing else { return }
+    admission.leaveAddress(index, connections)
     discardUnfinished(index)
     unlinkAttempt(index)
-    connection.pointee.pending.hand(0)
+    connections[index].pending.hand(0)
     enter(.closing, index)
     chargeWaiting(index)
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
@@ -119,37 +114,35 @@ extension Shard {
 
   /// Sends the FIN of a closing connection once nothing is left to send, and closes it once both FINs have passed.
   @inline(__always)
-  mutating func finishIfFlushed<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    if connections[index].pointee.phase == .closing { finishClosing(index, &kernel) }
+  mutating func finishIfFlushed(_ index: UInt32, _ kernel: inout K) {
+    if connections[index].phase == .closing { finishClosing(index, &kernel) }
   }
 
   @inline(never)
-  private mutating func finishClosing<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    guard connection.pointee.pending.unsentCount == 0, connection.pointee.inboxCount == 0,
-      connection.pointee.flags.isDisjoint(with: [.sending, .dirty])
+  private mutating func finishClosing(_ index: UInt32, _ kernel: inout K) {
+    guard connections[index].pending.unsentCount == 0, connections[index].inboxCount == 0,
+      connections[index].flags.isDisjoint(with: [.sending, .dirty])
     else {
       settlingIsAwaited = true
       return
     }
-    if !connection.pointee.flags.contains(.finSent) {
-      connection.pointee.flags.insert(.finSent)
-      kernel.shutdownSending(connection.pointee.socket)
+    if !connections[index].flags.contains(.finSent) {
+      connections[index].flags.insert(.finSent)
+      kernel.shutdownSending(connections[index].socket)
     }
-    if connection.pointee.flags.contains(.finRead) { drop(index, &kernel) }
+    if connections[index].flags.contains(.finRead) { drop(index, &kernel) }
   }
 
   /// Reads a closing connection to nowhere. Returns the bytes.
   @inline(never)
-  mutating func discardInput<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
-    let connection = connections[index]
-    let received = kernel.receive(connection.pointee.socket, readBuffer.start, readBuffer.capacity)
+  mutating func discardInput(_ index: UInt32, _ kernel: inout K) -> Int {
+    let received = kernel.receive(connections[index].socket, readBuffer.start, readBuffer.capacity)
     if received > 0 {
       markReady(index)
       return received
     }
     if received == 0 {
-      connection.pointee.flags.insert(.finRead)
+      connections[index].flags.insert(.finRead)
       finishIfFlushed(index, &kernel)
       return 0
     }
@@ -162,7 +155,7 @@ extension Shard {
   }
 
   /// Closes every socket at once, whatever is queued.
-  mutating func closeSockets<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func closeSockets(_ kernel: inout K) {
     stopAccepting(&kernel)
     drain = .handedOver
     for index in 0..<connections.used { drop(index, &kernel) }
@@ -170,10 +163,9 @@ extension Shard {
 
   /// Closes the socket at once and frees what the connection holds. Its session must have been ended.
   @inline(never)
-  mutating func drop<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    guard connection.pointee.phase.hasSocket else { return }
-    let socket = connection.pointee.socket
+  mutating func drop(_ index: UInt32, _ kernel: inout K) {
+    guard connections[index].phase.hasSocket else { return }
+    let socket = connections[index].socket
     unlinkAttempt(index)
     release(index, &kernel)
     kernel.submit(.close(socket), Token(.none))
@@ -181,17 +173,16 @@ extension Shard {
 
   /// Frees what the connection holds, but leaves the socket open. The polls hold it open too: they have to go before
   /// its close.
-  mutating func release<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
+  mutating func release(_ index: UInt32, _ kernel: inout K) {
     kernel.submit(.cancel(connections.token(.clientReadable, index)), Token(.none))
-    if connection.pointee.flags.contains(.waitsForRoom) {
+    if connections[index].flags.contains(.waitsForRoom) {
       kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
     }
-    admission.leave(connection.pointee.address, &connection.pointee.standing)
+    admission.leave(index, connections)
     discardUnfinished(index)
-    connection.pointee.pending.clear()
-    connection.pointee.kernelMemory = 0
-    connection.pointee.inboxCount = 0
+    connections[index].pending.clear()
+    connections[index].kernelMemory = 0
+    connections[index].inboxCount = 0
     wheel.unlink(index, connections)
     enter(.released, index)
     chargeWaiting(index)

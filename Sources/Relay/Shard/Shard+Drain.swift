@@ -1,19 +1,19 @@
 /// The orderly end of the relay: accepting stops, what clients and backend had sent is read, every session ends with
 /// `relay draining`, and what is queued either way is handed over.
-extension Shard {
+extension Shard where K: ~Copyable {
   @inline(never)
-  mutating func beginDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func beginDrain(_ kernel: inout K) {
     guard case .no = drain else { return }
     stopAccepting(&kernel)
     drain = .reading(
       until: now(kernel) &+ Limits.drainReading, latest: kernel.now &+ Limits.drainReadingLongest)
     for index in 0..<connections.used {
-      switch connections[index].pointee.phase {
+      switch connections[index].phase {
       case .proxy, .version: drop(index, &kernel)
       case .key, .verifying, .sealing, .response, .opening, .ping, .returning: closeGracefully(index, &kernel)
       case .attached:
         // Read to the end: the flag keeps it on the list until a receive finds nothing.
-        connections[index].pointee.flags.insert(.hungUp)
+        connections[index].flags.insert(.hungUp)
         markReady(index)
       case .halfClosed, .closing, .free, .released: break
       }
@@ -41,7 +41,7 @@ extension Shard {
   }
 
   @inline(never)
-  mutating func advanceDrain<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func advanceDrain(_ kernel: inout K) {
     if case .reading(let until, let latest) = drain,
       hasReadEverything() || now(kernel) >= until || kernel.now >= latest
     {

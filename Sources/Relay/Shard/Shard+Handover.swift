@@ -2,7 +2,7 @@ import VoltlaneWire
 
 /// A client may come back to any shard: the one that accepted it reads the id and hands the socket to the session's
 /// own. The session never moves. A client of a queue that all shards share goes the same way, before anything is read.
-extension Shard {
+extension Shard where K: ~Copyable {
   /// Whether one who wants the session `id` back can be handed to its shard now.
   mutating func hasWay(to id: UInt64) -> Bool {
     let shard = sessions.place(of: id).shard
@@ -10,31 +10,30 @@ extension Shard {
   }
 
   @inline(never)
-  mutating func handOver<K: Kernel & ~Copyable>(
+  mutating func handOver(
     _ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K
   ) {
-    let connection = connections[index]
     guard peers[shard].outgoing.hasRoom(), case .no = drain else {
       return refuseUnchallenged(index, &kernel)
     }
-    admission.giveHandshake(&connection.pointee.standing)
-    let early = connection.pointee.unfinished
-    connection.pointee.unfinished = nil
+    admission.giveHandshake(index, connections)
+    let early = connections[index].unfinished
+    connections[index].unfinished = nil
     unfinished.update(index, connections.slots)
     peers[shard].outgoing.push(
       HandedSocket(
-        socket: connection.pointee.socket, id: id, timeLeft: timeLeft(index, kernel),
-        address: connection.pointee.address, standing: connection.pointee.standing, early: early,
-        pending: connection.pointee.pending))
-    connection.pointee.pending = PendingBytes()
-    connection.pointee.standing = []
+        socket: connections[index].socket, id: id, timeLeft: timeLeft(index, kernel),
+        address: connections[index].address, standing: connections[index].standing, early: early,
+        pending: connections[index].pending))
+    connections[index].pending = PendingBytes()
+    connections[index].standing = []
     release(index, &kernel)
   }
 
   /// Takes the sockets that other shards have handed over. All of them: where the workers are full they wait here, with
   /// this shard's own.
   @inline(never)
-  mutating func takeHandedSockets<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func takeHandedSockets(_ kernel: inout K) {
     for peer in 0..<peers.count where peer != index {
       while peers[peer].incoming.available() > 0 {
         take(peers[peer].incoming.take(), &kernel)
@@ -50,7 +49,7 @@ extension Shard {
     return false
   }
 
-  private mutating func take<K: Kernel & ~Copyable>(_ handed: HandedSocket, _ kernel: inout K) {
+  private mutating func take(_ handed: HandedSocket, _ kernel: inout K) {
     guard let id = handed.id else {
       // As one that this shard has accepted.
       if case .no = drain { return admit(handed.socket, &kernel) }
@@ -65,20 +64,19 @@ extension Shard {
       admission.leave(handed.address, &standing)
       return pending.clear()
     }
-    let connection = connections[index]
     beginWatch(kernel)
     enter(.key, index)
-    connection.pointee.address = handed.address
-    connection.pointee.standing = handed.standing
-    admission.takeHandshake(&connection.pointee.standing)
-    connection.pointee.unfinished = handed.early
+    connections[index].address = handed.address
+    connections[index].standing = handed.standing
+    admission.takeHandshake(index, connections)
+    connections[index].unfinished = handed.early
     unfinished.update(index, connections.slots)
     setDeadline(index, kernel.now.adding(handed.timeLeft))
     kernel.submit(.pollReadable(handed.socket), connections.token(.clientReadable, index))
-    connection.pointee.pending = handed.pending
+    connections[index].pending = handed.pending
     chargeWaiting(index)
     sendPending(index, &kernel)
-    guard connection.pointee.phase == .key else { return }
+    guard connections[index].phase == .key else { return }
     if hasWorkerRoom() {
       comeBack(index, id, &kernel)
     } else {
@@ -90,18 +88,17 @@ extension Shard {
   /// Puts the id that a connection has given in front of what came behind it, as if nobody had looked at it yet. False
   /// where there is no memory for that.
   private mutating func putBack(_ id: UInt64, _ index: UInt32) -> Bool {
-    let connection = connections[index]
     let packet = FramedHandshakePacket.clientID(id)
-    let early = connection.pointee.unfinished
+    let early = connections[index].unfinished
     let count = packet.byteCount + (early.map { Int($0.count) } ?? 0)
     guard var buffer = PacketBuffer(copying: gather.place(packet), packet.byteCount, capacity: count, budget) else {
       return false
     }
     if let early { buffer.append(early.bytes, Int(early.count)) }
     discardUnfinished(index)
-    connection.pointee.unfinished = buffer
+    connections[index].unfinished = buffer
     unfinished.update(index, connections.slots)
-    connection.pointee.flags.insert(.keepsPacket)
+    connections[index].flags.insert(.keepsPacket)
     return true
   }
 }

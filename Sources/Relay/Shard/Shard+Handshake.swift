@@ -10,24 +10,23 @@ import VoltlaneWire
 ///     relay  -> client  client id                       the session is born
 ///
 /// Packets may come split or joined at any byte, with application data behind the key in the same read.
-extension Shard {
+extension Shard where K: ~Copyable {
   /// Reads a connection that is in the handshake: a little at a time, because what follows the key has to be kept.
   @inline(never)
-  mutating func readHandshake<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+  mutating func readHandshake(_ index: UInt32, _ kernel: inout K) {
     // What is kept counts, and may be too much for the budget.
     defer { unfinishedGrew(&kernel) }
-    let connection = connections[index]
-    guard !connection.pointee.queue.isForWorker else { return }
-    if connection.pointee.phase == .response, !hasWorkerRoom() {
+    guard !connections[index].queue.isForWorker else { return }
+    if connections[index].phase == .response, !hasWorkerRoom() {
       return awaitWorker(index, .returners, kernel)
     }
     let start = readBuffer.start
     let count = recallUnfinished(index)
-    if connection.pointee.flags.contains(.keepsPacket) {
-      connection.pointee.flags.remove(.keepsPacket)
+    if connections[index].flags.contains(.keepsPacket) {
+      connections[index].flags.remove(.keepsPacket)
       return takeHandshakePackets(index, count, &kernel)
     }
-    let received = kernel.receive(connection.pointee.socket, start + count, Limits.handshakeRead)
+    let received = kernel.receive(connections[index].socket, start + count, Limits.handshakeRead)
     guard received > 0 else {
       // What the client said before its FIN counts, also where the relay's own packets have made that a reset.
       let hasFinished = received == 0 || received == -Int(EPIPE)
@@ -41,7 +40,7 @@ extension Shard {
       if hasFinished { handshakeFinished(index, &kernel) }
       return
     }
-    if received == Limits.handshakeRead || connection.pointee.flags.contains(.hungUp) {
+    if received == Limits.handshakeRead || connections[index].flags.contains(.hungUp) {
       markReady(index)
     }
     takeHandshakePackets(index, count &+ received, &kernel)
@@ -49,18 +48,17 @@ extension Shard {
 
   /// The client's FIN came within the handshake. Where the relay has the next word, what was said before goes on, and
   /// the FIN is found again behind it; where the client has it, it was gone before it was a client.
-  private mutating func handshakeFinished<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    guard !connections[index].pointee.flags.contains(.keepsPacket) else { return }
-    switch connections[index].pointee.phase {
+  private mutating func handshakeFinished(_ index: UInt32, _ kernel: inout K) {
+    guard !connections[index].flags.contains(.keepsPacket) else { return }
+    switch connections[index].phase {
     case .version, .key, .response, .ping: drop(index, &kernel)
     default: break
     }
   }
 
-  private mutating func takeHandshakePackets<K: Kernel & ~Copyable>(
+  private mutating func takeHandshakePackets(
     _ index: UInt32, _ count: Int, _ kernel: inout K
   ) {
-    let connection = connections[index]
     let bytes = readBuffer.span(count)
     var offset = 0
     while count &- offset >= Wire.sizePrefix {
@@ -76,7 +74,7 @@ extension Shard {
       } catch {
         return refuseMalformed(index, &kernel)
       }
-      switch (connection.pointee.phase, packet) {
+      switch (connections[index].phase, packet) {
       case (.version, .protocolVersion(Wire.protocolVersion)):
         enter(.key, index)
         guard sendHandshake(index, keyPacket, &kernel) else { return }
@@ -85,16 +83,16 @@ extension Shard {
         return resetNewcomer(index, .memory, &kernel)
       case (.key, .publicKey) where !hasWorkerRoom():
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
-        connection.pointee.flags.insert(.keepsPacket)
+        connections[index].flags.insert(.keepsPacket)
         return awaitWorker(index, .newcomers, kernel)
       case (.key, .clientID) where !hasWorkerRoom():
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
-        connection.pointee.flags.insert(.keepsPacket)
+        connections[index].flags.insert(.keepsPacket)
         return awaitWorker(index, .returners, kernel)
       case (.key, .clientID(let id)) where !hasWay(to: id):
         // The other shard takes all that it finds in its next turn: until then this one is looked at again.
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
-        connection.pointee.flags.insert(.keepsPacket)
+        connections[index].flags.insert(.keepsPacket)
         return markReady(index)
       case (.key, .publicKey(let field)):
         let point = (data &+ field.lowerBound)..<(data &+ field.upperBound)
@@ -119,7 +117,7 @@ extension Shard {
 
   /// Keeps what came in part, or behind the key: at most one packet and one read, whatever a packet declares. False
   /// where there is no memory for that, and the connection has ended.
-  mutating func keepHandshakeBytes<K: Kernel & ~Copyable>(
+  mutating func keepHandshakeBytes(
     _ index: UInt32, _ range: Range<Int>, _ kernel: inout K
   ) -> Bool {
     guard !range.isEmpty else { return true }
@@ -130,12 +128,12 @@ extension Shard {
       endForWantOfMemory(index, &kernel)
       return false
     }
-    connections[index].pointee.unfinished = buffer
+    connections[index].unfinished = buffer
     unfinished.update(index, connections.slots)
     return true
   }
 
-  private mutating func verify<K: Kernel & ~Copyable>(_ index: UInt32, _ point: RawSpan, _ kernel: inout K) {
+  private mutating func verify(_ index: UInt32, _ point: RawSpan, _ kernel: inout K) {
     enter(.verifying, index)
     var bytes = InlineArray<65, UInt8>(repeating: 0)
     for offset in 0..<point.byteCount { bytes[offset] = point.byte(at: offset) }
@@ -144,7 +142,7 @@ extension Shard {
 
   /// Gives a worker something to do for a connection, whose clock stands still meanwhile. Nothing more is read of it
   /// until the answer.
-  mutating func submit<K: Kernel & ~Copyable>(_ index: UInt32, _ task: HandshakeJob.Task, _ kernel: borrowing K) {
+  mutating func submit(_ index: UInt32, _ task: HandshakeJob.Task, _ kernel: borrowing K) {
     stopClock(index, kernel)
     nextWorker = (nextWorker &+ 1) % workers.count
     workers[nextWorker].jobs.push(HandshakeJob(connection: connections.token(.clientReadable, index), task: task))
@@ -159,7 +157,7 @@ extension Shard {
 
   /// Takes what the workers have found.
   @inline(never)
-  mutating func takeHandshakeResults<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func takeHandshakeResults(_ kernel: inout K) {
     for worker in 0..<workers.count {
       while workers[worker].results.available() > 0 {
         let result = workers[worker].results.take()
@@ -180,7 +178,7 @@ extension Shard {
   // MARK: Waiting for a worker
 
   /// The handshake goes on when a worker is free, and its clock stands still until then.
-  mutating func awaitWorker<K: Kernel & ~Copyable>(
+  mutating func awaitWorker(
     _ index: UInt32, _ queue: ConnectionQueue.Kind, _ kernel: borrowing K
   ) {
     stopClock(index, kernel)
@@ -188,12 +186,12 @@ extension Shard {
   }
 
   /// Goes on with as many handshakes that wait as there is room for: first those of clients that come back.
-  private mutating func serveWaiting<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func serveWaiting(_ kernel: inout K) {
     var room = 0
     for worker in 0..<workers.count { room += Limits.handshakeLane - workers[worker].underWay }
     while room > 0, let index = queues.returners.first ?? queues.newcomers.first {
       // What is kept of one in `key` is a whole packet: its client owes nothing.
-      queues.move(index, to: connections[index].pointee.phase == .response ? .challenged : .none, connections)
+      queues.move(index, to: connections[index].phase == .response ? .challenged : .none, connections)
       resumeClock(index, kernel)
       markReady(index)
       room -= 1
@@ -203,26 +201,26 @@ extension Shard {
   // MARK: The clock
 
   /// What is left of the handshake's time.
-  func timeLeft<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) -> UInt64 {
-    let deadline = connections[index].pointee.deadline
+  func timeLeft(_ index: UInt32, _ kernel: borrowing K) -> UInt64 {
+    let deadline = connections[index].deadline
     // Its clock may stand still already.
-    return deadline == .max ? connections[index].pointee.timeLeft : deadline - min(deadline, kernel.now)
+    return deadline == .max ? connections[index].timeLeft : deadline - min(deadline, kernel.now)
   }
 
   /// The handshake's clock stands still: what takes time now is the relay's own.
-  private mutating func stopClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
-    connections[index].pointee.timeLeft = timeLeft(index, kernel)
-    connections[index].pointee.deadline = .max
+  private mutating func stopClock(_ index: UInt32, _ kernel: borrowing K) {
+    connections[index].timeLeft = timeLeft(index, kernel)
+    connections[index].deadline = .max
   }
 
   /// Handshakes may have a time from now on: those get it too that wait for their clients without one.
-  mutating func startClocks<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
-    for index in 0..<connections.used where connections[index].pointee.deadline == .max {
-      switch connections[index].pointee.phase {
+  mutating func startClocks(_ kernel: borrowing K) {
+    for index in 0..<connections.used where connections[index].deadline == .max {
+      switch connections[index].phase {
       case .version, .ping: setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
-      case .response where !connections[index].pointee.queue.isForWorker:
+      case .response where !connections[index].queue.isForWorker:
         setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
-      case .key where !connections[index].pointee.flags.contains(.keepsPacket):
+      case .key where !connections[index].flags.contains(.keepsPacket):
         setDeadline(index, kernel.now.adding(settings.handshakeTimeout))
       default: break
       }
@@ -230,17 +228,17 @@ extension Shard {
   }
 
   /// It goes on where it stood.
-  mutating func resumeClock<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
-    setDeadline(index, kernel.now.adding(connections[index].pointee.timeLeft))
-    connections[index].pointee.attempt?.value.challengedSince = kernel.now
+  mutating func resumeClock(_ index: UInt32, _ kernel: borrowing K) {
+    setDeadline(index, kernel.now.adding(connections[index].timeLeft))
+    connections[index].attempt?.value.challengedSince = kernel.now
   }
 
   @inline(never)
-  private mutating func verified<K: Kernel & ~Copyable>(_ token: Token, _ key: PublicKey?, _ kernel: inout K) {
+  private mutating func verified(_ token: Token, _ key: PublicKey?, _ kernel: inout K) {
     // A connection that has gone meanwhile wants no answer.
-    guard let index = connections.find(token), connections[index].pointee.phase == .verifying else { return }
+    guard let index = connections.find(token), connections[index].phase == .verifying else { return }
     guard let key else { return refuseMalformed(index, &kernel) }
-    let address = connections[index].pointee.address
+    let address = connections[index].address
     guard case .no = drain, let slot = sessions.start(connection: index, key: key, address: address) else {
       return refuseHandshake(index, &kernel)
     }
@@ -249,15 +247,14 @@ extension Shard {
 
   /// The session is born: its id is sent.
   @inline(never)
-  private mutating func attach<K: Kernel & ~Copyable>(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    let id = sessions[slot].pointee.id
-    admission.endHandshake(connection.pointee.address, &connection.pointee.standing)
-    connection.pointee.session = slot
+  private mutating func attach(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
+    let id = sessions[slot].id
+    admission.endHandshake(index, connections)
+    connections[index].session = slot
     enter(.attached, index)
     beginSilence(index, kernel)
-    if connection.pointee.unfinished != nil { connection.pointee.flags.insert(.stashed) }
-    if connection.pointee.flags.contains(.hungUp) { noteGone(index) }
+    if connections[index].unfinished != nil { connections[index].flags.insert(.stashed) }
+    if connections[index].flags.contains(.hungUp) { noteGone(index) }
     counters.add(.sessionsStarted)
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
     guard sendHandshake(index, .clientID(id), &kernel) else { return }
@@ -266,7 +263,7 @@ extension Shard {
   }
 
   /// Sends a handshake packet. False when the connection turned out to be gone.
-  mutating func sendHandshake<K: Kernel & ~Copyable>(
+  mutating func sendHandshake(
     _ index: UInt32, _ packet: FramedHandshakePacket, _ kernel: inout K
   ) -> Bool {
     sendNow(index, gather.place(packet), packet.byteCount, &kernel)

@@ -1,8 +1,8 @@
 #if DEBUG
   /// What holds of a shard between turns. The simulation checks it after each one.
-  extension Shard {
+  extension Shard where K: ~Copyable {
     /// Throws what does not hold. Looks at everything: for tests.
-    mutating func checkInvariants<K: Kernel & ~Copyable>(_ kernel: borrowing K) throws(InvariantViolation) {
+    mutating func checkInvariants(_ kernel: borrowing K) throws(InvariantViolation) {
       try connections.checkInvariants()
       try sessions.checkInvariants()
       try stale.checkInvariants(sessions)
@@ -16,7 +16,7 @@
         do {
           try checkConnection(index, kernel)
         } catch {
-          let phase = connections[index].pointee.phase
+          let phase = connections[index].phase
           throw InvariantViolation(description: "connection \(index), which is \(phase): \(error)")
         }
       }
@@ -24,7 +24,7 @@
         do {
           try checkSession(slot, kernel)
         } catch {
-          let state = sessions[slot].pointee.state
+          let state = sessions[slot].state
           throw InvariantViolation(description: "session \(slot), which is \(state): \(error)")
         }
       }
@@ -36,7 +36,7 @@
     private mutating func checkCounts() throws(InvariantViolation) {
       var (listed, queued, armed, handshakes) = ((clients: 0, others: 0), 0, 0, 0)
       for index in 0..<connections.used {
-        let connection = connections[index].pointee
+        let connection = connections[index]
         switch connection.list {
         case .none: break
         case .clients: listed.clients += 1
@@ -63,10 +63,10 @@
 
     // MARK: A connection
 
-    private func checkConnection<K: Kernel & ~Copyable>(
+    private func checkConnection(
       _ index: UInt32, _ kernel: borrowing K
     ) throws(InvariantViolation) {
-      let connection = connections[index].pointee
+      let connection = connections[index]
       let phase = connection.phase
       try require(connection.list == .none || connection.list == phase.list, "is on the list of \(connection.list)")
       try checkQueue(connection)
@@ -158,23 +158,23 @@
       _ index: UInt32, _ slot: UInt32, _ state: Session.State
     ) throws(InvariantViolation) {
       guard slot != .none else { throw InvariantViolation(description: "has no session") }
-      let session = sessions[slot].pointee
+      let session = sessions[slot]
       try require(session.connection == index, "its session has the connection \(session.connection)")
       try require(session.state == state, "its session is \(session.state)")
     }
 
     // MARK: A session
 
-    private func checkSession<K: Kernel & ~Copyable>(
+    private func checkSession(
       _ slot: UInt32, _ kernel: borrowing K
     ) throws(InvariantViolation) {
-      let session = sessions[slot].pointee
+      let session = sessions[slot]
       switch session.state {
       case .free, .ending:
         try require(session.attempts == .none, "has attempts")
         try require(session.sessionKey == nil, "has a key")
       case .attached, .halfClosed:
-        let connection = connections[session.connection].pointee
+        let connection = connections[session.connection]
         try require(connection.session == slot, "its connection has the session \(connection.session)")
       case .stale:
         try require(session.connection == .none, "has a connection")
@@ -183,7 +183,7 @@
       try require(session.state == .stale || session.missed.isEmpty, "has missed packets")
       var (index, before, found) = (session.attempts, UInt32.none, 0)
       while index != .none {
-        guard let attempt = connections[index].pointee.attempt?.value else {
+        guard let attempt = connections[index].attempt?.value else {
           throw InvariantViolation(description: "lists connection \(index), which makes no attempt")
         }
         try require(attempt.slot == slot && attempt.id == session.id, "lists another's attempt, \(index)")

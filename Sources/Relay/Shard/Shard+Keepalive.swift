@@ -34,23 +34,23 @@ struct KeepaliveWatch: BitwiseCopyable {
   }
 }
 
-extension Shard {
+extension Shard where K: ~Copyable {
   /// A connection came: it is to be looked at from now on.
-  mutating func beginWatch<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+  mutating func beginWatch(_ kernel: borrowing K) {
     guard let round = settings.keepalive.round, watchDue == .max else { return }
     watchDue = kernel.now &+ round
   }
 
   /// Looks at some of the connections. A round is divided so that no turn is long.
-  mutating func watch<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func watch(_ kernel: inout K) {
     guard let round = settings.keepalive.round, connections.count > 0 else {
       watchDue = .max
       return
     }
     let end = min(watched &+ Limits.watchedAtOnce, connections.used)
-    for index in watched..<end where connections[index].pointee.phase.hasSocket {
+    for index in watched..<end where connections[index].phase.hasSocket {
       kernel.setUserTimeout(
-        connections[index].pointee.socket, settings.keepalive.userTimeout, unanswered: settings.keepalive.silence)
+        connections[index].socket, settings.keepalive.userTimeout, unanswered: settings.keepalive.silence)
     }
     watched = end < connections.used ? end : 0
     watchDue = kernel.now &+ round / UInt64((connections.used + Limits.watchedAtOnce - 1) / Limits.watchedAtOnce)

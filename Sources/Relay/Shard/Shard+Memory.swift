@@ -1,17 +1,16 @@
 /// The memory budget: what is held for clients is counted here, and sessions end when the budget is nearly used up.
-extension Shard {
+extension Shard where K: ~Copyable {
   /// The memory of what waits for a connection has changed, or who it waits for. What is queued for one that ends is
   /// still sent, for as long as a close may take and memory is not short, and counts by itself.
   mutating func chargeWaiting(_ index: UInt32) {
-    let connection = connections[index]
-    let held = UInt32(clamping: connection.pointee.pending.memory + Int(connection.pointee.kernelMemory))
-    let isLeaving = connection.pointee.phase == .closing
+    let held = UInt32(clamping: connections[index].pending.memory + Int(connections[index].kernelMemory))
+    let isLeaving = connections[index].phase == .closing
     let (waits, leaves): (UInt32, UInt32) = isLeaving ? (0, held) : (held, 0)
     memory.charge(
-      waiting: Int(waits) - Int(connection.pointee.charged),
-      leaving: Int(leaves) - Int(connection.pointee.chargedLeaving))
-    connection.pointee.charged = waits
-    connection.pointee.chargedLeaving = leaves
+      waiting: Int(waits) - Int(connections[index].charged),
+      leaving: Int(leaves) - Int(connections[index].chargedLeaving))
+    connections[index].charged = waits
+    connections[index].chargedLeaving = leaves
     waiting.update(index, connections.slots)
     memory.publishLargest(waiting.largestClass, of: self.index)
   }
@@ -20,7 +19,7 @@ extension Shard {
   /// then stale ones that hold nothing but themselves. So many in a turn: nothing that frees no memory keeps the shard
   /// here.
   @inline(never)
-  mutating func relieveMemory<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func relieveMemory(_ kernel: inout K) {
     for _ in 0..<Limits.endsPerTurn where memory.isShort {
       let own = max(waiting.largestClass, unfinished.largestClass, missed.largestClass)
       let holder = memory.shardWithLargest()
@@ -37,11 +36,11 @@ extension Shard {
   }
 
   /// Ends who holds most of this shard's, unfinished, waiting and missed packets alike.
-  private mutating func endLargest<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func endLargest(_ kernel: inout K) {
     let missing = missed.largest(sessions.slots)
     let (waiter, beginner) = (waiting.largest(connections.slots), unfinished.largest(connections.slots))
     let largest = held(by: waiter) >= held(by: beginner) ? waiter : beginner
-    let mostMissed = missing.map { sessions[$0].pointee.missed.memory } ?? 0
+    let mostMissed = missing.map { sessions[$0].missed.memory } ?? 0
     if let largest, held(by: largest) >= mostMissed {
       dropHolder(largest, &kernel)
     } else if let missing {
@@ -52,55 +51,53 @@ extension Shard {
   /// All that is held for a connection.
   private func held(by index: UInt32?) -> Int {
     guard let index else { return 0 }
-    return WaitingBytes.held(by: connections[index].pointee) + UnfinishedPackets.held(by: connections[index].pointee)
+    return WaitingBytes.held(by: connections[index]) + UnfinishedPackets.held(by: connections[index])
   }
 
   /// Ends a connection while memory is short, and what is held for it is free at once: what is queued for it would stay
   /// for as long as a close may take.
-  private mutating func dropHolder<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    switch connection.pointee.phase {
+  private mutating func dropHolder(_ index: UInt32, _ kernel: inout K) {
+    switch connections[index].phase {
     case .closing: break
     case .sealing:
-      tell(.memory, connection.pointee.address, &kernel)
+      tell(.memory, connections[index].address, &kernel)
       // The challenge is not waited for. What is begun of one says that this is no end of the session.
-      if connection.pointee.pending.isEmpty { beginChallenge(connection.pointee.socket, &kernel) }
+      if connections[index].pending.isEmpty { beginChallenge(connections[index].socket, &kernel) }
     default:
       endHolder(index, over: .memory, .memory, &kernel)
-      guard connection.pointee.phase == .closing, memory.isShort else { return }
+      guard connections[index].phase == .closing, memory.isShort else { return }
     }
-    kernel.reset(connection.pointee.socket)
+    kernel.reset(connections[index].socket)
     drop(index, &kernel)
   }
 
   /// Ends a connection for the memory that it holds, with its session where it has one.
-  mutating func endHolder<K: Kernel & ~Copyable>(
+  mutating func endHolder(
     _ index: UInt32, over budget: Event.Budget, _ refusal: RefusalReason, _ kernel: inout K
   ) {
-    let connection = connections[index]
-    guard connection.pointee.session == .none else { return end(connection.pointee.session, over: budget, &kernel) }
-    switch connection.pointee.phase {
+    guard connections[index].session == .none else { return end(connections[index].session, over: budget, &kernel) }
+    switch connections[index].phase {
     case .proxy, .version: reject(index, refusal, &kernel)
     case .key, .sealing: resetHandshake(index, refusal, &kernel)
     default:
-      tell(refusal, connection.pointee.address, &kernel)
+      tell(refusal, connections[index].address, &kernel)
       closeGracefully(index, &kernel)
     }
   }
 
   /// The system has no memory for what has to be kept for a client.
-  mutating func endForMemory<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let slot = connections[index].pointee.session
+  mutating func endForMemory(_ index: UInt32, _ kernel: inout K) {
+    let slot = connections[index].session
     if slot != .none { end(slot, over: .system, &kernel) }
   }
 
   /// Ends a session because all together hold more than they may.
-  mutating func end<K: Kernel & ~Copyable>(_ slot: UInt32, over budget: Event.Budget, _ kernel: inout K) {
+  mutating func end(_ slot: UInt32, over budget: Event.Budget, _ kernel: inout K) {
     events.tally(budget.metric, .warning, &kernel)
     end(slot, .memory, &kernel)
   }
 
-  private mutating func wakeAll<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func wakeAll(_ kernel: inout K) {
     for peer in 0..<peers.count { wake(peer, &kernel) }
   }
 }

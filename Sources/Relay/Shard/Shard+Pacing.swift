@@ -1,30 +1,29 @@
 /// Limits on what an attached client sends: packets and bytes in a time, and silence.
-extension Shard {
+extension Shard where K: ~Copyable {
   /// Notes what has been read, for ``pace(_:_:)``.
   mutating func meter(_ index: UInt32, packets: Int, bytes: Int) {
-    connections[index].pointee.meteredPackets &+= UInt32(truncatingIfNeeded: packets)
-    connections[index].pointee.meteredBytes &+= UInt32(truncatingIfNeeded: bytes)
+    connections[index].meteredPackets &+= UInt32(truncatingIfNeeded: packets)
+    connections[index].meteredBytes &+= UInt32(truncatingIfNeeded: bytes)
   }
 
   /// Counts what a read brought against the client's rates; over them it ends, or is not read until nothing is owed.
   @inline(never)
-  mutating func pace<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    let (packets, bytes) = (connection.pointee.meteredPackets, connection.pointee.meteredBytes)
-    connection.pointee.meteredPackets = 0
-    connection.pointee.meteredBytes = 0
-    guard connection.pointee.phase == .attached else { return }
-    connection.pointee.lastRead = now(kernel)
+  mutating func pace(_ index: UInt32, _ kernel: inout K) {
+    let (packets, bytes) = (connections[index].meteredPackets, connections[index].meteredBytes)
+    connections[index].meteredPackets = 0
+    connections[index].meteredBytes = 0
+    guard connections[index].phase == .attached else { return }
+    connections[index].lastRead = now(kernel)
     // Tokens come by the machine's clock: while the shard stood still, clients could send.
     let (machineNow, grace) = (kernel.machineNow, kernel.grace)
     var (packetDebt, byteDebt): (UInt64, UInt64) = (0, 0)
     if let rate = settings.pace.packets {
-      connection.pointee.packetTokens.charge(Int(packets), rate, now: machineNow, grace: grace)
-      packetDebt = connection.pointee.packetTokens.debt(rate, now: machineNow)
+      connections[index].packetTokens.charge(Int(packets), rate, now: machineNow, grace: grace)
+      packetDebt = connections[index].packetTokens.debt(rate, now: machineNow)
     }
     if let rate = settings.pace.bytes {
-      connection.pointee.byteTokens.charge(Int(bytes), rate, now: machineNow, grace: grace)
-      byteDebt = connection.pointee.byteTokens.debt(rate, now: machineNow)
+      connections[index].byteTokens.charge(Int(bytes), rate, now: machineNow, grace: grace)
+      byteDebt = connections[index].byteTokens.debt(rate, now: machineNow)
     }
     let debt = max(packetDebt, byteDebt)
     guard debt > 0 else { return }
@@ -34,22 +33,21 @@ extension Shard {
       let rate = packetDebt >= byteDebt ? ClientRate.packets : .bytes
       events.tally(rate.metric, .info, &kernel)
       beginPause(index, .overRate, kernel)
-      connection.pointee.resumes = kernel.now.adding(debt)
-      wheel.arm(index, at: connection.pointee.resumes, connections)
+      connections[index].resumes = kernel.now.adding(debt)
+      wheel.arm(index, at: connections[index].resumes, connections)
     }
   }
 
   /// An attached client has come up in the wheel by `time`.
-  mutating func attachedExpired<K: Kernel & ~Copyable>(_ index: UInt32, by time: UInt64, _ kernel: inout K) {
-    let connection = connections[index]
-    if connection.pointee.resumes <= time {
-      connection.pointee.resumes = .max
+  mutating func attachedExpired(_ index: UInt32, by time: UInt64, _ kernel: inout K) {
+    if connections[index].resumes <= time {
+      connections[index].resumes = .max
       endPause(index, .overRate, kernel)
     }
     if slowDeadline(index) <= time, endIfSlow(index, by: time, &kernel) { return }
-    if connection.pointee.flags.isDisjoint(with: .paused) {
+    if connections[index].flags.isDisjoint(with: .paused) {
       let clock = readingTime(at: time)
-      guard connection.pointee.deadline > clock || isStillRead(index, deadline: connection.pointee.deadline, by: clock)
+      guard connections[index].deadline > clock || isStillRead(index, deadline: connections[index].deadline, by: clock)
       else { return fail(index, .packetTimeout, &kernel) }
       guard silenceEnds(index) > clock else { return fail(index, .idleTimeout, &kernel) }
     }
@@ -59,18 +57,17 @@ extension Shard {
 
   /// When a client will have sent nothing for too long, in the shard's reading time.
   private func silenceEnds(_ index: UInt32) -> UInt64 {
-    connections[index].pointee.lastRead.adding(settings.pace.idleTimeout)
+    connections[index].lastRead.adding(settings.pace.idleTimeout)
   }
 
   /// Makes an attached client come up in the wheel for whatever is due first. Nothing of what it sends is due while it
   /// is not read.
-  private mutating func armAttached<K: Kernel & ~Copyable>(
+  private mutating func armAttached(
     _ index: UInt32, notBefore earliest: UInt64 = 0, _ kernel: borrowing K
   ) {
-    let connection = connections[index]
-    var due = min(connection.pointee.resumes, slowDeadline(index))
-    if connection.pointee.flags.isDisjoint(with: .paused) {
-      let read = min(connection.pointee.deadline, silenceEnds(index)).adding(pausedTotal)
+    var due = min(connections[index].resumes, slowDeadline(index))
+    if connections[index].flags.isDisjoint(with: .paused) {
+      let read = min(connections[index].deadline, silenceEnds(index)).adding(pausedTotal)
       // While all reading pauses the clock stands still: look again in a second.
       due = min(due, pausedSince == .max || read == .max ? read : max(read, kernel.now &+ Limits.second))
     }
@@ -78,45 +75,43 @@ extension Shard {
   }
 
   /// A client is not read for a while, for one of the reasons in ``Connection/Flags/paused``.
-  mutating func beginPause<K: Kernel & ~Copyable>(
+  mutating func beginPause(
     _ index: UInt32, _ reason: Connection.Flags, _ kernel: borrowing K
   ) {
-    let connection = connections[index]
-    if connection.pointee.flags.isDisjoint(with: .paused) { connection.pointee.pausedSince = now(kernel) }
-    connection.pointee.flags.formUnion(reason)
+    if connections[index].flags.isDisjoint(with: .paused) { connections[index].pausedSince = now(kernel) }
+    connections[index].flags.formUnion(reason)
   }
 
   /// Reads a client again where no other reason is left not to. None of the time in between counts as its packet's.
-  mutating func endPause<K: Kernel & ~Copyable>(
+  mutating func endPause(
     _ index: UInt32, _ reason: Connection.Flags, _ kernel: borrowing K
   ) {
-    let connection = connections[index]
-    guard !connection.pointee.flags.isDisjoint(with: reason) else { return }
-    connection.pointee.flags.subtract(reason)
-    guard connection.pointee.flags.isDisjoint(with: .paused) else { return }
-    connection.pointee.lastRead = now(kernel)
-    if connection.pointee.deadline != .max {
-      connection.pointee.deadline &+= now(kernel) &- connection.pointee.pausedSince
+    guard !connections[index].flags.isDisjoint(with: reason) else { return }
+    connections[index].flags.subtract(reason)
+    guard connections[index].flags.isDisjoint(with: .paused) else { return }
+    connections[index].lastRead = now(kernel)
+    if connections[index].deadline != .max {
+      connections[index].deadline &+= now(kernel) &- connections[index].pausedSince
     }
     armAttached(index, kernel)
     markReady(index)
   }
 
   /// Clients have other rates, or another time to be silent for: each begins anew.
-  mutating func paceAnew<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
-    for index in 0..<connections.used where connections[index].pointee.phase == .attached {
-      connections[index].pointee.packetTokens = TokenBucket()
-      connections[index].pointee.byteTokens = TokenBucket()
-      connections[index].pointee.resumes = .max
+  mutating func paceAnew(_ kernel: borrowing K) {
+    for index in 0..<connections.used where connections[index].phase == .attached {
+      connections[index].packetTokens = TokenBucket()
+      connections[index].byteTokens = TokenBucket()
+      connections[index].resumes = .max
       endPause(index, .overRate, kernel)
       beginSilence(index, kernel)
     }
   }
 
   /// Begins the clock of a client's silence.
-  mutating func beginSilence<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: borrowing K) {
+  mutating func beginSilence(_ index: UInt32, _ kernel: borrowing K) {
     guard settings.pace.idleTimeout != .max else { return }
-    connections[index].pointee.lastRead = now(kernel)
+    connections[index].lastRead = now(kernel)
     wheel.arm(index, at: kernel.now.adding(settings.pace.idleTimeout), connections)
   }
 }

@@ -1,15 +1,14 @@
 import Glibc
 
 /// Connections through a load balancer, which says first whose each one is.
-extension Shard {
+extension Shard where K: ~Copyable {
   /// Reads the header of a connection; with its end the handshake begins.
   @inline(never)
-  mutating func readProxyHeader<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    if connection.pointee.proxyValues.remaining > 0 { return passProxyValues(index, &kernel) }
+  mutating func readProxyHeader(_ index: UInt32, _ kernel: inout K) {
+    if connections[index].proxyValues.remaining > 0 { return passProxyValues(index, &kernel) }
     let count = recallUnfinished(index)
     let wanted = ProxyHeader.longestStart - count
-    let received = kernel.receive(connection.pointee.socket, readBuffer.start + count, wanted)
+    let received = kernel.receive(connections[index].socket, readBuffer.start + count, wanted)
     guard received > 0 else {
       guard keepHandshakeBytes(index, 0..<count, &kernel) else { return }
       return endProxyRead(index, received, &kernel)
@@ -19,7 +18,7 @@ extension Shard {
     case .malformed(let fault): reject(index, fault.reason, &kernel)
     case .incomplete:
       guard keepHandshakeBytes(index, 0..<total, &kernel) else { return }
-      if connection.pointee.flags.contains(.hungUp) { markReady(index) }
+      if connections[index].flags.contains(.hungUp) { markReady(index) }
     case .header(let header):
       var values = header.values
       let end = header.byteCount + min(total - header.byteCount, Int(values.remaining))
@@ -27,7 +26,7 @@ extension Shard {
         return reject(index, fault.reason, &kernel)
       }
       guard values.remaining == 0 else {
-        connection.pointee.proxyValues = values
+        connections[index].proxyValues = values
         // Kept until the checksum is known, which vouches for the address.
         guard keepHandshakeBytes(index, 0..<header.byteCount, &kernel) else { return }
         return markReady(index)
@@ -39,25 +38,24 @@ extension Shard {
   }
 
   /// Reads on through the values, up to their end and no further.
-  private mutating func passProxyValues<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    var values = connection.pointee.proxyValues
+  private mutating func passProxyValues(_ index: UInt32, _ kernel: inout K) {
+    var values = connections[index].proxyValues
     let wanted = min(Int(values.remaining), Limits.proxyRead)
-    let received = kernel.receive(connection.pointee.socket, readBuffer.start, wanted)
+    let received = kernel.receive(connections[index].socket, readBuffer.start, wanted)
     guard received > 0 else { return endProxyRead(index, received, &kernel) }
     if let fault = values.take(readBuffer.span(received)) { return reject(index, fault.reason, &kernel) }
-    connection.pointee.proxyValues = values
+    connections[index].proxyValues = values
     if values.remaining == 0 {
       let count = recallUnfinished(index)
       guard case .header(let header) = ProxyHeader.parse(readBuffer.span(count)),
         endProxyHeader(index, header.client, &kernel)
       else { return }
     }
-    if received == wanted || connection.pointee.flags.contains(.hungUp) { markReady(index) }
+    if received == wanted || connections[index].flags.contains(.hungUp) { markReady(index) }
   }
 
   /// A receive brought nothing.
-  private mutating func endProxyRead<K: Kernel & ~Copyable>(_ index: UInt32, _ result: Int, _ kernel: inout K) {
+  private mutating func endProxyRead(_ index: UInt32, _ result: Int, _ kernel: inout K) {
     switch result == 0 ? .broken : Refusal(result) {
     case .wouldBlock: break
     case .later: markReady(index)
@@ -67,15 +65,17 @@ extension Shard {
 
   /// The header is over: the client behind the proxy is known, and what comes next is its own. False where it was
   /// refused.
-  private mutating func endProxyHeader<K: Kernel & ~Copyable>(
+  private mutating func endProxyHeader(
     _ index: UInt32, _ client: ClientAddress?, _ kernel: inout K
   ) -> Bool {
-    let connection = connections[index]
-    connection.pointee.forgetProxyValues()
+    connections[index].forgetProxyValues()
     // Without a client it is the proxy's own connection, to which no limit by address applies.
     if let client {
-      connection.pointee.address = client.key
-      if let reason = admit(client, &connection.pointee.standing, &kernel) {
+      connections[index].address = client.key
+      var standing = connections[index].standing
+      let reason = admit(client, &standing, &kernel)
+      connections[index].standing = standing
+      if let reason {
         reject(index, reason, &kernel)
         return false
       }

@@ -6,32 +6,31 @@ import VoltlaneWire
 /// A client that the poll said is readable is read with one large receive into the shard's buffer; its whole packets go
 /// into the lane, which is the only copy of them in user space. What is left of a packet at the end goes into a buffer
 /// of the client's own, and the next receive fills that buffer first and the shared one behind it, in one call.
-extension Shard {
+extension Shard where K: ~Copyable {
   @inline(__always)
-  mutating func clientReadable<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+  mutating func clientReadable(_ completion: Completion, _ kernel: inout K) {
     guard let index = connections.find(completion.token) else { return }
-    let connection = connections[index]
     if completion.result < 0 || completion.result & PollBits.hangup != 0 {
-      connection.pointee.flags.insert(.hungUp)
+      connections[index].flags.insert(.hungUp)
       // A poll that could not be gone on with tells nothing of the client: reads find out.
       let bits = max(completion.result, 0)
       // After the client's FIN a receive shows a reset no more: the poll does, perhaps together with the FIN.
       if bits & PollBits.reset != 0 {
-        if connection.pointee.phase == .halfClosed { return lose(index, &kernel) }
-        connection.pointee.flags.insert(.wasReset)
+        if connections[index].phase == .halfClosed { return lose(index, &kernel) }
+        connections[index].flags.insert(.wasReset)
       }
       // A unix socket that is closed shows both at once, and no error.
-      if completion.result >= 0, completion.result & POLLERR == 0 { connection.pointee.flags.insert(.finSeen) }
-      if connection.pointee.phase == .attached { noteGone(index) }
+      if completion.result >= 0, completion.result & POLLERR == 0 { connections[index].flags.insert(.finSeen) }
+      if connections[index].phase == .attached { noteGone(index) }
     }
-    if !completion.more { kernel.submit(.pollReadable(connection.pointee.socket), completion.token) }
+    if !completion.more { kernel.submit(.pollReadable(connections[index].socket), completion.token) }
     markReady(index)
   }
 
   /// Puts a connection on the list of those to be read.
   @inline(__always)
   mutating func markReady(_ index: UInt32) {
-    if connections[index].pointee.phase == .attached {
+    if connections[index].phase == .attached {
       lists.clients.append(index, connections)
     } else {
       lists.others.append(index, connections)
@@ -40,7 +39,7 @@ extension Shard {
 
   /// Reads ready connections in the order in which they became ready, one receive each, until the turn's share is used
   /// up. Clients are read only while the uplink has room: the rest stays on the list. Handshakes and closes go on.
-  mutating func readClients<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func readClients(_ kernel: inout K) {
     if sessions.firstOwed != nil { settleOwed() }
     if !lists.others.isEmpty { readOthers(&kernel) }
     if pausedSince != .max, lists.clients.isEmpty || canReadClients() { endReadingPause(kernel) }
@@ -66,7 +65,7 @@ extension Shard {
   /// where the answers would have no room; and so is what it had sent before its own, when nothing can be sent to it
   /// any more.
   private func isReadThoughPaused(_ index: UInt32) -> Bool {
-    let flags = connections[index].pointee.flags
+    let flags = connections[index].flags
     if flags.isSuperset(of: [.wasReset, .finSeen]) { return true }
     if case .no = drain { return false }
     return !flags.contains(.backlogged)
@@ -77,7 +76,7 @@ extension Shard {
   private mutating func canReadClients() -> Bool { sessions.firstOwed == nil && hasUplinkRoom() }
 
   /// The clock of packets' deadlines goes on.
-  private mutating func endReadingPause<K: Kernel & ~Copyable>(_ kernel: borrowing K) {
+  private mutating func endReadingPause(_ kernel: borrowing K) {
     pausedTotal &+= kernel.now &- pausedSince
     pausedSince = .max
   }
@@ -85,16 +84,16 @@ extension Shard {
   /// The poll said that an attached client sent its FIN, or was reset.
   @inline(never)
   mutating func noteGone(_ index: UInt32) {
-    if connections[index].pointee.queue == .none { queues.move(index, to: .gone, connections) }
+    if connections[index].queue == .none { queues.move(index, to: .gone, connections) }
   }
 
   /// Clients that wait for room and are gone would hold their sockets, and their sessions would not go stale, for as
   /// long as the backend takes nothing.
   @inline(never)
-  private mutating func leaveThoseGone<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func leaveThoseGone(_ kernel: inout K) {
     while let index = queues.gone.first {
       queues.move(index, to: .none, connections)
-      if connections[index].pointee.list == .clients { _ = leaveIfGone(index, &kernel) }
+      if connections[index].list == .clients { _ = leaveIfGone(index, &kernel) }
     }
   }
 
@@ -103,13 +102,12 @@ extension Shard {
   /// then it is what the relay sent that was answered with the reset. One whose FIN is all that is unread is half
   /// closed; any other has something to say yet.
   @inline(never)
-  private mutating func leaveIfGone<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Bool {
-    let connection = connections[index]
-    guard connection.pointee.phase == .attached else { return false }
-    if connection.pointee.flags.contains(.wasReset), !connection.pointee.flags.contains(.finSeen) {
+  private mutating func leaveIfGone(_ index: UInt32, _ kernel: inout K) -> Bool {
+    guard connections[index].phase == .attached else { return false }
+    if connections[index].flags.contains(.wasReset), !connections[index].flags.contains(.finSeen) {
       lose(index, &kernel)
-    } else if connection.pointee.flags.contains(.finSeen), !connection.pointee.flags.contains(.stashed),
-      kernel.unread(connection.pointee.socket) == 0
+    } else if connections[index].flags.contains(.finSeen), !connections[index].flags.contains(.stashed),
+      kernel.unread(connections[index].socket) == 0
     {
       halfClose(index, &kernel)
     } else {
@@ -121,12 +119,12 @@ extension Shard {
   /// Reads connections that shake hands or close. Of a share of their own: what those that close go on sending is
   /// discarded at the cost of nobody's packets.
   @inline(never)
-  private mutating func readOthers<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func readOthers(_ kernel: inout K) {
     var share = Limits.discardsPerTurn
     var turns = lists.others.count
     while turns > 0, share > 0, let index = lists.others.popFirst(connections) {
       turns &-= 1
-      switch connections[index].pointee.phase {
+      switch connections[index].phase {
       case .version, .key, .response, .ping: readHandshake(index, &kernel)
       case .proxy: readProxyHeader(index, &kernel)
       case .closing: share &-= discardInput(index, &kernel)
@@ -137,26 +135,25 @@ extension Shard {
 
   /// One receive of an attached client. Returns its bytes.
   @inline(__always)
-  private mutating func readPackets<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
-    let connection = connections[index]
-    if !connection.pointee.flags.isDisjoint(with: .paused), !isReadThoughPaused(index) {
+  private mutating func readPackets(_ index: UInt32, _ kernel: inout K) -> Int {
+    if !connections[index].flags.isDisjoint(with: .paused), !isReadThoughPaused(index) {
       _ = leaveIfGone(index, &kernel)
       return 0
     }
-    if connection.pointee.unfinished != nil { return readOn(index, &kernel) }
+    if connections[index].unfinished != nil { return readOn(index, &kernel) }
     let limit = readLimit()
-    let received = kernel.receive(connection.pointee.socket, readBuffer.start, limit)
+    let received = kernel.receive(connections[index].socket, readBuffer.start, limit)
     guard received > 0 else {
       receivedNothing(index, received, &kernel)
       return 0
     }
-    if received == limit || connection.pointee.flags.contains(.hungUp) { markReady(index) }
+    if received == limit || connections[index].flags.contains(.hungUp) { markReady(index) }
     // The start of a size prefix that came earlier goes in front of what came now.
-    let prefixCount = Int(connection.pointee.prefixCount)
+    let prefixCount = Int(connections[index].prefixCount)
     var start = readBuffer.start
     if prefixCount > 0 {
-      start = readBuffer.putInFront(connection.pointee.prefix, prefixCount)
-      connection.pointee.prefixCount = 0
+      start = readBuffer.putInFront(connections[index].prefix, prefixCount)
+      connections[index].prefixCount = 0
     }
     takePackets(index, start, received &+ prefixCount, goesOn: prefixCount > 0, &kernel)
     return received
@@ -172,17 +169,15 @@ extension Shard {
   /// Puts the whole packets of `count` bytes at `start` into the lane, and keeps the rest. `goesOn`: the first packet
   /// began with an earlier read, and so did its deadline.
   @inline(__always)
-  private mutating func takePackets<K: Kernel & ~Copyable>(
+  private mutating func takePackets(
     _ index: UInt32, _ start: UnsafeMutableRawPointer, _ count: Int, goesOn: Bool, _ kernel: inout K
   ) {
-    let connection = connections[index]
-    let session = sessions[connection.pointee.session]
     let end = UnsafeRawPointer(start + count)
     let taken = uplink.appendAll(
-      id: session.pointee.id, from: start, to: end, maxSize: settings.maxPacketSize)
+      id: sessions[connections[index].session].id, from: start, to: end, maxSize: settings.maxPacketSize)
     if taken.count > 0 {
-      session.pointee.isHeardOf = true
-      if goesOn { connection.pointee.deadline = .max }
+      sessions[connections[index].session].isHeardOf = true
+      if goesOn { connections[index].deadline = .max }
     }
     let bytes = (taken.end - UnsafeRawPointer(start)) &- taken.count &* Wire.sizePrefix
     counters.add(.packetsUp, taken.count)
@@ -193,18 +188,17 @@ extension Shard {
 
   /// Keeps what came of an unfinished packet; ends the client where it will be too large.
   @inline(never)
-  private mutating func keepRest<K: Kernel & ~Copyable>(
+  private mutating func keepRest(
     _ index: UInt32, _ rest: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) {
-    let connection = connections[index]
-    if connection.pointee.deadline == .max, settings.packetTimeout != .max {
+    if connections[index].deadline == .max, settings.packetTimeout != .max {
       setDeadline(index, now(kernel) &+ settings.packetTimeout)
     }
     if count < Wire.sizePrefix {
-      connection.pointee.prefixCount = UInt8(count)
-      connection.pointee.prefix = 0
+      connections[index].prefixCount = UInt8(count)
+      connections[index].prefix = 0
       for offset in 0..<count {
-        connection.pointee.prefix |= UInt32(rest.load(fromByteOffset: offset, as: UInt8.self)) << UInt32(8 * offset)
+        connections[index].prefix |= UInt32(rest.load(fromByteOffset: offset, as: UInt8.self)) << UInt32(8 * offset)
       }
       return
     }
@@ -214,10 +208,10 @@ extension Shard {
       return fail(index, .packetTooLarge, &kernel)
     }
     let had = count &- Wire.sizePrefix
-    connection.pointee.declared = UInt32(size)
-    connection.pointee.unfinished = PacketBuffer(
+    connections[index].declared = UInt32(size)
+    connections[index].unfinished = PacketBuffer(
       copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), budget)
-    guard connection.pointee.unfinished != nil else { return endForWantOfMemory(index, &kernel) }
+    guard connections[index].unfinished != nil else { return endForWantOfMemory(index, &kernel) }
     unfinished.update(index, connections.slots)
     unfinishedGrew(&kernel)
   }
@@ -230,26 +224,25 @@ extension Shard {
   /// Goes on with an unfinished packet, in one receive: what fits goes into its own buffer, and what does not, or comes
   /// behind it, into the shared one.
   @inline(never)
-  private mutating func readOn<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) -> Int {
-    let connection = connections[index]
-    if connection.pointee.flags.contains(.stashed) {
+  private mutating func readOn(_ index: UInt32, _ kernel: inout K) -> Int {
+    if connections[index].flags.contains(.stashed) {
       takeStash(index, &kernel)
       return 0
     }
     // The caller has looked.
-    let buffer = connection.pointee.unfinished.unsafelyUnwrapped
-    let missing = Int(connection.pointee.declared) &- Int(buffer.count)
+    let buffer = connections[index].unfinished.unsafelyUnwrapped
+    let missing = Int(connections[index].declared) &- Int(buffer.count)
     let own = min(Int(buffer.capacity) &- Int(buffer.count), missing)
     let shared = readLimit() &- Limits.largestCopied
     let received = kernel.receive(
-      connection.pointee.socket, buffer.end, own, readBuffer.start, shared)
+      connections[index].socket, buffer.end, own, readBuffer.start, shared)
     guard received > 0 else {
       receivedNothing(index, received, &kernel)
       return 0
     }
-    if received == own &+ shared || connection.pointee.flags.contains(.hungUp) { markReady(index) }
+    if received == own &+ shared || connections[index].flags.contains(.hungUp) { markReady(index) }
     let inOwn = min(received, own)
-    connection.pointee.unfinished?.count &+= UInt32(inOwn)
+    connections[index].unfinished?.count &+= UInt32(inOwn)
     // How much of what came into the shared buffer still belongs to the packet.
     let rest = min(received, missing) &- inOwn
     if received >= missing {
@@ -268,14 +261,13 @@ extension Shard {
   /// Appends the first `count` bytes of the shared buffer to the unfinished packet, whose buffer grows for them. False
   /// where there is no memory for that.
   private mutating func extendUnfinished(_ index: UInt32, _ count: Int) -> Bool {
-    let connection = connections[index]
-    guard var buffer = connection.pointee.unfinished else { return false }
+    guard var buffer = connections[index].unfinished else { return false }
     let had = Int(buffer.count) &+ count
-    guard buffer.grow(to: unfinishedCapacity(had: had, of: Int(connection.pointee.declared)), budget) else {
+    guard buffer.grow(to: unfinishedCapacity(had: had, of: Int(connections[index].declared)), budget) else {
       return false
     }
     buffer.append(readBuffer.start, count)
-    connection.pointee.unfinished = buffer
+    connections[index].unfinished = buffer
     unfinished.update(index, connections.slots)
     return true
   }
@@ -283,15 +275,14 @@ extension Shard {
   /// The unfinished packet is whole with the first `rest` bytes of the shared buffer: it crosses the lane, copied where
   /// it is small. False where there is no memory for it in one piece.
   private mutating func finishPacket(_ index: UInt32, _ rest: Int) -> Bool {
-    let connection = connections[index]
-    let id = sessions[connection.pointee.session].pointee.id
-    sessions[connection.pointee.session].pointee.isHeardOf = true
-    let size = Int(connection.pointee.declared)
+    let id = sessions[connections[index].session].id
+    sessions[connections[index].session].isHeardOf = true
+    let size = Int(connections[index].declared)
     if size > Limits.largestCopied, rest > 0, !extendUnfinished(index, rest) { return false }
-    guard let buffer = connection.pointee.unfinished else { return false }
-    connection.pointee.unfinished = nil
+    guard let buffer = connections[index].unfinished else { return false }
+    connections[index].unfinished = nil
     unfinished.update(index, connections.slots)
-    connection.pointee.deadline = .max
+    connections[index].deadline = .max
     counters.add(.packetsUp)
     counters.add(.bytesUp, size)
     if settings.pace.isMetered { meter(index, packets: 1, bytes: size) }
@@ -309,9 +300,8 @@ extension Shard {
   }
 
   /// Takes the packets that came behind the client's key.
-  private mutating func takeStash<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    connection.pointee.flags.remove(.stashed)
+  private mutating func takeStash(_ index: UInt32, _ kernel: inout K) {
+    connections[index].flags.remove(.stashed)
     let count = recallUnfinished(index)
     // What is in the socket comes after it.
     markReady(index)
@@ -320,10 +310,10 @@ extension Shard {
 
   /// A receive of an attached client brought no bytes: there are none, the client's FIN, or an error.
   @inline(never)
-  private mutating func receivedNothing<K: Kernel & ~Copyable>(_ index: UInt32, _ result: Int, _ kernel: inout K) {
+  private mutating func receivedNothing(_ index: UInt32, _ result: Int, _ kernel: inout K) {
     guard result != 0 else { return halfClose(index, &kernel) }
     switch Refusal(result) {
-    case .wouldBlock: connections[index].pointee.flags.remove(.hungUp)
+    case .wouldBlock: connections[index].flags.remove(.hungUp)
     case .later: markReady(index)
     case .broken: lose(index, &kernel)
     }
@@ -332,7 +322,7 @@ extension Shard {
   // MARK: The budget of unfinished packets
 
   /// Over the budget the largest unfinished packet ends its client, here or in the shard that has it.
-  mutating func unfinishedGrew<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func unfinishedGrew(_ kernel: inout K) {
     budget.publishLargest(unfinished.largestClass, of: index)
     guard budget.isExceeded else { return }
     let holder = budget.shardWithLargest()
@@ -345,29 +335,28 @@ extension Shard {
   }
 
   @inline(never)
-  mutating func endLargestUnfinished<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func endLargestUnfinished(_ kernel: inout K) {
     guard budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
     endHolder(largest, over: .unfinishedPackets, .unfinishedPackets, &kernel)
   }
 
   /// The system has no memory for what came of a connection: that one ends, whatever it is, and no other.
   @inline(never)
-  mutating func endForWantOfMemory<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    switch connection.pointee.phase {
-    case .attached, .halfClosed: end(connection.pointee.session, over: .system, &kernel)
+  mutating func endForWantOfMemory(_ index: UInt32, _ kernel: inout K) {
+    switch connections[index].phase {
+    case .attached, .halfClosed: end(connections[index].session, over: .system, &kernel)
     case .proxy, .version: reject(index, .memory, &kernel)
     case .key, .sealing: resetHandshake(index, .memory, &kernel)
     case .closing, .free, .released: break
     case .verifying, .response, .opening, .ping, .returning:
-      tell(.memory, connection.pointee.address, &kernel)
+      tell(.memory, connections[index].address, &kernel)
       closeGracefully(index, &kernel)
     }
   }
 
   /// Moves what is kept of a connection to the start of the read buffer, and returns how many bytes that is.
   mutating func recallUnfinished(_ index: UInt32) -> Int {
-    guard let buffer = connections[index].pointee.unfinished else { return 0 }
+    guard let buffer = connections[index].unfinished else { return 0 }
     readBuffer.start.copyMemory(from: buffer.bytes, byteCount: Int(buffer.count))
     discardUnfinished(index)
     return Int(buffer.count)
@@ -375,10 +364,9 @@ extension Shard {
 
   /// Frees an unfinished packet's buffer.
   mutating func discardUnfinished(_ index: UInt32) {
-    let connection = connections[index]
-    connection.pointee.prefixCount = 0
-    guard let buffer = connection.pointee.unfinished else { return }
-    connection.pointee.unfinished = nil
+    connections[index].prefixCount = 0
+    guard let buffer = connections[index].unfinished else { return }
+    connections[index].unfinished = nil
     unfinished.update(index, connections.slots)
     buffer.free(budget)
     budget.publishLargest(unfinished.largestClass, of: self.index)

@@ -1,17 +1,16 @@
 /// Sessions and what the backend is told of them.
-extension Shard {
+extension Shard where K: ~Copyable {
   /// Ends a session: its 0x01 goes behind all its data, or waits in the session's own slot for room. Attempts to come
   /// back as its client are closed: the session is over.
   @inline(never)
-  mutating func endSession<K: Kernel & ~Copyable>(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
-    let session = sessions[slot]
-    if session.pointee.state == .stale { takeOutOfStale(slot) }
-    if session.pointee.connection != .none { connections[session.pointee.connection].pointee.session = .none }
+  mutating func endSession(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+    if sessions[slot].state == .stale { takeOutOfStale(slot) }
+    if sessions[slot].connection != .none { connections[sessions[slot].connection].session = .none }
     closeAttempts(on: slot, but: .none, sessionIsOver: true, &kernel)
-    session.pointee.missed.clear()
-    session.pointee.sessionKey?.release()
-    session.pointee.sessionKey = nil
-    let id = session.pointee.id
+    sessions[slot].missed.clear()
+    sessions[slot].sessionKey?.release()
+    sessions[slot].sessionKey = nil
+    let id = sessions[slot].id
     if sessions.firstOwed == nil, hasControlRoom() {
       appendFailure(id, reason.text)
       sessions.end(slot)
@@ -34,7 +33,7 @@ extension Shard {
   @inline(never)
   mutating func settleOwed() {
     while let slot = sessions.firstOwed, hasControlRoom() {
-      appendFailure(sessions[slot].pointee.id, sessions[slot].pointee.reason.text)
+      appendFailure(sessions[slot].id, sessions[slot].reason.text)
       sessions.settleFirstOwed()
     }
   }
@@ -56,15 +55,15 @@ extension Shard {
 
   /// Ends a session for a reason that is not the client's connection: that is closed in order where there is one.
   @inline(never)
-  mutating func end<K: Kernel & ~Copyable>(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
-    let index = sessions[slot].pointee.connection
+  mutating func end(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+    let index = sessions[slot].connection
     if index != .none { fail(index, reason, &kernel) } else { endSession(slot, reason, &kernel) }
   }
 
   @inline(never)
-  mutating func endAllSessions<K: Kernel & ~Copyable>(_ reason: CloseReason, _ kernel: inout K) {
+  mutating func endAllSessions(_ reason: CloseReason, _ kernel: inout K) {
     for slot in 0..<sessions.used {
-      switch sessions[slot].pointee.state {
+      switch sessions[slot].state {
       case .attached, .halfClosed, .stale: end(slot, reason, &kernel)
       case .free, .ending: break
       }
@@ -73,11 +72,11 @@ extension Shard {
 
   /// The backend was lost and sessions end with it; so do handshakes.
   @inline(never)
-  mutating func dropSessions<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func dropSessions(_ kernel: inout K) {
     dropsSeen = backendStatus.drops
     endAllSessions(.backendLost, &kernel)
     for index in 0..<connections.used {
-      switch connections[index].pointee.phase {
+      switch connections[index].phase {
       case .proxy, .version, .key, .verifying: refuseHandshake(index, &kernel)
       default: break
       }
@@ -86,23 +85,23 @@ extension Shard {
 
   /// Answers the firehose's question which sessions live.
   @inline(never)
-  mutating func answerSweep<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func answerSweep(_ kernel: inout K) {
     let request = sweep.requests.published
     // Room is certain: the firehose asks again only after a connection that lived, and takes all answers.
     guard request != sweepsAnswered, sweepAnswers.hasRoom() else { return }
     sweepsAnswered = request
     var answer = SweepAnswer(request: request, sessions: sessions.live)
     for slot in 0..<sessions.used where !answer.hasFailed {
-      switch sessions[slot].pointee.state {
+      switch sessions[slot].state {
       case .stale:
-        if !sessions[slot].pointee.isHeardOf {
+        if !sessions[slot].isHeardOf {
           stale.nowHeardOf(slot, sessions)
           staleTotals.add(0, unheard: -1, shard: index)
         }
-        answer.append(sessions[slot].pointee.id)
+        answer.append(sessions[slot].id)
       case .attached, .halfClosed:
-        sessions[slot].pointee.isHeardOf = true
-        answer.append(sessions[slot].pointee.id)
+        sessions[slot].isHeardOf = true
+        answer.append(sessions[slot].id)
       case .free, .ending: break
       }
     }

@@ -7,10 +7,10 @@ import VoltlaneWire
 /// with something to send gets one send: a lone packet from where the backend's bytes were received, several small ones
 /// put together. What a socket does not take moves into the client's own bounded memory, so that a client that does not
 /// read holds up neither the lane nor anybody else.
-extension Shard {
+extension Shard where K: ~Copyable {
   /// Takes a turn's packets from the firehose and sends them. Waits, without blocking, for the last turn's queued
   /// sends: they point into the memory that the lane gives back afterwards.
-  mutating func deliver<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func deliver(_ kernel: inout K) {
     guard !sendsUnderWay else { return }
     var share = Limits.gather
     while share > 0, downlink.available() > 0 {
@@ -22,12 +22,12 @@ extension Shard {
   }
 
   /// Gives the lane back what the last turn's queued sends pointed to. Those that did not simply go well have said so.
-  mutating func settleSends<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func settleSends(_ kernel: inout K) {
     guard sendsUnderWay, kernel.hasSettled else { return }
     for entry in 0..<dirty.count {
       let index = dirty[entry]
-      if connections[index].pointee.flags.contains(.sending) {
-        sent(index, Int(connections[index].pointee.inboxBytes), &kernel)
+      if connections[index].flags.contains(.sending) {
+        sent(index, Int(connections[index].inboxBytes), &kernel)
       }
     }
     dirty.removeAll()
@@ -49,20 +49,19 @@ extension Shard {
       let position = start &+ UInt32(truncatingIfNeeded: runs)
       let descriptor = downlink.taken(position).pointee
       guard descriptor.isData, let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else { break }
-      let index = sessions[slot].pointee.connection
-      let connection = connections[index]
-      guard connection.pointee.pending.isEmpty else { break }
-      if connection.pointee.inboxCount == 0 {
-        connection.pointee.inboxFirst = position
-        connection.pointee.inboxBytes = 0
-        connection.pointee.flags.insert(.dirty)
+      let index = sessions[slot].connection
+      guard connections[index].pending.isEmpty else { break }
+      if connections[index].inboxCount == 0 {
+        connections[index].inboxFirst = position
+        connections[index].inboxBytes = 0
+        connections[index].flags.insert(.dirty)
         dirty.append(index)
       } else {
-        downlink.taken(connection.pointee.inboxLast).pointee.next = position
+        downlink.taken(connections[index].inboxLast).pointee.next = position
       }
-      connection.pointee.inboxLast = position
-      connection.pointee.inboxCount &+= 1
-      connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
+      connections[index].inboxLast = position
+      connections[index].inboxCount &+= 1
+      connections[index].inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
       left &-= descriptor.byteCount
       runs &+= 1
       packets &+= Int(descriptor.packetCount)
@@ -76,7 +75,7 @@ extension Shard {
   /// Takes a packet that goes into no list: one that ends a session, one for an id that is not a session, one for a
   /// stale session, or one for a client whose socket has not taken the last ones yet, behind which it is kept.
   @inline(never)
-  private mutating func takeUnusual<K: Kernel & ~Copyable>(_ share: inout Int, _ kernel: inout K) {
+  private mutating func takeUnusual(_ share: inout Int, _ kernel: inout K) {
     let descriptor = downlink.take()
     share &-= descriptor.byteCount
     switch descriptor.kind {
@@ -98,16 +97,16 @@ extension Shard {
   }
 
   /// Keeps a packet that its client cannot be sent now.
-  private mutating func keep<K: Kernel & ~Copyable>(
+  private mutating func keep(
     _ packet: ClientPacket, for id: UInt64, at slot: UInt32, _ kernel: inout K
   ) {
     guard let slot = sessions.findLive(id, at: slot) else { return answerUnknown(id) }
     counters.add(.packetsDown)
     counters.add(.bytesDown, packet.count &- Wire.sizePrefix)
-    let index = sessions[slot].pointee.connection
+    let index = sessions[slot].connection
     if index == .none {
       keepMissed(slot, packet, &kernel)
-    } else if keepPending(index, packet, &kernel), connections[index].pointee.phase == .halfClosed {
+    } else if keepPending(index, packet, &kernel), connections[index].phase == .halfClosed {
       sendPending(index, &kernel)
     }
   }
@@ -116,21 +115,20 @@ extension Shard {
   /// and 4, which is what stands in the memory; a packet is kept while what is there is below the limit, so that one of
   /// legal size always fits. False when the client has ended.
   @discardableResult
-  private mutating func keepPending<K: Kernel & ~Copyable>(
+  private mutating func keepPending(
     _ index: UInt32, _ packet: ClientPacket, _ kernel: inout K
   ) -> Bool {
-    let connection = connections[index]
-    if connection.pointee.phase == .halfClosed {
-      connection.pointee.pending.acknowledge(allBut: kernel.unacknowledged(connection.pointee.socket))
+    if connections[index].phase == .halfClosed {
+      connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
     }
     // What was queued before a close was decided is sent, whatever the limit: it is at most a turn's.
-    let limit = connection.pointee.phase == .closing ? .max : settings.clientSendBuffer
-    guard connection.pointee.pending.limitedCount < limit, connection.pointee.pending.count < Limits.largestPending
+    let limit = connections[index].phase == .closing ? .max : settings.clientSendBuffer
+    guard connections[index].pending.limitedCount < limit, connections[index].pending.count < Limits.largestPending
     else {
       fail(index, .bufferOverflow, &kernel)
       return false
     }
-    guard connection.pointee.pending.append(packet.bytes, packet.count) else {
+    guard connections[index].pending.append(packet.bytes, packet.count) else {
       endForMemory(index, &kernel)
       return false
     }
@@ -143,24 +141,23 @@ extension Shard {
 
   /// Sends to each client of the turn. With few clients a direct call each is cheapest; with many the sends are queued
   /// and enter the kernel together.
-  private mutating func sendDirty<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func sendDirty(_ kernel: inout K) {
     let queues = dirty.count >= Limits.queuedSendsFrom
     var gathered = 0
     for entry in 0..<dirty.count {
       let index = dirty[entry]
-      let connection = connections[index]
-      connection.pointee.flags.remove(.dirty)
-      guard connection.pointee.phase != .released else {
+      connections[index].flags.remove(.dirty)
+      guard connections[index].phase != .released else {
         connections.settle(index)
         continue
       }
-      let count = Int(connection.pointee.inboxBytes)
-      if queues, connection.pointee.inboxCount == 1 {
-        let descriptor = downlink.taken(connection.pointee.inboxFirst)
+      let count = Int(connections[index].inboxBytes)
+      if queues, connections[index].inboxCount == 1 {
+        let descriptor = downlink.taken(connections[index].inboxFirst)
         queueSend(index, downlinkMemory[descriptor.pointee.position], count, &kernel)
-      } else if queues, count <= gather.capacity &- gathered, averagesSmall(connection.pointee) {
+      } else if queues, count <= gather.capacity &- gathered, averagesSmall(connections[index]) {
         let bytes = gather.start + gathered
-        gather.copy(downlink, downlinkMemory, connection.pointee.inboxFirst, connection.pointee.inboxCount, to: bytes)
+        gather.copy(downlink, downlinkMemory, connections[index].inboxFirst, connections[index].inboxCount, to: bytes)
         gathered &+= count
         queueSend(index, bytes, count, &kernel)
       } else {
@@ -176,22 +173,21 @@ extension Shard {
   }
 
   @inline(__always)
-  private mutating func queueSend<K: Kernel & ~Copyable>(
+  private mutating func queueSend(
     _ index: UInt32, _ bytes: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) {
-    connections[index].pointee.flags.insert(.sending)
+    connections[index].flags.insert(.sending)
     sendsUnderWay = true
     kernel.submit(
-      .send(connections[index].pointee.socket, bytes, count: count), connections.token(.clientSent, index))
+      .send(connections[index].socket, bytes, count: count), connections.token(.clientSent, index))
   }
 
   /// Sends a connection's list directly, in as few calls as may be: runs of small packets put together, large ones from
   /// where they are. `used` bytes of the gather buffer belong to queued sends.
-  private mutating func sendInbox<K: Kernel & ~Copyable>(_ index: UInt32, behind used: Int, _ kernel: inout K) {
-    let connection = connections[index]
-    let socket = connection.pointee.socket
-    var position = connection.pointee.inboxFirst
-    var left = connection.pointee.inboxCount
+  private mutating func sendInbox(_ index: UInt32, behind used: Int, _ kernel: inout K) {
+    let socket = connections[index].socket
+    var position = connections[index].inboxFirst
+    var left = connections[index].inboxCount
     while left > 0 {
       let start = position
       let startLeft = left
@@ -204,25 +200,24 @@ extension Shard {
         return keepUnsent(index, from: start, left: startLeft, result: sent, &kernel)
       }
     }
-    connection.pointee.inboxCount = 0
+    connections[index].inboxCount = 0
     finishIfFlushed(index, &kernel)
   }
 
   /// A queued send that the socket did not take whole. The connection's slot is held while a send is under way, even
   /// when the connection is gone.
   @inline(__always)
-  mutating func clientSent<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+  mutating func clientSent(_ completion: Completion, _ kernel: inout K) {
     sent(completion.token.index, Int(completion.result), &kernel)
   }
 
   @inline(__always)
-  private mutating func sent<K: Kernel & ~Copyable>(_ index: UInt32, _ result: Int, _ kernel: inout K) {
-    let connection = connections[index]
-    connection.pointee.flags.remove(.sending)
-    if result == Int(connection.pointee.inboxBytes), connection.pointee.phase == .attached,
-      !connection.pointee.flags.contains(.lost)
+  private mutating func sent(_ index: UInt32, _ result: Int, _ kernel: inout K) {
+    connections[index].flags.remove(.sending)
+    if result == Int(connections[index].inboxBytes), connections[index].phase == .attached,
+      !connections[index].flags.contains(.lost)
     {
-      connection.pointee.inboxCount = 0
+      connections[index].inboxCount = 0
     } else {
       sentOtherwise(index, result, &kernel)
     }
@@ -230,17 +225,16 @@ extension Shard {
 
   /// A queued send did not simply go well, or its connection is no longer simply attached.
   @inline(never)
-  private mutating func sentOtherwise<K: Kernel & ~Copyable>(_ index: UInt32, _ result: Int, _ kernel: inout K) {
-    let connection = connections[index]
-    guard connection.pointee.phase != .released else { return connections.settle(index) }
-    if result == Int(connection.pointee.inboxBytes), connection.pointee.phase != .halfClosed {
-      connection.pointee.inboxCount = 0
+  private mutating func sentOtherwise(_ index: UInt32, _ result: Int, _ kernel: inout K) {
+    guard connections[index].phase != .released else { return connections.settle(index) }
+    if result == Int(connections[index].inboxBytes), connections[index].phase != .halfClosed {
+      connections[index].inboxCount = 0
     } else {
       keepUnsent(
-        index, from: connection.pointee.inboxFirst, left: connection.pointee.inboxCount, result: result, &kernel)
+        index, from: connections[index].inboxFirst, left: connections[index].inboxCount, result: result, &kernel)
     }
-    guard connection.pointee.phase.hasSocket else { return }
-    if connection.pointee.flags.contains(.lost) { return lose(index, &kernel) }
+    guard connections[index].phase.hasSocket else { return }
+    if connections[index].flags.contains(.lost) { return lose(index, &kernel) }
     finishIfFlushed(index, &kernel)
   }
 
@@ -248,15 +242,14 @@ extension Shard {
   /// kept whole: on another socket it would have to begin anew. After the client's FIN all is kept until it is
   /// acknowledged.
   @inline(never)
-  private mutating func keepUnsent<K: Kernel & ~Copyable>(
+  private mutating func keepUnsent(
     _ index: UInt32, from start: UInt32, left: UInt32, result: Int, _ kernel: inout K
   ) {
-    let connection = connections[index]
-    connection.pointee.inboxCount = 0
+    connections[index].inboxCount = 0
     if result < 0, Refusal(result) == .broken, !hasMoreToSay(index, result, &kernel) {
       return loseKeeping(index, from: start, left: left, &kernel)
     }
-    let keeps = connection.pointee.phase == .halfClosed
+    let keeps = connections[index].phase == .halfClosed
     var taken = max(0, result)
     var position = start
     keeping: for _ in 0..<left {
@@ -269,12 +262,12 @@ extension Shard {
         if part == packet.count, !keeps { continue }
         if part > 0 {
           // Begun: the rest of it is sent whatever the limit.
-          guard connection.pointee.pending.append(packet.bytes, packet.count) else {
+          guard connections[index].pending.append(packet.bytes, packet.count) else {
             // The client got a part of it, and can't get anything else behind that.
             endForMemory(index, &kernel)
             return lose(index, &kernel)
           }
-          if keeps { connection.pointee.pending.handKeeping(part) } else { connection.pointee.pending.hand(part) }
+          if keeps { connections[index].pending.handKeeping(part) } else { connections[index].pending.hand(part) }
         } else {
           guard keepPending(index, packet, &kernel) else { break keeping }
         }
@@ -282,16 +275,16 @@ extension Shard {
     }
     chargeWaiting(index)
     heedBacklog(index, kernel)
-    if connection.pointee.phase.hasSocket, connection.pointee.pending.unsentCount > 0 { stall(index, &kernel) }
+    if connections[index].phase.hasSocket, connections[index].pending.unsentCount > 0 { stall(index, &kernel) }
   }
 
   /// The socket is gone and took nothing of the `left` runs from `start` on: the session keeps them if it waits.
-  private mutating func loseKeeping<K: Kernel & ~Copyable>(
+  private mutating func loseKeeping(
     _ index: UInt32, from start: UInt32, left: UInt32, _ kernel: inout K
   ) {
-    let slot = connections[index].pointee.session
-    let id = slot == .none ? 0 : sessions[slot].pointee.id
-    connections[index].pointee.flags.remove(.lost)
+    let slot = connections[index].session
+    let id = slot == .none ? 0 : sessions[slot].id
+    connections[index].flags.remove(.lost)
     lose(index, &kernel)
     var position = start
     for _ in 0..<left {
@@ -299,7 +292,7 @@ extension Shard {
       position = run.next
       var packets = PacketRun(run, in: downlinkMemory)
       while let packet = packets.take() {
-        guard slot != .none, sessions[slot].pointee.state == .stale, sessions[slot].pointee.id == id else { return }
+        guard slot != .none, sessions[slot].state == .stale, sessions[slot].id == id else { return }
         keepMissed(slot, packet, &kernel)
       }
     }
@@ -307,35 +300,33 @@ extension Shard {
 
   /// Whether a client that nothing can be sent to any more has sent something before its FIN that is still to be read.
   /// Its end is found behind that. Not so after a reset of its own: what is unread then goes with it.
-  private mutating func hasMoreToSay<K: Kernel & ~Copyable>(
+  private mutating func hasMoreToSay(
     _ index: UInt32, _ result: Int, _ kernel: inout K
   ) -> Bool {
-    let connection = connections[index]
     guard result == -Int(EPIPE) else { return false }
-    switch connection.pointee.phase {
+    switch connections[index].phase {
     case .attached:
-      let hasMore = connection.pointee.flags.contains(.stashed) || kernel.unread(connection.pointee.socket) > 0
+      let hasMore = connections[index].flags.contains(.stashed) || kernel.unread(connections[index].socket) > 0
       guard hasMore else { return false }
     // What the handshake has yet to say to it goes nowhere.
     case .key, .verifying, .sealing, .response, .opening, .ping, .returning:
-      connection.pointee.pending.clear()
+      connections[index].pending.clear()
       chargeWaiting(index)
     case .free, .proxy, .version, .halfClosed, .closing, .released: return false
     }
-    connection.pointee.flags.formUnion([.hungUp, .wasReset, .finSeen])
-    if connection.pointee.phase == .attached { noteGone(index) }
+    connections[index].flags.formUnion([.hungUp, .wasReset, .finSeen])
+    if connections[index].phase == .attached { noteGone(index) }
     markReady(index)
     return true
   }
 
   /// Sends a few bytes of the handshake directly. False when the connection turned out to be gone.
-  mutating func sendNow<K: Kernel & ~Copyable>(
+  mutating func sendNow(
     _ index: UInt32, _ packet: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) -> Bool {
-    let connection = connections[index]
     var sent = 0
-    if connection.pointee.pending.isEmpty {
-      sent = kernel.send(connection.pointee.socket, packet, count)
+    if connections[index].pending.isEmpty {
+      sent = kernel.send(connections[index].socket, packet, count)
       if sent == count { return true }
       if sent < 0 {
         if Refusal(sent) == .broken {
@@ -347,11 +338,11 @@ extension Shard {
         sent = 0
       }
     }
-    guard connection.pointee.pending.append(own: packet, count) else {
+    guard connections[index].pending.append(own: packet, count) else {
       lose(index, &kernel)
       return false
     }
-    connection.pointee.pending.hand(sent)
+    connections[index].pending.hand(sent)
     chargeWaiting(index)
     stall(index, &kernel)
     return true
@@ -360,37 +351,35 @@ extension Shard {
   // MARK: Pending bytes
 
   /// The socket has no room.
-  private mutating func stall<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
+  private mutating func stall(_ index: UInt32, _ kernel: inout K) {
     becomeSlow(index, kernel)
     awaitRoom(index, &kernel)
   }
 
-  private mutating func awaitRoom<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
-    guard connection.pointee.phase.hasSocket, !connection.pointee.flags.contains(.waitsForRoom) else { return }
-    connection.pointee.flags.insert(.waitsForRoom)
-    kernel.submit(.pollWritable(connection.pointee.socket), connections.token(.clientWritable, index))
+  private mutating func awaitRoom(_ index: UInt32, _ kernel: inout K) {
+    guard connections[index].phase.hasSocket, !connections[index].flags.contains(.waitsForRoom) else { return }
+    connections[index].flags.insert(.waitsForRoom)
+    kernel.submit(.pollWritable(connections[index].socket), connections.token(.clientWritable, index))
   }
 
   @inline(never)
-  mutating func clientWritable<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+  mutating func clientWritable(_ completion: Completion, _ kernel: inout K) {
     guard let index = connections.find(completion.token) else { return }
-    connections[index].pointee.flags.remove(.waitsForRoom)
+    connections[index].flags.remove(.waitsForRoom)
     sendPending(index, &kernel)
   }
 
   /// Sends what is pending until the socket takes no more, or this turn has sent its share of what was: then others
   /// come first.
-  mutating func sendPending<K: Kernel & ~Copyable>(_ index: UInt32, _ kernel: inout K) {
-    let connection = connections[index]
+  mutating func sendPending(_ index: UInt32, _ kernel: inout K) {
     var share = min(pendingShare, Limits.pendingSend)
-    while connection.pointee.pending.unsentCount > 0 {
+    while connections[index].pending.unsentCount > 0 {
       guard share > 0 else { return awaitRoom(index, &kernel) }
-      let listed = connection.pointee.pending.listUnsent(gather.vectors, room: Limits.gatherVectors, most: share)
+      let listed = connections[index].pending.listUnsent(gather.vectors, room: Limits.gatherVectors, most: share)
       let sent =
         listed.pieces == 1
-        ? kernel.send(connection.pointee.socket, gather.vectors[0].iov_base, listed.bytes)
-        : kernel.send(connection.pointee.socket, gather.vectors, vectorCount: listed.pieces)
+        ? kernel.send(connections[index].socket, gather.vectors[0].iov_base, listed.bytes)
+        : kernel.send(connections[index].socket, gather.vectors, vectorCount: listed.pieces)
       if sent < 0, Refusal(sent) == .broken {
         if hasMoreToSay(index, sent, &kernel) { return }
         return lose(index, &kernel)
@@ -398,10 +387,10 @@ extension Shard {
       if sent > 0 {
         share -= sent
         pendingShare -= sent
-        if connection.pointee.phase == .halfClosed {
-          connection.pointee.pending.handKeeping(sent)
+        if connections[index].phase == .halfClosed {
+          connections[index].pending.handKeeping(sent)
         } else {
-          connection.pointee.pending.hand(sent)
+          connections[index].pending.hand(sent)
         }
         tookSome(index, kernel)
         chargeWaiting(index)
@@ -413,7 +402,7 @@ extension Shard {
   }
 
   /// Gives the lane back what has been sent or kept.
-  private mutating func releaseDownlink<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func releaseDownlink(_ kernel: inout K) {
     if downlink.release(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
   }
 }

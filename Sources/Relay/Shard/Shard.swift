@@ -31,7 +31,7 @@ struct ShardSettings: BitwiseCopyable, Sendable {
 /// One shard: its listeners, its clients, its sessions. A role that a host drives; nothing of it is touched by another
 /// thread. This file is what it holds and what it is asked; how clients get in, are read, written and closed stands in
 /// the files beside it.
-struct Shard: ~Copyable {
+struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   /// A shard's ends of its lanes with one handshake worker.
   struct Worker: ~Copyable {
     var jobs: RecordProducer<HandshakeJob>
@@ -155,7 +155,7 @@ struct Shard: ~Copyable {
 
   /// Goes on with other settings. Deadlines that stand already keep their time; limits hold from the next packet, or
   /// the next connection, on.
-  mutating func take<K: Kernel & ~Copyable>(_ new: HostSettings, _ kernel: borrowing K) {
+  mutating func take(_ new: HostSettings, _ kernel: borrowing K) {
     let old = settings
     settings = new.shard
     admission.limits = new.admission.takeUnretainedValue()
@@ -168,13 +168,13 @@ struct Shard: ~Copyable {
   }
 
   /// Starts accepting.
-  mutating func start<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func start(_ kernel: inout K) {
     armListeners(&kernel)
   }
 
   /// Takes note of a completion. Reading and writing follow in the turn.
   @inline(__always)
-  mutating func handle<K: Kernel & ~Copyable>(_ completion: Completion, _ kernel: inout K) {
+  mutating func handle(_ completion: Completion, _ kernel: inout K) {
     switch completion.token.purpose {
     case .clientReadable: clientReadable(completion, &kernel)
     case .clientSent: clientSent(completion, &kernel)
@@ -228,7 +228,7 @@ struct Shard: ~Copyable {
 
   /// Takes what other roles have for the shard besides packets. Before packets are delivered: a client that is back
   /// gets what it missed first.
-  mutating func takeMessages<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func takeMessages(_ kernel: inout K) {
     pendingShare = Limits.pendingPerTurn
     if sweep.requests.published != sweepsAnswered { answerSweep(&kernel) }
     if peers.count > 1 { takeHandedSockets(&kernel) }
@@ -237,7 +237,7 @@ struct Shard: ~Copyable {
   }
 
   /// What is due by the clock.
-  mutating func expire<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func expire(_ kernel: inout K) {
     if isDue(kernel.now), let time = caughtUp(kernel) { expire(by: time, &kernel) }
     if kernelMemory.next <= kernel.now { sampleKernelMemory(&kernel) }
     if memory.isShort { relieveMemory(&kernel) }
@@ -251,7 +251,7 @@ struct Shard: ~Copyable {
   }
 
   @inline(never)
-  private mutating func doChores<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func doChores(_ kernel: inout K) {
     if kernel.now >= acceptResumes {
       acceptResumes = .max
       armListeners(&kernel)
@@ -260,7 +260,7 @@ struct Shard: ~Copyable {
   }
 
   /// Shows the firehose and the workers what this turn has for them, and wakes those that sleep.
-  mutating func publish<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  mutating func publish(_ kernel: inout K) {
     if uplink.publish(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
     if jobsUnderWay > 0 { publishJobs(&kernel) }
     for peer in 0..<peers.count where peer != index {
@@ -269,14 +269,14 @@ struct Shard: ~Copyable {
   }
 
   @inline(never)
-  private mutating func publishJobs<K: Kernel & ~Copyable>(_ kernel: inout K) {
+  private mutating func publishJobs(_ kernel: inout K) {
     for worker in 0..<workers.count {
       if workers[worker].jobs.publish(), workers[worker].bell.takeSleep() { kernel.ring(workers[worker].bell) }
     }
   }
 
   /// Wakes another shard, which has something to look at.
-  mutating func wake<K: Kernel & ~Copyable>(_ shard: Int, _ kernel: inout K) {
+  mutating func wake(_ shard: Int, _ kernel: inout K) {
     if shard != index, peers[shard].bell.takeSleep() { kernel.ring(peers[shard].bell) }
   }
 

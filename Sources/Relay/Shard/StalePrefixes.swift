@@ -47,21 +47,24 @@ struct StalePrefixes: ~Copyable {
     self.prefixes = prefixes
     self.firstIn = firstIn
     self.firstWith = firstWith
-    self.firstIn[0].pointee = .none
-    self.firstWith[0].pointee = .none
+    self.firstIn[0] = .none
+    self.firstWith[0] = .none
   }
 
   /// A prefix that holds as many sessions as any.
   var fullest: UInt32? {
-    let prefix = firstWith[busiest].pointee
+    let prefix = firstWith[busiest]
     return prefix == .none ? nil : prefix
   }
 
-  subscript(prefix: UInt32) -> UnsafeMutablePointer<Prefix> { prefixes[prefix] }
+  subscript(prefix: UInt32) -> Prefix {
+    unsafeAddress { prefixes.address(prefix) }
+    nonmutating unsafeMutableAddress { prefixes.mutableAddress(prefix) }
+  }
 
   func find(_ key: UInt64) -> UInt32? {
-    var prefix = firstIn[place(of: key)].pointee
-    while prefix != .none, prefixes[prefix].pointee.key != key { prefix = prefixes[prefix].pointee.nextInPlace }
+    var prefix = firstIn[place(of: key)]
+    while prefix != .none, prefixes[prefix].key != key { prefix = prefixes[prefix].nextInPlace }
     return prefix == .none ? nil : prefix
   }
 
@@ -71,7 +74,7 @@ struct StalePrefixes: ~Copyable {
     let prefix: UInt32
     if free != .none {
       prefix = free
-      free = prefixes[prefix].pointee.nextInPlace
+      free = prefixes[prefix].nextInPlace
     } else {
       prefix = used
       used += 1
@@ -79,52 +82,52 @@ struct StalePrefixes: ~Copyable {
     inUse += 1
     if inUse > places { addPlace() }
     let place = place(of: key)
-    prefixes[prefix].initialize(to: Prefix(key: key, nextInPlace: firstIn[place].pointee))
-    firstIn[place].pointee = prefix
+    prefixes[prefix] = Prefix(key: key, nextInPlace: firstIn[place])
+    firstIn[place] = prefix
     return prefix
   }
 
   /// One session more. Moves the prefix between the lists by count.
   mutating func countUp(_ prefix: UInt32) {
-    let old = prefixes[prefix].pointee.count
+    let old = prefixes[prefix].count
     if old > 0 { unlink(prefix) }
-    prefixes[prefix].pointee.count = old + 1
+    prefixes[prefix].count = old + 1
     link(prefix)
     busiest = max(busiest, old + 1)
   }
 
   /// One session less; the prefix goes with its last.
   mutating func countDown(_ prefix: UInt32) {
-    let old = prefixes[prefix].pointee.count
+    let old = prefixes[prefix].count
     unlink(prefix)
-    prefixes[prefix].pointee.count = old - 1
+    prefixes[prefix].count = old - 1
     if old > 1 { link(prefix) } else { remove(prefix) }
-    if busiest == old, firstWith[old].pointee == .none { busiest = old - 1 }
+    if busiest == old, firstWith[old] == .none { busiest = old - 1 }
   }
 
   // MARK: By count
 
   private mutating func link(_ prefix: UInt32) {
-    let count = prefixes[prefix].pointee.count
+    let count = prefixes[prefix].count
     while reached < count {
       reached += 1
-      firstWith[reached].pointee = .none
+      firstWith[reached] = .none
     }
-    let first = firstWith[count].pointee
-    prefixes[prefix].pointee.previous = .none
-    prefixes[prefix].pointee.next = first
-    if first != .none { prefixes[first].pointee.previous = prefix }
-    firstWith[count].pointee = prefix
+    let first = firstWith[count]
+    prefixes[prefix].previous = .none
+    prefixes[prefix].next = first
+    if first != .none { prefixes[first].previous = prefix }
+    firstWith[count] = prefix
   }
 
   private mutating func unlink(_ prefix: UInt32) {
-    let (next, previous) = (prefixes[prefix].pointee.next, prefixes[prefix].pointee.previous)
+    let (next, previous) = (prefixes[prefix].next, prefixes[prefix].previous)
     if previous == .none {
-      firstWith[prefixes[prefix].pointee.count].pointee = next
+      firstWith[prefixes[prefix].count] = next
     } else {
-      prefixes[previous].pointee.next = next
+      prefixes[previous].next = next
     }
-    if next != .none { prefixes[next].pointee.previous = previous }
+    if next != .none { prefixes[next].previous = previous }
   }
 
   // MARK: By key
@@ -138,32 +141,32 @@ struct StalePrefixes: ~Copyable {
   /// Parts the list of one place in two.
   private mutating func addPlace() {
     let parted = places - (1 << level)
-    firstIn[places].pointee = .none
+    firstIn[places] = .none
     places += 1
-    var prefix = firstIn[parted].pointee
-    firstIn[parted].pointee = .none
+    var prefix = firstIn[parted]
+    firstIn[parted] = .none
     while prefix != .none {
-      let next = prefixes[prefix].pointee.nextInPlace
-      let place = place(of: prefixes[prefix].pointee.key)
-      prefixes[prefix].pointee.nextInPlace = firstIn[place].pointee
-      firstIn[place].pointee = prefix
+      let next = prefixes[prefix].nextInPlace
+      let place = place(of: prefixes[prefix].key)
+      prefixes[prefix].nextInPlace = firstIn[place]
+      firstIn[place] = prefix
       prefix = next
     }
     if places == 2 << level { level += 1 }
   }
 
   private mutating func remove(_ prefix: UInt32) {
-    let place = place(of: prefixes[prefix].pointee.key)
-    let next = prefixes[prefix].pointee.nextInPlace
-    if firstIn[place].pointee == prefix {
-      firstIn[place].pointee = next
+    let place = place(of: prefixes[prefix].key)
+    let next = prefixes[prefix].nextInPlace
+    if firstIn[place] == prefix {
+      firstIn[place] = next
     } else {
-      var before = firstIn[place].pointee
-      while prefixes[before].pointee.nextInPlace != prefix { before = prefixes[before].pointee.nextInPlace }
-      prefixes[before].pointee.nextInPlace = next
+      var before = firstIn[place]
+      while prefixes[before].nextInPlace != prefix { before = prefixes[before].nextInPlace }
+      prefixes[before].nextInPlace = next
     }
     inUse -= 1
-    prefixes[prefix].pointee.nextInPlace = free
+    prefixes[prefix].nextInPlace = free
     free = prefix
   }
 }
@@ -174,26 +177,26 @@ struct StalePrefixes: ~Copyable {
       try require(1 << level <= places && places < 2 << level, "there are \(places) places on level \(level)")
       var found: UInt32 = 0
       for place in 0..<places {
-        var prefix = firstIn[place].pointee
+        var prefix = firstIn[place]
         while prefix != .none {
-          let key = prefixes[prefix].pointee.key
+          let key = prefixes[prefix].key
           try require(self.place(of: key) == place, "prefix \(prefix) is in another's place")
           found += 1
           try require(found <= inUse, "more than \(inUse) prefixes are in the table")
-          prefix = prefixes[prefix].pointee.nextInPlace
+          prefix = prefixes[prefix].nextInPlace
         }
       }
       try require(found == inUse, "\(found) prefixes are in the table, not \(inUse)")
       var (counted, highest) = (UInt32(0), UInt32(0))
       for count in 0...reached {
-        var (prefix, before) = (firstWith[count].pointee, UInt32.none)
+        var (prefix, before) = (firstWith[count], UInt32.none)
         while prefix != .none {
-          try require(prefixes[prefix].pointee.count == count, "prefix \(prefix) is among those with \(count) sessions")
-          try require(prefixes[prefix].pointee.previous == before, "prefix \(prefix) does not follow \(before)")
+          try require(prefixes[prefix].count == count, "prefix \(prefix) is among those with \(count) sessions")
+          try require(prefixes[prefix].previous == before, "prefix \(prefix) does not follow \(before)")
           counted += 1
           try require(counted <= inUse, "more than \(inUse) prefixes are listed by count")
           highest = count
-          (before, prefix) = (prefix, prefixes[prefix].pointee.next)
+          (before, prefix) = (prefix, prefixes[prefix].next)
         }
       }
       try require(counted == inUse, "\(counted) prefixes are listed by count, not \(inUse)")

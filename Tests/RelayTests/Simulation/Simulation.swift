@@ -50,7 +50,7 @@ final class Simulation {
   let arena = Arena()
   let identity: SecretKey
   let control: ControlBlock
-  let parts: RelayParts
+  let parts: RelayParts<ScriptedKernel>
   private var hosts: [SimulatedHost] = []
 
   static let listenerBase: Int32 = 10_000
@@ -72,7 +72,7 @@ final class Simulation {
     var secrets = SeededRandom(seed: seed ^ 0x1d5)
     let secretKey = Array(1...32 as ClosedRange<UInt8>)
     identity = try SecretKey(bytes: secretKey.span.bytes)
-    parts = try RelayParts(
+    parts = try RelayParts<ScriptedKernel>(
       configuration, identity,
       listeners: (0..<shards).map { [(Simulation.listenerBase + Int32($0), false)] }, placement, arena, control,
       random: { secrets.next() }, now: now)
@@ -137,9 +137,9 @@ final class Simulation {
   /// Whatever happened: what is counted for clients is what they hold, to the byte, at the allocator.
   private func checkMemory() {
     guard hosts.allSatisfy({ !$0.isDone }) else { return }
-    var held = Shard.CountedMemory()
+    var held = CountedMemory()
     for host in hosts { host.addMemory(to: &held) }
-    let counted = Shard.CountedMemory(
+    let counted = CountedMemory(
       waiting: parts.memory.waitingBytes, leaving: parts.memory.leavingBytes, missed: parts.missedBudget.charged,
       unfinished: parts.budget.charged, stale: parts.staleTotals.count)
     precondition(counted == held, "counted is \(counted), held is \(held)")
@@ -423,7 +423,7 @@ final class SimulatedHost {
 
   func start() { host.start() }
 
-  func addMemory(to sum: inout Shard.CountedMemory) {
+  func addMemory(to sum: inout CountedMemory) {
     if host.shard.isHere { host.shard.role.countMemory(into: &sum) }
   }
 

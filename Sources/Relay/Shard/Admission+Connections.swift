@@ -1,0 +1,22 @@
+/// The same of a connection in its table, which notes what it counts for.
+extension Admission {
+  mutating func endHandshake(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    endHandshake(connections[index].address, &connections[index].standing)
+  }
+
+  mutating func leaveAddress(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    leaveAddress(connections[index].address, &connections[index].standing)
+  }
+
+  mutating func leave(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    leave(connections[index].address, &connections[index].standing)
+  }
+
+  mutating func giveHandshake(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    giveHandshake(&connections[index].standing)
+  }
+
+  mutating func takeHandshake(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    takeHandshake(&connections[index].standing)
+  }
+}
