@@ -141,8 +141,8 @@ struct RelayParts<K: Kernel & ~Copyable> {
     // Last, because a shard closes its listeners when it goes: where something was missing, they are the caller's.
     for (thread, placed) in threads.enumerated() {
       guard let shard = placed.shard else { continue }
-      roles[thread].shard?.listeners = FixedArray(count: listeners[shard].count) {
-        Shard<K>.Listener(socket: listeners[shard][$0].socket, isShared: listeners[shard][$0].isShared)
+      roles[thread].shard?.acceptor.listeners = FixedArray(count: listeners[shard].count) {
+        Acceptor.Listener(socket: listeners[shard][$0].socket, isShared: listeners[shard][$0].isShared)
       }
     }
   }
@@ -164,28 +164,29 @@ struct RelayParts<K: Kernel & ~Copyable> {
   ) throws(RelayError) -> Shard<K> {
     Shard(
       index: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
-      budget: budget, missedBudget: missedBudget, staleTotals: staleTotals,
-      admission: Admission(admissionLimits, admission), memory: memory,
-      backendStatus: backendStatus,
-      keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
-      listeners: FixedArray(), firstReservedDescriptor: descriptorLimit - Limits.reservedDescriptors,
-      connections: try ConnectionTable(), sessions: try SessionTable(shard: shard, ids: ids),
-      wheel: TimerWheel(now: now), stale: try StaleSessions(capacity: SessionTable.capacity(of: ids)),
-      events: eventLog(shard, thread), uplink: UplinkProducer(lanes.uplinks[shard]),
-      firehoseBell: bells.firehose, downlink: RecordConsumer(lanes.downlinks[shard].descriptors),
-      downlinkMemory: lanes.memory,
-      peers: FixedArray(count: configuration.shards) { peer in
-        ShardPeer(
-          outgoing: RecordProducer(lanes.sockets[shard][peer]), incoming: RecordConsumer(lanes.sockets[peer][shard]),
-          bell: bells.shards[peer])
-      },
-      sweep: lanes.sweeps[shard], sweepAnswers: RecordProducer(lanes.sweeps[shard].answers),
-      workers: FixedArray(count: configuration.handshakeWorkers) { worker in
-        Shard<K>.Worker(
-          jobs: RecordProducer(lanes.handshakes[worker][shard].jobs),
-          results: RecordConsumer(lanes.handshakes[worker][shard].results), bell: bells.workers[worker])
-      },
-      readBuffer: ReadBuffer(arena), gather: GatherBuffer(arena), dirty: SlotList(arena))
+      events: eventLog(shard, thread), keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
+      connections: try ConnectionTable(), wheel: TimerWheel(now: now),
+      acceptor: Acceptor(descriptorLimit: descriptorLimit), admission: Admission(admissionLimits, admission),
+      workers: WorkerPool(
+        FixedArray(count: configuration.handshakeWorkers) { worker in
+          WorkerPool.Worker(
+            jobs: RecordProducer(lanes.handshakes[worker][shard].jobs),
+            results: RecordConsumer(lanes.handshakes[worker][shard].results), bell: bells.workers[worker])
+        }),
+      peers: Peers(
+        FixedArray(count: configuration.shards) { peer in
+          ShardPeer(
+            outgoing: RecordProducer(lanes.sockets[shard][peer]),
+            incoming: RecordConsumer(lanes.sockets[peer][shard]), bell: bells.shards[peer])
+        }, shard: shard),
+      readBuffer: ReadBuffer(arena), unfinished: BudgetedHolders(budget, shard: shard),
+      uplink: UplinkProducer(lanes.uplinks[shard]), firehoseBell: bells.firehose,
+      downlink: RecordConsumer(lanes.downlinks[shard].descriptors), downlinkMemory: lanes.memory,
+      gather: GatherBuffer(arena), sends: TurnSends(arena), sessions: try SessionTable(shard: shard, ids: ids),
+      stale: try StaleClients(
+        staleTotals, missed: missedBudget, capacity: SessionTable.capacity(of: ids), shard: shard),
+      sweep: SweepAnswers(lanes.sweeps[shard]), backendStatus: backendStatus,
+      memory: ClientMemory(memory, shard: shard))
   }
 
   private func makeFirehose(_ thread: Int) -> Firehose<K> {

@@ -3,14 +3,6 @@ import Glibc
 /// Getting in: a socket becomes a connection.
 extension Shard where K: ~Copyable {
   @inline(never)
-  mutating func armListeners(_ kernel: inout K) {
-    for listener in 0..<listeners.count where !listeners[listener].armed {
-      listeners[listener].armed = true
-      kernel.submit(.accept(listener: listeners[listener].socket), Token(.accept, index: UInt32(listener)))
-    }
-  }
-
-  @inline(never)
   mutating func accepted(_ completion: Completion, _ kernel: inout K) {
     guard case .no = drain else {
       // Accepted before the listeners were closed.
@@ -18,38 +10,38 @@ extension Shard where K: ~Copyable {
       return
     }
     let listener = Int(completion.token.index)
-    if !completion.more { listeners[listener].armed = false }
-    if completion.result >= firstReservedDescriptor {
+    if !completion.more { acceptor.disarm(listener) }
+    if acceptor.isReserved(completion.result) {
       refuse(completion.result, .descriptors, kernel.peerAddress(completion.result).key, &kernel)
       if completion.more { kernel.submit(.cancel(completion.token), Token(.none)) }
-      if acceptResumes == .max { pauseAccepting(EMFILE, &kernel) }
+      if !acceptor.isPaused { pauseAccepting(EMFILE, &kernel) }
       return
     } else if completion.result >= 0 {
-      if listeners[listener].isShared, peers.count > 1 {
+      if acceptor.isShared(listener), peers.count > 1 {
         spread(completion.result, &kernel)
       } else {
         admit(completion.result, &kernel)
       }
-      acceptPause = Limits.acceptPauseFirst
+      acceptor.forgetPauses()
     } else if completion.result != -ECANCELED {
       pauseAccepting(-completion.result, &kernel)
       return
     }
-    if !completion.more, acceptResumes == .max { armListeners(&kernel) }
+    if !completion.more, !acceptor.isPaused { acceptor.arm(&kernel) }
   }
 
   /// Gives the shards the clients of a shared queue in turn: the kernel would wake the same shard for each of them. One
   /// whose lane is full gets none; this shard keeps it.
   private mutating func spread(_ socket: Int32, _ kernel: inout K) {
     let shard = Int(admission.shared.turns.add(1) % UInt64(peers.count))
-    guard shard != index, peers[shard].outgoing.hasRoom() else { return admit(socket, &kernel) }
-    peers[shard].outgoing.push(HandedSocket(new: socket))
+    guard shard != index, peers.hasRoom(shard) else { return admit(socket, &kernel) }
+    peers.hand(HandedSocket(new: socket), to: shard)
   }
 
   mutating func admit(_ socket: Int32, _ kernel: inout K) {
     let address = kernel.peerAddress(socket)
     guard !backendStatus.refusesClients else { return refuse(socket, .backendLost, address.key, &kernel) }
-    guard !memory.isShort else { return refuse(socket, .memory, address.key, &kernel) }
+    guard !memory.gauge.isShort else { return refuse(socket, .memory, address.key, &kernel) }
     let isProxied = admission.limits.trustsAsProxy(address)
     var standing: Standing = []
     // What it is refused for itself comes first: it takes nothing then of what all share.
@@ -69,7 +61,7 @@ extension Shard where K: ~Copyable {
     counters.add(.clientsAccepted)
     beginSampling(kernel)
     beginWatch(kernel)
-    if shunned.next != .max { kernel.unburden(socket) }
+    if acceptor.isDeafToAny { kernel.unburden(socket) }
     setDeadline(index, kernel.now.adding(isProxied ? Limits.proxyTimeout : settings.handshakeTimeout))
     kernel.submit(.pollReadable(socket), connections.token(.clientReadable, index))
   }
@@ -86,27 +78,8 @@ extension Shard where K: ~Copyable {
 
   /// A connection was refused for what its address did: where that goes on and on, it is not heard for a while.
   private mutating func noteRefusal(_ address: AddressKey, _ kernel: inout K) {
-    // What came while the shard stood still came at its own pace.
-    guard address.canBeShunned, kernel.grace == 0, shunned.refused(address, now: kernel.now),
-      shunAtListeners(&kernel)
-    else { return }
+    guard acceptor.noteRejection(address, &kernel) else { return }
     events.tally(.addressesShunned, .warning, by: address.bits, &kernel)
-  }
-
-  /// Hears those again whose time is over.
-  @inline(never)
-  mutating func hearShunned(_ kernel: inout K) {
-    shunned.hear(now: kernel.now)
-    _ = shunAtListeners(&kernel)
-  }
-
-  /// Tells the listeners whom not to hear. False where none of them can do that.
-  private mutating func shunAtListeners(_ kernel: inout K) -> Bool {
-    var isDone = false
-    for index in 0..<listeners.count where !listeners[index].isShared {
-      if kernel.shun(shunned.addresses, at: listeners[index].socket) { isDone = true }
-    }
-    return isDone
   }
 
   /// Where there is no place left, a newcomer takes that of the handshake for which the relay has waited the longest:
@@ -132,24 +105,11 @@ extension Shard where K: ~Copyable {
   /// nothing but a new try.
   private mutating func pauseAccepting(_ error: Int32, _ kernel: inout K) {
     if error == ECONNABORTED || error == EINTR || error == EAGAIN {
-      armListeners(&kernel)
+      acceptor.arm(&kernel)
       return
     }
     // A descriptor that comes free now and then makes the pauses short again, and many.
     events.tally(.acceptPauses, .warning, by: UInt64(clamping: error), &kernel)
-    acceptResumes = kernel.now &+ acceptPause
-    acceptPause = min(2 &* acceptPause, Limits.acceptPauseLast)
-  }
-
-  /// Closes the listeners; what was accepted stays.
-  @inline(never)
-  mutating func stopAccepting(_ kernel: inout K) {
-    acceptResumes = .max
-    for index in 0..<listeners.count {
-      if listeners[index].armed { kernel.submit(.cancel(Token(.accept, index: UInt32(index))), Token(.none)) }
-      listeners[index].armed = false
-      kernel.submit(.close(listeners[index].socket), Token(.none))
-    }
-    listeners = FixedArray()
+    acceptor.pause(now: kernel.now)
   }
 }

@@ -36,7 +36,7 @@ extension Shard where K: ~Copyable {
     guard case .lists(let clients, let others) = catchUp.step else { return nil }
     // While clients are not read their clock stands still.
     let isThrough =
-      lists.others.isPast(others, connections) && (lists.clients.isPast(clients, connections) || pausedSince != .max)
+      lists.others.isPast(others, connections) && (lists.clients.isPast(clients, connections) || readingClock.isStopped)
     // A round that takes longer than that is somebody's flood.
     guard isThrough || kernel.now &- catchUp.since >= 2 * Limits.catchUp else { return nil }
     catchUp.step = .none

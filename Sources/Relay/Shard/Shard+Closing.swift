@@ -14,16 +14,13 @@ extension Shard where K: ~Copyable {
 
   /// The clock of packets' deadlines: it stands still while the shard cannot read.
   @inline(__always)
-  func now(_ kernel: borrowing K) -> UInt64 { readingTime(at: kernel.now) }
-
-  @inline(__always)
-  func readingTime(at time: UInt64) -> UInt64 { min(time, pausedSince) &- pausedTotal }
+  func now(_ kernel: borrowing K) -> UInt64 { readingClock.time(at: kernel.now) }
 
   private func realDeadline(_ index: UInt32) -> UInt64 {
     guard connections[index].phase == .attached, connections[index].deadline != .max else {
       return connections[index].deadline
     }
-    return connections[index].deadline &+ pausedTotal
+    return readingClock.moment(of: connections[index].deadline)
   }
 
   /// A connection has come up in the wheel: its deadline has passed by `time`, or has moved away meanwhile.
@@ -76,7 +73,7 @@ extension Shard where K: ~Copyable {
   mutating func lose(_ index: UInt32, _ kernel: inout K) {
     guard connections[index].flags.isDisjoint(with: .sending) else {
       connections[index].flags.insert(.lost)
-      settlingIsAwaited = true
+      sends.markAwaited()
       return
     }
     if connections[index].phase == .halfClosed {
@@ -105,7 +102,7 @@ extension Shard where K: ~Copyable {
     unlinkAttempt(index)
     connections[index].pending.hand(0)
     enter(.closing, index)
-    chargeWaiting(index)
+    memory.charge(index, connections)
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
     // What came before the decision is still unread: discard it, or the close would reset.
     markReady(index)
@@ -123,7 +120,7 @@ extension Shard where K: ~Copyable {
     guard connections[index].pending.unsentCount == 0, connections[index].inboxCount == 0,
       connections[index].flags.isDisjoint(with: [.sending, .dirty])
     else {
-      settlingIsAwaited = true
+      sends.markAwaited()
       return
     }
     if !connections[index].flags.contains(.finSent) {
@@ -156,7 +153,7 @@ extension Shard where K: ~Copyable {
 
   /// Closes every socket at once, whatever is queued.
   mutating func closeSockets(_ kernel: inout K) {
-    stopAccepting(&kernel)
+    acceptor.close(&kernel)
     drain = .handedOver
     for index in 0..<connections.used { drop(index, &kernel) }
   }
@@ -185,7 +182,7 @@ extension Shard where K: ~Copyable {
     connections[index].inboxCount = 0
     wheel.unlink(index, connections)
     enter(.released, index)
-    chargeWaiting(index)
+    memory.charge(index, connections)
     connections.settle(index)
   }
 }

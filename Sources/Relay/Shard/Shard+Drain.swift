@@ -4,7 +4,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func beginDrain(_ kernel: inout K) {
     guard case .no = drain else { return }
-    stopAccepting(&kernel)
+    acceptor.close(&kernel)
     drain = .reading(
       until: now(kernel) &+ Limits.drainReading, latest: kernel.now &+ Limits.drainReadingLongest)
     for index in 0..<connections.used {

@@ -6,25 +6,25 @@ extension Shard where K: ~Copyable {
   /// Whether one who wants the session `id` back can be handed to its shard now.
   mutating func hasWay(to id: UInt64) -> Bool {
     let shard = sessions.place(of: id).shard
-    return shard == index || shard >= peers.count || peers[shard].outgoing.hasRoom()
+    return shard == index || shard >= peers.count || peers.hasRoom(shard)
   }
 
   @inline(never)
   mutating func handOver(
     _ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K
   ) {
-    guard peers[shard].outgoing.hasRoom(), case .no = drain else {
+    guard peers.hasRoom(shard), case .no = drain else {
       return refuseUnchallenged(index, &kernel)
     }
     admission.giveHandshake(index, connections)
     let early = connections[index].unfinished
     connections[index].unfinished = nil
     unfinished.update(index, connections.slots)
-    peers[shard].outgoing.push(
-      HandedSocket(
-        socket: connections[index].socket, id: id, timeLeft: timeLeft(index, kernel),
-        address: connections[index].address, standing: connections[index].standing, early: early,
-        pending: connections[index].pending))
+    let handed = HandedSocket(
+      socket: connections[index].socket, id: id, timeLeft: timeLeft(index, kernel),
+      address: connections[index].address, standing: connections[index].standing, early: early,
+      pending: connections[index].pending)
+    peers.hand(handed, to: shard)
     connections[index].pending = PendingBytes()
     connections[index].standing = []
     release(index, &kernel)
@@ -34,19 +34,9 @@ extension Shard where K: ~Copyable {
   /// this shard's own.
   @inline(never)
   mutating func takeHandedSockets(_ kernel: inout K) {
-    for peer in 0..<peers.count where peer != index {
-      while peers[peer].incoming.available() > 0 {
-        take(peers[peer].incoming.take(), &kernel)
-      }
-      _ = peers[peer].incoming.release()
+    for peer in 0..<peers.count {
+      while let socket = peers.takeSocket(from: peer) { take(socket, &kernel) }
     }
-  }
-
-  /// Whether another shard has handed over a socket.
-  @inline(never)
-  mutating func hasHandedSockets() -> Bool {
-    for peer in 0..<peers.count where peer != index && peers[peer].incoming.available() > 0 { return true }
-    return false
   }
 
   private mutating func take(_ handed: HandedSocket, _ kernel: inout K) {
@@ -59,7 +49,7 @@ extension Shard where K: ~Copyable {
       if handed.pending.isEmpty { beginChallenge(handed.socket, &kernel) }
       kernel.reset(handed.socket)
       kernel.submit(.close(handed.socket), Token(.none))
-      handed.early?.free(budget)
+      handed.early?.free(unfinished.budget)
       var (pending, standing) = (handed.pending, handed.standing)
       admission.leave(handed.address, &standing)
       return pending.clear()
@@ -74,10 +64,10 @@ extension Shard where K: ~Copyable {
     setDeadline(index, kernel.now.adding(handed.timeLeft))
     kernel.submit(.pollReadable(handed.socket), connections.token(.clientReadable, index))
     connections[index].pending = handed.pending
-    chargeWaiting(index)
+    memory.charge(index, connections)
     sendPending(index, &kernel)
     guard connections[index].phase == .key else { return }
-    if hasWorkerRoom() {
+    if workers.hasRoom {
       comeBack(index, id, &kernel)
     } else {
       guard putBack(id, index) else { return endForWantOfMemory(index, &kernel) }
@@ -91,7 +81,8 @@ extension Shard where K: ~Copyable {
     let packet = FramedHandshakePacket.clientID(id)
     let early = connections[index].unfinished
     let count = packet.byteCount + (early.map { Int($0.count) } ?? 0)
-    guard var buffer = PacketBuffer(copying: gather.place(packet), packet.byteCount, capacity: count, budget) else {
+    guard var buffer = PacketBuffer(copying: gather.place(packet), packet.byteCount, capacity: count, unfinished.budget)
+    else {
       return false
     }
     if let early { buffer.append(early.bytes, Int(early.count)) }

@@ -17,7 +17,7 @@ extension Shard where K: ~Copyable {
     // What is kept counts, and may be too much for the budget.
     defer { unfinishedGrew(&kernel) }
     guard !connections[index].queue.isForWorker else { return }
-    if connections[index].phase == .response, !hasWorkerRoom() {
+    if connections[index].phase == .response, !workers.hasRoom {
       return awaitWorker(index, .returners, kernel)
     }
     let start = readBuffer.start
@@ -79,13 +79,13 @@ extension Shard where K: ~Copyable {
         enter(.key, index)
         guard sendHandshake(index, keyPacket, &kernel) else { return }
       // Those who come back are let in: their sessions hold memory without them.
-      case (.key, .publicKey) where memory.isTight:
+      case (.key, .publicKey) where memory.gauge.isTight:
         return resetNewcomer(index, .memory, &kernel)
-      case (.key, .publicKey) where !hasWorkerRoom():
+      case (.key, .publicKey) where !workers.hasRoom:
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connections[index].flags.insert(.keepsPacket)
         return awaitWorker(index, .newcomers, kernel)
-      case (.key, .clientID) where !hasWorkerRoom():
+      case (.key, .clientID) where !workers.hasRoom:
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connections[index].flags.insert(.keepsPacket)
         return awaitWorker(index, .returners, kernel)
@@ -123,7 +123,7 @@ extension Shard where K: ~Copyable {
     guard !range.isEmpty else { return true }
     let buffer = PacketBuffer(
       copying: readBuffer.start + range.lowerBound, range.count,
-      capacity: max(range.count, Limits.firstUnfinishedCapacity), budget)
+      capacity: max(range.count, Limits.firstUnfinishedCapacity), unfinished.budget)
     guard let buffer else {
       endForWantOfMemory(index, &kernel)
       return false
@@ -144,25 +144,14 @@ extension Shard where K: ~Copyable {
   /// until the answer.
   mutating func submit(_ index: UInt32, _ task: HandshakeJob.Task, _ kernel: borrowing K) {
     stopClock(index, kernel)
-    nextWorker = (nextWorker &+ 1) % workers.count
-    workers[nextWorker].jobs.push(HandshakeJob(connection: connections.token(.clientReadable, index), task: task))
-    workers[nextWorker].underWay &+= 1
-    jobsUnderWay &+= 1
-  }
-
-  /// Whether a worker can take a job now.
-  func hasWorkerRoom() -> Bool {
-    workers[(nextWorker &+ 1) % workers.count].underWay < Limits.handshakeLane
+    workers.submit(HandshakeJob(connection: connections.token(.clientReadable, index), task: task))
   }
 
   /// Takes what the workers have found.
   @inline(never)
   mutating func takeHandshakeResults(_ kernel: inout K) {
     for worker in 0..<workers.count {
-      while workers[worker].results.available() > 0 {
-        let result = workers[worker].results.take()
-        workers[worker].underWay &-= 1
-        jobsUnderWay &-= 1
+      while let result = workers.takeResult(of: worker) {
         switch result.answer {
         case .key(let key): verified(result.connection, key, &kernel)
         case .sealed(let box, let key): sealed(result.connection, box, key, &kernel)
@@ -170,7 +159,6 @@ extension Shard where K: ~Copyable {
         case .opened(let isRight): opened(result.connection, isRight, &kernel)
         }
       }
-      _ = workers[worker].results.release()
     }
     serveWaiting(&kernel)
   }
@@ -187,8 +175,7 @@ extension Shard where K: ~Copyable {
 
   /// Goes on with as many handshakes that wait as there is room for: first those of clients that come back.
   private mutating func serveWaiting(_ kernel: inout K) {
-    var room = 0
-    for worker in 0..<workers.count { room += Limits.handshakeLane - workers[worker].underWay }
+    var room = workers.room()
     while room > 0, let index = queues.returners.first ?? queues.newcomers.first {
       // What is kept of one in `key` is a whole packet: its client owes nothing.
       queues.move(index, to: connections[index].phase == .response ? .challenged : .none, connections)

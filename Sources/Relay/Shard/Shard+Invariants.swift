@@ -6,11 +6,12 @@
       try connections.checkInvariants()
       try sessions.checkInvariants()
       try stale.checkInvariants(sessions)
+      try memory.checkInvariants(connections)
+      try workers.checkInvariants()
+      try readingClock.checkInvariants(now: kernel.now)
       try lists.clients.checkInvariants(connections)
       try lists.others.checkInvariants(connections)
       try unfinished.checkInvariants(connections.slots, used: connections.used)
-      try waiting.checkInvariants(connections.slots, used: connections.used)
-      try missed.checkInvariants(sessions.slots, used: sessions.used)
       try checkCounts()
       for index in 0..<connections.used {
         do {
@@ -28,8 +29,7 @@
           throw InvariantViolation(description: "session \(slot), which is \(state): \(error)")
         }
       }
-      try require(pausedSince == .max || pausedSince <= kernel.now, "reading has paused since a time to come")
-      try require(sendsUnderWay || dirty.count == 0, "\(dirty.count) connections have something to send after the turn")
+      try require(sends.areUnderWay || sends.list.count == 0, "\(sends.list.count) connections have something to send")
     }
 
     /// What is counted, counted anew.
@@ -53,12 +53,6 @@
       let inWheel = try wheel.checkInvariants(connections)
       try require(armed == inWheel, "\(armed) say that they are in the wheel, \(inWheel) are")
       try require(handshakes == admission.handshakes, "\(handshakes) shake hands, not \(admission.handshakes)")
-      var jobs = 0
-      for worker in 0..<workers.count {
-        try require((0...Limits.handshakeLane).contains(workers[worker].underWay), "a worker has too many jobs")
-        jobs += workers[worker].underWay
-      }
-      try require(jobs == jobsUnderWay, "the workers have \(jobs) jobs, not \(jobsUnderWay)")
     }
 
     // MARK: A connection
@@ -76,7 +70,7 @@
       try checkClock(index, connection)
       let flags = connection.flags
       try require(
-        flags.isDisjoint(with: .held) || sendsUnderWay, "waits for a send when none is under way: \(flags)")
+        flags.isDisjoint(with: .held) || sends.areUnderWay, "waits for a send when none is under way: \(flags)")
       try require(!flags.contains(.lost) || flags.contains(.sending), "is lost and waits for no send")
       try require(connection.inboxCount == 0 || flags.contains(.sending), "has packets that nobody sends")
       try require(

@@ -34,25 +34,34 @@ struct KeepaliveWatch: BitwiseCopyable {
   }
 }
 
+/// Where a shard is in the round through its connections.
+struct KeepaliveRound {
+  /// When the next connections are looked at; `.max` where none are.
+  var due: UInt64 = .max
+  /// The first of those.
+  var next: UInt32 = 0
+}
+
 extension Shard where K: ~Copyable {
   /// A connection came: it is to be looked at from now on.
   mutating func beginWatch(_ kernel: borrowing K) {
-    guard let round = settings.keepalive.round, watchDue == .max else { return }
-    watchDue = kernel.now &+ round
+    guard let round = settings.keepalive.round, keepaliveRound.due == .max else { return }
+    keepaliveRound.due = kernel.now &+ round
   }
 
   /// Looks at some of the connections. A round is divided so that no turn is long.
   mutating func watch(_ kernel: inout K) {
     guard let round = settings.keepalive.round, connections.count > 0 else {
-      watchDue = .max
+      keepaliveRound.due = .max
       return
     }
-    let end = min(watched &+ Limits.watchedAtOnce, connections.used)
-    for index in watched..<end where connections[index].phase.hasSocket {
+    let end = min(keepaliveRound.next &+ Limits.watchedAtOnce, connections.used)
+    for index in keepaliveRound.next..<end where connections[index].phase.hasSocket {
       kernel.setUserTimeout(
         connections[index].socket, settings.keepalive.userTimeout, unanswered: settings.keepalive.silence)
     }
-    watched = end < connections.used ? end : 0
-    watchDue = kernel.now &+ round / UInt64((connections.used + Limits.watchedAtOnce - 1) / Limits.watchedAtOnce)
+    keepaliveRound.next = end < connections.used ? end : 0
+    keepaliveRound.due =
+      kernel.now &+ round / UInt64((connections.used + Limits.watchedAtOnce - 1) / Limits.watchedAtOnce)
   }
 }

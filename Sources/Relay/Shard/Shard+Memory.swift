@@ -1,33 +1,18 @@
 /// The memory budget: what is held for clients is counted here, and sessions end when the budget is nearly used up.
 extension Shard where K: ~Copyable {
-  /// The memory of what waits for a connection has changed, or who it waits for. What is queued for one that ends is
-  /// still sent, for as long as a close may take and memory is not short, and counts by itself.
-  mutating func chargeWaiting(_ index: UInt32) {
-    let held = UInt32(clamping: connections[index].pending.memory + Int(connections[index].kernelMemory))
-    let isLeaving = connections[index].phase == .closing
-    let (waits, leaves): (UInt32, UInt32) = isLeaving ? (0, held) : (held, 0)
-    memory.charge(
-      waiting: Int(waits) - Int(connections[index].charged),
-      leaving: Int(leaves) - Int(connections[index].chargedLeaving))
-    connections[index].charged = waits
-    connections[index].chargedLeaving = leaves
-    waiting.update(index, connections.slots)
-    memory.publishLargest(waiting.largestClass, of: self.index)
-  }
-
   /// Ends sessions while memory is short: first those that hold most, attached, stale or closing, wherever they are;
   /// then stale ones that hold nothing but themselves. So many in a turn: nothing that frees no memory keeps the shard
   /// here.
   @inline(never)
   mutating func relieveMemory(_ kernel: inout K) {
-    for _ in 0..<Limits.endsPerTurn where memory.isShort {
-      let own = max(waiting.largestClass, unfinished.largestClass, missed.largestClass)
-      let holder = memory.shardWithLargest()
-      if holder != index, memory.largest(of: holder) > own { return wake(holder, &kernel) }
+    for _ in 0..<Limits.endsPerTurn where memory.gauge.isShort {
+      let own = max(memory.largestClass, unfinished.largestClass, stale.missed.largestClass)
+      let holder = memory.gauge.shardWithLargest()
+      if holder != index, memory.gauge.largest(of: holder) > own { return peers.wake(holder, &kernel) }
       if own > 0 {
         endLargest(&kernel)
-      } else if staleTotals.count > 0 {
-        guard let slot = stale.nextToEvict else { return wakeAll(&kernel) }
+      } else if stale.totals.count > 0 {
+        guard let slot = stale.nextToEvict else { return peers.wakeAll(&kernel) }
         end(slot, over: .memory, &kernel)
       } else {
         return
@@ -37,8 +22,8 @@ extension Shard where K: ~Copyable {
 
   /// Ends who holds most of this shard's, unfinished, waiting and missed packets alike.
   private mutating func endLargest(_ kernel: inout K) {
-    let missing = missed.largest(sessions.slots)
-    let (waiter, beginner) = (waiting.largest(connections.slots), unfinished.largest(connections.slots))
+    let missing = stale.missed.largest(sessions.slots)
+    let (waiter, beginner) = (memory.largest(connections), unfinished.largest(connections.slots))
     let largest = held(by: waiter) >= held(by: beginner) ? waiter : beginner
     let mostMissed = missing.map { sessions[$0].missed.memory } ?? 0
     if let largest, held(by: largest) >= mostMissed {
@@ -65,7 +50,7 @@ extension Shard where K: ~Copyable {
       if connections[index].pending.isEmpty { beginChallenge(connections[index].socket, &kernel) }
     default:
       endHolder(index, over: .memory, .memory, &kernel)
-      guard connections[index].phase == .closing, memory.isShort else { return }
+      guard connections[index].phase == .closing, memory.gauge.isShort else { return }
     }
     kernel.reset(connections[index].socket)
     drop(index, &kernel)
@@ -95,9 +80,5 @@ extension Shard where K: ~Copyable {
   mutating func end(_ slot: UInt32, over budget: Event.Budget, _ kernel: inout K) {
     events.tally(budget.metric, .warning, &kernel)
     end(slot, .memory, &kernel)
-  }
-
-  private mutating func wakeAll(_ kernel: inout K) {
-    for peer in 0..<peers.count { wake(peer, &kernel) }
   }
 }

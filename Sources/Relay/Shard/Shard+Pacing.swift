@@ -46,7 +46,7 @@ extension Shard where K: ~Copyable {
     }
     if slowDeadline(index) <= time, endIfSlow(index, by: time, &kernel) { return }
     if connections[index].flags.isDisjoint(with: .paused) {
-      let clock = readingTime(at: time)
+      let clock = readingClock.time(at: time)
       guard connections[index].deadline > clock || isStillRead(index, deadline: connections[index].deadline, by: clock)
       else { return fail(index, .packetTimeout, &kernel) }
       guard silenceEnds(index) > clock else { return fail(index, .idleTimeout, &kernel) }
@@ -67,9 +67,9 @@ extension Shard where K: ~Copyable {
   ) {
     var due = min(connections[index].resumes, slowDeadline(index))
     if connections[index].flags.isDisjoint(with: .paused) {
-      let read = min(connections[index].deadline, silenceEnds(index)).adding(pausedTotal)
+      let read = readingClock.moment(of: min(connections[index].deadline, silenceEnds(index)))
       // While all reading pauses the clock stands still: look again in a second.
-      due = min(due, pausedSince == .max || read == .max ? read : max(read, kernel.now &+ Limits.second))
+      due = min(due, !readingClock.isStopped || read == .max ? read : max(read, kernel.now &+ Limits.second))
     }
     if due != .max { wheel.arm(index, at: max(due, earliest), connections) }
   }

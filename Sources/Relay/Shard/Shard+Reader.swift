@@ -42,7 +42,7 @@ extension Shard where K: ~Copyable {
   mutating func readClients(_ kernel: inout K) {
     if sessions.firstOwed != nil { settleOwed() }
     if !lists.others.isEmpty { readOthers(&kernel) }
-    if pausedSince != .max, lists.clients.isEmpty || canReadClients() { endReadingPause(kernel) }
+    if readingClock.isStopped, lists.clients.isEmpty || canReadClients() { readingClock.start(at: kernel.now) }
     var share = Limits.readsPerTurn
     var turns = lists.clients.count
     while turns > 0, share > 0, canReadClients() {
@@ -54,8 +54,8 @@ extension Shard where K: ~Copyable {
     }
     if !lists.clients.isEmpty, !canReadClients() {
       if queues.gone.first != nil { leaveThoseGone(&kernel) }
-      if pausedSince == .max {
-        pausedSince = kernel.now
+      if !readingClock.isStopped {
+        readingClock.stop(at: kernel.now)
         hastenSampling(kernel)
       }
     }
@@ -74,12 +74,6 @@ extension Shard where K: ~Copyable {
   /// Whether the uplink has room for more than what is owed to it.
   @inline(__always)
   private mutating func canReadClients() -> Bool { sessions.firstOwed == nil && hasUplinkRoom() }
-
-  /// The clock of packets' deadlines goes on.
-  private mutating func endReadingPause(_ kernel: borrowing K) {
-    pausedTotal &+= kernel.now &- pausedSince
-    pausedSince = .max
-  }
 
   /// The poll said that an attached client sent its FIN, or was reset.
   @inline(never)
@@ -210,7 +204,7 @@ extension Shard where K: ~Copyable {
     let had = count &- Wire.sizePrefix
     connections[index].declared = UInt32(size)
     connections[index].unfinished = PacketBuffer(
-      copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), budget)
+      copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), unfinished.budget)
     guard connections[index].unfinished != nil else { return endForWantOfMemory(index, &kernel) }
     unfinished.update(index, connections.slots)
     unfinishedGrew(&kernel)
@@ -263,7 +257,7 @@ extension Shard where K: ~Copyable {
   private mutating func extendUnfinished(_ index: UInt32, _ count: Int) -> Bool {
     guard var buffer = connections[index].unfinished else { return false }
     let had = Int(buffer.count) &+ count
-    guard buffer.grow(to: unfinishedCapacity(had: had, of: Int(connections[index].declared)), budget) else {
+    guard buffer.grow(to: unfinishedCapacity(had: had, of: Int(connections[index].declared)), unfinished.budget) else {
       return false
     }
     buffer.append(readBuffer.start, count)
@@ -288,14 +282,13 @@ extension Shard where K: ~Copyable {
     if settings.pace.isMetered { meter(index, packets: 1, bytes: size) }
     if size <= Limits.largestCopied {
       uplink.append(id: id, buffer.bytes, Int(buffer.count), readBuffer.start, rest)
-      buffer.free(budget)
+      buffer.free(unfinished.budget)
     } else {
       // It waits for the backend now, which is no fault of its client: the lane's bound stops the reading of clients,
       // the budget would end them.
-      budget.giveBack(Int(buffer.capacity))
+      unfinished.budget.giveBack(Int(buffer.capacity))
       uplink.append(id: id, reference: buffer)
     }
-    budget.publishLargest(unfinished.largestClass, of: self.index)
     return true
   }
 
@@ -323,20 +316,18 @@ extension Shard where K: ~Copyable {
 
   /// Over the budget the largest unfinished packet ends its client, here or in the shard that has it.
   mutating func unfinishedGrew(_ kernel: inout K) {
-    budget.publishLargest(unfinished.largestClass, of: index)
-    guard budget.isExceeded else { return }
-    let holder = budget.shardWithLargest()
-    if holder == index || budget.largest(of: holder) <= unfinished.largestClass {
+    guard let holder = unfinished.shardToEvict() else { return }
+    if holder == index {
       endLargestUnfinished(&kernel)
     } else {
-      budget.requests.ask(holder)
-      wake(holder, &kernel)
+      unfinished.budget.requests.ask(holder)
+      peers.wake(holder, &kernel)
     }
   }
 
   @inline(never)
   mutating func endLargestUnfinished(_ kernel: inout K) {
-    guard budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
+    guard unfinished.budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
     endHolder(largest, over: .unfinishedPackets, .unfinishedPackets, &kernel)
   }
 
@@ -368,7 +359,6 @@ extension Shard where K: ~Copyable {
     guard let buffer = connections[index].unfinished else { return }
     connections[index].unfinished = nil
     unfinished.update(index, connections.slots)
-    buffer.free(budget)
-    budget.publishLargest(unfinished.largestClass, of: self.index)
+    buffer.free(unfinished.budget)
   }
 }

@@ -130,7 +130,7 @@ extension Shard where K: ~Copyable {
   /// Lets the reconnections take effect whose pings have come. Called while no send is under way.
   @inline(never)
   mutating func applyReturns(_ kernel: inout K) {
-    guard !sendsUnderWay else { return }
+    guard !sends.areUnderWay else { return }
     while let index = queues.returning.first, sessions.firstOwed == nil, hasControlRoom() {
       // There is an attempt in this phase. If there were none, nothing would take the connection out of the queue.
       guard let attempt = connections[index].attempt?.value else { return closeGracefully(index, &kernel) }
@@ -141,7 +141,7 @@ extension Shard where K: ~Copyable {
   private mutating func takeOver(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
     // First, while the connection is nobody's: where it is gone, the session stays as it is.
     guard sendHandshake(index, .ping, &kernel) else { return }
-    if sessions[slot].state == .stale { takeOutOfStale(slot) } else { leaveOldSocket(slot, &kernel) }
+    if sessions[slot].state == .stale { stale.remove(slot, sessions) } else { leaveOldSocket(slot, &kernel) }
     closeAttempts(on: slot, but: index, sessionIsOver: false, &kernel)
     unlinkAttempt(index)
 
@@ -157,7 +157,7 @@ extension Shard where K: ~Copyable {
     if connections[index].flags.contains(.hungUp) { noteGone(index) }
     connections[index].pending.carryOver(sessions[slot].missed, exempt: settings.carriedOver)
     sessions[slot].missed = PendingBytes()
-    chargeWaiting(index)
+    memory.charge(index, connections)
     heedBacklog(index, kernel)
     goOnWithSlowness(index, sessions[slot].slowFor, kernel)
     sessions[slot].slowFor = 0

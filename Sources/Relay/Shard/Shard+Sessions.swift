@@ -4,7 +4,7 @@ extension Shard where K: ~Copyable {
   /// back as its client are closed: the session is over.
   @inline(never)
   mutating func endSession(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
-    if sessions[slot].state == .stale { takeOutOfStale(slot) }
+    if sessions[slot].state == .stale { stale.remove(slot, sessions) }
     if sessions[slot].connection != .none { connections[sessions[slot].connection].session = .none }
     closeAttempts(on: slot, but: .none, sessionIsOver: true, &kernel)
     sessions[slot].missed.clear()
@@ -86,18 +86,12 @@ extension Shard where K: ~Copyable {
   /// Answers the firehose's question which sessions live.
   @inline(never)
   mutating func answerSweep(_ kernel: inout K) {
-    let request = sweep.requests.published
-    // Room is certain: the firehose asks again only after a connection that lived, and takes all answers.
-    guard request != sweepsAnswered, sweepAnswers.hasRoom() else { return }
-    sweepsAnswered = request
+    guard let request = sweep.takeRequest() else { return }
     var answer = SweepAnswer(request: request, sessions: sessions.live)
     for slot in 0..<sessions.used where !answer.hasFailed {
       switch sessions[slot].state {
       case .stale:
-        if !sessions[slot].isHeardOf {
-          stale.nowHeardOf(slot, sessions)
-          staleTotals.add(0, unheard: -1, shard: index)
-        }
+        stale.noteHeardOf(slot, sessions)
         answer.append(sessions[slot].id)
       case .attached, .halfClosed:
         sessions[slot].isHeardOf = true
@@ -105,7 +99,6 @@ extension Shard where K: ~Copyable {
       case .free, .ending: break
       }
     }
-    sweepAnswers.push(answer)
-    if sweepAnswers.publish(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
+    if sweep.publish(answer), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
   }
 }

@@ -15,12 +15,10 @@ extension Shard where K: ~Copyable {
     sessions[slot].state = .stale
     sessions[slot].staleSince = kernel.now
     stale.add(slot, sessions)
-    staleTotals.add(1, unheard: sessions[slot].isHeardOf ? 0 : 1, shard: self.index)
     counters.add(.sessionsGoneStale)
     if events.wants(.debug) { events.post(.sessionStale(id: sessions[slot].id), &kernel) }
-    missedBudget.charge(sessions[slot].missed.memory)
-    missedGrew(slot, &kernel)
-    if staleTotals.count > settings.maxStaleClients { evictStale(&kernel) }
+    missedGrew(&kernel)
+    if stale.totals.count > settings.maxStaleClients { evictStale(&kernel) }
   }
 
   /// Keeps a packet for a stale session's client; over its limit the session ends. Changing state ends nobody: of what
@@ -32,12 +30,8 @@ extension Shard where K: ~Copyable {
     guard sessions[slot].missed.limitedCount < settings.missedPacketsBuffer,
       sessions[slot].missed.count < Limits.largestPending
     else { return endSession(slot, .bufferOverflow, &kernel) }
-    let memory = sessions[slot].missed.memory
-    guard sessions[slot].missed.append(packet.bytes, packet.count) else {
-      return end(slot, over: .system, &kernel)
-    }
-    missedBudget.charge(sessions[slot].missed.memory - memory)
-    missedGrew(slot, &kernel)
+    guard stale.keep(packet, slot, sessions) else { return end(slot, over: .system, &kernel) }
+    missedGrew(&kernel)
   }
 
   /// What a connection's socket did not deliver is its session's, at the start of what the client missed.
@@ -47,28 +41,19 @@ extension Shard where K: ~Copyable {
     connections[index].pending = PendingBytes()
   }
 
-  /// The session leaves the stale ones; its missed packets are the caller's to take or clear.
-  mutating func takeOutOfStale(_ slot: UInt32) {
-    stale.remove(slot, sessions)
-    staleTotals.add(-1, unheard: sessions[slot].isHeardOf ? 0 : -1, shard: index)
-    missedBudget.giveBack(sessions[slot].missed.memory)
-    missed.remove(slot, sessions.slots)
-    missedBudget.publishLargest(missed.largestClass, of: index)
-  }
-
   // MARK: Time
 
   func staleDeadline(_ slot: UInt32) -> UInt64 { sessions[slot].staleSince &+ settings.staleTimeout }
 
   /// When the oldest stale session has to be looked at.
   @inline(__always)
-  func staleExpiry(_ slot: UInt32) -> UInt64 { max(staleDeadline(slot), staleHeldUntil) }
+  func staleExpiry(_ slot: UInt32) -> UInt64 { max(staleDeadline(slot), stale.heldUntil) }
 
   @inline(never)
   mutating func expireStale(by time: UInt64, _ kernel: inout K) {
     while let slot = stale.oldest, staleDeadline(slot) <= time {
       guard !hasReturned(slot, late: time &- staleDeadline(slot)) else {
-        staleHeldUntil = time &+ Limits.staleHold
+        stale.heldUntil = time &+ Limits.staleHold
         return
       }
       endSession(slot, .staleTimeout, &kernel)
@@ -97,32 +82,29 @@ extension Shard where K: ~Copyable {
   /// they are, then the oldest of the prefix that holds most.
   @inline(never)
   mutating func evictStale(_ kernel: inout K) {
-    while staleTotals.count > settings.maxStaleClients {
-      if stale.unheardCount == 0, let other = staleTotals.shardWithUnheard() {
-        staleTotals.requests.ask(other)
-        return wake(other, &kernel)
+    while stale.totals.count > settings.maxStaleClients {
+      if let other = stale.shardWithUnheard() {
+        stale.totals.requests.ask(other)
+        return peers.wake(other, &kernel)
       }
       guard let slot = stale.nextToEvict else { return }
       endSession(slot, .staleTableFull, &kernel)
     }
   }
 
-  private mutating func missedGrew(_ slot: UInt32, _ kernel: inout K) {
-    missed.update(slot, sessions.slots)
-    missedBudget.publishLargest(missed.largestClass, of: index)
-    guard missedBudget.isExceeded else { return }
-    let holder = missedBudget.shardWithLargest()
-    if holder == index || missedBudget.largest(of: holder) <= missed.largestClass {
+  private mutating func missedGrew(_ kernel: inout K) {
+    guard let holder = stale.missed.shardToEvict() else { return }
+    if holder == index {
       endLargestMissed(&kernel)
     } else {
-      missedBudget.requests.ask(holder)
-      wake(holder, &kernel)
+      stale.missed.budget.requests.ask(holder)
+      peers.wake(holder, &kernel)
     }
   }
 
   @inline(never)
   mutating func endLargestMissed(_ kernel: inout K) {
-    while missedBudget.isExceeded, let largest = missed.largest(sessions.slots) {
+    while stale.missed.budget.isExceeded, let largest = stale.missed.largest(sessions.slots) {
       end(largest, over: .missedPackets, &kernel)
     }
   }

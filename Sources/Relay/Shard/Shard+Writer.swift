@@ -11,28 +11,26 @@ extension Shard where K: ~Copyable {
   /// Takes a turn's packets from the firehose and sends them. Waits, without blocking, for the last turn's queued
   /// sends: they point into the memory that the lane gives back afterwards.
   mutating func deliver(_ kernel: inout K) {
-    guard !sendsUnderWay else { return }
+    guard !sends.areUnderWay else { return }
     var share = Limits.gather
     while share > 0, downlink.available() > 0 {
       sortPackets(&share)
       if share > 0, downlink.cursorHolds { takeUnusual(&share, &kernel) }
     }
-    if dirty.count > 0 { sendDirty(&kernel) }
-    if !sendsUnderWay { releaseDownlink(&kernel) }
+    if sends.list.count > 0 { sendDirty(&kernel) }
+    if !sends.areUnderWay { releaseDownlink(&kernel) }
   }
 
   /// Gives the lane back what the last turn's queued sends pointed to. Those that did not simply go well have said so.
   mutating func settleSends(_ kernel: inout K) {
-    guard sendsUnderWay, kernel.hasSettled else { return }
-    for entry in 0..<dirty.count {
-      let index = dirty[entry]
+    guard sends.areUnderWay, kernel.hasSettled else { return }
+    for entry in 0..<sends.list.count {
+      let index = sends.list[entry]
       if connections[index].flags.contains(.sending) {
         sent(index, Int(connections[index].inboxBytes), &kernel)
       }
     }
-    dirty.removeAll()
-    sendsUnderWay = false
-    settlingIsAwaited = false
+    sends.settle()
     releaseDownlink(&kernel)
   }
 
@@ -55,7 +53,7 @@ extension Shard where K: ~Copyable {
         connections[index].inboxFirst = position
         connections[index].inboxBytes = 0
         connections[index].flags.insert(.dirty)
-        dirty.append(index)
+        sends.list.append(index)
       } else {
         downlink.taken(connections[index].inboxLast).pointee.next = position
       }
@@ -132,7 +130,7 @@ extension Shard where K: ~Copyable {
       endForMemory(index, &kernel)
       return false
     }
-    chargeWaiting(index)
+    memory.charge(index, connections)
     heedBacklog(index, kernel)
     return true
   }
@@ -142,10 +140,10 @@ extension Shard where K: ~Copyable {
   /// Sends to each client of the turn. With few clients a direct call each is cheapest; with many the sends are queued
   /// and enter the kernel together.
   private mutating func sendDirty(_ kernel: inout K) {
-    let queues = dirty.count >= Limits.queuedSendsFrom
+    let queues = sends.list.count >= Limits.queuedSendsFrom
     var gathered = 0
-    for entry in 0..<dirty.count {
-      let index = dirty[entry]
+    for entry in 0..<sends.list.count {
+      let index = sends.list[entry]
       connections[index].flags.remove(.dirty)
       guard connections[index].phase != .released else {
         connections.settle(index)
@@ -164,7 +162,7 @@ extension Shard where K: ~Copyable {
         sendInbox(index, behind: gathered, &kernel)
       }
     }
-    if !sendsUnderWay { dirty.removeAll() }
+    if !sends.areUnderWay { sends.list.removeAll() }
   }
 
   @inline(__always)
@@ -177,7 +175,7 @@ extension Shard where K: ~Copyable {
     _ index: UInt32, _ bytes: UnsafeRawPointer, _ count: Int, _ kernel: inout K
   ) {
     connections[index].flags.insert(.sending)
-    sendsUnderWay = true
+    sends.queued()
     kernel.submit(
       .send(connections[index].socket, bytes, count: count), connections.token(.clientSent, index))
   }
@@ -273,7 +271,7 @@ extension Shard where K: ~Copyable {
         }
       }
     }
-    chargeWaiting(index)
+    memory.charge(index, connections)
     heedBacklog(index, kernel)
     if connections[index].phase.hasSocket, connections[index].pending.unsentCount > 0 { stall(index, &kernel) }
   }
@@ -311,7 +309,7 @@ extension Shard where K: ~Copyable {
     // What the handshake has yet to say to it goes nowhere.
     case .key, .verifying, .sealing, .response, .opening, .ping, .returning:
       connections[index].pending.clear()
-      chargeWaiting(index)
+      memory.charge(index, connections)
     case .free, .proxy, .version, .halfClosed, .closing, .released: return false
     }
     connections[index].flags.formUnion([.hungUp, .wasReset, .finSeen])
@@ -343,7 +341,7 @@ extension Shard where K: ~Copyable {
       return false
     }
     connections[index].pending.hand(sent)
-    chargeWaiting(index)
+    memory.charge(index, connections)
     stall(index, &kernel)
     return true
   }
@@ -372,7 +370,7 @@ extension Shard where K: ~Copyable {
   /// Sends what is pending until the socket takes no more, or this turn has sent its share of what was: then others
   /// come first.
   mutating func sendPending(_ index: UInt32, _ kernel: inout K) {
-    var share = min(pendingShare, Limits.pendingSend)
+    var share = min(sends.pendingShare, Limits.pendingSend)
     while connections[index].pending.unsentCount > 0 {
       guard share > 0 else { return awaitRoom(index, &kernel) }
       let listed = connections[index].pending.listUnsent(gather.vectors, room: Limits.gatherVectors, most: share)
@@ -386,14 +384,14 @@ extension Shard where K: ~Copyable {
       }
       if sent > 0 {
         share -= sent
-        pendingShare -= sent
+        sends.pendingShare -= sent
         if connections[index].phase == .halfClosed {
           connections[index].pending.handKeeping(sent)
         } else {
           connections[index].pending.hand(sent)
         }
         tookSome(index, kernel)
-        chargeWaiting(index)
+        memory.charge(index, connections)
         heedBacklog(index, kernel)
       }
       if sent < listed.bytes { return stall(index, &kernel) }

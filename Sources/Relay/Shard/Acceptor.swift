@@ -1,0 +1,126 @@
+import Glibc
+
+/// What a shard accepts clients with: its listeners, the pauses that it makes when sockets run out, and the addresses to
+/// which the listeners are deaf.
+///
+/// Invariant: while accepting pauses, `resumes` says until when, and a listener that is not armed stays so; `due` is
+/// the first of the times at which there is something to do.
+struct Acceptor: ~Copyable {
+  struct Listener {
+    let socket: Int32
+    /// All shards accept from the queue of a unix listener, each by a descriptor of its own.
+    let isShared: Bool
+    /// The kernel accepts from it.
+    fileprivate(set) var isArmed = false
+
+    init(socket: Int32, isShared: Bool) {
+      self.socket = socket
+      self.isShared = isShared
+    }
+  }
+
+  /// They are the shard's to close.
+  var listeners = FixedArray<Listener>()
+  /// The first descriptor that no client may have. The kernel gives the lowest that is free, so its number tells how
+  /// many are left.
+  private let firstReservedDescriptor: Int
+  private var nextPause = Limits.acceptPauseFirst
+  /// When accepting resumes after a pause; `.max` while there is none.
+  private var resumes: UInt64 = .max
+  private var shunned = ShunnedAddresses()
+  private(set) var due: UInt64 = .max
+
+  init(descriptorLimit: Int) { firstReservedDescriptor = descriptorLimit - Limits.reservedDescriptors }
+
+  /// The listeners of a shard whose thread did not start.
+  deinit {
+    for index in 0..<listeners.count { Glibc.close(listeners[index].socket) }
+  }
+
+  var isPaused: Bool { resumes != .max }
+
+  /// Whether any address is not heard.
+  var isDeafToAny: Bool { shunned.next != .max }
+
+  /// Whether a socket has one of the descriptors that are kept for the backend.
+  func isReserved(_ socket: Int32) -> Bool { Int(socket) >= firstReservedDescriptor }
+
+  func isShared(_ listener: Int) -> Bool { listeners[listener].isShared }
+
+  private mutating func reckonDue() { due = min(resumes, shunned.next) }
+
+  // MARK: Accepting
+
+  /// Has the kernel accept from every listener.
+  @inline(never)
+  mutating func arm<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    for listener in 0..<listeners.count where !listeners[listener].isArmed {
+      listeners[listener].isArmed = true
+      kernel.submit(.accept(listener: listeners[listener].socket), Token(.accept, index: UInt32(listener)))
+    }
+  }
+
+  /// The kernel's accept of a listener has ended.
+  mutating func disarm(_ listener: Int) { listeners[listener].isArmed = false }
+
+  /// A client was accepted: the next pause is a short one.
+  mutating func forgetPauses() { nextPause = Limits.acceptPauseFirst }
+
+  /// Accepts nothing for a while, each time for longer.
+  mutating func pause(now: UInt64) {
+    resumes = now &+ nextPause
+    nextPause = min(2 &* nextPause, Limits.acceptPauseLast)
+    reckonDue()
+  }
+
+  /// Does what is due.
+  @inline(never)
+  mutating func doChores<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    if kernel.now >= resumes {
+      resumes = .max
+      arm(&kernel)
+    }
+    if kernel.now >= shunned.next {
+      shunned.hear(now: kernel.now)
+      _ = shunAtListeners(&kernel)
+    }
+    reckonDue()
+  }
+
+  /// Closes the listeners.
+  mutating func close<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    resumes = .max
+    for index in 0..<listeners.count {
+      if listeners[index].isArmed { kernel.submit(.cancel(Token(.accept, index: UInt32(index))), Token(.none)) }
+      kernel.submit(.close(listeners[index].socket), Token(.none))
+    }
+    listeners = FixedArray()
+    reckonDue()
+  }
+
+  // MARK: Addresses that are not heard
+
+  /// A connection was rejected for what its address did. True where the listeners shun the address from now on, because
+  /// that went on and on.
+  mutating func noteRejection<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) -> Bool {
+    // What came while the shard stood still came at its own pace.
+    guard address.canBeShunned, kernel.grace == 0, shunned.refused(address, now: kernel.now) else { return false }
+    defer { reckonDue() }
+    return shunAtListeners(&kernel)
+  }
+
+  /// Hears every address again as soon as it can: what they were rejected for may hold no longer.
+  mutating func forgiveAddresses() {
+    shunned.forgive()
+    reckonDue()
+  }
+
+  /// Tells the listeners which addresses not to hear. False where none of them can do that.
+  private mutating func shunAtListeners<K: Kernel & ~Copyable>(_ kernel: inout K) -> Bool {
+    var isDone = false
+    for index in 0..<listeners.count where !listeners[index].isShared {
+      if kernel.shun(shunned.addresses, at: listeners[index].socket) { isDone = true }
+    }
+    return isDone
+  }
+}

@@ -1,0 +1,61 @@
+/// What a shard counts of its connections' memory against `--memory-budget`: what waits for them, the kernel's share
+/// included. (Unfinished and missed packets have budgets of their own, which the gauge adds up.)
+///
+/// Invariant: what a connection is charged for is its `charged` and `chargedLeaving`, and the gauge has their sums; the
+/// gauge knows the size of the shard's largest holder, to within a factor of two.
+struct ClientMemory: ~Copyable {
+  let gauge: MemoryGauge
+  private var waiting = LargestHolders<WaitingBytes>()
+  /// When the kernel is asked again what it holds for clients; `.max` while that does not matter.
+  var samplingDue: UInt64 = .max
+  /// The connection that is asked about first.
+  var nextSampled: UInt32 = 0
+  private let shard: Int
+
+  init(_ gauge: MemoryGauge, shard: Int) {
+    self.gauge = gauge
+    self.shard = shard
+  }
+
+  /// The size of the largest holder, to within a factor of two; 0 where there is none.
+  var largestClass: Int { waiting.largestClass }
+
+  /// The connection for which most waits.
+  mutating func largest(_ connections: borrowing ConnectionTable) -> UInt32? { waiting.largest(connections.slots) }
+
+  /// The memory of what waits for a connection has changed, or who it waits for. What is queued for one that closes is
+  /// still sent, for as long as a close may take and memory is not short, and counts by itself.
+  mutating func charge(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    let held = UInt32(clamping: connections[index].pending.memory + Int(connections[index].kernelMemory))
+    let isLeaving = connections[index].phase == .closing
+    let (waits, leaves): (UInt32, UInt32) = isLeaving ? (0, held) : (held, 0)
+    gauge.charge(
+      waiting: Int(waits) - Int(connections[index].charged),
+      leaving: Int(leaves) - Int(connections[index].chargedLeaving))
+    connections[index].charged = waits
+    connections[index].chargedLeaving = leaves
+    waiting.update(index, connections.slots)
+    gauge.publishLargest(waiting.largestClass, of: shard)
+  }
+
+  /// The kernel holds so many bytes for a connection's socket.
+  mutating func noteKernelMemory(_ index: UInt32, _ byteCount: UInt32, _ connections: borrowing ConnectionTable) {
+    guard connections[index].kernelMemory != byteCount else { return }
+    connections[index].kernelMemory = byteCount
+    charge(index, connections)
+  }
+}
+
+#if DEBUG
+  extension ClientMemory {
+    func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) {
+      try waiting.checkInvariants(connections.slots, used: connections.used)
+      for index in 0..<connections.used {
+        let connection = connections[index]
+        let held = UInt32(clamping: connection.pending.memory + Int(connection.kernelMemory))
+        let charged = connection.phase == .closing ? connection.chargedLeaving : connection.charged
+        try require(charged == held, "connection \(index) is charged for \(charged) bytes and holds \(held)")
+      }
+    }
+  }
+#endif

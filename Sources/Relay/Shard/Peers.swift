@@ -1,0 +1,54 @@
+/// The other shards, and the lanes on which sockets are handed over to them and from them.
+struct Peers: ~Copyable {
+  /// By their index; this shard's own place is not used.
+  private var peers: FixedArray<ShardPeer>
+  private let shard: Int
+
+  init(_ peers: consuming FixedArray<ShardPeer>, shard: Int) {
+    self.peers = peers
+    self.shard = shard
+  }
+
+  /// Shards, this one included.
+  var count: Int { peers.count }
+
+  /// Whether one more socket can be handed over to a shard now.
+  mutating func hasRoom(_ shard: Int) -> Bool { peers[shard].outgoing.hasRoom() }
+
+  /// Hands a socket over; there is room for it.
+  mutating func hand(_ socket: HandedSocket, to shard: Int) { peers[shard].outgoing.push(socket) }
+
+  /// Whether another shard has handed over a socket.
+  @inline(never)
+  mutating func hasSockets() -> Bool {
+    for peer in 0..<peers.count where peer != shard && peers[peer].incoming.available() > 0 { return true }
+    return false
+  }
+
+  /// The next socket that a shard has handed over; nil where all have been taken.
+  mutating func takeSocket(from peer: Int) -> HandedSocket? {
+    guard peer != shard else { return nil }
+    guard peers[peer].incoming.available() > 0 else {
+      _ = peers[peer].incoming.release()
+      return nil
+    }
+    return peers[peer].incoming.take()
+  }
+
+  /// Wakes another shard, which has something to look at.
+  mutating func wake<K: Kernel & ~Copyable>(_ peer: Int, _ kernel: inout K) {
+    if peer != shard, peers[peer].bell.takeSleep() { kernel.ring(peers[peer].bell) }
+  }
+
+  mutating func wakeAll<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    for peer in 0..<peers.count { wake(peer, &kernel) }
+  }
+
+  /// Shows the others what this turn has for them, and wakes those that sleep.
+  @inline(__always)
+  mutating func publish<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    for peer in 0..<peers.count where peer != shard {
+      if peers[peer].outgoing.publish() { wake(peer, &kernel) }
+    }
+  }
+}

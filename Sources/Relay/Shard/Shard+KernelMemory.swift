@@ -1,0 +1,43 @@
+/// What the kernel holds for clients, that is, what they sent and the relay has not read, and what it sent and they
+/// have not taken. It is memory that a client makes the machine hold, and counts like the relay's own. It is looked at
+/// a few sockets at a time, and only where there are so many that their buffers could matter.
+extension Shard where K: ~Copyable {
+  /// There are more clients than before.
+  @inline(__always)
+  mutating func beginSampling(_ kernel: borrowing K) {
+    if memory.samplingDue == .max, memory.gauge.couldBeTight(perClient: settings.kernelMemoryPerClient) {
+      memory.samplingDue = kernel.now
+    }
+  }
+
+  @inline(never)
+  mutating func sampleKernelMemory(_ kernel: inout K) {
+    guard memory.gauge.couldBeTight(perClient: settings.kernelMemoryPerClient) else { return endSampling() }
+    let end = min(connections.used, memory.nextSampled &+ Limits.kernelMemorySlice)
+    for index in memory.nextSampled..<max(end, memory.nextSampled) where connections[index].phase.hasSocket {
+      let held = kernel.memory(of: connections[index].socket)
+      memory.noteKernelMemory(index, UInt32(clamping: held - Limits.connectionMemoryInKernel), connections)
+    }
+    memory.nextSampled = end < connections.used ? end : 0
+    // A round takes its time whatever the number of clients, and the nearer the budget the less of it.
+    let round =
+      readingClock.isStopped
+      ? Limits.kernelMemoryRoundPaused
+      : memory.gauge.isHalfTight ? Limits.kernelMemoryRoundNear : Limits.kernelMemoryRound
+    let slices = UInt64(connections.used / Limits.kernelMemorySlice + 1)
+    memory.samplingDue = kernel.now &+ round / slices
+  }
+
+  /// The shard does not read its clients from now on: their sockets fill fast.
+  mutating func hastenSampling(_ kernel: borrowing K) {
+    guard memory.samplingDue != .max else { return }
+    memory.samplingDue = min(memory.samplingDue, kernel.now &+ Limits.kernelMemoryRoundPaused)
+  }
+
+  /// It does not matter any more: nothing is counted for the kernel.
+  private mutating func endSampling() {
+    memory.samplingDue = .max
+    memory.nextSampled = 0
+    for index in 0..<connections.used { memory.noteKernelMemory(index, 0, connections) }
+  }
+}
