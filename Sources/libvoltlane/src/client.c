@@ -496,7 +496,10 @@ static int process(vl_client *client) {
     switch (client->phase) {
       case RESOLVING: goes_on = process_resolving(client); break;
       case CONNECTING: goes_on = process_connecting(client); break;
-      case SHAKING: goes_on = process_shaking(client); break;
+      case SHAKING:
+        /* Once connected, whoever waits for that hears of it before what may follow at once, such as the end. */
+        goes_on = process_shaking(client) && client->phase != CONNECTED;
+        break;
       case PAUSING: goes_on = process_pausing(client); break;
       case CONNECTED:
         failure = process_connected(client);

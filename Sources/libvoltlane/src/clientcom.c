@@ -59,10 +59,8 @@ int vl_connection_send(vl_connection *connection, const char *data, size_t size)
   if (!connection) return fail_null(), -1;
   if (!data && size > 0) return vli_fail(VL_E_ARGUMENT, "there is no data"), -1;
   struct connection *self = inner(connection);
-  if (vl_client_send(self->client, data, size, self->timeout)) return -1;
-  /* Freeing the connection next must not lose it. Where the time runs out here, it is queued all the same. */
-  int failure = vl_client_flush(self->client, self->timeout);
-  return failure && failure != VL_E_TIMEOUT ? -1 : 0;
+  /* Waits until the kernel has it, so that freeing the connection next does not lose it. */
+  return vl_client_send(self->client, data, size, self->timeout) ? -1 : 0;
 }
 
 int vl_connection_reconnect(vl_connection *connection) {
