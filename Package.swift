@@ -126,6 +126,11 @@ let package = Package(
     // A file that hangs, for tests.
     .target(name: "CHang", path: "Tests/CHang"),
 
+    // The Swift libraries' part in the interop tests. Optimized, as it computes a CRC of every byte.
+    .executableTarget(
+      name: "InteropPeer", dependencies: ["VoltlaneClient", "VoltlaneBackend", "VoltlaneText"],
+      path: "Tests/InteropPeer", swiftSettings: [.unsafeFlags(["-O"])]),
+
     .target(name: "Vectors", path: "Tests/Vectors", resources: [.embedInCode("vectors.json")]),
     .testTarget(name: "VoltlaneWireTests", dependencies: ["VoltlaneWire", "Vectors"]),
     .testTarget(name: "VoltlaneTextTests", dependencies: ["VoltlaneText"]),
