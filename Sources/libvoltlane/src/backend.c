@@ -74,8 +74,6 @@ struct vl_backend {
   struct vli_outbox outbox;
   /* The words of the last VL_BACKEND_DISCONNECTED. */
   char reason[256];
-  /* A connection that is over and whose packet is still lent. */
-  struct connection *lent;
   pthread_t receiver;
   bool has_receiver;
 };
@@ -184,7 +182,7 @@ static enum look look_at(const vl_backend *backend, const struct connection *con
   const unsigned char *bytes = vli_inbox_bytes(&connection->inbox);
   size_t size = vli_inbox_size(&connection->inbox), data_size = 0;
   size_t maximum = backend->options.max_packet_size + VLI_TAG;
-  if (size == 0) return SILENT;
+  if (!bytes || size == 0) return SILENT;
   if (size >= 4 && (vli_get32(bytes) < VLI_TAG || vli_get32(bytes) > maximum)) return INVALID;
   if (size >= 13 && !vli_backend_flag_is_valid(bytes[12])) return INVALID;
   return vli_frame_look(bytes, size, maximum, &data_size, needed) == VLI_FRAME_WHOLE ? VALID : INCOMPLETE;
@@ -421,7 +419,6 @@ static int listen_at(const struct vli_address *address, const char *text, int *d
 
 static void free_backend(vl_backend *backend) {
   free_connection(backend, backend->current);
-  free_connection(backend, backend->lent);
   while (backend->newcomer_count > 0) drop_newcomer(backend, 0);
   if (backend->listener >= 0) {
     close(backend->listener);
@@ -530,8 +527,6 @@ int vl_backend_receive(vl_backend *backend, vl_backend_event *event, int timeout
   backend->receiver = pthread_self();
   backend->has_receiver = true;
   if (backend->current) vli_inbox_take_back(&backend->current->inbox);
-  free_connection(backend, backend->lent);
-  backend->lent = NULL;
   while (!failure) {
     if (backend->is_closed) {
       memset(event, 0, sizeof *event);

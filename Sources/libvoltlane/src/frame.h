@@ -13,7 +13,7 @@ enum vli_frame { VLI_FRAME_WHOLE, VLI_FRAME_PARTIAL, VLI_FRAME_OVERSIZED };
  * `*needed`: of a partial one, how many bytes it has, or must at least be there to know. */
 static inline enum vli_frame vli_frame_look(
     const unsigned char *bytes, size_t size, size_t maximum, size_t *data_size, size_t *needed) {
-  if (size < 4) {
+  if (!bytes || size < 4) {
     *needed = 4;
     return VLI_FRAME_PARTIAL;
   }
