@@ -6,6 +6,7 @@
  *     build/examples/measure 127.0.0.1:42000 [PACKETS [SIZE [WINDOW]]] */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <voltlane/client.h>
 
@@ -40,6 +41,7 @@ int main(int count, char **arguments) {
     }
     vl_packet packet;
     if (vl_client_receive(client, &packet, 10000)) fail();
+    if (packet.size != size || memcmp(packet.data, data, size) != 0) return 1;
     received++;
   }
   double time = seconds(CLOCK_MONOTONIC) - begin;

@@ -191,6 +191,11 @@ static enum look look_at(const vl_backend *backend, const struct connection *con
 /* Reads a newcomer until it is valid; drops one that is no relay. */
 static void read_newcomer(vl_backend *backend, size_t index) {
   struct connection *connection = backend->newcomers[index];
+  if (connection->is_valid) {
+    /* It is not read until its turn, so that this is a reset: a relay that goes on dials again. */
+    drop_newcomer(backend, index);
+    return;
+  }
   for (;;) {
     switch (look_at(backend, connection, &connection->needed)) {
       case VALID:

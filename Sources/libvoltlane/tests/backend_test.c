@@ -210,6 +210,28 @@ static void silent_old_connection_gives_way(void) {
   stop();
 }
 
+static void newcomer_that_is_reset_while_it_waits_is_dropped(void) {
+  vl_backend_event event;
+  start(NULL);
+  int socket = begin(1), new = dial();
+  say(new, 5, 3, "", 0);
+  while (backend->newcomer_count == 0 || !backend->newcomers[0]->is_valid) {
+    CHECK_EQUAL(vl_backend_receive(backend, &event, 1), VL_E_TIMEOUT);
+  }
+  reset_socket(new);
+  /* While the current one has something to say. */
+  for (int i = 0; backend->newcomer_count > 0; i++) {
+    CHECK(i < 100);
+    say(socket, 1, 0, "alive", 5);
+    next_data(1, "alive");
+    CHECK_EQUAL(vl_backend_receive(backend, &event, 1), VL_E_TIMEOUT);
+  }
+  struct pollfd poller = {.fd = vl_backend_fd(backend), .events = POLLIN};
+  CHECK_EQUAL(poll(&poller, 1, 0), 0);
+  close(socket);
+  stop();
+}
+
 static void what_was_queued_for_a_lost_connection_is_dropped(void) {
   static unsigned char data[1000000];
   start(NULL);
@@ -486,6 +508,7 @@ int main(void) {
   RUN(stray_before_the_relay_is_dropped);
   RUN(old_connection_is_read_to_its_end);
   RUN(silent_old_connection_gives_way);
+  RUN(newcomer_that_is_reset_while_it_waits_is_dropped);
   RUN(what_was_queued_for_a_lost_connection_is_dropped);
   RUN(oversized_packet_ends_the_connection);
   RUN(what_is_sent);
