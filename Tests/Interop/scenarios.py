@@ -152,7 +152,8 @@ def hand_over(t):
 @pair
 def session_over(t):
     """A client that was away for too long is told that its session is over, and the backend why it ended."""
-    t.start("--stale-timeout", "100ms")
+    # A closed socket is a half-closed one until the relay sends something, or until that time is over.
+    t.start("--stale-timeout", "100ms", "--half-close-timeout", "100ms")
     ident = t.connect()
     t.say_hello(ident)
     t.client.ok(f"save {t.file('session')}")
