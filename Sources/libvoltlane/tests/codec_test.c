@@ -293,6 +293,25 @@ static void what_an_end_means(void) {
   CHECK_EQUAL(vl_client_codec_end(&codec, 1, 0), VL_E_REFUSED);
 }
 
+/* What a later version of the protocol might add is ignored. */
+static void bytes_behind_the_fields_are_ignored(void) {
+  unsigned char in[512];
+  vl_client_codec codec;
+  vl_client_event event;
+  size_t used;
+  struct vector key = vector("packets", "server_pubkey");
+  memset(key.bytes + key.size, 7, 9);
+  key.size += 9;
+  CHECK_EQUAL(vl_client_codec_init(&codec, NULL, NULL, 0), VL_OK);
+  size_t size = framed(in, key);
+  memcpy(in + size, "\4\0\0\0\3\7xx", 8);
+  CHECK_EQUAL(vl_client_codec_read(&codec, in, size + 8, &used, &event), VL_OK);
+  CHECK(event.kind == VL_CLIENT_READY && used == size + 8);
+  vl_session session;
+  vl_client_codec_session(&codec, &session);
+  CHECK_EQUAL(session.client_id, 7);
+}
+
 static void largest_packet_of_a_client(void) {
   unsigned char in[512];
   vl_client_codec codec;
@@ -478,6 +497,7 @@ int main(void) {
   RUN(what_is_no_relay);
   RUN(other_relays_and_bad_challenges);
   RUN(what_an_end_means);
+  RUN(bytes_behind_the_fields_are_ignored);
   RUN(largest_packet_of_a_client);
   RUN(tagged_packets);
   RUN(extensions);

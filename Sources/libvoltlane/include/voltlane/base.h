@@ -34,7 +34,7 @@ extern "C" {
 
 enum vl_error {
   VL_OK = 0,
-  /* Not done within the time given. Nothing was done: of a packet to send, no byte goes out later. */
+  /* Not done within the time given. Of a packet that was to be sent, no byte goes out later. */
   VL_E_TIMEOUT = -1,
   /* An argument that no call may have, such as an address that cannot be read. */
   VL_E_ARGUMENT = -2,

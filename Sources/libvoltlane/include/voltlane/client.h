@@ -136,8 +136,8 @@ VL_API int vl_client_reconnect(vl_client *client, int timeout);
 /* Ends the client for good: every call that waits returns VL_E_CLOSED. May be called by any thread. */
 VL_API void vl_client_close(vl_client *client);
 
-/* The id that the relay gave to this client, kept through reconnections; 0 until the first handshake is done (the relay
- * gives 0 to nobody that it can be told from: ask vl_client_state()). */
+/* The id that the relay gave to this client, kept through reconnections; 0 until the first handshake is done, which
+ * vl_client_session() can tell. */
 VL_API uint64_t vl_client_id(vl_client *client);
 
 /* What it takes to come back as this client; VL_E_NOT_CONNECTED until the first handshake is done. */
