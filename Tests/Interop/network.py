@@ -26,6 +26,9 @@ def reset(connection):
 
 
 class Relay:
+    # Those that run, to be ended where the runner is.
+    running = set()
+
     def __init__(self, program, log_path, backend_port, flags=()):
         self.program, self.log_path = program, log_path
         self.port, self.backend_port, self.flags = free_port(), backend_port, list(flags)
@@ -45,6 +48,7 @@ class Relay:
                 stdout=log,
                 stderr=log,
             )
+        self.running.add(self.process)
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -59,6 +63,7 @@ class Relay:
         if self.process:
             self.process.kill()
             self.process.wait()
+            self.running.discard(self.process)
             self.process = None
 
 
