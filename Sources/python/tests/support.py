@@ -77,6 +77,13 @@ class Link:
         (size,) = struct.unpack("<I", await self.reader.readexactly(4))
         return await self.reader.readexactly(size)
 
+    def pause(self) -> None:
+        """Takes nothing from the kernel any more; a stream of asyncio's would read on for its buffer."""
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def resume(self) -> None:
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     async def ended(self) -> None:
         """Waits for the other side's end, whatever it is."""
         with contextlib.suppress(ConnectionError):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import BuiltRelay, asynchronous, free_port
+from support import ROOT, BuiltRelay, asynchronous, free_port
 
 import voltlane
 from voltlane import Backend, Client, Data
@@ -134,3 +134,6 @@ def test_everything_that_is_public_says_what_it_is() -> None:
 def test_the_version_is_the_packages() -> None:
     text = (_PACKAGE / "pyproject.toml").read_text()
     assert f'\nversion = "{voltlane.__version__}"\n' in text
+    programs = ROOT / "Sources" / "VoltlaneSettings" / "Version.swift"
+    if programs.exists():
+        assert f'"{voltlane.__version__}"' in programs.read_text()

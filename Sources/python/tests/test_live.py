@@ -217,9 +217,9 @@ async def test_two_that_share_a_session_notice(monkeypatch: pytest.MonkeyPatch) 
 
 @asynchronous
 async def test_the_largest_multicast_list() -> None:
+    if not BuiltRelay.has("--addresses"):
+        pytest.skip("the relay that was built has no multicast yet")
     async with pair() as (backend, relay), await Client.connect(relay.endpoint, FAST) as client:
-        if not BuiltRelay.has("--addresses"):
-            pytest.skip("the relay that was built has no multicast yet")
         await client.send(b"hello")
         await next_of(backend, Data)
         # The relay answers for all the others.
@@ -231,9 +231,9 @@ async def test_the_largest_multicast_list() -> None:
 
 @asynchronous
 async def test_multicast_and_volatile() -> None:
+    if not BuiltRelay.has("--away"):
+        pytest.skip("the relay that was built has no extensions yet")
     async with pair() as (backend, relay):
-        if not BuiltRelay.has("--away"):
-            pytest.skip("the relay that was built has no extensions yet")
         clients = [await Client.connect(relay.endpoint, FAST) for _ in range(3)]
         for client in clients:
             await client.send(b"hello")

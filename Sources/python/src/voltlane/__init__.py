@@ -1,7 +1,7 @@
 """Clients and backends of a Voltlane relay, with asyncio.
 
-:class:`Client` speaks with a relay's backend, :class:`Backend` with all of a relay's clients. The modules :mod:`.wire`,
-:mod:`.events` and :mod:`.handshake` have the bytes without any I/O, for those who bring their own.
+:class:`Client` talks to a relay's backend, :class:`Backend` to all clients of a relay. The modules :mod:`.wire`,
+:mod:`.events` and :mod:`.handshake` implement the protocol without I/O, for your own sockets.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _TAGGED = Struct("<IQB")
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """What a backend holds. Sizes are bytes."""
+    """Limits of a backend. Sizes are bytes."""
 
     #: The relay's ``--max-packet-size``, without the tag.
     max_packet_size: int = DEFAULT_MAX_PACKET_SIZE
@@ -39,8 +39,8 @@ class BackendOptions:
     receive_limit: int = BACKEND_QUEUE
     #: ``send`` waits while packets of this many bytes wait to be sent.
     send_limit: int = BACKEND_QUEUE
-    #: Tell of every ``unknown client`` that the relay answers. False: a client whose end was told gets no second
-    #: ``Failure``, however many packets were sent to it.
+    #: Report every ``unknown client`` with which the relay answers. False: one ``Failure`` a client, no matter how many
+    #: packets were on their way to it.
     every_answer: bool = False
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class BackendOptions:
 
 
 class Backend:
-    """The backend of a relay: it accepts the relay's connection, and speaks with all of the relay's clients over it.
+    """The backend of a relay: it accepts the relay's connection, and talks to all clients of the relay over it.
 
     ::
 
@@ -61,20 +61,21 @@ class Backend:
                 if isinstance(event, Data):
                     await backend.send(event.client_id, event.data)
 
-    **Which connection.** One is read at a time, the current one, and everything is sent on it. One that is accepted
-    meanwhile waits until it has shown a whole valid packet: a stray HTTP request or a port scanner takes nothing over.
-    Then the current one is finished: it is read to its end, or discarded when it has brought nothing for a second, with
-    a warning in the log, since it looked alive. So packets of one client are never overtaken by later ones, and a
-    backend serves one relay. (Where there is no current one, a connection that says nothing is taken after a second.)
+    **Which connection counts.** A backend serves one relay. It reads one connection at a time, the current one, and
+    sends everything on it. A new connection waits until it has shown a whole valid packet, so a stray HTTP request or
+    a port scanner replaces nothing. The current connection is then read to its end, or dropped once it has brought
+    nothing for a second; the log has a warning if it looked alive. So a client's packets never overtake each other.
+    (If there is no current connection, a silent one becomes current after a second.)
 
-    **When a connection is lost** the relay dials again, within seconds, and its clients stay. Events tell of the end
-    and of the next connection, and then which sessions are alive: see :class:`ClientTable`. In between :meth:`send`
-    raises :class:`NotConnectedError`. What either side had sent and the other had not yet read may be lost with the
-    connection; the protocol has no acknowledgement.
+    **When the connection is lost** the relay dials again within seconds, and its clients stay. Events report the end,
+    the next connection, and then which sessions are alive: see :class:`ClientTable`. In between, :meth:`send` raises
+    :class:`NotConnectedError`. Whatever one side had sent and the other had not read may be lost; the protocol has no
+    acknowledgement.
 
-    **Bounds.** While events of ``receive_limit`` wait to be taken the connection is not read, and TCP slows the relay.
-    While packets of ``send_limit`` wait to be sent, :meth:`send` waits and :meth:`try_send` returns False. Neither
-    waits for the other: a consumer that answers each event before it takes the next cannot deadlock.
+    **Limits.** While events of ``receive_limit`` wait to be taken, the connection is not read, and TCP slows the
+    relay down. While packets of ``send_limit`` wait to be sent, :meth:`send` waits and :meth:`try_send` returns
+    False. Reading never waits for sending, so a loop that answers each event before it takes the next cannot
+    deadlock.
     """
 
     def __init__(self, options: BackendOptions) -> None:
@@ -100,8 +101,8 @@ class Backend:
     async def listen(cls, endpoint: str | Endpoint, options: BackendOptions | None = None) -> Backend:
         """Starts to listen. Returns once connections are accepted.
 
-        Port 0 takes any free port: see :attr:`address`. The file of a unix socket on which nobody listens any more is
-        replaced. Keep the address to yourself: whoever can connect to it can play the relay.
+        Port 0 takes any free port: see :attr:`address`. The file of a unix socket is replaced if nobody listens on it.
+        Keep the address private: anyone who can connect to it can pose as the relay.
 
         Raises :class:`CannotListenError`.
         """
@@ -129,43 +130,43 @@ class Backend:
 
     @property
     def address(self) -> Endpoint:
-        """Where it listens, with the port that it got."""
+        """Where it listens; the port is the real one."""
         return self._address
 
     @property
     def firehose(self) -> Firehose | None:
-        """The connection that is current; None where no relay is connected."""
+        """The current connection; None while no relay is connected."""
         return None if self._current is None else self._current.firehose
 
     @property
     def waiting_bytes(self) -> int:
-        """The queue's depth: events that wait to be taken, each counting its data and 128 bytes."""
+        """The size of the events that wait to be taken; each counts its data and 128 bytes."""
         return self._inbox.cost
 
     @property
     def waiting_events(self) -> int:
-        """Events that wait to be taken."""
+        """How many events wait to be taken."""
         return self._inbox.count
 
     @property
     def unsent_bytes(self) -> int:
-        """What was sent and is not with the kernel yet."""
+        """Bytes that were sent and that the kernel has not accepted yet."""
         return 0 if self._current is None else self._current.unsent_bytes
 
     @property
     def refused_packet_count(self) -> int:
-        """Tagged packets that were skipped; each is also an event."""
+        """How many tagged packets were skipped; each is also an event."""
         return self._refused + (0 if self._current is None else self._current.refused)
 
     @property
     def repeated_failure_count(self) -> int:
-        """Answers to packets for clients whose end had been told: they are counted and not told again."""
+        """Answers to packets for clients whose failure was reported already. They are counted, not reported."""
         return self._ended.repeated
 
     # --- Events
 
     def __aiter__(self) -> AsyncIterator[Event]:
-        """What the relay says, one event at a time, until the backend is stopped."""
+        """Events, one at a time, until the backend is stopped."""
         return self
 
     async def __anext__(self) -> Event:
@@ -175,7 +176,7 @@ class Backend:
         return event
 
     async def batches(self) -> AsyncIterator[list[Event]]:
-        """The same events, as many at a time as arrived together: the fast way to take many."""
+        """The same events in lists, as many as arrived together: the fast way to take many."""
         while True:
             batch = await self._inbox.take_batch()
             if batch is None:
@@ -185,7 +186,7 @@ class Backend:
     # --- Sending
 
     def try_send(self, client_id: int, packet: Buffer, *, volatile: bool = False) -> bool:
-        """Queues a packet where that can be done now. False: the queue is full, or no relay is connected."""
+        """Queues a packet without waiting. False: the queue is full, or no relay is connected."""
         current = self._current
         if current is None or current.is_full:
             return False
@@ -200,21 +201,21 @@ class Backend:
         return True
 
     async def send(self, client_id: int, packet: Buffer, *, volatile: bool = False) -> None:
-        """Queues a packet for a client, and returns once it is queued; waits where too much is queued already.
+        """Queues a packet for a client, and returns once it is queued; waits while the queue is full.
 
-        The relay answers a packet for an id that is no session with a :class:`Failure`, ``unknown client``. For a
-        client that is away it keeps packets, within its ``--missed-packets-buffer``; over it the session ends.
+        If the id is not a session the relay answers with a :class:`Failure`, ``unknown client``. For a client that is
+        away it keeps up to ``--missed-packets-buffer``; beyond that the session ends.
 
-        ``volatile``: the packet is worth nothing later. It is dropped where the client is away or already behind (a
-        quarter of the relay's ``--client-send-buffer``), it ends no session and is never answered.
+        ``volatile``: the packet is worth nothing later. The relay drops it if the client is away or already behind
+        (by a quarter of ``--client-send-buffer``). It never ends a session and is never answered.
 
-        Raises :class:`NotConnectedError` while no relay is connected: the packet was dropped.
+        Raises :class:`NotConnectedError` while no relay is connected; the packet is dropped.
         """
         while not self.try_send(client_id, packet, volatile=volatile):
             await self._room()
 
     def try_multicast(self, client_ids: Iterable[int], packet: Buffer, *, volatile: bool = False) -> bool:
-        """Queues a packet for many clients where that can be done now: for all of them, or for nobody."""
+        """Queues a packet for many clients without waiting: for all of them, or (False) for none."""
         current = self._current
         if current is None or current.is_full:
             return False
@@ -223,19 +224,19 @@ class Backend:
         return True
 
     async def multicast(self, client_ids: Iterable[int], packet: Buffer, *, volatile: bool = False) -> None:
-        """Queues one packet for many clients; each gets it as if it had been sent to it alone.
+        """Queues one packet for many clients. Each gets it as if it had been sent to that client alone.
 
-        It crosses the firehose once for each 65,536 ids. An id that stands twice gets it twice. An ``array("Q")`` of
-        ids is taken as it is, which is the fastest; any other iterable of ints will do.
+        It crosses to the relay once for every 65,536 ids. An id that is listed twice gets it twice. Any iterable of
+        ints will do; an ``array("Q")`` is the fastest.
 
-        Raises :class:`NotConnectedError` while no relay is connected: the packet was dropped.
+        Raises :class:`NotConnectedError` while no relay is connected; the packet is dropped.
         """
         ids: array[int] = id_array(client_ids)
         while not self.try_multicast(ids, packet, volatile=volatile):
             await self._room()
 
     def try_kick(self, client_id: int) -> bool:
-        """Ends a client's session where that can be queued now."""
+        """Ends a client's session without waiting. False: the queue is full, or no relay is connected."""
         current = self._current
         if current is None or current.is_full:
             return False
@@ -246,8 +247,8 @@ class Backend:
     async def kick(self, client_id: int) -> None:
         """Ends a client's session for good.
 
-        What was sent to it before is still delivered; a client that is away loses it. The end comes as an event, a
-        :class:`Failure` with the reason ``kicked``, after packets that the relay had already taken from the client.
+        Packets that were sent to it before are still delivered, unless it is away. A :class:`Failure` with the reason
+        ``kicked`` follows, after packets that the relay had already accepted from the client.
         """
         while not self.try_kick(client_id):
             await self._room()
@@ -255,9 +256,9 @@ class Backend:
     # --- Ending
 
     async def stop(self) -> None:
-        """Stops to listen and closes every connection, after what is queued, within a second.
+        """Stops listening, sends what is queued for at most a second, and closes every connection.
 
-        Events end after those that have come.
+        Events that had arrived can still be taken.
         """
         if self._is_stopped:
             return

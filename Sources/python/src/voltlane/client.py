@@ -62,12 +62,12 @@ class Backoff:
 class Takeovers:
     """Notices that another process uses the same session.
 
-    The relay gives a session to whoever comes last and closes the connection of the one before in an orderly way. A
-    client that is closed like that and then finds its session alive was replaced, or a proxy was restarted; where it
-    happens again and again soon after it came back, it was replaced.
+    The relay gives a session to the latest connection and closes the one before in an orderly way. A client whose
+    connection ends like that and whose session is still alive was replaced, or a proxy restarted. If it keeps happening
+    soon after each return, it was replaced.
     """
 
-    #: A connection that lived longer is none that was taken from a client that had just come back.
+    #: A connection that lived longer than this was not taken by a client that is coming back all the time.
     _brief = 60.0
 
     def __init__(self) -> None:
@@ -75,12 +75,12 @@ class Takeovers:
 
     @property
     def is_shared(self) -> bool:
-        """Whether the client should get out of the other's way."""
+        """Whether another process seems to use the session."""
         return self.count >= TAKEOVERS
 
     def ended(self, lived: float) -> None:
         """A connection has ended, whatever way."""
-        # While it is in the other's way it is left alone for as long as the other one waits.
+        # Once both back off, each is left alone for as long as the other one waits.
         if lived >= (2 * SHARED_LAST_DELAY if self.is_shared else self._brief):
             self.count = 0
 
@@ -91,7 +91,7 @@ class Takeovers:
     def delay(self) -> float:
         """How long to leave the session to the other one."""
         longest = min(SHARED_FIRST_DELAY * 2.0 ** min(self.count - TAKEOVERS, 16), SHARED_LAST_DELAY)
-        # Not from nothing: two that wait at random from nothing on would meet all the same.
+        # Half of it is not random, or two that both back off would still collide often.
         return random.uniform(longest / 2, longest)
 
 
@@ -105,12 +105,13 @@ class Client:
             async for packet in client:
                 print(packet)
 
-    Any number of tasks may send at a time, and any number may take packets. Data is not encrypted.
+    Any number of tasks may send, and any number may take packets. Data is not encrypted.
 
-    **Coming back.** A client stands for a session of the relay, which outlives its connection. When that is lost, the
-    client connects anew by itself, proves who it is and goes on: its packets with what the relay kept meanwhile, and
-    :meth:`send` with what waited. :meth:`states` tells of it, and ``ClientOptions.reconnection`` says how. It ends when
-    the relay has said twice that the session is over, when another key answers, or when the time to give up has come.
+    **Reconnecting.** A client stands for a session at the relay, which outlives the connection. When the connection is
+    lost, the client reconnects by itself, proves its identity and carries on: with the packets that the relay kept
+    meanwhile, and with what :meth:`send` had queued. :meth:`states` reports it, and ``ClientOptions.reconnection``
+    controls it. It ends when the relay says twice that the session is over, when a relay with another key answers, or
+    after ``give_up_after``.
     """
 
     def __init__(
@@ -141,10 +142,10 @@ class Client:
 
     @classmethod
     async def connect(cls, endpoint: str | Endpoint, options: ClientOptions | None = None) -> Client:
-        """Connects and shakes hands as a new client, with a key made for it. One attempt.
+        """Connects as a new client, with a new key. Makes one attempt.
 
         Raises :class:`UnreachableError`, :class:`ConnectTimeoutError`, :class:`ClosedDuringHandshakeError`,
-        :class:`WrongRelayKeyError` or, where no relay answers there, :class:`HandshakeError`.
+        :class:`WrongRelayKeyError` or, if something other than a relay answers, :class:`HandshakeError`.
         """
         options = options or ClientOptions()
         client = cls(Endpoint.parse(endpoint), options, SecretKey.generate(), _pinned(options), None)
@@ -153,13 +154,13 @@ class Client:
 
     @classmethod
     async def resume(cls, session: Session, endpoint: str | Endpoint, options: ClientOptions | None = None) -> Client:
-        """Comes back as the client of a saved :attr:`session`, as after a restart of the program.
+        """Resumes a saved :attr:`session`, for example after a restart of the program.
 
-        The relay is the one of the session: its key is pinned. One attempt, and one more after a short delay where the
-        relay says that the session is over.
+        The relay must show the key that is part of the session. Makes one attempt, and a second one after a short delay
+        if the relay says that the session is over.
 
-        Raises :class:`SessionOverError` where the relay has no such session any more, :class:`RefusedError`,
-        :class:`InvalidChallengeError`, :class:`InvalidKeyError` where the keys of the session are none, and what
+        Raises :class:`SessionOverError` if the relay no longer has the session, :class:`RefusedError`,
+        :class:`InvalidChallengeError`, :class:`InvalidKeyError` if the session's keys are invalid, and whatever
         :meth:`connect` raises.
         """
         options = options or ClientOptions()
@@ -167,7 +168,7 @@ class Client:
         try:
             connection = await client._attempt(options.connect_timeout)
         except SessionOverError:
-            # The first time it may be a proxy that closed, or that made a FIN of a reset.
+            # The first time it may have been a proxy that closed, or that turned a reset into a FIN.
             await asyncio.sleep(Backoff(options.reconnection or _NO_RETRY).next())
             connection = await client._attempt(options.connect_timeout)
         client._begin(connection)
@@ -181,14 +182,15 @@ class Client:
         options: ClientOptions | None = None,
         retry: Retry | None = Retry(),  # noqa: B008 - it is frozen.
     ) -> Client:
-        """Comes back as the client that ``store`` remembers, or begins a new session and saves it there.
+        """Resumes the session in ``store``, or begins a new one and saves it there.
 
-        Where the relay cannot be reached or says "not now", it is tried again as ``retry`` says (None: never). Where it
-        says, twice, that the session is over, a new one is begun and saved: see :attr:`is_resumed`. A relay with
-        another key raises :class:`WrongRelayKeyError`, and the saved session is kept: remove it to begin anew there.
+        If the relay cannot be reached or says "not now", it tries again as ``retry`` says (None: it does not). If the
+        relay says twice that the session is over, it begins a new one and saves that: see :attr:`is_resumed`. If the
+        relay shows another key it raises :class:`WrongRelayKeyError` and keeps the saved session; remove that to accept
+        the new key.
 
-        The store is this client's until it is closed; :class:`SessionInUseError` says that another one has it. When
-        the session ends the store forgets it.
+        The store belongs to this client until the client is closed; :class:`SessionInUseError` means that another
+        client has it. When the session ends, the store is cleared.
 
         Raises also :class:`GaveUpError`, :class:`HandshakeError`, :class:`InvalidChallengeError` and
         :class:`SessionStoreError`.
@@ -224,9 +226,9 @@ class Client:
 
     @property
     def client_id(self) -> int:
-        """The name that the relay gave to this client: 64 bits, and kept through reconnections.
+        """The 64-bit id that the relay gave this client. Reconnecting does not change it.
 
-        People write it in 16 hexadecimal digits, as the relay's log does: :func:`voltlane.client_id_text`.
+        :func:`voltlane.client_id_text` writes it in 16 hexadecimal digits, as the relay's log does.
         """
         assert self._client_id is not None
         return self._client_id
@@ -235,29 +237,28 @@ class Client:
     def relay_key(self) -> bytes:
         """The relay's public key: 33 bytes, SEC1 compressed. Nothing signs it.
 
-        To compare it with the one of an earlier connection notices a relay that has changed, but not a man in the
-        middle of the first connection.
+        Comparing it with the key of an earlier connection reveals a relay that has changed, but not a man in the middle
+        of the first connection.
         """
         assert self._relay_key is not None
         return self._relay_key.compressed
 
     @property
     def session(self) -> Session:
-        """What it takes to come back as this client, even from another process. It is **secret**.
+        """What it takes to resume this client, even in another process. It is **secret**.
 
-        One client at a time: the relay gives the session to the last one that comes, and closes the connection of the
-        one before.
+        Only one client at a time can use it: the relay gives the session to the latest and closes the one before.
         """
         return Session(self.client_id, self._key.to_bytes(), self.relay_key)
 
     @property
     def is_resumed(self) -> bool:
-        """Whether it began with a saved session; False: the backend does not know it."""
+        """Whether it began with a saved session. False: the backend does not know this client yet."""
         return self._is_resumed
 
     @property
     def remote(self) -> Endpoint | None:
-        """Where the relay was reached the last time; None for a unix socket."""
+        """The relay's address on the latest connection; None for a unix socket."""
         return self._remote
 
     def __repr__(self) -> str:
@@ -267,24 +268,24 @@ class Client:
 
     @property
     def state(self) -> ClientState:
-        """How it stands with the connection."""
+        """The state of the connection."""
         return self._states.state
 
     def states(self) -> AsyncIterator[ClientState]:
-        """The state as it is, then every change; it ends after :class:`ClientOver`.
+        """The current state, then every change, until :class:`ClientOver`.
 
-        Each call gives an iterator of its own. One that falls 64 changes behind misses the oldest.
+        Every call returns an independent iterator. One that falls 64 changes behind misses the oldest.
         """
         return self._states.observe()
 
     @property
     def unsent_bytes(self) -> int:
-        """What is queued and not known to be with the kernel; each packet counts its data and 128 bytes."""
+        """The size of the packets that the kernel has not accepted yet; each counts its data and 128 bytes."""
         return self._outbox.cost
 
     @property
     def waiting_packets(self) -> int:
-        """Packets that have come and wait to be taken."""
+        """How many packets have arrived and wait to be taken."""
         return self._inbox.count
 
     # --- Packets
@@ -292,11 +293,11 @@ class Client:
     async def recv(self) -> bytes:
         """The next packet, which may be empty.
 
-        Raises :class:`ClosedError` where the session ended normally, or the :class:`ClientError` with which it ended.
-        A reconnection does not show: what the relay kept meanwhile comes first, in order.
+        Raises :class:`ClosedError` if the session ended normally, or the :class:`ClientError` that ended it.
+        Reconnecting does not show here: the packets that the relay kept meanwhile come first, in order.
 
-        While packets of ``receive_limit`` wait to be taken, the connection is not read, and TCP slows the relay, which
-        in the end gives up a client that is too slow.
+        While packets of ``receive_limit`` wait to be taken, the connection is not read. TCP then slows the relay down,
+        which in the end gives up on a client that is too slow.
         """
         packet = await self._inbox.take()
         if packet is None:
@@ -304,7 +305,7 @@ class Client:
         return packet
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """What the relay sends, until the session ends: normally, or with a :class:`ClientError`."""
+        """Packets, until the session ends: normally, or with a :class:`ClientError`."""
         return self
 
     async def __anext__(self) -> bytes:
@@ -314,7 +315,7 @@ class Client:
         return packet
 
     async def batches(self) -> AsyncIterator[list[bytes]]:
-        """The same packets, as many at a time as arrived together: the fast way to take many."""
+        """The same packets in lists, as many as arrived together: the fast way to take many."""
         while True:
             batch = await self._inbox.take_batch()
             if batch is None:
@@ -324,12 +325,11 @@ class Client:
     async def send(self, packet: Buffer) -> None:
         """Queues one packet, which may be empty, and returns once it is queued, not once it is sent.
 
-        Waits while packets of ``send_limit`` wait to be sent. A task's packets keep their order. While the connection
-        is away packets are queued until the limit is reached; they leave once the relay has taken the client back. A
-        packet may be lost where the connection breaks after it was queued; it never goes in part, and never twice.
+        Waits while packets of ``send_limit`` wait to be sent. A task's packets keep their order. While the client
+        reconnects, packets are queued up to the limit, and leave once it is back. A packet that was queued can be lost
+        if the connection breaks; it is never delivered in part, and never twice.
 
-        Raises :class:`PacketTooLargeError`, where the packet was not queued and everything goes on, or
-        :class:`ClosedError`.
+        Raises :class:`PacketTooLargeError`, after which the client carries on, or :class:`ClosedError`.
         """
         data = packet_bytes(packet, self._options.max_packet_size)
         if not self._outbox.try_put(data):
@@ -338,20 +338,20 @@ class Client:
             self._connection.pump()
 
     def try_send(self, packet: Buffer) -> bool:
-        """Queues one packet where there is room for it now, and says whether there was."""
+        """Queues one packet without waiting. False: the queue is full."""
         queued = self._outbox.try_put(packet_bytes(packet, self._options.max_packet_size))
         if queued and self._connection is not None:
             self._connection.pump()
         return queued
 
     async def finish(self) -> None:
-        """Says that nothing more will be sent: sends what is queued, then shuts the sending side (a half close).
+        """Sends what is queued, then shuts the sending side (a half close).
 
-        Returns once the kernel has it all; where the connection is away, once the client has come back. Packets go on
-        coming: the relay delivers what comes within its ``--half-close-timeout`` (5 s) and then ends the connection. A
+        Returns once the kernel has accepted everything; if the client is reconnecting, that is after it is back.
+        Packets still arrive for the relay's ``--half-close-timeout`` (5 s), then the relay ends the connection. A
         client that has finished does not reconnect.
 
-        Raises :class:`ClosedError` where it was over before all was sent.
+        Raises :class:`ClosedError` if the client ended before everything was sent.
         """
         if self._outbox.finishing is None:
             if self._outbox.is_closed:
@@ -364,9 +364,9 @@ class Client:
     # --- Ending and coming back
 
     def reconnect_now(self) -> None:
-        """Comes back on a new connection, at once: for an application that knows that its network changed.
+        """Reconnects at once, for an application that knows that its network has changed.
 
-        A connection that looks alive is given up, a delay is cut short, an attempt that is under way is made anew.
+        Drops a connection even if it looks alive, cuts a delay short, and restarts an attempt that is under way.
         """
         self._hurry.set()
         connection = self._connection
@@ -374,11 +374,11 @@ class Client:
             connection.drop(ConnectionLostError("reconnect_now was called"))
 
     async def close(self) -> None:
-        """Closes the client at once, and ends reconnecting. What is queued to be sent is dropped.
+        """Closes the client at once. Packets that are still queued are dropped.
 
-        Where that matters, :meth:`finish` first and take the packets to their end. Packets that had come can still be
-        taken. No packet of the protocol says that a client is leaving for good: the relay keeps the session until its
-        ``--stale-timeout``, and :attr:`session` stays good that long.
+        If that matters, call :meth:`finish` first and take packets to the end. Packets that had arrived can still be
+        taken. The protocol has no packet that ends a session: the relay keeps it for its ``--stale-timeout``, and
+        :attr:`session` stays valid that long.
         """
         self._end(None)
         if self._connection is not None:
@@ -496,9 +496,9 @@ class Client:
     ) -> Connection:
         """Tries until the relay takes the client back.
 
-        Two answers are final: another key, and that the session is over, once it has been heard twice: the first time
-        it may be a proxy that closed, or that made a FIN of a reset. Everything else may pass: a relay that is not
-        there yet, or full, or something else at its address.
+        Two answers are final: another key, and "session over", once it was heard twice. The first time it may have been
+        a proxy that closed, or that turned a reset into a FIN. Everything else may pass: a relay that has not started,
+        a relay that is full, or another program at its address.
         """
         loop = asyncio.get_running_loop()
         begin = loop.time()
@@ -539,7 +539,7 @@ class Client:
         self._hurry.clear()
 
     async def _hurried(self, timeout: float) -> Connection:
-        """An attempt, which is given up where there is a hurry: it may be under way on the old network."""
+        """An attempt, which a hurry cancels: it may be under way on the old network."""
         loop = asyncio.get_running_loop()
         attempt = loop.create_task(self._attempt(timeout))
         hurry = loop.create_task(self._hurry.wait())
@@ -549,7 +549,7 @@ class Client:
                 return attempt.result()
             raise ConnectionLostError("reconnect_now was called")
         except BaseException:
-            # A connection that was made all the same is nobody's.
+            # If it succeeded after all, nobody uses its connection.
             attempt.cancel()
             await asyncio.wait((attempt,))
             if not attempt.cancelled() and attempt.exception() is None:

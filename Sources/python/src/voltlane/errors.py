@@ -83,7 +83,8 @@ class InvalidKeyError(ClientError):
 class WrongRelayKeyError(ClientError):
     """The relay shows another key than the one that is known: another relay answers, or this one has a new key.
 
-    Nothing was told to it. Whether to trust it is a person's decision; the session may live on at the old relay.
+    The client told it nothing. Whether to trust it is for a person to decide; the session may still exist at the old
+    relay.
     """
 
     def __init__(self, expected: bytes, received: bytes) -> None:
@@ -125,7 +126,7 @@ class InvalidChallengeError(ClientError):
 class SessionSharedError(ClientError):
     """Another process uses the same session: each takes it from the other whenever it connects.
 
-    A client that notices this waits longer and longer before it takes the session back.
+    A client that notices this waits longer each time before it takes the session back.
     """
 
     def __init__(self, takeovers: int) -> None:

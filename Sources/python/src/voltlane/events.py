@@ -36,10 +36,10 @@ class Data(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The client's session is over: the last that is heard of it.
+    """The client's session is over; nothing more is heard of it.
 
-    ``unknown client`` is the answer to a packet for an id that is no session. A client whose end was told already gets
-    no second one, however many packets were sent to it.
+    ``unknown client`` is the relay's answer to a packet for an id that is not a session. It is reported only for
+    clients whose failure was not reported already, no matter how many packets were on their way to them.
     """
 
     client_id: int
@@ -47,27 +47,27 @@ class Failure(NamedTuple):
 
 
 class Reconnection(NamedTuple):
-    """The client came back after it had been away, or is announced on a new connection.
+    """The client is back after being away, or is announced on a new connection of the relay.
 
-    Both are the same to a backend: the session goes on, and what was sent to the client may have been lost.
+    Both mean the same: the session goes on, and packets that were sent to the client may have been lost.
     """
 
     client_id: int
 
 
 class Away(NamedTuple):
-    """The client has lost its connection, and its session waits for it (with ``--away on``).
+    """The client lost its connection and its session waits for it (relay with ``--away on``).
 
-    :class:`Reconnection` says that it is back, :class:`Failure` that it has ended.
+    :class:`Reconnection` means that it is back, :class:`Failure` that its session has ended.
     """
 
     client_id: int
 
 
 class Address(NamedTuple):
-    """Where the client connects from (with ``--addresses on``).
+    """Where the client connects from (relay with ``--addresses on``).
 
-    It is the first that is heard of a client, and follows each of its reconnections.
+    It is the first event of a client, and follows each of its reconnections.
     """
 
     client_id: int
@@ -77,9 +77,9 @@ class Address(NamedTuple):
 
 
 class Connected(NamedTuple):
-    """A connection is read from now on.
+    """A connection of the relay is being read.
 
-    On every connection but its first, a relay begins with a :class:`Reconnection` for each session that is alive; then
+    On every connection but its first, a relay begins with a :class:`Reconnection` for each session that is alive. Then
     comes :class:`Announced`.
     """
 
@@ -89,15 +89,15 @@ class Connected(NamedTuple):
 class Announced(NamedTuple):
     """Every session that was alive when the connection began has been named since :class:`Connected`.
 
-    It comes once a connection, on the first one too, and not before the first packet that belongs to no announcement:
-    an announcement of nobody cannot be seen. A relay with ``--announce off`` names nobody.
+    It comes once for each connection, the first included, right before the first packet that is not part of the list:
+    an empty list cannot be seen. A relay with ``--announce off`` names nobody.
     """
 
     firehose: Firehose
 
 
 class Disconnected(NamedTuple):
-    """Nothing more comes from this connection; ``reason`` says how it ended, for people."""
+    """The connection has ended; ``reason`` says how, for people."""
 
     firehose: Firehose
     reason: str

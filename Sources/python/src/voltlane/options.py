@@ -27,16 +27,16 @@ def _check_size(field: str, value: int) -> None:
 class Retry:
     """Attempts follow one another with delays between them, which double from the first to the last.
 
-    Each delay is drawn at random between nothing and its full length, so that the clients of a relay do not all come at
-    once. Delays start small again once a connection has lived for 10 s.
+    Each delay is random, between zero and its full length, so that the clients of a relay do not all return at once.
+    Delays start small again after a connection has lived for 10 s.
     """
 
     #: The longest delay before the first attempt.
     first_delay: float = 0.1
     #: The longest delay before any attempt.
     last_delay: float = 10.0
-    #: The time after which the client gives up, from the loss of the connection on; None: never. A relay forgets a
-    #: client after its ``--stale-timeout``, which is 5 minutes unless it is told otherwise.
+    #: How long after losing the connection the client gives up; None: never. A relay forgets a client after its
+    #: ``--stale-timeout``, 5 minutes by default.
     give_up_after: float | None = 300.0
 
     def __post_init__(self) -> None:
@@ -49,18 +49,18 @@ class Retry:
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A packet of the application's own that is sent where it sends nothing else.
+    """A packet of the application's own that is sent when the application sends nothing else.
 
-    Version 2 of the protocol has no heartbeat, so **the backend sees this packet** as any other: it must know it.
-    Sending is what notices a dead network fast, by ``user_timeout``.
+    Version 2 of the protocol has no heartbeat, so **the backend sees this packet** and has to recognise it. Sending
+    something is what detects a dead network quickly, through ``user_timeout``.
     """
 
     #: What is sent.
     packet: bytes
-    #: How long nothing was sent before it is.
+    #: It is sent after this long without anything else being sent.
     every: float = 10.0
-    #: The connection counts as lost where nothing at all came for this long after a heartbeat was sent. Only for a
-    #: backend that answers it. None: silence is no loss.
+    #: The connection counts as lost if nothing at all arrives for this long after a heartbeat. Only for backends that
+    #: answer. None: silence is not a loss.
     answer_within: float | None = None
 
     def __post_init__(self) -> None:
@@ -74,8 +74,7 @@ class Heartbeat:
 class ClientOptions:
     """How a client connects, comes back, and how much it holds."""
 
-    #: The time for all of connecting: resolving the name, reaching the relay and the handshake. Each attempt to come
-    #: back has it anew.
+    #: The time for resolving the name, reaching the relay and the handshake together. Each attempt has this long.
     connect_timeout: float = 10.0
     #: The largest packet either way: the relay's ``--max-packet-size``.
     max_packet_size: int = DEFAULT_MAX_PACKET_SIZE
@@ -84,18 +83,18 @@ class ClientOptions:
     #: ``send`` waits while packets of this many bytes wait to be sent; each counts its data and 128 bytes. The same
     #: limit holds while the connection is away.
     send_limit: int = 1 << 20
-    #: The relay's public key, where it is known beforehand: a SEC1 point of 33 bytes, as ``Client.relay_key`` gives it.
-    #: None: the key of the first connection is accepted, whatever it is, and pinned for the following ones.
+    #: The relay's public key, if it is known beforehand: a SEC1 point of 33 bytes, as in ``Client.relay_key``. None:
+    #: any key is accepted on the first connection, and required on the following ones.
     relay_key: bytes | None = None
-    #: How the client comes back when its connection is lost; None: it does not, and its packets end.
+    #: How the client reconnects; None: it does not, and its packets end with the connection.
     reconnection: Retry | None = Retry()
-    #: How long the relay may be silent until the kernel asks whether it is still there; it counts as lost after twice
-    #: that. Without it a client that only receives would never notice that its network is gone. None: off.
+    #: How long the relay may be silent before the kernel probes it; the connection is lost after about twice that.
+    #: Without it a client that only receives would never notice a dead network. None: off.
     keepalive: float | None = 30.0
     #: How long what was sent may stay unacknowledged (``TCP_USER_TIMEOUT``, Linux). None: the system's limit, about 15
     #: minutes.
     user_timeout: float | None = 30.0
-    #: A packet of the application's own, sent where it sends nothing else.
+    #: A packet of the application's own that is sent when nothing else is. None: there is none.
     heartbeat: Heartbeat | None = None
 
     def __post_init__(self) -> None:

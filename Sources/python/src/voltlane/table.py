@@ -28,7 +28,7 @@ class ClientRecord:
 
 
 class Change(NamedTuple):
-    """Who came and who went by an event. Mostly empty."""
+    """Who joined and who left with an event. Mostly empty."""
 
     joined: tuple[ClientRecord, ...] = ()
     left: tuple[ClientRecord, ...] = ()
@@ -38,14 +38,14 @@ _NONE = Change()
 
 
 class ClientTable:
-    """Who is there, through lost connections and restarts. Give it every event::
+    """Who is there, in spite of lost connections and restarts. Pass it every event::
 
         table = ClientTable()
         async for event in backend:
             joined, left = table.apply(event)
 
-    When a connection begins, everybody is in doubt; those whom its announcement does not name are gone. With a relay
-    that runs with ``--announce off`` nobody can be told gone in this way: pass ``announces=False``.
+    When a connection begins, everyone is in doubt, and clients that its announcement does not name are gone. A relay
+    that runs with ``--announce off`` names nobody: pass ``announces=False``.
     """
 
     def __init__(self, *, announces: bool = True) -> None:
@@ -80,9 +80,9 @@ class ClientTable:
         return [record.client_id for record in self._clients.values() if record.away_since is None]
 
     def apply(self, event: Event) -> Change:
-        """Takes an event; says who came and who went by it."""
+        """Takes an event, and returns who joined and who left with it."""
         if isinstance(event, Data):
-            # Nobody sends who is away: the reconnection comes before.
+            # A client that is away cannot send: its reconnection comes first.
             if event.client_id in self._clients:
                 return _NONE
             return self._there(event.client_id)
