@@ -149,7 +149,7 @@ class Relay:
     def counters(self):
         """What it has counted, by the names of the code."""
         self.process.send_signal(signal.SIGUSR1)
-        return counted(self.await_line("SIGUSR1: counted"))
+        return counted(self.await_line("SIGUSR1: totals"))
 
     def await_counter(self, name, least):
         """All counters, as soon as one of them is that high."""

@@ -171,7 +171,7 @@ class Crowds(unittest.TestCase):
 
 class Figures(unittest.TestCase):
     def test_counters_are_read(self):
-        line = "2026-11-24T18:29:23.042Z info     SIGUSR1: counted since the start  bans=2 clientsRefused=31"
+        line = "2026-11-24T18:29:23.042Z info     SIGUSR1: totals since the start  bans=2 clientsRefused=31"
         self.assertEqual(counted(line), {"bans": 2, "clientsRefused": 31})
 
     def test_percentiles(self):

@@ -4,48 +4,48 @@
 enum Limits {
   // MARK: Reading clients
 
-  /// One read of one client, and so the most that a client that floods can take of a turn. Measured: 256 KiB reads cost
-  /// 20-23 ns a packet of 64 B, 16 KiB reads 31-44 ns. One buffer a shard, not one a client.
+  /// One read of one client, and so the most that a flooding client can take of a turn. Measured: reads of 256 KiB cost
+  /// 20-23 ns for each packet of 64 B, reads of 16 KiB 31-44 ns. Each shard has one such buffer, not each client.
   static let readSize = 256 * kibi
 
-  /// The same where clients have rates: small, so that who is over his rate is so by little; but more than
+  /// The same when clients have rates: small, so that a client exceeds its rate only slightly, but more than
   /// `largestCopied`, for which the read of an unfinished packet leaves room.
   static let meteredReadSize = 2 * largestCopied
 
-  /// A shard reads clients for this much in a turn, then lets the firehose send. Measured: sends of 128 KiB to 2 MiB
-  /// cost the same, 16 KiB ones twice as much.
+  /// A shard reads this much from its clients in a turn, then lets the firehose send. Measured: sends of 128 KiB to
+  /// 2 MiB cost the same, sends of 16 KiB twice as much.
   static let readsPerTurn = 512 * kibi
 
-  /// And for this much it discards what comes from connections that close, besides.
+  /// In addition it reads and discards this much from connections that are closing.
   static let discardsPerTurn = 256 * kibi
 
-  /// What one read takes of a client that is still in the handshake: the largest packet, and no more, because what
-  /// follows the client's key has to wait for the worker's answer and is kept meanwhile.
+  /// One read of a client that is still in the handshake: the largest packet and no more, because what follows the
+  /// client's key must be kept until the worker has answered.
   static let handshakeRead = 4 + 256
 
-  /// An unfinished packet's buffer starts here and doubles as bytes come, so that a declared length alone costs
-  /// nothing.
+  /// The buffer of an unfinished packet starts at this size and doubles as bytes arrive, so that a declared length
+  /// alone costs nothing.
   static let firstUnfinishedCapacity = 256
 
-  /// A finished packet up to this size is copied into the lane, a larger one crosses it as a reference. Measured:
-  /// nothing is gained by references below 16 KiB.
+  /// A finished packet of up to this size is copied into the lane; a larger one crosses it as a reference. Measured:
+  /// references gain nothing below 16 KiB.
   static let largestCopied = 16 * kibi
 
   // MARK: The uplink lane
 
-  /// Bytes of one shard's uplink lane. Measured: 1 to 4 MiB is enough, larger lanes leave the cache.
+  /// Bytes of one shard's uplink lane. Measured: 1 to 4 MiB is enough; larger lanes do not stay in the cache.
   static let uplinkLane = mebi
 
-  /// Below this much room a shard stops reading clients. More than the reserve, and enough beyond it that a receive
-  /// still has room when an unfinished packet of `largestCopied` goes first: (128 - 32) / 13 * 4 > 16 KiB.
+  /// With less room than this a shard stops reading clients. It exceeds the reserve by enough that a receive still has
+  /// room after an unfinished packet of `largestCopied`: (128 - 32) / 13 * 4 > 16 KiB.
   static let uplinkMinimumRoom = 128 * kibi
 
   /// Room that packets of clients never take: 0x01 and 0x03 of real sessions.
   static let uplinkReserve = 32 * kibi
 
-  /// Packets by reference that one uplink lane holds, and their bytes, beyond one packet of the largest size: past
-  /// either, a shard stops reading clients. Several 256 KiB sends fit, so that the firehose never waits for the next
-  /// one; and no more than that, because what is under way for a client that stops reading meanwhile comes back to it.
+  /// Packets by reference that one uplink lane holds, and their bytes, beyond one packet of the largest size: above
+  /// either, a shard stops reading clients. Several sends of 256 KiB fit, so that the firehose never waits for the next
+  /// one; but no more, because the backend's answers to what is under way go to clients that may have stopped reading.
   static let uplinkReferences = 1024
   static let uplinkReferencedBytes = mebi
 
@@ -60,70 +60,70 @@ enum Limits {
   /// One read of the backend's socket.
   static let downlinkRead = 256 * kibi
 
-  /// Bytes read from the backend that shards have not taken yet, beyond one packet of the largest size: past this the
-  /// firehose does not read.
+  /// Bytes read from the backend that shards have not taken yet, beyond one packet of the largest size: above this the
+  /// firehose stops reading.
   static let downlinkWindow = mebi
 
-  /// An unfinished packet up to this size is moved to the front of the downlink memory when all else there has been
-  /// taken, so that the memory in use stays small enough for the cache.
+  /// An unfinished packet of up to this size is moved to the front of the downlink memory once everything else there
+  /// has been taken, so that the memory in use stays small enough for the cache.
   static let downlinkRewind = 64 * kibi
 
-  /// Descriptors of one shard's downlink lane: what bounds packets of no bytes.
+  /// Descriptors of one shard's downlink lane. This is what bounds empty packets.
   static let downlinkLane = 16_384
 
-  /// Packets for one client are gathered into one send; this is the memory in which a shard gathers for all its clients
-  /// in one turn.
+  /// Packets for one client are gathered into one send; a shard gathers in this memory for all its clients in a turn.
   static let gather = 512 * kibi
 
-  /// Small packets that follow one another for the same client are moved together and cross the lane as one, up to
-  /// this many bytes. Where most of them are, one send is as large as it pays; and a shard's turn stays divisible.
+  /// Consecutive small packets for the same client are moved together and cross the lane as one, up to this many bytes:
+  /// enough for a send that is as cheap as it gets, and little enough that a shard's turn can still be divided.
   static let downlinkRun = 64 * kibi
 
   /// Pieces of memory of one send to a client.
   static let gatherVectors = 64
 
-  /// Larger packets are sent from where they are. Measured: copying beats pieces by 4 to 10 times for small packets and
-  /// is even with them at 4 KiB.
+  /// Larger packets are sent from where they are. Measured: copying beats lists of pieces by 4 to 10 times for small
+  /// packets, and costs the same at 4 KiB.
   static let largestGathered = 4 * kibi
 
-  /// From this many clients with something to send, sends are queued in the ring and submitted together. Measured:
-  /// 1,000 clients of 64 B cost 6.6 us a round trip with direct sends, 5.1 us so.
+  /// When at least this many clients have something to send, sends are queued in the ring and submitted together.
+  /// Measured: for 1,000 clients and 64 B, a round trip costs 6.6 us with direct sends and 5.1 us with queued ones.
   static let queuedSendsFrom = 10
 
   /// Sockets on their way between two shards, at most: clients that come back to another shard than their session's.
   static let shardLane = 256
 
-  /// Bytes that wait for one client, whatever the flags: with one packet of the largest size more, and the memory
-  /// around them, they still fit the 32 bits in which they are counted.
+  /// The most bytes that may wait for one client, whatever the flags: with one more packet of the largest size, and the
+  /// memory around them, they still fit the 32 bits in which they are counted.
   static let largestPending = 1 << 30
 
-  /// What waits for a client lies in pieces of memory of these sizes. The least is what one small packet takes of the
-  /// allocator; the most is large enough for sends that are as cheap as they get, and bounds what a client that has
-  /// taken nearly everything still holds in vain, and what is ever copied again.
+  /// What waits for a client is kept in pieces of memory of these sizes. The least is what one small packet takes from
+  /// the allocator. The most is large enough for sends that are as cheap as they get; it bounds the memory that a
+  /// client wastes once it has taken nearly everything, and how much is ever copied again.
   static let pendingPieceLeast = 256
   static let pendingPieceMost = 64 * kibi
 
-  /// One client is sent this much of what waits for it, and all together that much in a turn; then others come first.
+  /// In a turn, one client is sent at most `pendingSend` of what waits for it, and all together `pendingPerTurn`; then
+  /// it is the others' turn.
   static let pendingSend = 256 * kibi
   static let pendingPerTurn = 2 * mebi
 
-  /// So long after a slow client has come back, what its new socket takes does not show that the client reads: the
-  /// buffers of both kernels fill in a few round trips.
+  /// For this long after a slow client has come back, data that its new socket accepts does not prove that the client
+  /// reads: the buffers of both kernels fill within a few round trips.
   static let slownessHeld = second
 
   // MARK: Handshakes
 
-  /// Jobs of one shard that wait at one worker.
+  /// Jobs of one shard that may wait for one worker.
   static let handshakeLane = 1024
 
-  /// So long nobody who owes the answer to a challenge gives way to a newcomer: several times what an answer takes, and
-  /// a fraction of the time to shake hands in.
+  /// For this long, a connection that owes the answer to a challenge does not have to give way to a newcomer: several
+  /// times what an answer takes, and a fraction of the time for the handshake.
   static let challengeKept = second
 
-  /// Bytes of the object of a session's key, of which the agreement on one makes three: 32, and two words of Swift's.
+  /// Bytes of the object that holds a session's key: 32, and two words of Swift's. Agreeing on a key makes three.
   static let sessionKeyObject = 48
 
-  /// Jobs that a worker takes before it answers: answers leave together, newcomers of other shards wait no longer.
+  /// Jobs that a worker takes before it answers: answers leave together, and jobs of other shards do not wait long.
   static let handshakeBatch = 32
 
   // MARK: Limits by address
@@ -134,35 +134,36 @@ enum Limits {
   static let addressSetsLeast = 256
   static let addressSetsMost = 1 << 17
 
-  /// An address of which so many connections were refused within a second, by one shard, is not heard by it for this
-  /// long: in a flood of thousands a second a few in a hundred are refused by hand, and no client by mistake comes near
-  /// it. Who comes from there meanwhile gets in a little later, because TCP tries again after one second and three.
+  /// If a shard refuses this many connections of one address within a second, it ignores the address for this long. In
+  /// a flood of thousands a second only a few per cent are then refused one by one, and no client reaches the number by
+  /// mistake. Anyone else who connects from there gets in a little later: TCP tries again after one second and three.
   static let shunnedAfter = 100
   static let shunnedFor = 2 * second
-  /// Addresses that a shard does not hear, at most: a few hundred instructions in the kernel for each new connection.
+  /// The most addresses that a shard ignores at a time: they cost each new connection some hundred instructions in the
+  /// kernel.
   static let shunnedMost = 128
   /// Addresses whose refusals are counted at a time. A power of two.
   static let shunnedPlaces = 256
 
-  /// One read of what a load balancer says of a connection besides whose it is, and which is passed over.
+  /// One read of the rest of a PROXY header: what a load balancer says besides the client's address, which is skipped.
   static let proxyRead = 16 * kibi
 
-  /// How long a load balancer may take to say whose a connection is.
+  /// How long a load balancer may take to finish its PROXY header.
   static let proxyTimeout = 3 * second
 
   // MARK: Memory
 
-  /// What a connection, with its session, counts in the memory gauge: half a kilobyte of the relay's, what the kernel
-  /// has for a socket with empty buffers and its poll, and so much in those buffers as is there now and then.
+  /// What a connection, with its session, counts in the memory gauge: half a kilobyte of the relay's own, the kernel's
+  /// memory for a socket with empty buffers and its poll, and an allowance for data that is briefly in those buffers.
   static let connectionMemory = 8 * kibi
   static let connectionMemoryInKernel = 4 * kibi
-  /// What a session counts that has no socket, beside the packets that it missed.
+  /// What a session without a socket counts, besides the packets that it missed.
   static let staleMemory = 512
 
   /// What the kernel may hold of what was sent to a client: the third number of net.ipv4.tcp_wmem, as Linux has it.
   static let kernelSendBuffer = 4 * mebi
-  /// Sockets whose memory is looked at in one turn (0.3 us each), and how long it takes to look at all of them: less
-  /// where more than half of what is allowed is used, and least while the shard does not read its clients, whose
+  /// Sockets whose memory is checked in one turn (0.3 us each), and how long it takes to check all of them: less time
+  /// if more than half of the budget is used, and least while the shard does not read its clients, because their
   /// sockets then fill within a few hundred milliseconds.
   static let kernelMemorySlice: UInt32 = 128
   static let kernelMemoryRound = second
@@ -171,8 +172,8 @@ enum Limits {
 
   // MARK: Silent connections
 
-  /// Connections that a shard looks at in one turn, where it has to look whether their probes are answered: three
-  /// system calls each, a fraction of a millisecond together.
+  /// Connections that a shard looks at in one turn when it has to check whether their probes are answered: three system
+  /// calls each, a fraction of a millisecond together.
   static let watchedAtOnce: UInt32 = 256
 
   /// Sessions and connections that end in one turn while memory is short.
@@ -183,66 +184,67 @@ enum Limits {
   /// How long a socket that is being closed waits for the client's FIN. The protocol's number.
   static let closeTimeout = 5 * second
 
-  /// At the relay's end, how long clients and a backend are read that never stop sending; others are read to the last
-  /// byte.
+  /// When the relay drains, how long it reads from clients and a backend that never stop sending. From the others it
+  /// reads to the last byte.
   static let drainReading = second
-  /// The same with the time in which a slow backend kept the relay from reading; leaves time for what is then queued.
+  /// The same, plus the time in which a slow backend kept the relay from reading. It leaves time for what is then
+  /// queued.
   static let drainReadingLongest = 3 * second
 
   // MARK: The firehose
 
-  /// The delay before the next dial doubles from the first to ``RelayConfiguration/longestDialDelay``; it starts anew
-  /// after a connection has lived for `dialStable`. The protocol's numbers.
+  /// The delay before the next dial doubles from the first to ``RelayConfiguration/longestDialDelay``, and starts again
+  /// after a connection has lived for `dialStable`. These are the protocol's numbers.
   static let dialDelayFirst = 50 * millisecond
   static let dialStable = 10 * second
   static let dialTimeout = 5 * second
-  /// A look-up of the backend's name that takes this long is told of and asked for again beside it; after so many it
-  /// counts as one that failed.
+  /// A look-up of the backend's name that takes this long is logged, and another is started beside it. After
+  /// `lookUpTries` of them the look-up counts as failed.
   static let lookUpPatience = 3 * second
   static let lookUpTries = 3
-  /// Threads that look the backend's name up: as many as hang at a time where each is asked for again every few seconds
-  /// and gives up after ten or so, which is what two name servers that are away take.
+  /// Threads that look up the backend's name: as many as can hang at a time if another look-up starts every few seconds
+  /// and each gives up after ten or so, which is how long two absent name servers take.
   static let resolverThreads = 4
-  /// The same failure to reach the backend, or to keep it, is logged this often.
+  /// The same failure to reach or keep the backend is logged at most this often.
   static let failureEventEvery = 60 * second
 
-  /// How long a connection has to stand before packets are handed over to it, where nothing has come on it: at first,
-  /// and at most. A proxy whose backend refuses it closes within milliseconds; one whose backend does not answer takes
-  /// the 3 s in which the kernel looks for a neighbour, or three tries a second apart, or a time of its own, often 5 s.
+  /// How long a connection on which nothing has arrived must stand before it is given packets: at first, and at most.
+  /// A proxy whose backend refuses it closes within milliseconds. One whose backend does not answer takes the 3 s in
+  /// which the kernel looks for a neighbour, or three tries a second apart, or a time of its own, often 5 s.
   static let probationFirst = 100 * millisecond
   static let probationLongest = 6 * second
-  /// By how much one connection that died young makes it longer at most, so that a backend which starts anew once,
-  /// while something keeps its port open, is not kept waiting for long.
+  /// The factor by which one connection that died young can lengthen it, so that a backend that restarts once, while
+  /// something keeps its port open, is not kept waiting for long.
   static let probationGrowth: UInt64 = 5
-  /// So many dials refused one after the other mean that the backend itself listens there, and nothing in front of it.
-  /// More than one: a name may have several addresses, of which one is refused and another is not.
+  /// This many refused dials in a row mean that the backend itself listens there, with nothing in front of it. One is
+  /// not enough: a name may have several addresses, one of which refuses while another does not.
   static let refusalsOfAListener = 3
 
-  /// How often the backend's connection is looked at: whether it acknowledges, and how far it is behind.
+  /// How often the relay checks whether the backend acknowledges data, and how far it is behind.
   static let backendWatch = second
-  /// From this age on of the oldest byte that the backend has not taken it is logged, and at each doubling.
+  /// The age of the oldest byte that the backend has not taken is logged from this on, and each time it has doubled.
   static let backendBehindFirst = 5 * second
 
   // MARK: Time
 
   /// A thread that looks at the clock this much later than it had asked for has stood still, and leaves that time out
-  /// of all deadlines. More than a busy machine keeps a thread waiting, less than anybody's patience.
+  /// of all deadlines. It is longer than a busy machine keeps a thread waiting, and too short for anyone to notice.
   static let standstill = 250 * millisecond
   /// A sleep with a deadline lasts no longer than this: a shorter standstill within it is not noticed. Costs a wake-up.
   static let longestSleep = second
-  /// What came in time is looked at before somebody is late, though it takes this long; then deadlines are judged all
-  /// the same, so that nobody who floods the relay can keep others from theirs.
+  /// Everything that arrived in time is handled before anyone is judged late, but for this long at most. Then deadlines
+  /// are judged in any case, so that nobody can postpone them by flooding the relay.
   static let catchUp = second
-  /// A stale session whose client is about to be let in is looked at again after this.
+  /// A stale session whose client is about to be let in is checked again after this time.
   static let staleHold = 50 * millisecond
 
-  /// Deadlines of clients are kept in a wheel of this many slots, each `tick` long (134 ms): a deadline is met within a
-  /// tick, and those beyond the wheel's 34 s are put off once a round.
+  /// Deadlines of clients are kept in a wheel of this many slots, each `tick` long (134 ms). A deadline is met to
+  /// within a tick, and one beyond the wheel's 34 s is put off once a round.
   static let wheelTickShift: UInt64 = 27
   static let wheelSlots = 256
 
-  /// Descriptors that no client gets: what the relay needs to find and dial its backend while all others are taken. One
-  /// for the connection, the rest for the look-up of a name.
+  /// Descriptors that clients cannot have, so that the relay can find and dial its backend when all others are taken:
+  /// one for the connection, the rest for looking up a name.
   static let reservedDescriptors = 16
 
   /// First and longest pause of accepting at the descriptor limit.
@@ -251,37 +253,37 @@ enum Limits {
 
   // MARK: The ring
 
-  /// Submissions that fit between two enters, and completions between two reaps: one for each of many clients that
-  /// become readable at once. A completion queue that is full costs, but loses nothing.
+  /// How many submissions fit between two enters, and how many completions between two reaps: one for each of many
+  /// clients that become readable at once. A full completion queue costs time, but loses nothing.
   static let ringSubmissions: UInt32 = 4096
   static let ringCompletions: UInt32 = 16_384
 
-  /// What a ring takes: submissions of 64 bytes, and in pages of their own the completions of 16 bytes, an array of
-  /// numbers of 4, and a head. Linux counts it as locked memory of the process's user, and 6.18 refuses what is above
-  /// the limit.
+  /// The memory of a ring: submissions of 64 bytes and, in pages of their own, completions of 16 bytes, an array of
+  /// numbers of 4 bytes, and a head. Linux counts it as locked memory of the process's user, and 6.18 enforces the
+  /// limit.
   static let ringMemory =
     pages(64 * Int(ringSubmissions)) + pages(64 + 16 * Int(ringCompletions) + 4 * Int(ringSubmissions))
-  /// What the ring takes that is made and used at the start to see whether that works: two pages.
+  /// The memory of the ring that is made at the start just to see whether rings work: two pages.
   static let probeMemory = 2 * page
 
-  /// How often, and at what distance, a ring for which there is no memory is tried again at the start: for half a
+  /// How often, and how far apart, the start tries again to make a ring for which there is no memory: for half a
   /// second.
   static let ringTries = 10
   static let ringRetryMicroseconds: UInt32 = 50_000
 
-  /// As many completions end a wait for more at once: a batch is large enough to divide a wake-up among its packets.
+  /// This many completions end a wait for more at once: they are enough to share the cost of a wake-up.
   static let coalescingBatch: UInt32 = 64
-  /// Waits after which it is looked at whether waiting for more pays. The rate of so many comes out within an eighth.
+  /// After this many waits a thread judges whether waiting for more pays. Their rate is then known to within an eighth.
   static let coalescingSample: UInt64 = 64
-  /// Where it takes more waits than these until the next client sends, waiting is not worth it.
+  /// If it takes more waits than these until the next client sends, waiting is not worth it.
   static let coalescingRarest: UInt64 = 2
-  /// How long waiting goes on until the traffic is watched without it again, for one sample.
+  /// How long waiting continues until the traffic is watched without it again, for one sample.
   static let coalescingPeriod = 100 * millisecond
-  /// How long traffic is left alone that waiting has slowed down; doubled each time.
+  /// How long traffic that waiting has slowed down is left alone; doubled each time.
   static let coalescingRestFirst = 200 * millisecond
   static let coalescingRestLongest = 5 * second
 
-  /// How long a thread waits whose ring the kernel has refused to enter before it tries again.
+  /// How long a thread waits before it tries again when the kernel has refused to enter its ring.
   static let ringPauseMicroseconds: UInt32 = 1000
 
   /// Completions that are handled in one turn.
@@ -292,20 +294,20 @@ enum Limits {
   /// A client id has 24 bits for shard and slot.
   static let cellBits: UInt64 = 24
 
-  /// Connections of a shard, at most (address space only: memory is used as slots are).
+  /// The most connections of a shard. (This is only address space: memory is used as slots are.)
   static let connectionsPerShard = 1 << 20
 
-  /// Events for the log that a role keeps until the control thread takes them; more are dropped and counted.
+  /// Log events that a role can keep until the control thread takes them; further ones are dropped and counted.
   static let eventLane = 1024
 
-  /// Reloads of the settings that a host has not taken yet; one more is refused.
+  /// Reloads of the settings that a host may not have taken yet; one more is refused.
   static let settingsLane = 8
 
-  /// How often, and at what distance, a port that is in use is tried again at the start: for half a second.
+  /// How often, and how far apart, the start tries a port again that is in use: for half a second.
   static let listenTries = 10
   static let listenRetryMicroseconds: UInt32 = 50_000
 
-  /// As large as pages are on the machines for which the relay is built.
+  /// The size of a page on the machines that the relay is built for.
   static let page = 4 * kibi
   private static func pages(_ bytes: Int) -> Int { (bytes + page - 1) / page * page }
 

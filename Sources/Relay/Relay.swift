@@ -16,13 +16,13 @@ import VoltlaneWire
 /// A packet's way up: ``Host/turn()`` -> ``Shard/readClients(_:)`` -> ``UplinkProducer`` -> ``Firehose/transmit(_:)``.
 /// And down: ``Firehose/receive(_:)`` -> ``Descriptor`` -> ``Shard/deliver(_:)``.
 ///
-/// The caller is the control thread: it waits on ``signal``, takes events, and decides when the relay ends. Not
-/// thread-safe: one thread calls.
+/// The caller is the control thread: it waits on ``signal``, takes events, and decides when the relay ends. This is not
+/// thread-safe: only one thread may call.
 public final class Relay {
   public private(set) var configuration: RelayConfiguration
-  /// Where clients connect, with the ports that were chosen where 0 was asked for.
+  /// Where clients connect, with the actual ports if 0 was asked for.
   public let endpoints: [Endpoint]
-  /// Where listening differs from what was asked for, in words.
+  /// How listening differs from what was asked for, in words.
   public let listenerWarnings: [String]
   /// The kernel that the probe found, for the log.
   public let kernelRelease: String
@@ -38,22 +38,22 @@ public final class Relay {
   private var digest: Digest?
   private var digestDeadline = UInt64.max
   private var settingsLanes: [SettingsProducer] = []
-  /// What unfinished and missed packets may hold, and all together; nil before the start.
+  /// What unfinished and missed packets may hold, and everything together; nil before the start.
   private var budgets: (unfinished: SharedBudget, missed: SharedBudget, all: MemoryGauge)?
-  /// The limits that hosts may still have to take, the newest last.
+  /// The settings that hosts may still have to take, the newest last.
   private var admissionLimits: [AdmissionLimits] = []
   private var counters: [Counters] = []
-  /// An eventfd a host, to wake it from this thread.
+  /// An eventfd for each host, to wake it from this thread.
   private var wakeSignals: [Int32] = []
   private var hostsWithData = 0
   private var ringRefusalsTold: UInt64 = 0
 
-  /// Looks names up and opens the listening sockets; nothing runs until ``start(identity:)``. Throws ``RelayError``.
+  /// Looks up names and opens the listening sockets; nothing runs until ``start(identity:)``. Throws ``RelayError``.
   public convenience init(configuration: RelayConfiguration) throws(RelayError) {
     try self.init(configuration: configuration, listeners: ListenerAddresses(configuration.listeners))
   }
 
-  /// The same where the names of the configuration's listeners have been looked up.
+  /// The same after the names of the configuration's listeners have been looked up.
   public init(configuration: RelayConfiguration, listeners: ListenerAddresses) throws(RelayError) {
     self.configuration = configuration
     voltlane_raise_locked_memory_limit()
@@ -80,8 +80,8 @@ public final class Relay {
 
   // MARK: What it needs of the machine
 
-  /// Makes a ring and uses it, and then as many as there will be threads, and ends them. What is missing, and what to
-  /// do about it; nil where nothing is.
+  /// Makes a ring and uses it, then as many as there will be threads, and closes them. Returns what is missing and what
+  /// to do about it, or nil.
   public static func ringRefusal(_ configuration: RelayConfiguration) -> RingRefusal? {
     voltlane_raise_locked_memory_limit()
     voltlane_raise_descriptor_limit()
@@ -96,7 +96,7 @@ public final class Relay {
 
   // MARK: Starting
 
-  /// Starts every thread and returns when each has its ring. `identity` is the relay's key. Throws ``RelayError`` where
+  /// Starts every thread, and returns once each has its ring. `identity` is the relay's key. Throws ``RelayError`` if
   /// the system lacks something, after the threads that did start have ended.
   public func start(identity: SecretKey) throws(RelayError) {
     do throws(RelayError) {
@@ -120,7 +120,7 @@ public final class Relay {
     let resolver = try Resolver(backend: configuration.backend)
     self.resolver = resolver
     let listeners = endpoints.compactMap(SocketAddress.init(numeric:))
-    // A name may lead elsewhere the next time.
+    // The next time, a name may lead elsewhere.
     if let backend = SocketAddress(numeric: configuration.backend),
       let own = listeners.first(where: { backend.leads(to: $0) })?.endpoint
     {
@@ -168,7 +168,7 @@ public final class Relay {
   /// A descriptor that becomes readable when there are events, or when ``isFinished`` may have changed.
   public var signal: Int32 { control.signal }
 
-  /// Gives each event since the last call to `body`, and makes ``signal`` quiet.
+  /// Gives each event since the last call to `body`, and resets ``signal``.
   public func takeEvents(_ body: (Event) -> Void) {
     var count: UInt64 = 0
     _ = Glibc.read(control.signal, &count, 8)
@@ -179,15 +179,15 @@ public final class Relay {
     digestDeadline = digest?.tell(now: RingKernel.machineClock(), body) ?? .max
   }
 
-  /// How long from now ``takeEvents(_:)`` has more to give, though ``signal`` says nothing: what happens often is told
-  /// once a second. nil where nothing is held back.
+  /// How long from now ``takeEvents(_:)`` will have more to give, even if ``signal`` says nothing: frequent events are
+  /// reported once a second. nil if nothing is held back.
   public var nextEvents: Duration? {
     guard digestDeadline != .max else { return nil }
     let now = RingKernel.machineClock()
     return .nanoseconds(Int64(clamping: digestDeadline > now ? digestDeadline - now : 0))
   }
 
-  /// Gives what is left, to be called after ``stop()``.
+  /// Gives what is left. To be called after ``stop()``.
   public func takeLastEvents(_ body: (Event) -> Void) {
     takeEvents(body)
     digest?.tellRest(body)
@@ -201,10 +201,10 @@ public final class Relay {
 
   // MARK: Other settings
 
-  /// Goes on with the limits, times and the event level of `new`, on all threads, each from its next turn on; nobody is
-  /// dropped for it. What is fixed when the relay starts stays as it is: listeners, backend, threads, the largest
-  /// packet, and how sockets are set up. Call it between ``start(identity:)`` and ``drain()``. False where the threads
-  /// have not taken the last settings yet, and nothing was changed.
+  /// Continues with the limits, times and event level of `new`, on all threads, each from its next turn on; nobody is
+  /// dropped. What is fixed at the start stays as it is: listeners, backend, threads, the largest packet, and how
+  /// sockets are set up. Call it between ``start(identity:)`` and ``drain()``. False if the threads have not taken the
+  /// last settings yet; nothing is changed then.
   public func reconfigure(_ new: RelayConfiguration) -> Bool {
     guard settingsLanes.allSatisfy({ $0.hasRoom }) else { return false }
     let fixed = configuration
@@ -238,25 +238,25 @@ public final class Relay {
 
   // MARK: Ending
 
-  /// Begins the orderly end: accepting stops, what clients sent is read, every session ends, everything queued is
-  /// handed over. ``isFinished`` tells when.
+  /// Begins the orderly end: accepting stops, what clients sent is read, every session ends, and everything queued is
+  /// handed over. ``isFinished`` says when that is done.
   public func drain() {
     guard control.phase == .running else { return }
-    // First, so that a successor finds its paths free as soon as nobody is served here any more.
+    // First, so that a successor finds its paths free as soon as this relay serves nobody any more.
     sockets.removeFiles()
     control.phase = .draining
     wakeHosts()
   }
 
-  /// Whether the backend was lost and the relay is to end with it (`--backend-loss exit`): the caller drains, and exits
-  /// with the code for that.
+  /// Whether the backend was lost and the relay should end with it (`--backend-loss exit`): the caller drains, and
+  /// exits with the code for that.
   public var isEndedByBackendLoss: Bool { control.exitRequested }
 
   /// Whether everything has been handed over.
   public var isFinished: Bool { control.hostsDone >= hostsWithData }
 
-  /// Asks all threads to end, at once where they are not done. ``hasStopped`` tells when ``stop()`` will not wait for
-  /// them; ``signal`` becomes readable with each.
+  /// Asks all threads to end at once, even if they are not done. ``hasStopped`` says when ``stop()`` will no longer
+  /// have to wait for them; ``signal`` becomes readable with each.
   public func beginStop() {
     control.phase = .stopping
     wakeHosts()
@@ -265,7 +265,7 @@ public final class Relay {
 
   public var hasStopped: Bool { control.threadsEnded >= threads.count }
 
-  /// Ends all threads, at once where they are not done, and returns when they have ended.
+  /// Ends all threads at once, even if they are not done, and returns when they have ended.
   public func stop() {
     beginStop()
     for thread in threads { thread.join() }
@@ -278,7 +278,7 @@ public final class Relay {
   }
 }
 
-/// Waits until every thread has said that it runs, or why not.
+/// Waits until every thread has said that it runs, or why it does not.
 private final class StartGate: Sendable {
   private let outcome = Mutex<(started: Int, error: RelayError?)>((0, nil))
 

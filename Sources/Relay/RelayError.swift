@@ -5,12 +5,12 @@ import VoltlaneText
 public enum RelayError: Error, CustomStringConvertible {
   /// A system call that failed.
   case system(call: String, errno: Int32)
-  /// The kernel gives no io_uring, or none that works.
+  /// The kernel provides no io_uring, or none that works.
   case ring(RingRefusal)
   case listen(Endpoint, errno: Int32)
   case address(Endpoint, reason: String)
   case cpu(Int, errno: Int32)
-  /// A thread, by its name, could not be started.
+  /// A thread with this name could not be started.
   case thread(String, errno: Int32)
 
   public var description: String {

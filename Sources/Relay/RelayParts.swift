@@ -17,13 +17,13 @@ final class Roles<K: Kernel & ~Copyable>: @unchecked Sendable {
   }
 }
 
-/// Makes the roles, thread by thread as a ``Placement`` says, and the lanes between them. Tests make theirs here too.
+/// Makes the roles, thread by thread as a ``Placement`` says, and the lanes between them. Tests use it too.
 struct RelayParts<K: Kernel & ~Copyable> {
   let counters: [Counters]
-  /// A lane for each role that posts events, because a lane has one producer: the shards, then the firehose.
+  /// A lane for each role that posts events, because a lane has a single producer: the shards, then the firehose.
   let events: [RecordLane<Event>]
   let ids: ClientIDs
-  /// For each host what it is given anew.
+  /// For each host, the settings that it is given while it runs.
   let settings: [RecordLane<HostSettings>]
   let budget: SharedBudget
   let missedBudget: SharedBudget
@@ -79,7 +79,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
     }
   }
 
-  /// The parts of a relay that runs: chance and the clock are the system's.
+  /// The parts of a running relay: randomness and the clock are the system's.
   init(
     _ configuration: RelayConfiguration, _ identity: SecretKey, _ sockets: ListeningSockets, _ placement: Placement,
     _ arena: Arena, _ control: ControlBlock
@@ -94,7 +94,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
       }, now: RingKernel.machineClock())
   }
 
-  /// `random` gives the secrets of the client ids, `now` is the clock's reading.
+  /// `random` provides the secrets of the client ids, and `now` is the clock's reading.
   init(
     _ configuration: RelayConfiguration, _ identity: SecretKey, listeners: [[(socket: Int32, isShared: Bool)]],
     _ placement: Placement, _ arena: Arena, _ control: ControlBlock, descriptorLimit: Int = .max,
@@ -138,7 +138,8 @@ struct RelayParts<K: Kernel & ~Copyable> {
           identity: identity, lanes: lanes.handshakes[worker], bells: bells.shards)
       }
     }
-    // Last, because a shard closes its listeners when it goes: where something was missing, they are the caller's.
+    // Last, because a shard closes its listeners when it goes away: if something was missing, they still belong to the
+    // caller.
     for (thread, placed) in threads.enumerated() {
       guard let shard = placed.shard else { continue }
       roles[thread].shard?.acceptor.listeners = FixedArray(count: listeners[shard].count) {
@@ -150,7 +151,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
   /// The roles of the thread at `index` of the placement; once.
   func takeRoles(_ index: Int) -> Roles<K> { roles[index] }
 
-  /// What the control thread tells of that which roles only count.
+  /// What the control thread reports about things that roles only count.
   var digest: Digest { Digest(flags: tallyFlags, counters: counters, culprits: culprits) }
 
   private func eventLog(_ lane: Int, _ thread: Int) -> EventLog {
@@ -244,7 +245,7 @@ extension RelayConfiguration {
 }
 
 extension UInt64 {
-  /// A time, `duration` later; `.max`, which is never, stays what it is.
+  /// A time, `duration` later; `.max`, which means never, stays the same.
   func adding(_ duration: UInt64) -> UInt64 {
     let (sum, overflows) = addingReportingOverflow(duration)
     return overflows ? .max : sum

@@ -3,8 +3,8 @@ import Synchronization
 import VoltlaneService
 import VoltlaneText
 
-/// Reads the settings anew on a thread of its own: a file may hang, or be written just now, and signals and the log
-/// cannot wait for it. One reading at a time.
+/// Reloads the settings on a thread of its own: a file may hang, or be in the middle of being written, and signals and
+/// the log cannot wait for that. One reload at a time.
 ///
 /// Its unsafe code hands an object over to the thread, and takes it back there.
 final class BackgroundReload: Sendable {
@@ -27,7 +27,7 @@ final class BackgroundReload: Sendable {
 
   deinit { voltlane_close_file(signal) }
 
-  /// Begins to read. Throws where the system has no thread left.
+  /// Begins to read. Throws if the system has no thread left.
   func begin(_ reload: Reload) throws(StartError) {
     state.withLock { $0 = .reading }
     let work = unsafe Unmanaged.passRetained(Work(reload: reload, owner: self))
@@ -44,10 +44,10 @@ final class BackgroundReload: Sendable {
     }
   }
 
-  /// What reading has come to; nil while it goes on, or where there was none.
+  /// The outcome of reading; nil while it is in progress, or if there was none.
   func take() -> Outcome? {
-    // Whatever there is to take, and before looking: a thread that has just handed over its outcome may signal it when
-    // it is taken already, and the signal must not stay.
+    // First take whatever there is, then look: a thread that has just handed over its outcome may signal after it was
+    // taken already, and the signal must not remain.
     System.clear(signal)
     return state.withLock { state in
       guard case .done(let outcome) = state else { return nil }

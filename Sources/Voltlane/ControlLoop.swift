@@ -5,30 +5,30 @@ import Relay
 import VoltlaneService
 import VoltlaneSettings
 
-/// What the main thread does while the relay runs: it writes events to the log, and when a signal asks, it writes what
-/// was counted, reads the settings anew, or ends the relay.
+/// What the main thread does while the relay runs: it writes events to the log and, when a signal asks for it, logs the
+/// counters, reloads the settings, or ends the relay.
 struct ControlLoop {
   let relay: Relay
   let signals: Signals
   var reload: Reload
   let background: BackgroundReload
   var log: Logger
-  /// How the reading of settings stands that SIGHUP has asked for.
+  /// The state of the reload that SIGHUP has asked for.
   private var reading = Reading.none
-  /// Until what is read comes too late; nil where nothing is under way.
+  /// After this it is too late for the outcome; nil if nothing is in progress.
   private var readingTime: TimeLeft?
 
   private enum Reading: Equatable {
     case none
-    /// Where SIGHUP came once more, it is read again afterwards.
+    /// SIGHUP came again, so the files will be read once more afterwards.
     case underWay(again: Bool)
-    /// It hangs, and its outcome will count for nothing.
+    /// It hangs, and its outcome will not count.
     case overdue
   }
 
-  /// How long files may take to read: longer than one that is being written is waited for.
+  /// How long reading the files may take: longer than the wait for one that is being written.
   private static let longestReading = Duration.seconds(15)
-  /// How many mistakes are logged: a file that is no file of settings at all has one in each line.
+  /// How many mistakes are logged: a file that is not a settings file at all has one on each line.
   private static let mostProblems = 20
 
   init(relay: Relay, signals: Signals, reload: Reload, background: BackgroundReload, log: Logger) {
@@ -48,13 +48,13 @@ struct ControlLoop {
     var exitCode: ExitCode {
       switch self {
       case .asked: .success
-      // EX_TEMPFAIL of sysexits.h: to start again may help.
+      // EX_TEMPFAIL of sysexits.h: starting again may help.
       case .backendLost: ExitCode(75)
       }
     }
   }
 
-  /// How long the relay's threads may take to end once they were told to: they wait for nothing.
+  /// How long the relay's threads may take to end once they were told to: there is nothing for them to wait for.
   private static let stopTime = Duration.seconds(2)
 
   /// Returns when the relay has stopped. SIGUSR1 logs the counters and SIGHUP reloads; the first other signal drains,
@@ -63,8 +63,8 @@ struct ControlLoop {
     var ending = Ending.asked
     var deadline: TimeLeft?
     while true {
-      // Before all that is asked of the relay, because it makes the relay's signal quiet; and before the first wait,
-      // because the relay's start has done so too.
+      // Before anything is asked of the relay, because it resets the relay's signal; and before the first wait, because
+      // the relay's start has done so too.
       logEvents()
       if deadline == nil, let own = endingOfItsOwn {
         log.error(
@@ -82,7 +82,7 @@ struct ControlLoop {
         break
       case .timeout:
         log.warning(
-          "the time for the shutdown is over: closing what is still open and discarding what is still queued")
+          "--shutdown-timeout is over: closing what is still open and discarding what is still queued")
         stop()
         return ending
       case .signal(SIGUSR1):
@@ -90,7 +90,7 @@ struct ControlLoop {
       case .signal(SIGHUP) where deadline == nil:
         beginReading()
       case .signal(SIGHUP):
-        log.warning("SIGHUP: everything stays as it was: the relay is ending")
+        log.warning("SIGHUP: not reloaded: the relay is ending")
       case .signal(let signal) where deadline == nil && signal != SIGQUIT:
         log.info("\(name(signal)): draining, at most \(relay.configuration.shutdownTimeout.setting)")
         deadline = drain()
@@ -102,8 +102,8 @@ struct ControlLoop {
     return ending
   }
 
-  /// `.readable` also where time is left and nothing has come yet, where what was held back from the log is due, or
-  /// where it is a reading's time that is over.
+  /// Also `.readable` if time is left and nothing has arrived yet, but something that was held back from the log is
+  /// due, or the time for a reload is over.
   private mutating func wait(_ deadline: inout TimeLeft?, withReading: Bool = true) -> Signals.Wake {
     let times = [deadline?.wait, relay.nextEvents, withReading ? readingTime?.wait : nil]
     let wake = signals.wait(
@@ -122,7 +122,7 @@ struct ControlLoop {
       reading = .underWay(again: true)
       return
     case .overdue:
-      log.error("SIGHUP: everything stays as it was: a file that an earlier SIGHUP asked for is still not read")
+      log.error("SIGHUP: not reloaded: an earlier SIGHUP is still waiting for a file")
       return
     }
     do {
@@ -130,11 +130,11 @@ struct ControlLoop {
       reading = .underWay(again: false)
       readingTime = TimeLeft(Self.longestReading)
     } catch {
-      log.error("SIGHUP: everything stays as it was: \(error)")
+      log.error("SIGHUP: not reloaded: \(error)")
     }
   }
 
-  /// Takes what was read, where it has been; gives up what takes too long.
+  /// Takes what was read, if it has been; gives up what takes too long.
   private mutating func finishReading(isEnding: Bool) {
     if let outcome = background.take() {
       let before = reading
@@ -150,33 +150,33 @@ struct ControlLoop {
         .joined(separator: ", ")
       log.error(
         """
-        SIGHUP: everything stays as it was: reading takes longer than \(Self.longestReading.setting); look whether a \
+        SIGHUP: not reloaded: reading takes longer than \(Self.longestReading.setting); look whether a \
         file system hangs: \(files)
         """)
     }
   }
 
-  /// All of it or nothing: where anything is wrong, what was in effect stays so.
+  /// All or nothing: if anything is wrong, everything stays in effect as it was.
   private mutating func adopt(_ read: BackgroundReload.Outcome) {
     let outcome: Reload.Outcome
     switch read {
     case .success(let read): outcome = read
     case .failure(let error):
       for problem in error.problems.prefix(Self.mostProblems) {
-        log.error("SIGHUP: everything stays as it was: \(problem)")
+        log.error("SIGHUP: not reloaded: \(problem)")
       }
       let others = error.problems.count - Self.mostProblems
       if others > 0 {
-        log.error("SIGHUP: everything stays as it was: \(others) more mistakes, which --check-config tells")
+        log.error("SIGHUP: not reloaded: \(others) more mistakes, which --check-config lists")
       }
       return
     }
     if outcome.settings.configuration.file == nil, outcome.settings.configuration.listFiles.isEmpty {
-      log.warning("SIGHUP: there is neither a --config nor a list of networks in a file to read anew")
+      log.warning("SIGHUP: there is no --config file and no list of networks in a file to reload")
     }
     for warning in outcome.warnings { log.warning("\(warning)") }
     guard relay.reconfigure(outcome.settings.configuration.relay) else {
-      log.error("SIGHUP: everything stays as it was: the last reload is not yet done")
+      log.error("SIGHUP: not reloaded: the last reload is still in progress")
       return
     }
     reload.adopt(outcome)
@@ -185,17 +185,17 @@ struct ControlLoop {
     for change in outcome.changes where change.isLowered {
       log.warning("SIGHUP: \(change); this protects less than before")
     }
-    for change in outcome.needRestart { log.warning("SIGHUP: \(change), after the next start") }
+    for change in outcome.needRestart { log.warning("SIGHUP: \(change), from the next start on") }
     if outcome.changes.isEmpty, outcome.needRestart.isEmpty { log.info("SIGHUP: no setting has changed") }
     log.logLevel = outcome.settings.configuration.logLevel
   }
 
   // MARK: Ending
 
-  /// Why the relay wants to end without having been asked.
+  /// Why the relay wants to end without having been asked to.
   private var endingOfItsOwn: Ending? { relay.isEndedByBackendLoss ? .backendLost : nil }
 
-  /// Begins the orderly end, and returns the time that there is for it.
+  /// Begins the orderly end, and returns the time allowed for it.
   private func drain() -> TimeLeft {
     relay.drain()
     return TimeLeft(relay.configuration.shutdownTimeout)
@@ -205,14 +205,14 @@ struct ControlLoop {
     relay.beginStop()
     var deadline: TimeLeft? = TimeLeft(Self.stopTime)
     while true {
-      // Makes the relay's signal quiet first.
+      // Resets the relay's signal first.
       logEvents()
       if relay.hasStopped { break }
       switch wait(&deadline, withReading: false) {
       case .readable, .signal(SIGUSR1), .signal(SIGHUP):
         break
       case .timeout:
-        log.critical("the relay's threads do not end: leaving them, whatever is queued")
+        log.critical("the relay's threads do not end: exiting all the same, and discarding what is queued")
         // EX_SOFTWARE of sysexits.h.
         leave(with: 70)
       case .signal(let signal):
@@ -223,13 +223,13 @@ struct ControlLoop {
     relay.takeLastEvents(log)
   }
 
-  /// Ends the process for a signal. The code is what a shell reports of it.
+  /// Ends the process because of a signal. The exit code is the one that a shell would report.
   private func end(by signal: Int32) -> Never {
-    log.warning("\(name(signal))\(signal == SIGQUIT ? "" : " again"): ending at once, whatever is queued")
+    log.warning("\(name(signal))\(signal == SIGQUIT ? "" : " again"): exiting at once, and discarding what is queued")
     leave(with: 128 + signal)
   }
 
-  /// Ends the process at once: no handlers, no waiting for threads.
+  /// Ends the process at once, without handlers and without waiting for threads.
   private func leave(with code: Int32) -> Never {
     relay.takeLastEvents(log)
     System.flushLog(milliseconds: Program.lastLines)
@@ -245,11 +245,11 @@ struct ControlLoop {
     log.log(level: event.level.logged, message, metadata: metadata)
   }
 
-  /// What was counted since the start, where it is not nothing, in one line. By the names that the code has for it.
+  /// Everything that was counted since the start and is not 0, in one line, by the names that the code uses.
   private func logCounters() {
     var counted: Logger.Metadata = [:]
     for metric in Metric.allCases where relay[metric] > 0 { counted["\(metric)"] = "\(relay[metric])" }
-    log.info("SIGUSR1: counted since the start", metadata: counted)
+    log.info("SIGUSR1: totals since the start", metadata: counted)
   }
 
   private func name(_ signal: Int32) -> String {

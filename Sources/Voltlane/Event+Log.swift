@@ -19,18 +19,18 @@ extension Event {
     case .backendNotReached(let failure, let count):
       ("backend not reached: \(failure.logged)", repeats(count))
     case .backendBehind(let age):
-      ("the backend takes nothing of what waits for it, or hardly anything", ["oldest": "\(seconds(age))"])
+      ("the backend takes little or nothing of what is queued for it", ["oldest": "\(seconds(age))"])
     case .backendCaughtUp(let age):
-      ("the backend takes again what waits for it", ["oldest": "\(seconds(age))"])
+      ("the backend takes data again", ["oldest": "\(seconds(age))"])
     case .backendOversized(let size, let maximum):
       (
         """
-        the backend sent a packet above the maximum, which is --max-packet-size and a tag of \(Wire.tag): its \
-        connection is given up
+        the backend sent a packet larger than --max-packet-size and its tag of \(Wire.tag) bytes: closing its \
+        connection
         """, ["size": "\(size)", "maximum": "\(maximum)"]
       )
     case .backendMalformed(let what, let count):
-      ("packets of the backend skipped: \(what.logged)", ["count": "\(count)"])
+      ("skipped packets from the backend: \(what.logged)", ["count": "\(count)"])
     case .sessionStarted(let id): ("session started", ["id": "\(String(clientID: id))"])
     case .sessionEnded(let id, let reason): ("session ended: \(reason.text)", ["id": "\(String(clientID: id))"])
     case .sessionStale(let id): ("session stale: its client's connection ended", ["id": "\(String(clientID: id))"])
@@ -48,23 +48,23 @@ extension Event {
       )
     case .addressesShunned(let address, let count):
       (
-        "addresses not heard for a while: they went on and on while they were refused",
+        "addresses ignored for a while: they kept connecting while they were refused",
         ["address": "\(address)", "count": "\(count)"]
       )
     case .clientsUncounted(let count):
-      ("clients let in that count for no address: the table of addresses is full", ["count": "\(count)"])
+      ("clients admitted without limits by address: the table of addresses is full", ["count": "\(count)"])
     case .sessionsEnded(let reason, let count): ("sessions ended: \(reason.text)", ["count": "\(count)"])
     case .clientsSlowed(let rate, let count):
-      ("clients slowed down: they send faster than \(rate.logged)", ["count": "\(count)"])
+      ("clients throttled: they exceed \(rate.logged)", ["count": "\(count)"])
     case .budgetExceeded(let budget, let count): ("sessions ended: \(budget.logged)", ["count": "\(count)"])
     case .acceptPaused(let errno, let count):
       ("accepting paused: \(systemMessage(errno))", ["count": "\(count)"])
     case .ringRefused(let errno, let count):
-      ("io_uring takes nothing at the moment: \(systemMessage(errno)); trying again", ["count": "\(count)"])
-    case .sessionsDropped: ("every session ends with the backend's connection", nil)
+      ("io_uring accepts no requests at the moment: \(systemMessage(errno)); trying again", ["count": "\(count)"])
+    case .sessionsDropped: ("ending every session because the backend is lost", nil)
     case .packetRefused(let id):
       (
-        "a packet was given up: two connections to the backend died within it; its client ends",
+        "gave up a packet: two connections to the backend died within it; ending its client",
         ["id": "\(String(clientID: id))"]
       )
     case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": "\(count)"])
@@ -72,7 +72,7 @@ extension Event {
   }
 }
 
-/// How often it happened since it was last told, where that is more than once.
+/// How often it happened since it was last logged, if more than once.
 private func repeats(_ count: UInt64?) -> Logger.Metadata? {
   guard let count, count > 1 else { return nil }
   return ["count": "\(count)"]
@@ -87,27 +87,27 @@ extension BackendFailure {
     case .lookUp(let code, let errno): "its name cannot be looked up: \(lookUpFailure(code, errno)); trying again"
     case .lookUpOfOld(let code, let errno):
       "its name cannot be looked up: \(lookUpFailure(code, errno)); dialling the address that it had before"
-    case .lookUpHangs: "looking its name up takes long; asking once more"
+    case .lookUpHangs: "looking up its name takes long; asking again"
     case .dial(let errno): "\(systemMessage(errno)); dialling again"
     case .itself:
       """
-      nobody listens there, and the relay was given that very port to dial from (net.ipv4.ip_local_port_range); \
-      dialling again
+      nobody listens there, and the kernel gave the relay that very port to dial from \
+      (net.ipv4.ip_local_port_range); dialling again
       """
-    case .listener: "its address is the relay's own, a --listen; trying again"
+    case .listener: "its address is one of the relay's own, a --listen; retrying"
     case .closedEarly(let errno):
       """
-      something answers there but ends the connection before it has shown itself to be a backend \
+      something answers there but ends the connection before it has proved to be a backend \
       (\(loss(errno))); dialling again
       """
-    case .noBackend: "what answers there does not speak as a backend does; dialling again"
-    // Told as a loss.
+    case .noBackend: "what answers there does not speak the protocol of a backend; dialling again"
+    // Logged as a loss.
     case .shortLived(let errno): loss(errno)
     }
   }
 }
 
-/// How many there were, and of whom most: `of-address` is how many of them were that address's, at least.
+/// How many there were, and which address had most of them: at least `of-address`.
 private func counted(_ count: UInt64, _ most: Event.Most?) -> Logger.Metadata {
   guard let most else { return ["count": "\(count)"] }
   return ["count": "\(count)", "address": "\(most.address)", "of-address": "\(most.count)"]
@@ -117,8 +117,8 @@ private func counted(_ count: UInt64, _ most: Event.Most?) -> Logger.Metadata {
 private func loss(_ errno: Int32) -> String {
   switch errno {
   case 0: "it closed the connection"
-  // Told beside it.
-  case EPROTO: "its packets cannot be told apart any more"
+  // Logged beside it.
+  case EPROTO: "its stream of packets is out of step"
   default: systemMessage(errno)
   }
 }
@@ -140,10 +140,10 @@ extension ClientRate {
 extension Event.Budget {
   fileprivate var logged: String {
     switch self {
-    case .unfinishedPackets: "unfinished packets hold more than --assembly-budget"
-    case .missedPackets: "missed packets hold more than --missed-packets-total"
+    case .unfinishedPackets: "unfinished packets exceed --assembly-budget"
+    case .missedPackets: "missed packets exceed --missed-packets-total"
     case .memory: "the memory budget is nearly used up"
-    case .system: "the system gives the relay no more memory"
+    case .system: "the system has no more memory for the relay"
     }
   }
 }
@@ -168,7 +168,7 @@ extension Event.Level {
     }
   }
 
-  /// The events that are wanted in a log of `level`.
+  /// The least important events that a log of `level` has.
   init(_ level: Logger.Level) {
     switch level {
     case .trace, .debug: self = .debug

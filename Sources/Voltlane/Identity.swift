@@ -3,23 +3,23 @@ import VoltlaneCrypto
 /// The relay's secret key, kept in a file so that clients recognise the relay after a restart.
 ///
 /// The file is text: one line with the key's 32 bytes, big-endian, as 64 hexadecimal digits. Lines that are empty or
-/// begin with `#` are passed over, and so is white space around the digits:
+/// begin with `#` are skipped, and so is white space around the digits:
 ///
-///     # The secret key of a Voltlane relay. Whoever has it can pose as that relay.
+///     # The secret key of a Voltlane relay. Anyone who has it can pose as that relay.
 ///     e331b6d69882b4cb4ea581d88e0b604039a3de5967688d3dcffdd2270c0fd109
 ///
 /// The digits never leave locked memory, neither on the way in nor on the way out, and it is wiped afterwards.
 struct Identity {
   let key: SecretKey
-  /// Whether the file was missing and has been made.
+  /// Whether the file was missing and has been created.
   let isNew: Bool
 
   /// The longest file that is read, in bytes.
   static let longestFile = 4096
 
-  private static let comment = "# The secret key of a Voltlane relay. Whoever has it can pose as that relay.\n"
+  private static let comment = "# The secret key of a Voltlane relay. Anyone who has it can pose as that relay.\n"
 
-  /// Reads the key in `file`, or makes one and the file where it is missing.
+  /// Reads the key in `file`, or makes a key and the file if it is missing.
   init(file: String) throws(IdentityError) {
     var text = try Self.secret(file) { () throws(KeyError) in try SecretBytes(byteCount: Self.longestFile) }
     if let content = try SecretFile.read(file, into: &text) {
@@ -32,14 +32,14 @@ struct Identity {
       self = Identity(key, isNew: true)
       return
     }
-    // Another process made it meanwhile; whose key is in the file, counts.
+    // Another process has created it meanwhile; the key in the file is the one that counts.
     guard let content = try SecretFile.read(file, into: &text) else {
       throw IdentityError(file: file, reason: "it is a link to a file that is not there")
     }
     self = try Identity(Self.key(in: text, content, file: file), isNew: false)
   }
 
-  /// Why the key in `file` is of no use; nil where it can be used, or is missing and would be made.
+  /// Why the key in `file` cannot be used; nil if it can be used, or is missing and would be made.
   static func refusal(file: String) -> IdentityError? {
     do throws(IdentityError) {
       var text = try secret(file) { () throws(KeyError) in try SecretBytes(byteCount: longestFile) }
@@ -58,7 +58,7 @@ struct Identity {
 
   // MARK: The text
 
-  /// That a file has no key comes before that others can read it: to make it private would help nobody.
+  /// That a file contains no key is reported before that others can read it: making it private would not help.
   private static func key(
     in text: borrowing SecretBytes, _ content: SecretFile.Content, file: String
   ) throws(IdentityError) -> SecretKey {
@@ -90,7 +90,7 @@ struct Identity {
       }
       guard let key else {
         throw IdentityError(
-          file: file, line: max(number, 1), reason: "there is no key, which is a line of 64 hexadecimal digits")
+          file: file, line: max(number, 1), reason: "there is no key in it: a line of 64 hexadecimal digits")
       }
       return key
     }
@@ -130,7 +130,7 @@ struct Identity {
   }
 }
 
-/// Why the file of the relay's key is of no use.
+/// Why the file of the relay's key cannot be used.
 struct IdentityError: Error, Equatable, CustomStringConvertible {
   var file: String
   /// Counted from 1.

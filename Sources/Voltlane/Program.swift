@@ -7,7 +7,7 @@ import VoltlaneSettings
 
 /// From a configuration to the end of the process.
 enum Program {
-  /// Runs until a signal asks for the end, or the relay ends by itself. Throws the exit code where that is not 0.
+  /// Runs until a signal asks it to end, or the relay ends by itself. Throws the exit code if that is not 0.
   static func run(_ settings: LoadedSettings, flags: [Given]) throws {
     let log = try log(settings.configuration)
     defer { System.flushLog(milliseconds: lastLines) }
@@ -20,8 +20,8 @@ enum Program {
     if ending.exitCode != .success { throw ending.exitCode }
   }
 
-  /// How long the last lines of the log may take to be written, in milliseconds. They would have been by then if
-  /// anybody read them.
+  /// How long the last lines of the log may take to be written, in milliseconds. If anybody reads the log, they have
+  /// been by then.
   static let lastLines: Int32 = 500
 
   /// Begins the log.
@@ -44,7 +44,7 @@ enum Program {
     _ configuration: ProgramConfiguration, _ reload: Reload, _ log: Logger
   ) throws -> ControlLoop.Ending {
     do {
-      // What may take long comes first: until signals are read, those that ask for the end need nobody who listens.
+      // Slow steps come first: until signals are read, SIGTERM and SIGINT end the process without anybody's help.
       let key = try key(configuration.identity, log)
       let listeners = try ListenerAddresses(configuration.relay.listeners)
       // Before the first thread of the relay or of the echo backend, which inherits it.
@@ -74,7 +74,7 @@ enum Program {
     try BlockingEcho(on: .tcp(host: "127.0.0.1", port: 0), maxPacketSize: settings.maxPacketSize)
   }
 
-  /// The relay's key: of the identity file, or a fresh one.
+  /// The relay's key: from the identity file, or a fresh one.
   private static func key(_ file: String?, _ log: Logger) throws -> SecretKey {
     guard let file else { return try SecretKey.generate() }
     let identity = try Identity(file: file)
@@ -91,7 +91,7 @@ enum Program {
       log.warning("the relay's key may be swapped out: the limit of locked memory (ulimit -l) is used up")
     }
     try relay.start(identity: key)
-    // For clients to recognise the relay by, as with voltlane-connect --relay-key.
+    // So that clients can recognise the relay, as with voltlane-connect --relay-key.
     log.info("the relay's public key is \(key.publicKey)")
     for warning in relay.listenerWarnings { log.warning("\(warning)") }
     for endpoint in relay.endpoints { log.info("listening on \(endpoint)") }
@@ -99,7 +99,7 @@ enum Program {
       guard case .tcp("::", let port) = endpoint else { continue }
       let v4 = Endpoint.tcp(host: "0.0.0.0", port: port)
       if !relay.endpoints.contains(v4) {
-        log.info("\(endpoint) takes clients over IPv6 only; for IPv4 there is --listen \(v4) besides")
+        log.info("\(endpoint) takes clients over IPv6 only; for IPv4 add --listen \(v4) besides")
       }
     }
     return relay

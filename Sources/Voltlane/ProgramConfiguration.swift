@@ -151,7 +151,7 @@ struct ProgramConfiguration: Sendable {
     for cpu in list.cpus where !machine.allowedCPUs.contains(cpu) {
       let allowed = CPUList(cpus: machine.allowedCPUs)
       throw Settings.cpus.error(
-        given[Settings.cpus][0], .because("this process may not run on CPU \(cpu), only on \(allowed)"))
+        given[Settings.cpus][0], .because("this process is not allowed to run on CPU \(cpu), only on \(allowed)"))
     }
     return list.cpus
   }

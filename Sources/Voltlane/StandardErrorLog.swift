@@ -1,7 +1,7 @@
 import CLinux
 import Logging
 
-/// A line a message on standard error:
+/// One line for each message on standard error:
 ///
 ///     2026-11-24T18:29:23.042Z warning  backend lost  errno=104
 struct StandardErrorLog: LogHandler {
@@ -37,7 +37,7 @@ struct StandardErrorLog: LogHandler {
     return "\(time) \(name) \(oneLine(message + (pairs.isEmpty ? "" : " " + pairs)))\n"
   }
 
-  /// A message is a line, whatever a stranger managed to put into it.
+  /// A message is one line, whatever a stranger managed to put into it.
   private static func oneLine(_ text: String) -> String {
     var line = ""
     for scalar in text.unicodeScalars {

@@ -1,5 +1,6 @@
-/// The time that is left for something, without the time that the process stands still: stopped, or on a machine that
-/// is paused. Whoever waits looks at least once a second; a look that comes much later follows a standstill.
+/// The time that is left for something, not counting the time during which the process stands still: while it is
+/// stopped, or its machine is paused. Whoever waits looks at least once a second; a look that comes much later follows
+/// a standstill.
 struct TimeLeft {
   private var left: Duration
   private var looked: ContinuousClock.Instant
@@ -14,7 +15,7 @@ struct TimeLeft {
 
   var isOver: Bool { left <= .zero }
 
-  /// How long to wait at most until the next look.
+  /// How long to wait at most before looking again.
   var wait: Duration { min(left, .seconds(1)) }
 
   mutating func look(now: ContinuousClock.Instant = .now) {

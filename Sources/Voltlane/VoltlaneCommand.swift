@@ -61,7 +61,7 @@ struct VoltlaneCommand: ParsableCommand {
     if checkConfig {
       let remarks = EarlierSetting.filesPassedOver(by: settings.configuration.file)
       for warning in remarks + settings.given.warnings { try StandardOutput.write("warning: \(warning)") }
-      try StandardOutput.write("nothing is wrong")
+      try StandardOutput.write("no mistakes found")
     } else if printConfig {
       try StandardOutput.write(settings.effective.description)
     } else if preflight {

@@ -64,9 +64,9 @@ extension ClientError: CustomStringConvertible {
     case .unreachable(let endpoint, let reason): "cannot reach \(endpoint): \(reason)"
     case .timeout(let timeout): "no answer from the relay within \(timeout)"
     case .closedDuringHandshake:
-      "the relay refused the connection: it is full, refuses this address, is being stopped, or has lost its backend"
+      "the relay refused the connection: it is full, refuses this address, is shutting down, or has lost its backend"
     case .malformedHandshake(let error): "no relay answers there: \(error)"
-    case .unexpectedHandshakePacket(let name): "no relay answers there: a \(name) came out of turn in the handshake"
+    case .unexpectedHandshakePacket(let name): "no relay answers there: a \(name) came out of order in the handshake"
     case .invalidRelayKey(let error): "the relay's key is invalid: \(error)"
     case .noKey(let error): "cannot make a key: \(error)"
     case .wrongRelayKey(let expected, let received):
@@ -78,7 +78,7 @@ extension ClientError: CustomStringConvertible {
       "the session is over: the relay or its backend ended it, the relay was restarted, or the client was away too long"
     case .refused: "the relay refused to take the client back this time"
     case .invalidChallenge:
-      "the relay's challenge cannot be opened: the session is another client's, or the relay is none"
+      "the relay's challenge cannot be opened: the session belongs to another client, or this is not a relay"
     case .gaveUp(let time, let last): "gave up after \(time): \(last)"
     case .invalidSession(let error): "the saved session is invalid: \(error)"
     case .connectionLost(let reason): "the connection to the relay was lost: \(reason)"

@@ -7,7 +7,7 @@ func advice(on error: any Error, _ configuration: Configuration) -> String? {
 
 private func advice(on error: ClientError, _ configuration: Configuration) -> String? {
   switch error {
-  case .unreachable: "check the address, and that the relay runs"
+  case .unreachable: "check the address, and that the relay is running"
   case .timeout: "check the address and the network, or allow more time with --connect-timeout"
   case .closedDuringHandshake, .refused: "try again later; the relay's log says more"
   case .malformedHandshake, .unexpectedHandshakePacket, .invalidRelayKey: "check the address"
@@ -16,7 +16,7 @@ private func advice(on error: ClientError, _ configuration: Configuration) -> St
   case .invalidChallenge, .invalidSession:
     configuration.session.map { "remove \($0.path) to begin a new session" } ?? "start again to begin a new session"
   case .gaveUp(_, let last): advice(on: last, configuration)
-  case .connectionLost: configuration.options.reconnection == nil ? "start again to connect anew" : nil
+  case .connectionLost: configuration.options.reconnection == nil ? "start again to reconnect" : nil
   case .oversizedPacket, .packetTooLarge: "give the relay's --max-packet-size to this program too"
   case .noKey: "free some memory"
   case .closed, .cancelled: nil

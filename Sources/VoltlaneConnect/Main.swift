@@ -105,7 +105,7 @@ struct VoltlaneConnect: AsyncParsableCommand {
         return try await Client.resume(saved, to: configuration.relay, options: options)
       } catch {
         guard error == .sessionOver else { throw error }
-        StandardStreams.tell("voltlane-connect: the saved session is over; a new one begins")
+        StandardStreams.tell("voltlane-connect: the saved session is over; starting a new one")
         // It is the same relay still.
         options.relayKey = saved.relayKey
       }

@@ -108,9 +108,9 @@ enum SessionFileError: Error, CustomStringConvertible {
     switch self {
     case .unreadable(let path, let reason): "cannot read the session file \(path): \(reason)"
     case .unwritable(let path, let reason): "cannot write the session file \(path): \(reason)"
-    case .noSession(let path): "\(path) holds no session; give another file, or remove it to begin a new session"
-    case .inUse(let path): "the session of \(path) is in use by another voltlane-connect; end it, or give another file"
-    case .readableByOthers(let path): "\(path) holds a secret key, and others may read it; chmod 600 mends that"
+    case .noSession(let path): "\(path) contains no session; give another file, or remove it to begin a new session"
+    case .inUse(let path): "the session in \(path) is in use by another voltlane-connect; end it, or give another file"
+    case .readableByOthers(let path): "\(path) holds a secret key, and others may read it; chmod 600 fixes that"
     }
   }
 }

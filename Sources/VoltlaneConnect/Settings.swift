@@ -61,7 +61,7 @@ enum Settings: SettingDefinitions {
   private static func publicKey(_ text: String) throws(Refusal) -> [UInt8] {
     guard text.count == 2 * PublicKey.byteCount else { throw .because("it has \(text.count) characters") }
     guard let key = bytes(hexadecimal: text) else {
-      throw .because("it has a character that is no hexadecimal digit")
+      throw .because("it has a character that is not a hexadecimal digit")
     }
     do {
       return try PublicKey(sec1: ByteBuffer(bytes: key).readableBytesSpan).compressed

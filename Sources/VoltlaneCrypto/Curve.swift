@@ -54,7 +54,7 @@ enum Curve {
       unsafe secp256k1_ecdh(context, result, &point, secret.constantBytes, copyX, nil)
     }
     // The secret is a scalar, or there would be no such key.
-    precondition(agreed == 1, "a secret key that is no scalar")
+    precondition(agreed == 1, "a secret key that is not a scalar")
   }
 
   private static func parse(_ bytes: RawSpan) -> secp256k1_pubkey? {

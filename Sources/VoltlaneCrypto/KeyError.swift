@@ -9,7 +9,7 @@ public enum KeyError: Error, Equatable, Sendable {
   case invalidSecretLength(Int)
   /// The text form of a secret key, of another length than 64 digits.
   case invalidTextLength(Int)
-  /// The text form of a secret key, with something that is no hexadecimal digit.
+  /// The text form of a secret key, with something that is not a hexadecimal digit.
   case notHexadecimal
   /// A secret key that is zero, or not below the order of the curve.
   case invalidScalar
@@ -26,7 +26,7 @@ extension KeyError: CustomStringConvertible {
     case .notOnCurve: "the public key is not a point of the curve secp256k1"
     case .invalidSecretLength(let count): "a secret key of \(count) bytes; 32 are allowed"
     case .invalidTextLength(let count): "a secret key of \(count) characters; 64 hexadecimal digits are allowed"
-    case .notHexadecimal: "the secret key has a character that is no hexadecimal digit"
+    case .notHexadecimal: "the secret key has a character that is not a hexadecimal digit"
     case .invalidScalar: "the secret key is zero or not below the order of the curve secp256k1"
     case .noMemory: "there is no memory for a secret key (four pages are needed)"
     }

@@ -20,7 +20,7 @@ package func describe(_ error: any Error) -> String {
   case SocketAddressError.unixDomainSocketPathTooLong:
     return "the path is too long for a unix socket"
   case is UnixDomainSocketPathWrongType:
-    return "the path is taken by something that is no socket"
+    return "the path is taken by something that is not a socket"
   default:
     return "\(error)"
   }

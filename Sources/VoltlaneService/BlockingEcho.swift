@@ -21,8 +21,8 @@ package final class BlockingEcho: Sendable {
     backend = try listening.wait().get()
   }
 
-  /// Closes its connections, and removes the file of a unix socket. Blocks until that is done, but for no longer than
-  /// it takes where nothing is wrong.
+  /// Closes its connections, and removes the file of a unix socket. Blocks until that is done, but no longer than it
+  /// takes when everything works.
   package func stop() {
     let stopped = Waited<Void>()
     Task.detached { [backend] in

@@ -15,7 +15,7 @@ package struct ByteSize: Equatable, Sendable {
     let unit = Self.units.first { text.lowercased().hasSuffix($0.name.lowercased()) }
     let digits = text.dropLast(unit?.name.count ?? 0)
     guard let number = wholeNumber(digits) else {
-      throw .because("it is not a whole number, alone or with a unit right after it")
+      throw .because("it is not a whole number, alone or followed by a unit")
     }
     let (bytes, overflow) = number.multipliedReportingOverflow(by: unit?.bytes ?? 1)
     guard !overflow else { throw .because("it is too large") }

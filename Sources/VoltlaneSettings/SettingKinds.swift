@@ -18,7 +18,7 @@ extension SettingDefinitions {
   package static var reachableEndpoint: Reader<Endpoint> {
     { text throws(Refusal) in
       let endpoint = try endpoint(text)
-      if case .tcp(_, port: 0) = endpoint { throw .because("nobody can be reached at port 0") }
+      if case .tcp(_, port: 0) = endpoint { throw .because("nothing can be reached at port 0") }
       return endpoint
     }
   }

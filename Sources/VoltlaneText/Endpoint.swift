@@ -78,8 +78,8 @@ extension EndpointError: CustomStringConvertible {
     case .missingPort: "it has no port"
     case .invalidPort(let port): "'\(port)' is not a port, which is a number from 0 to 65535"
     case .invalidHost(let host): "'\(host)' is not a host"
-    case .missingBrackets(let address): "an IPv6 address stands in brackets, as in [\(address)]:42000"
-    case .invalidPath: "the path of a unix socket is absolute, as in unix:/run/voltlane/clients.sock"
+    case .missingBrackets(let address): "an IPv6 address needs brackets, as in [\(address)]:42000"
+    case .invalidPath: "the path of a unix socket must be absolute, as in unix:/run/voltlane/clients.sock"
     case .pathTooLong(let path):
       "the path of a unix socket has at most \(Endpoint.longestPath) bytes, not \(path.utf8.count)"
     }

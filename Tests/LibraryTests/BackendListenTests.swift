@@ -44,7 +44,7 @@ import VoltlaneBackend
 
   @Test func aPathThatIsNoSocketIsLeftAlone() async throws {
     let path = "/dev/null"
-    let reason = "the path is taken by something that is no socket"
+    let reason = "the path is taken by something that is not a socket"
     await #expect(throws: BackendError.cannotListen(.unix(path: path), reason: reason)) {
       try await EchoBackend.listen(on: .unix(path: path))
     }

@@ -89,7 +89,7 @@ import VoltlaneText
     #expect(
       errors.hasSuffix(
         """
-        voltlane-connect: the connection to the relay was lost: it ended within a packet; start again to connect anew
+        voltlane-connect: the connection to the relay was lost: it ended within a packet; start again to reconnect
 
         """), "\(errors)")
   }
@@ -192,7 +192,7 @@ import VoltlaneText
     // A new session; the key of the old one was another.
     let (_, newKey) = try await relay.greet()
     try third.endInput()
-    #expect(try await third.end().errors.hasPrefix("voltlane-connect: the saved session is over; a new one begins\n"))
+    #expect(try await third.end().errors.hasPrefix("voltlane-connect: the saved session is over; starting a new one\n"))
 
     let fourth = try Program("voltlane-connect", arguments)
     _ = try await relay.takeBack(newKey)
@@ -210,7 +210,7 @@ import VoltlaneText
       "voltlane-connect", [relay.listener.endpoint.description, "--session", path]
     ).end()
     #expect(second.status == 66)
-    #expect(second.errors.contains("the session of \(path) is in use by another voltlane-connect; "))
+    #expect(second.errors.contains("the session in \(path) is in use by another voltlane-connect; "))
     try first.endInput()
     #expect(await peer.readToEnd() == [])
     #expect(try await first.end().status == 0)
@@ -247,7 +247,7 @@ import VoltlaneText
       ClientSession(
         clientID: 1, secretKey: Array(repeating: 1, count: 32), relayKey: Array(repeating: 2, count: 33)))
     // To make a file of something else private would help nobody.
-    for (text, reason) in [(session, "others may read it; chmod 600"), ("notes", "holds no session")] {
+    for (text, reason) in [(session, "others may read it; chmod 600"), ("notes", "contains no session")] {
       #expect(
         FileManager.default.createFile(
           atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o644]))
@@ -289,11 +289,11 @@ import VoltlaneText
   /// Every setting names itself, the value and what is allowed.
   @Test(arguments: [
     ("ADDRESS", "nonsense", ": it has no port"), ("ADDRESS", "::1:5", ": an IPv6 address stands in brackets"),
-    ("ADDRESS", "host:0", ": nobody can be reached at port 0"), ("--wait", "-1", ""),
+    ("ADDRESS", "host:0", ": nothing can be reached at port 0"), ("--wait", "-1", ""),
     ("--wait", "3", ": it has no unit"),
     ("--connect-timeout", "0", ""), ("--connect-timeout", "25h", ""), ("--max-packet-size", "0", ""),
     ("--max-packet-size", "2GiB", ""), ("--relay-key", "02ff", ": it has 4 characters"),
-    ("--relay-key", String(repeating: "0g", count: 33), ": it has a character that is no hexadecimal digit"),
+    ("--relay-key", String(repeating: "0g", count: 33), ": it has a character that is not a hexadecimal digit"),
     ("--relay-key", "05" + String(repeating: "01", count: 32), ": a public key of 33 bytes with the tag 5"),
     ("--relay-key", "02" + String(repeating: "ff", count: 32), ": the public key is not a point"),
     ("--give-up", "-1s", ""), ("--session", "", ""),

@@ -107,7 +107,7 @@ struct ShortageTests {
     #expect(try nextData() == .data(client.id, [1, 2, 3]))
     try firehose.send(.data(client.id, [4, 5]))
     #expect(try client.receive() == [4, 5])
-    #expect(relay.says("sessions ended: the system gives the relay no more memory"), "\(relay.log)")
+    #expect(relay.says("sessions ended: the system has no more memory for the relay"), "\(relay.log)")
     // Where there is memory again, all is as before.
     try relay.limit("--as", "unlimited")
     let late = try relay.client()

@@ -22,7 +22,10 @@ struct BuiltProgramTests {
 
   @Test(arguments: [
     (["--shards", "0"], "Error: --shards: '0' is not allowed. Allowed: auto or a number from 1 to 256."),
-    (["--cpus", "8191"], "Error: --cpus: '8191' is not allowed: this process may not run on CPU 8191, only on "),
+    (
+      ["--cpus", "8191"],
+      "Error: --cpus: '8191' is not allowed: this process is not allowed to run on CPU 8191, only on "
+    ),
     (
       ["--congestion-control", "carrier-pigeon"],
       "Error: --congestion-control: 'carrier-pigeon' is not allowed: this kernel has "
@@ -65,8 +68,8 @@ struct BuiltProgramTests {
     let address = try #require(log.split(separator: "listening on ").last?.prefix { !$0.isWhitespace })
     #expect(try BuiltProgram.client.run([String(address)]).code != 0)
     relay.send(SIGUSR1)
-    let line = relay.log(until: "counted since the start").split(separator: "\n").last ?? ""
-    #expect(line.contains("info     SIGUSR1: counted since the start  backendConnections=1"), "\(line)")
+    let line = relay.log(until: "totals since the start").split(separator: "\n").last ?? ""
+    #expect(line.contains("info     SIGUSR1: totals since the start  backendConnections=1"), "\(line)")
     #expect(line.contains(" clientsRefused=1 refusedDenied=1"), "\(line)")
     #expect(!line.contains("sessionsStarted"), "\(line)")
     relay.send(SIGTERM)
@@ -162,7 +165,7 @@ struct BuiltProgramTests {
     relay.send(SIGTERM)
     let outcome = relay.finish()
     #expect(outcome.code == 0)
-    #expect(outcome.errors.contains("the time for the shutdown is over"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("--shutdown-timeout is over"), "\(outcome.errors)")
     _ = client.finish()
   }
 

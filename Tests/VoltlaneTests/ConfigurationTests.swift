@@ -124,7 +124,7 @@ import VoltlaneSettings
   @Test func syntaxIsSaid() throws {
     #expect(
       try Self.problems(file: "\nshards = two")
-        == ["relay.toml:2:10: 'two' is neither a text in quotes, a whole number, true nor false"])
+        == ["relay.toml:2:10: 'two' is not a quoted string, a whole number, true or false"])
   }
 
   /// A key that was given where the name of its file belongs is not repeated, because errors are logged.

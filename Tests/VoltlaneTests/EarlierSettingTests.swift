@@ -50,15 +50,15 @@ import VoltlaneSettings
         "relay.toml:2:13: general.log_level is a setting of connserver: today it is log-level = \"warning\"",
         "relay.toml:5:11: listener.address is a setting of connserver: today it is listen = \"[::1]:42000\"",
         "relay.toml:8:11: master.address is a setting of connserver: today it is backend = \"10.0.0.5:42001\"",
-        "relay.toml:9:20: master.channel_capacity is a setting of connserver that is no longer there: "
-          + "what waits for the backend is bounded by itself, in bytes",
+        "relay.toml:9:20: master.channel_capacity is a setting of connserver that no longer exists: "
+          + "the queue for the backend has a bound of its own, in bytes",
         "relay.toml:12:20: clients.channel_capacity is a setting of connserver: today it is "
           + "client-send-buffer = \"2MiB\"",
         "relay.toml:13:22: clients.stale_timeout_secs is a setting of connserver: today it is stale-timeout = \"120s\"",
         "relay.toml:14:21: clients.max_stale_clients is a setting of connserver: today it is "
           + "max-stale-clients = \"1000\"",
-        "relay.toml:15:28: clients.stale_reap_interval_secs is a setting of connserver that is no longer there: "
-          + "a stale session ends when its time is over",
+        "relay.toml:15:28: clients.stale_reap_interval_secs is a setting of connserver that no longer exists: "
+          + "a stale session ends as soon as its time is over",
         "relay.toml:16:30: clients.missed_packets_buffer_size is a setting of connserver: today it is "
           + "missed-packets-buffer = \"128KiB\"",
       ])

@@ -19,36 +19,35 @@ import Testing
       (
         .backendNotReached(.closedEarly(errno: 0), count: 3),
         """
-        backend not reached: something answers there but ends the connection before it has shown itself to be a \
+        backend not reached: something answers there but ends the connection before it has proved to be a \
         backend (it closed the connection); dialling again
         """, ["count": "3"]
       ),
       (
         .backendNotReached(.itself, count: 1),
         """
-        backend not reached: nobody listens there, and the relay was given that very port to dial from \
+        backend not reached: nobody listens there, and the kernel gave the relay that very port to dial from \
         (net.ipv4.ip_local_port_range); dialling again
         """, nil
       ),
       (
         .backendNotReached(.noBackend, count: 1),
-        "backend not reached: what answers there does not speak as a backend does; dialling again", nil
+        "backend not reached: what answers there does not speak the protocol of a backend; dialling again", nil
       ),
       (
-        .backendBehind(age: 12_900_000_000), "the backend takes nothing of what waits for it, or hardly anything",
+        .backendBehind(age: 12_900_000_000), "the backend takes little or nothing of what is queued for it",
         ["oldest": "12s"]
       ),
-      (.backendCaughtUp(age: 40_000_000_000), "the backend takes again what waits for it", ["oldest": "40s"]),
+      (.backendCaughtUp(age: 40_000_000_000), "the backend takes data again", ["oldest": "40s"]),
       (.backendLost(errno: 104, isDialledAgain: false, count: 1), "backend lost: Connection reset by peer", nil),
       (
         .backendLost(errno: 71, isDialledAgain: true, count: 1),
-        "backend lost: its packets cannot be told apart any more; dialling again", nil
+        "backend lost: its stream of packets is out of step; dialling again", nil
       ),
       (
         .backendOversized(size: 9, maximum: 8),
         """
-        the backend sent a packet above the maximum, which is --max-packet-size and a tag of 9: its connection is \
-        given up
+        the backend sent a packet larger than --max-packet-size and its tag of 9 bytes: closing its connection
         """, ["size": "9", "maximum": "8"]
       ),
       (
@@ -65,27 +64,27 @@ import Testing
       (.sessionEnded(id: .max, .bufferOverflow), "session ended: buffer overflow", ["id": "ffffffffffffffff"]),
       (
         .clientsRefused(.addressClients, count: 4),
-        "clients refused: their address has as many as --max-clients-per-ip", ["count": "4"]
+        "clients refused: their address has --max-clients-per-ip connections already", ["count": "4"]
       ),
       (.handshakesRefused(count: 4), "handshakes refused: they broke the protocol", ["count": "4"]),
       (
         .acceptPaused(errno: 24, count: 3), "accepting paused: Too many open files", ["count": "3"]
       ),
       (
-        .clientsSlowed(.bytes, count: 3), "clients slowed down: they send faster than --client-byte-rate",
+        .clientsSlowed(.bytes, count: 3), "clients throttled: they exceed --client-byte-rate",
         ["count": "3"]
       ),
       (.sessionsEnded(.slowClient, count: 2), "sessions ended: slow client", ["count": "2"]),
       (
         .budgetExceeded(.unfinishedPackets, count: 1),
-        "sessions ended: unfinished packets hold more than --assembly-budget", ["count": "1"]
+        "sessions ended: unfinished packets exceed --assembly-budget", ["count": "1"]
       ),
       (
-        .clientsUncounted(count: 5), "clients let in that count for no address: the table of addresses is full",
+        .clientsUncounted(count: 5), "clients admitted without limits by address: the table of addresses is full",
         ["count": "5"]
       ),
       (
-        .backendMalformed(.unknownFlag, count: 3), "packets of the backend skipped: unknown flag", ["count": "3"]
+        .backendMalformed(.unknownFlag, count: 3), "skipped packets from the backend: unknown flag", ["count": "3"]
       ),
     ] as [(Event, String, Logger.Metadata?)])
   func text(event: Event, message: String, metadata: Logger.Metadata?) {

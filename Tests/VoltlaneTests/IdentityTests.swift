@@ -124,7 +124,7 @@ import VoltlaneCrypto
     #expect(refusal() == nil)
     // But not that of a group of others.
     #expect(chown(secret, 0, 54_321) == 0)
-    #expect(refusal()?.contains("a group can read it (54321) in which this process is not") == true)
+    #expect(refusal()?.contains("it can be read by a group (54321) in which this process is not") == true)
     // Nor a file that is the process's group's and somebody else's.
     #expect(chown(secret, 54_321, getegid()) == 0)
     #expect(refusal()?.contains("it belongs to another user (54321)") == true)
@@ -136,7 +136,7 @@ import VoltlaneCrypto
   func secretOfAGroupThatHasMoreIsRefused(mode: Int) throws {
     try write(Self.digits, mode: mode)
     #expect(chown(file, 0, getegid()) == 0)
-    #expect(refusal()?.contains("others than its owner have access (mode 0\(String(mode, radix: 8)))") == true)
+    #expect(refusal()?.contains("users other than its owner have access (mode 0\(String(mode, radix: 8)))") == true)
   }
 
   /// A process of another user, with the group beside its own, as in a pod with an fsGroup.
@@ -163,7 +163,7 @@ import VoltlaneCrypto
     try write(Self.digits, mode: mode)
     #expect(
       refusal() == """
-        the identity file \(file): others than its owner have access (mode 0\(String(mode, radix: 8))); \
+        the identity file \(file): users other than its owner have access (mode 0\(String(mode, radix: 8))); \
         run: chmod 600 \(file)
         """)
   }
@@ -176,11 +176,11 @@ import VoltlaneCrypto
 
   @Test(
     arguments: [
-      ("", 1, "there is no key, which is a line of 64 hexadecimal digits"),
-      ("\n# a comment\n\n", 3, "there is no key, which is a line of 64 hexadecimal digits"),
+      ("", 1, "there is no key in it: a line of 64 hexadecimal digits"),
+      ("\n# a comment\n\n", 3, "there is no key in it: a line of 64 hexadecimal digits"),
       ("abc\n", 1, "a secret key of 3 characters; 64 hexadecimal digits are allowed"),
       ("#\n\(digits)0\n", 2, "a secret key of 65 characters; 64 hexadecimal digits are allowed"),
-      ("\n" + digits.dropLast() + "g", 2, "the secret key has a character that is no hexadecimal digit"),
+      ("\n" + digits.dropLast() + "g", 2, "the secret key has a character that is not a hexadecimal digit"),
       (digits + "\n\n" + digits, 3, "this is a second key"),
       (
         String(repeating: "0", count: 64), 1,

@@ -94,8 +94,8 @@ struct ListeningTests {
   /// Two names for one address, and a wildcard that has it.
   @Test(arguments: [
     (["localhost:42000", "127.0.0.1:42000"], ["127.0.0.1:42000"], "is the same as"),
-    (["0.0.0.0:42000", "127.0.0.1:42000"], ["0.0.0.0:42000"], "is part of the wildcard"),
-    (["127.0.0.1:42000", "0.0.0.0:42000", "[::]:42000"], ["0.0.0.0:42000", "[::]:42000"], "is part of the wildcard"),
+    (["0.0.0.0:42000", "127.0.0.1:42000"], ["0.0.0.0:42000"], "is covered by"),
+    (["127.0.0.1:42000", "0.0.0.0:42000", "[::]:42000"], ["0.0.0.0:42000", "[::]:42000"], "is covered by"),
     (["[::ffff:127.0.0.1]:42000", "127.0.0.1:42000"], ["127.0.0.1:42000"], "is the same as"),
   ])
   func placesThatOverlap(_ listeners: [String], _ expected: [String], _ warning: String) throws {
@@ -121,7 +121,7 @@ struct ListeningTests {
 
   @Test func theIPv6WildcardTakesIPv6Only() throws {
     let alone = try start(["[::]:42000"])
-    let hint = "[::]:42000 takes clients over IPv6 only; for IPv4 there is --listen 0.0.0.0:42000 besides"
+    let hint = "[::]:42000 takes clients over IPv6 only; for IPv4 add --listen 0.0.0.0:42000 besides"
     #expect(alone.log(until: "backend is ").contains("info     \(hint)"))
     #expect(try isServed("[::1]:42000", by: alone))
     end(alone)

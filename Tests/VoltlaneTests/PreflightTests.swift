@@ -106,7 +106,7 @@ import Testing
       try findings(["/proc/self/limits": limits, "/proc/self/status": "Name:\tx\nCapEff:\t\(capabilities)\n"])
         .first { $0.subject == "locked memory" }?.what
     }
-    #expect(try find("000001ffffffffff")?.hasPrefix("this process may have any amount (CAP_IPC_LOCK)") == true)
+    #expect(try find("000001ffffffffff")?.hasPrefix("this process may lock any amount (CAP_IPC_LOCK)") == true)
     #expect(try find("0000000000000000") == "enough for the relay's key and rings")
   }
 

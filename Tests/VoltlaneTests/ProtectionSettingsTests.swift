@@ -116,6 +116,6 @@ import VoltlaneSettings
         == ["10.0.0.0/8", "2001:db8::/32", "::1"])
     try Data("10.0.0.0/8\n10.0.0.1/8\n".utf8).write(to: file)
     let error = try #require(try refusal(["--deny", "@\(file.path)"]))
-    #expect(error.description.contains("\(file.path):2: it has bits set behind its prefix"))
+    #expect(error.description.contains("\(file.path):2: it has bits set after its prefix"))
   }
 }

@@ -100,7 +100,7 @@ import VoltlaneSettings
     #expect(throws: ConfigurationError.self) { try read(reload, start) }
     try Data("192.0.2.1\n192.0.2.300\n".utf8).write(to: list)
     let error = try #require(throws: ConfigurationError.self) { try read(reload, "stale-timeout = '2m'") }
-    #expect(error.problems[0].contains("\(list.path):2: '192.0.2.300' is no IPv4 or IPv6 address"))
+    #expect(error.problems[0].contains("\(list.path):2: '192.0.2.300' is not an IPv4 or IPv6 address"))
     try FileManager.default.removeItem(at: list)
     let missing = try #require(throws: ConfigurationError.self) { try read(reload, start) }
     #expect(missing.problems[0].contains("\(list.path): it cannot be read: No such file or directory"))

@@ -78,7 +78,7 @@ import VoltlaneSettings
     arguments: [
       ([0xff, 0xfe, 0x31, 0x00], "list: it is UTF-16; save it as UTF-8"),
       ([0x23, 0x0a, 0x00, 0x00], "list:2: it has a byte of 0, as a file that was not written to its end may have"),
-      ([0x23, 0x0a, 0x31, 0xfc], "list:2: '1\u{fffd}' is no IPv4 or IPv6 address"),
+      ([0x23, 0x0a, 0x31, 0xfc], "list:2: '1\u{fffd}' is not an IPv4 or IPv6 address"),
     ] as [([UInt8], String)]) func bytesThatAreNoText(bytes: [UInt8], reason: String) throws
   {
     try Data(bytes).write(to: file)
@@ -96,7 +96,7 @@ import VoltlaneSettings
 
   @Test(
     arguments: [
-      ("/dev/zero", "it is a device, and no file"), ("/dev/tty", "it is a terminal, and no file"),
+      ("/dev/zero", "it is a device, not a file"), ("/dev/tty", "it is a terminal, not a file"),
       ("/", "it is a directory, not a file"), ("/no/such", "it cannot be read: No such file or directory"),
     ]) func noFiles(path: String, reason: String)
   {
@@ -116,7 +116,7 @@ import VoltlaneSettings
     #expect(mkfifo(file.path, 0o600) == 0)
     let reader = FileReader(occasion: .start, pipeTime: .milliseconds(50))
     #expect(refusal(SettingsFiles(reader.bytes)) == "list: nobody has written anything to it")
-    #expect(refusal(reload) == "list: SIGHUP reads files again, and this is a pipe, which can be read once only")
+    #expect(refusal(reload) == "list: SIGHUP reads files again, and this is a pipe, which can be read only once")
   }
 
   /// A pipe that is refused is not opened either: its writer would go on, into nothing.
@@ -140,7 +140,7 @@ import VoltlaneSettings
     defer { close(writer) }
     #expect(Glibc.write(writer, "10.0.0.1\n", 9) == 9)
     let reader = FileReader(occasion: .start, pipeTime: .milliseconds(50))
-    #expect(refusal(SettingsFiles(reader.bytes)) == "list: its writer does not come to an end")
+    #expect(refusal(SettingsFiles(reader.bytes)) == "list: its writer does not finish")
   }
 
   /// More than a pipe holds, in pieces.
@@ -210,7 +210,7 @@ import VoltlaneSettings
     let reader = FileReader(occasion: .reload, quiet: .seconds(3600), writingTime: .milliseconds(300))
     #expect(
       refusal(SettingsFiles(after: [:], reader.bytes))
-        == "list: it is being written: it changed again and again while it was read")
+        == "list: it is being written: it kept changing while it was read")
     stop.signal()
     ended.wait()
   }

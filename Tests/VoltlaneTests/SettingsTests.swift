@@ -251,7 +251,7 @@ import VoltlaneSettings
   static let refused: [(flag: String, value: String, reason: String?)] = [
     ("config", "", nil),
     ("listen", "42000", "it has no port"),
-    ("listen", "::1:42000", "an IPv6 address stands in brackets, as in [::1]:42000"),
+    ("listen", "::1:42000", "an IPv6 address needs brackets, as in [::1]:42000"),
     ("listen", "host:99999", "'99999' is not a port"), ("listen", "unix:x", "absolute"),
     ("listen", "", "it has no port"),
     ("unix-socket-mode", "rw", nil), ("unix-socket-mode", "0888", nil), ("unix-socket-mode", "1777", nil),
@@ -301,9 +301,9 @@ import VoltlaneSettings
     ("max-clients", "-1", nil), ("max-clients", "16777217", nil), ("max-clients-per-ip", "all", nil),
     ("max-clients-per-prefix", "-1", nil),
     ("accept-rate", "20", "it ends neither with /s nor with /m"),
-    ("accept-rate", "x/s", "its number, 'x', is no whole number from 1 up"),
-    ("accept-rate", "0/s", "its number, '0', is no whole number from 1 up"),
-    ("accept-rate", "20/s:", "its burst, '', is no whole number from 1 up"),
+    ("accept-rate", "x/s", "its number, 'x', is not a whole number from 1 up"),
+    ("accept-rate", "0/s", "its number, '0', is not a whole number from 1 up"),
+    ("accept-rate", "20/s:", "its burst, '', is not a whole number from 1 up"),
     ("accept-rate-per-ip", "20/h", "neither with /s nor with /m"), ("handshake-timeout", "5", "write 5s"),
     ("max-pending-handshakes", "-1", nil), ("max-pending-handshakes-per-ip", "16777217", nil),
     ("ban-after", "often", "neither with /s nor with /m"), ("ban-for", "0", nil), ("ban-for", "25h", nil),
@@ -314,10 +314,10 @@ import VoltlaneSettings
     ("memory-budget", "0", nil), ("memory-budget", "half", "not a whole number"),
     ("allow", "@/no/such/file", "/no/such/file: it cannot be read"),
     ("allow", "10.0.0.0/33", "no prefix length from 0 to 32"),
-    ("deny", "10.0.0.1/8", "it has bits set behind its prefix of 8 bits"),
-    ("deny", "unix", "'unix' is no IPv4 or IPv6 address"), ("limit-loopback", "yes", nil), ("reject", "no", nil),
+    ("deny", "10.0.0.1/8", "it has bits set after its prefix of 8 bits"),
+    ("deny", "unix", "'unix' is not an IPv4 or IPv6 address"), ("limit-loopback", "yes", nil), ("reject", "no", nil),
     ("tcp-defer-accept", "1500ms", "it is not in whole seconds"), ("backlog", "0", nil), ("backlog", "65536", nil),
-    ("proxy-protocol", "Unix", "'Unix' is no IPv4 or IPv6 address"),
+    ("proxy-protocol", "Unix", "'Unix' is not an IPv4 or IPv6 address"),
   ]
 
   @Test func everySettingHasARefusedValue() {

@@ -63,7 +63,7 @@ struct SignalTests {
       if more.isEmpty { break }
       log += String(decoding: more, as: UTF8.self)
     }
-    #expect(log.contains("SIGUSR1: counted since the start"), "\(log)")
+    #expect(log.contains("SIGUSR1: totals since the start"), "\(log)")
     #expect(log.contains("SIGHUP: "), "\(log)")
     relay.send(SIGTERM)
     #expect(relay.end() == 0)

@@ -51,7 +51,7 @@ struct StalledLogTests {
     relay.takesSignals()
     let log = pipe.read(until: "SIGHUP: no setting has changed")
     #expect(log.contains("listening on"), "\(log)")
-    #expect(log.contains("SIGUSR1: counted since the start"), "\(log)")
+    #expect(log.contains("SIGUSR1: totals since the start"), "\(log)")
     #expect(!log.contains("dropped="), "\(log)")
     relay.send(SIGTERM)
     #expect(relay.end() == 0)
@@ -73,10 +73,10 @@ struct StalledLogTests {
     #expect(note.contains("warning  lines are missing here: the log was not taken  dropped="), "\(note)")
     let dropped = Int(note.split(separator: "=").last ?? "") ?? 0
     #expect(dropped > 0)
-    let kept = lines.filter { $0.contains("SIGUSR1: counted since the start") }
+    let kept = lines.filter { $0.contains("SIGUSR1: totals since the start") }
     #expect(!kept.isEmpty && kept.allSatisfy { $0.hasPrefix("20") }, "\(kept.first { !$0.hasPrefix("20") } ?? "")")
     relay.send(SIGUSR1)
-    #expect(pipe.read(until: "SIGUSR1: counted").contains("SIGUSR1: counted"))
+    #expect(pipe.read(until: "SIGUSR1: totals").contains("SIGUSR1: totals"))
     relay.send(SIGTERM)
     #expect(relay.end() == 0)
   }

@@ -57,18 +57,20 @@ import Testing
   /// Columns count characters, not bytes.
   @Test(arguments: [
     ("a", 1, 2, "a '=' is missing after a"), ("a =", 1, 4, "a value is missing"), ("= 1", 1, 1, "a key is missing"),
-    ("a = 5m", 1, 5, "'5m' is neither a text in quotes"), ("a = 1.5", 1, 5, "'1.5' is neither"),
-    ("a = 007", 1, 5, "'007' is neither"), ("a = 1__0", 1, 5, "'1__0' is neither"),
-    ("a = 2026-01-01", 1, 5, "'2026-01-01' is neither"), ("a = 99999999999999999999", 1, 5, "is neither"),
-    ("a = 1 b = 2", 1, 7, "the line goes on"), ("a = 'é' x", 1, 9, "the line goes on"),
-    ("a = \"x\nb = 1", 1, 5, "the text does not end in its line"), ("a = 'x", 1, 5, "does not end in its line"),
-    ("a = \"\"\"x\n", 1, 5, "the text does not end"), ("a = '''x\n", 1, 5, "the text does not end"),
-    ("a = \"\\q\"", 1, 6, "stands for no character"), ("a = \"\\u12\"", 1, 6, "4 hexadecimal digits"),
-    ("a = \"\\uD800\"", 1, 6, "this is no character"), ("a = \"\u{1}\"", 1, 7, "a control character"),
+    ("a = 5m", 1, 5, "'5m' is not a quoted string"), ("a = 1.5", 1, 5, "'1.5' is not a quoted string"),
+    ("a = 007", 1, 5, "'007' is not a quoted string"), ("a = 1__0", 1, 5, "'1__0' is not a quoted string"),
+    ("a = 2026-01-01", 1, 5, "'2026-01-01' is not a quoted string"),
+    ("a = 99999999999999999999", 1, 5, "is not a quoted string"),
+    ("a = 1 b = 2", 1, 7, "something after the value"), ("a = 'é' x", 1, 9, "something after the value"),
+    ("a = \"x\nb = 1", 1, 5, "the string does not end on its line"), ("a = 'x", 1, 5, "does not end on its line"),
+    ("a = \"\"\"x\n", 1, 5, "the string does not end"), ("a = '''x\n", 1, 5, "the string does not end"),
+    ("a = \"\\q\"", 1, 6, "is not an escape sequence"), ("a = \"\\u12\"", 1, 6, "4 hexadecimal digits"),
+    ("a = \"\\uD800\"", 1, 6, "this is not a character"), ("a = \"\u{1}\"", 1, 7, "a control character"),
     ("\n\na = [1\n2]", 4, 1, "a ',' or a ']' is missing"), ("a = [[1]]", 1, 6, "lists or tables"),
     ("a = [", 1, 6, "a value is missing"), ("a = { b = 1", 1, 12, "a ',' or a '}' is missing"),
-    ("[[t]]", 1, 1, "no setting is a list of tables"), ("[t", 1, 3, "a ']' is missing"),
-    ("[t]\n[t]", 2, 1, "the table [t] comes twice"), ("a = 1\nb = 2\na = 3", 3, 1, "a was given before, in line 1"),
+    ("[[t]]", 1, 1, "no setting takes a list of tables"), ("[t", 1, 3, "a ']' is missing"),
+    ("[t]\n[t]", 2, 1, "the table [t] is defined twice"),
+    ("a = 1\nb = 2\na = 3", 3, 1, "a was already given in line 1"),
   ])
   func mistake(text: String, line: Int, column: Int, reason: String) throws {
     let error = try #require(throws: TOMLError.self) { try TOMLReader.read(text) }
@@ -79,9 +81,9 @@ import Testing
   /// A long name in front of many keys would be kept with each of them.
   @Test(
     arguments: [
-      ("[\(String(repeating: "a.", count: 250_000))a]", "no setting is that deep in tables"),
-      ("[\(String(repeating: "a", count: 500_000))]", "no setting has so long a name"),
-      ("[x.'\(String(repeating: "a", count: 500_000))']", "no setting has so long a name"),
+      ("[\(String(repeating: "a.", count: 250_000))a]", "no setting is nested that deeply"),
+      ("[\(String(repeating: "a", count: 500_000))]", "no setting has a name that long"),
+      ("[x.'\(String(repeating: "a", count: 500_000))']", "no setting has a name that long"),
     ]) func tablesOfLongNames(header: String, reason: String) throws
   {
     let text = header + (0..<100_000).map { "\nk\($0)=1" }.joined()
@@ -92,7 +94,7 @@ import Testing
   @Test func tablesWithoutEnd() throws {
     let text = String(repeating: "a={", count: 300_000)
     let error = try #require(throws: TOMLError.self) { try TOMLReader.read(text) }
-    #expect(error.reason == "no setting is that deep in tables")
+    #expect(error.reason == "no setting is nested that deeply")
     #expect(error.position.line == 1)
   }
 

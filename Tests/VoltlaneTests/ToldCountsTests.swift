@@ -10,8 +10,7 @@ struct ToldCountsTests {
     var lines: [Substring] = []
 
     init(_ log: String) {
-      for line in log.split(separator: "\n") where line.contains("clients refused: they come faster than --accept-rate")
-      {
+      for line in log.split(separator: "\n") where line.contains("refused: new connections exceed --accept-rate") {
         lines.append(line)
         counts.append(Int(line.firstMatch(of: #/ count=(\d+)/#)?.1 ?? "") ?? 0)
       }
@@ -49,7 +48,7 @@ struct ToldCountsTests {
     let most = Int(last.firstMatch(of: #/ of-address=(\d+)/#)?.1 ?? "") ?? 0
     #expect(most <= refusals.counts.last! && most >= refusals.counts.last! / 2, "\(last)")
     relay.send(SIGUSR1)
-    let counters = relay.log(until: "counted since the start")
+    let counters = relay.log(until: "totals since the start")
     #expect(counters.firstMatch(of: #/ refusedAcceptRate=(\d+)/#)?.1 == "200", "\(counters)")
     relay.send(SIGTERM)
     let rest = relay.finish()
@@ -64,7 +63,7 @@ struct ToldCountsTests {
     defer { close(first) }
     for number in 0..<50 { try isRefused(port, from: "127.0.0.\(7 + number % 2)") }
     relay.send(SIGUSR1)
-    var log = relay.log(until: "counted since the start")
+    var log = relay.log(until: "totals since the start")
     #expect(log.firstMatch(of: #/ refusedAcceptRate=(\d+)/#)?.1 == "50", "\(log)")
     for signal in signals { relay.send(signal) }
     log += relay.finish().errors

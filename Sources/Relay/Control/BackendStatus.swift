@@ -1,4 +1,4 @@
-/// What the shards have to know of the backend's connection.
+/// What the shards need to know about the backend's connection.
 struct BackendStatus: Sendable {
   private let dropCount: SharedWord
   private let refusesWord: SharedWord
@@ -11,7 +11,7 @@ struct BackendStatus: Sendable {
   /// How many times all sessions had to end with the backend's connection. A count, so that none is missed.
   @inline(__always) var drops: UInt64 { dropCount.published }
 
-  /// Whether newcomers are refused until the backend is back.
+  /// Whether new clients are refused until the backend is back.
   var refusesClients: Bool {
     get { refusesWord.published != 0 }
     nonmutating set { refusesWord.published = newValue ? 1 : 0 }

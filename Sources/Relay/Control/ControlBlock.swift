@@ -2,10 +2,10 @@ import CLinux
 
 /// What the control thread and the hosts tell each other.
 struct ControlBlock: Sendable {
-  /// Where the relay is in its life. Only grows.
+  /// Which phase of its life the relay is in. It only moves forward.
   enum Phase: UInt64, Comparable {
     case running
-    /// Accepting stops, everything queued is handed over.
+    /// Accepting stops, and everything queued is handed over.
     case draining
     /// Hosts leave their loop at once.
     case stopping
@@ -40,7 +40,8 @@ struct ControlBlock: Sendable {
     nonmutating set { phaseWord.published = newValue.rawValue }
   }
 
-  /// While the relay drains: whether what the backend had sent by then is in the lanes. Sessions end behind it.
+  /// While the relay drains: whether everything that the backend had sent by then is in the lanes. Sessions end after
+  /// it.
   var backendIsRead: Bool {
     get { backendReadWord.published != 0 }
     nonmutating set { backendReadWord.published = newValue ? 1 : 0 }
@@ -57,14 +58,14 @@ struct ControlBlock: Sendable {
     wake()
   }
 
-  /// Threads that have nothing left to do but to end.
+  /// Threads that have nothing left to do but exit.
   var threadsEnded: Int { Int(endedThreads.published) }
   func addEndedThread() {
     endedThreads.add(1)
     wake()
   }
 
-  /// The firehose asks for the relay's end (`--backend-loss exit`).
+  /// The firehose asks the relay to end (`--backend-loss exit`).
   var exitRequested: Bool { exitWord.published != 0 }
   func requestExit() {
     exitWord.published = 1

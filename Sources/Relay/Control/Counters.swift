@@ -8,11 +8,11 @@ public enum Metric: Int, CaseIterable, Sendable {
   case refusedUnfinishedPackets
   case refusedProxyNoHeader, refusedProxyLine, refusedProxyVersion, refusedProxyCommand, refusedProxyFamily
   case refusedProxyAddresses, refusedProxyValues, refusedProxyChecksum
-  /// Connections that were let in without counting for their address or its prefix: the table had no place for it.
+  /// Connections that were admitted without counting for their address or its prefix: the table had no place for it.
   case clientsUncounted
   /// Addresses that were banned.
   case bans
-  /// Addresses whose attempts to connect the kernel dropped for a while; how many attempts, it does not tell.
+  /// Addresses whose attempts to connect the kernel dropped for a while. It does not say how many attempts.
   case addressesShunned
   case sessionsStarted, sessionsEnded, sessionsGoneStale
   // By ``CloseReason``; together they are the ended sessions.
@@ -21,7 +21,7 @@ public enum Metric: Int, CaseIterable, Sendable {
   case endedBackendRefusedPacket, endedRelayDraining
   // By ``Event/Budget``; together they are the sessions that ended with `memory`.
   case endedOverAssemblyBudget, endedOverMissedPackets, endedOverMemoryBudget, endedOverSystemMemory
-  /// Times that a client was found over a rate, and was not read for a while.
+  /// How often a client was found to exceed a rate, and was not read for a while.
   case slowedPacketRate, slowedByteRate
   case reconnectionsBegun, reconnections, reconnectionsRefused
   case packetsUp, bytesUp, packetsDown, bytesDown
@@ -29,9 +29,9 @@ public enum Metric: Int, CaseIterable, Sendable {
   // By ``Event/MalformedPacket``; together they are the malformed packets.
   case packetsTooShort, packetsUnknownFlag, packetsWrongDirection
   case backendConnections, backendDialsFailed
-  /// Connections that ended before they had shown that there is a backend behind them; they are failed dials too.
+  /// Connections that ended before they had proved that there is a backend behind them; they count as failed dials too.
   case backendsClosedEarly
-  /// How old the oldest byte is that the backend has not taken. Not a count: it is 0 when all is taken.
+  /// How old the oldest byte is that the backend has not taken. This is not a count: it is 0 when everything is taken.
   case backendBehindMilliseconds
   case acceptPauses, eventsDropped
 }
@@ -51,7 +51,7 @@ struct Counters: Sendable {
     word.relaxed = word.relaxed &+ UInt64(truncatingIfNeeded: count)
   }
 
-  /// For what is no count.
+  /// For a value that is not a count.
   func set(_ metric: Metric, _ value: UInt64) { words[metric.rawValue].relaxed = value }
 
   subscript(metric: Metric) -> UInt64 { words[metric.rawValue].relaxed }

@@ -1,15 +1,16 @@
-/// Who did most of what a role counted since the log told last: for each metric the few that did it most often.
+/// Which keys did most of what a role has counted since the last log line: for each metric, the few that did it most
+/// often.
 ///
-/// A count belongs to one of a few places, by its key: an address, or an error number. A key without a place takes the
-/// one with the least, and goes on from its count, of which it remembers how much was others': so whoever did more than
-/// a fair share has a place, and what is known of it is never too much ("space-saving").
+/// A count belongs to one of a few places, by its key: an address, or an error number. A key without a place takes over
+/// the place with the lowest count and continues from it, remembering how much of it was others'. So a key that did
+/// more than a fair share always has a place, and what is reported of it is never too much ("space-saving").
 ///
 ///     +------+-----+-------+--------+----- - - ---+
 ///     | lock | key | count | others | 3 more      |  one metric
 ///     +------+-----+-------+--------+----- - - ---+
 ///
-/// The role writes, the control thread takes. Neither waits for the lock: what the other side holds it for is as little
-/// as a few counts, which then belong to nobody.
+/// The role writes and the control thread takes. Neither waits for the lock: the other side holds it so briefly that
+/// only a few counts are missed, which are then attributed to no one.
 struct Culprits: Sendable {
   private static let places = 4
   private static let stride = 1 + 3 * places
@@ -36,7 +37,7 @@ struct Culprits: Sendable {
     words[least].relaxed = key
   }
 
-  /// Gives each key that has a place, with what it did at least, to `body`, and begins anew.
+  /// Gives each key that has a place to `body`, with the least that it did, and starts again.
   func take(_ metric: Metric, _ body: (_ key: UInt64, _ count: UInt64) -> Void) {
     let lock = metric.rawValue * Culprits.stride
     guard words[lock].replace(0, by: 1) else { return }

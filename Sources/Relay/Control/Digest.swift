@@ -1,17 +1,17 @@
 import Synchronization
 
-/// The control thread's account of what happens very often: it tells the first of a kind at once, and then once a
-/// second at most how many there were, until nothing is left untold. The numbers are differences of the counters, so
-/// they add up to what the counters say.
+/// The control thread's account of what happens very often: it reports the first of a kind at once, and after that at
+/// most once a second how many there were, until everything has been reported. The numbers are differences of the
+/// counters, so they add up to what the counters say.
 ///
-/// A role that counts something raises the flag of its metric, and wakes the control thread where it was down. Where a
-/// line may not be told yet the flag stays up, so that nobody wakes this thread again before the second is over; where
-/// everything was told it is down, and nothing is due.
+/// A role that counts something raises the flag of its metric, and wakes the control thread if the flag was down. While
+/// a line may not be written yet the flag stays up, so that nobody wakes this thread again before the second is over.
+/// Once everything has been reported the flag is down, and nothing is due.
 struct Digest {
   private let flags: TallyFlags
   private let counters: [Counters]
   private let culprits: [Culprits]
-  /// By metric: what was told, and when the next line may be.
+  /// By metric: what was reported, and when the next line is allowed.
   private var told = [UInt64](repeating: 0, count: Metric.allCases.count)
   private var next = [UInt64](repeating: 0, count: Metric.allCases.count)
 
@@ -21,7 +21,7 @@ struct Digest {
     self.culprits = culprits
   }
 
-  /// Gives what is due to `body`. Returns when the next one is; `.max` where nothing was held back.
+  /// Gives what is due to `body`. Returns when the next line is due; `.max` if nothing was held back.
   mutating func tell(now: UInt64, _ body: (Event) -> Void) -> UInt64 {
     var deadline = UInt64.max
     for (metric, event) in Digest.lines where flags[metric].isRaised {
@@ -34,16 +34,16 @@ struct Digest {
     return deadline
   }
 
-  /// Gives all that is left to `body`.
+  /// Gives everything that is left to `body`.
   mutating func tellRest(_ body: (Event) -> Void) {
     for (metric, event) in Digest.lines { tell(metric, event, 0, body) }
   }
 
   private mutating func tell(_ metric: Metric, _ event: Line, _ now: UInt64, _ body: (Event) -> Void) {
     _ = flags[metric].takeDown()
-    // Whoever counts after this finds the flag down; what was counted before is seen below.
+    // Anything counted after this finds the flag down; anything counted before is seen below.
     atomicMemoryFence(ordering: .sequentiallyConsistent)
-    // Before the counters, which then have all that is known of culprits.
+    // Before the counters, which then include everything that is known about culprits.
     let most = most(metric)
     let total = counters.reduce(0) { $0 &+ $1[metric] }
     let count = total &- told[metric.rawValue]
@@ -53,7 +53,7 @@ struct Digest {
     body(event(count, most.map { Most(key: $0.key, count: min($0.count, count)) }))
   }
 
-  /// Who did it most often, of all roles together.
+  /// The key that did it most often, across all roles.
   private func most(_ metric: Metric) -> Most? {
     var sums: [UInt64: UInt64] = [:]
     for role in culprits { role.take(metric) { sums[$0, default: 0] += $1 } }
@@ -65,7 +65,7 @@ struct Digest {
     let key: UInt64
     let count: UInt64
 
-    /// An address that did it; a unix socket has none.
+    /// An address that did it; unix sockets have none.
     var refused: Event.Most? {
       key == 0 ? nil : Event.Most(address: AddressKey(bits: key), count: count)
     }

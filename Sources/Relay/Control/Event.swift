@@ -1,46 +1,50 @@
-/// Something that the log tells. Roles post events into bounded lanes; the control thread writes them out, so that no
-/// host ever waits for a log.
+/// Something that is written to the log. Roles post events into bounded lanes, and the control thread writes them out,
+/// so that no host ever waits for the log.
 public enum Event: Sendable, BitwiseCopyable {
-  /// The backend is there: its connection has shown itself. `isRepeated` where connections come and go, which is told
-  /// once in a while only.
+  /// The backend is there: its connection has proved itself. `isRepeated` if connections come and go, which is only
+  /// logged now and then.
   case backendConnected(isRepeated: Bool)
   /// The connection to the backend ended; the error number, 0 for its FIN. With `--backend-loss exit` it was the last.
-  /// `count` losses of this kind since the last of these events that had a count; none where it is told later.
+  /// `count` is how many losses of this kind there were since the last of these events that had a count; nil if it will
+  /// be logged later.
   case backendLost(errno: Int32, isDialledAgain: Bool, count: UInt64?)
-  /// No backend; how often, since the last of these events with this failure.
+  /// There is no backend; how often, since the last of these events with this failure.
   case backendNotReached(BackendFailure, count: UInt64)
-  /// The backend does not take what waits for it; how old the oldest byte is, in nanoseconds.
+  /// The backend does not take what is queued for it; how old the oldest byte is, in nanoseconds.
   case backendBehind(age: UInt64)
-  /// It has taken everything that it was behind with, which had been this old.
+  /// It has taken everything that it was behind with, and how old that had become.
   case backendCaughtUp(age: UInt64)
-  /// A size prefix above the maximum, which is that of a client's packet and its tag: the connection is dropped.
+  /// A size prefix above the maximum, which is the largest packet of a client plus its tag: the connection is closed.
   case backendOversized(size: UInt32, maximum: UInt32)
   case sessionStarted(id: UInt64)
   case sessionEnded(id: UInt64, CloseReason)
-  // Of what follows up to `eventsDropped` a role posts nothing: the events are made of what it counts (``Digest``).
-  /// Connections that broke the handshake's rules; how many since the last of these events, and whose most of them
-  /// were.
+  // From here up to `eventsDropped`, roles post nothing: these events are made from what they count (``Digest``).
+  /// Connections that broke the rules of the handshake; how many since the last of these events, and which address had
+  /// most.
   case handshakesRefused(count: UInt64, most: Most? = nil)
-  /// Clients that were not let in, or not let on; how many since the last of these events with this reason, and whose
-  /// most of them were.
+  /// Clients that were kept out or thrown out; how many since the last of these events with this reason, and which
+  /// address had most of them.
   case clientsRefused(RefusalReason, count: UInt64, most: Most? = nil)
   /// An address was banned; how many were since the last of these events.
   case addressesBanned(AddressKey, count: UInt64)
   /// An address was shunned; how many were since the last of these events.
   case addressesShunned(AddressKey, count: UInt64)
-  /// Connections were let in that count for no address, because the table had no place; how many since the last event.
+  /// Connections were admitted that count for no address, because the table had no place; how many since the last
+  /// event.
   case clientsUncounted(count: UInt64)
   /// Sessions that a limit of each client ended; how many since the last of these events with this reason.
   case sessionsEnded(CloseReason, count: UInt64)
   /// Tagged packets that were skipped; how many since the last of these events with this reason.
   case backendMalformed(MalformedPacket, count: UInt64)
-  /// Clients over a rate are not read for a while; how many times since the last of these events with this rate.
+  /// Clients that exceed a rate and are not read for a while; how many times since the last of these events with this
+  /// rate.
   case clientsSlowed(ClientRate, count: UInt64)
-  /// Sessions that ended, with `memory`, for a budget of all; how many since the last of these events with this budget.
+  /// Sessions that ended with `memory` because of a budget of all clients; how many since the last event for this
+  /// budget.
   case budgetExceeded(Budget, count: UInt64)
-  /// Accepting pauses; how often it did since the last of these events, and the error that it was most often.
+  /// Accepting pauses; how often since the last of these events, and the most frequent error.
   case acceptPaused(errno: Int32, count: UInt64)
-  /// Events for which the lane of their role had no room; how many since the last of these events.
+  /// Events that found no room in their role's lane; how many since the last of these events.
   case eventsDropped(count: UInt64)
   case sessionStale(id: UInt64)
   case sessionReturned(id: UInt64)
@@ -50,7 +54,7 @@ public enum Event: Sendable, BitwiseCopyable {
   case ringRefused(errno: Int32, count: UInt64)
   /// All sessions end with the backend's connection.
   case sessionsDropped
-  /// A packet within which two connections died was given up, and its client ended.
+  /// A packet was given up, and its client ended, because two connections died within it.
   case packetRefused(id: UInt64)
 
   public enum MalformedPacket: Sendable, CaseIterable, BitwiseCopyable {
@@ -76,8 +80,8 @@ public enum Event: Sendable, BitwiseCopyable {
     }
   }
 
-  /// What clients hold together: of packets that are not whole yet, of those missed, and of everything; and what the
-  /// system gives, which is a budget of its own.
+  /// What clients hold together, of unfinished packets, of missed packets, and of everything; and what the system
+  /// provides, which is a budget of its own.
   public enum Budget: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case unfinishedPackets, missedPackets, memory, system
 
@@ -121,7 +125,7 @@ struct EventLog: ~Copyable {
   private let flags: TallyFlags
   private let culprits: Culprits
 
-  /// `culprits` is this role's own.
+  /// `culprits` belongs to this role alone.
   init(
     _ lane: RecordLane<Event>, minimum: Event.Level, counters: Counters, flags: TallyFlags, culprits: Culprits
   ) {
@@ -143,8 +147,8 @@ struct EventLog: ~Copyable {
     if lane.publish() { kernel.wakeControl() }
   }
 
-  /// Counts something of which there may be very many. The log tells it in a line of `level`: the first at once, then
-  /// how many there were, once a second. `key` is who did it, where the line names whoever did it most.
+  /// Counts something that may happen very often. The log reports it in a line of `level`: the first at once, then,
+  /// once a second, how many there were. `key` is the culprit, if the line names whoever did it most.
   @inline(never)
   mutating func tally<K: Kernel & ~Copyable>(
     _ metric: Metric, _ level: Event.Level, by key: UInt64? = nil, _ kernel: inout K

@@ -1,5 +1,6 @@
-/// The settings that a host can be given anew while it runs. They come over a lane from the control thread; a role's
-/// own copy is replaced at the end of a turn, so that nothing changes within one.
+/// The settings that a host can be given while it runs. They arrive over a lane from the control thread. A host takes
+/// them in one place: after a turn's completions have been dispatched, and before anything is read or sent. From there
+/// on the whole turn goes by the new ones.
 struct HostSettings: BitwiseCopyable, Sendable {
   var shard: ShardSettings
   var firehose: FirehoseSettings

@@ -3,7 +3,8 @@ struct RateLimit {
   private var next: UInt64 = 0
   private var held: UInt64 = 0
 
-  /// How many there have been since the last one let through, this one included; nil where this one is held back.
+  /// How many there have been since the last one that was let through, including this one; nil if this one is held
+  /// back.
   mutating func admit(now: UInt64) -> UInt64? {
     held += 1
     guard now >= next else { return nil }

@@ -1,5 +1,5 @@
-/// What shards and the firehose let the control thread know of things that may happen very often: they only count them
-/// (``Counters``), and raise a flag for the first one that the log has not told. ``Digest`` is the other end.
+/// How shards and the firehose tell the control thread about things that may happen very often: they only count them
+/// (``Counters``), and raise a flag for the first one that is not in the log yet. ``Digest`` is the other end.
 struct TallyFlags: Sendable {
   private let words: CounterWords
 

@@ -1,28 +1,29 @@
-/// Decides before each wait whether the thread waits a little for more, so that one wake-up serves several sockets.
+/// Decides before each wait whether the thread should wait a little longer, so that one wake-up serves several sockets.
 ///
-/// A wake-up costs more than the packet that it is for. Where packets come one by one from many, waiting for ``time``
-/// halves what a packet costs; where the thread never sleeps anyway it gains nothing, and clients that wait for an
-/// answer before they send again would only get it later. So the traffic is watched without waiting, then tried with
-/// it, and where fewer clients sent for that, left alone for a while.
+/// A wake-up costs more than the packet that it is for. If packets arrive one by one from many clients, waiting for
+/// ``time`` halves the cost of a packet. If the thread never sleeps anyway, waiting gains nothing, and clients that
+/// wait for an answer before they send again would only get it later. So the traffic is first watched without waiting,
+/// then waiting is tried, and if fewer clients send because of it, the traffic is left alone for a while.
 ///
 /// Units: times are nanoseconds of the kernel's clock.
 struct Coalescing {
-  /// The longest wait for more; 0: there is none.
+  /// The longest wait for more; 0: never wait.
   let time: UInt64
 
   private enum Phase {
     case watching
     case waiting
-    /// Fewer clients sent than without: the waiting's doing, or they have become fewer. A sample without it tells.
+    /// Fewer clients sent than before: either waiting slowed them down, or there are fewer. A sample without waiting
+    /// tells.
     case doubting
-    /// Waiting has cost throughput: not again before the phase ends.
+    /// Waiting has cost throughput: do not try again before the phase ends.
     case leftAlone
   }
 
   private var phase = Phase.watching
   private var phaseEnds: UInt64 = .max
   private var rest = Limits.coalescingRestFirst
-  /// Of the sample that is being taken.
+  /// Of the current sample.
   private var sampleBegan: UInt64 = 0
   private var waits: UInt64 = 0
   private var idleWaits: UInt64 = 0
@@ -34,8 +35,8 @@ struct Coalescing {
 
   init(time: UInt64) { self.time = time }
 
-  /// Called before each wait. `reaped`: completions that the last one brought; `reads`: those of them that say that a
-  /// client can be read. `isIdle`: there is nothing to take yet, so that the thread would sleep.
+  /// Called before each wait. `reaped`: completions that the last one brought; `reads`: those that say that a client
+  /// can be read. `isIdle`: there is nothing to do yet, so the thread would sleep.
   @inline(__always)
   mutating func waitsForMore(reaped: Int, reads: Int, isIdle: Bool, now: UInt64) -> Bool {
     guard time > 0 else { return false }
@@ -43,11 +44,11 @@ struct Coalescing {
     self.reads &+= UInt64(truncatingIfNeeded: reads)
     if isIdle { idleWaits &+= 1 }
     if waits == Limits.coalescingSample { judge(now) }
-    // One completion at a time is a lone client, or the lone backend: nothing to wait for.
+    // One completion at a time means a lone client, or the lone backend: there is nothing to wait for.
     return phase == .waiting && reaped > 1
   }
 
-  /// Draws the conclusion from a sample, and begins the next one.
+  /// Draws a conclusion from a sample, and begins the next one.
   @inline(never)
   private mutating func judge(_ now: UInt64) {
     let rate = reads &* Limits.second / max(1, now &- sampleBegan)

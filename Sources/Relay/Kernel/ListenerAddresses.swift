@@ -1,7 +1,7 @@
 import VoltlaneText
 
-/// Where a relay is to listen, with all names looked up. That takes as long as a name server does, so it is done before
-/// anything is opened that would have to be put in order again.
+/// Where a relay should listen, with all names looked up. That takes as long as a name server does, so it is done
+/// before anything is opened that would have to be cleaned up again.
 public struct ListenerAddresses: Sendable {
   let entries: [(endpoint: Endpoint, addresses: [SocketAddress])]
 

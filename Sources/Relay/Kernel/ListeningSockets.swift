@@ -4,15 +4,15 @@ import VoltlaneText
 
 /// The sockets that clients connect to. Each shard has one of its own for each place. Those of a TCP address are bound
 /// side by side (SO_REUSEPORT), and the kernel spreads clients over them. A unix path has one socket, of which each
-/// shard has a descriptor: the shards spread its clients themselves.
+/// shard has a descriptor: the shards spread its clients among themselves.
 struct ListeningSockets {
   /// A shard's descriptor for one place. `isShared`: other shards accept from the same queue.
   typealias Listener = (socket: Int32, isShared: Bool)
 
   private(set) var perShard: [[Listener]]
-  /// Where they listen, with the ports that were chosen where 0 was asked for.
+  /// Where they listen, with the actual ports if 0 was asked for.
   private(set) var endpoints: [Endpoint] = []
-  /// What was asked for and is not quite so, as the log tells it.
+  /// How this differs from what was asked for, in the words of the log.
   private(set) var warnings: [String] = []
   private var files: [UnixSocketFile] = []
 
@@ -31,7 +31,7 @@ struct ListeningSockets {
     let endpoint: Endpoint
     let address: SocketAddress
 
-    /// The address in numbers, and what was asked for where that is a name.
+    /// The numeric address, and what was asked for if that is a name.
     var description: String {
       let numbers = numbers
       return numbers == endpoint ? "\(numbers)" : "\(numbers) (of \(endpoint))"
@@ -40,8 +40,8 @@ struct ListeningSockets {
     var numbers: Endpoint { address.endpoint ?? endpoint }
   }
 
-  /// Listens wherever that is possible. Only a port that somebody else has, and an address that nobody can have, keep
-  /// the relay from its start; an address that no interface has does so where there is no other.
+  /// Listens wherever that is possible. Only a port that somebody else has, and an address that nobody can have, make
+  /// the start fail; an address that no interface has does so if there is no other.
   private mutating func listen(
     _ listeners: ListenerAddresses, _ configuration: RelayConfiguration
   ) throws(RelayError) {
@@ -70,8 +70,8 @@ struct ListeningSockets {
     }
   }
 
-  /// Every address once: names may have one twice, several names the same, and one that a wildcard covers would be
-  /// taken already.
+  /// Every address once: a name may list one twice, several names may share one, and one that a wildcard covers would
+  /// be taken already.
   private mutating func places(_ listeners: ListenerAddresses) -> [Place] {
     var places: [Place] = []
     for (endpoint, addresses) in listeners.entries {
@@ -80,7 +80,7 @@ struct ListeningSockets {
         own.append(address)
         let place = Place(endpoint: endpoint, address: address)
         if let other = places.first(where: { $0.address == address && address.port != 0 }) {
-          warnings.append("\(place.description) is the same as \(other.description), and listened on once")
+          warnings.append("\(place.description) is the same as \(other.description), and is listened on once")
         } else if places.contains(where: { $0.endpoint == endpoint && address.isUnix }) {
           warnings.append("\(endpoint) was given twice, and is listened on once")
         } else {
@@ -89,7 +89,7 @@ struct ListeningSockets {
       }
     }
     for place in places where places.contains(where: { $0.address.covers(place.address) }) {
-      warnings.append("\(place.description) is part of the wildcard address beside it, and listened on with that")
+      warnings.append("\(place.description) is covered by the wildcard address beside it")
     }
     return places.filter { place in !places.contains { $0.address.covers(place.address) } }
   }
@@ -134,9 +134,9 @@ struct ListeningSockets {
     return result
   }
 
-  /// 0 where nobody listens on an address, else why this process cannot. SO_REUSEPORT would let a second relay share
-  /// the port unnoticed: a socket without it finds out. The ring of a relay that has just died keeps its listeners for
-  /// a moment after its process is gone: a restart waits for that.
+  /// 0 if nobody listens on an address, otherwise why this process cannot. SO_REUSEPORT would let a second relay share
+  /// the port unnoticed, so a socket without it finds out. The ring of a relay that has just died keeps its listeners
+  /// for a moment after its process has gone: a restart waits for that.
   private static func checkFree(_ address: SocketAddress) -> Int32 {
     var result: Int32 = 0
     for _ in 0..<Limits.listenTries {
@@ -147,13 +147,13 @@ struct ListeningSockets {
     return -result
   }
 
-  /// Removes the files of unix sockets. Who connects from then on finds none, or that of a successor.
+  /// Removes the files of unix sockets. Anyone who connects from then on finds none, or a successor's.
   mutating func removeFiles() {
     for file in files { file.remove() }
     files = []
   }
 
-  /// Closes all, where no shard has them yet.
+  /// Closes all of them, if no shard has them yet.
   mutating func closeAll() {
     removeFiles()
     for listeners in perShard { for listener in listeners { close(listener.socket) } }

@@ -3,29 +3,29 @@ import Glibc
 import Synchronization
 import VoltlaneText
 
-/// How looking the backend's name up stands, or how it ended.
+/// The state of looking up the backend's name, or how it ended.
 enum LookUp: Equatable {
   case underWay
   case found
-  /// The name has no address: whoever knows has said so.
+  /// The name has no address, according to a server that knows.
   case unknownName
-  /// Nobody who knows could be asked. `code` is getaddrinfo's error, with `errno` where it is EAI_SYSTEM.
+  /// No server that knows could be asked. `code` is getaddrinfo's error, with `errno` if it is EAI_SYSTEM.
   case failed(code: Int32, errno: Int32)
 }
 
-/// Looks the backend's name up anew before each dial. getaddrinfo blocks, at times for as long as a name server is
-/// away, so it runs on threads of the resolver's own. They are made at the start, because no thread can be counted on
-/// later; a numeric address or a unix path needs none.
+/// Looks up the backend's name before each dial. getaddrinfo blocks, at times for as long as a name server is away, so
+/// it runs on threads of the resolver's own. They are made at the start, because later there may be no thread to be
+/// had. A numeric address or a unix path needs none.
 ///
-/// There are two, so that a look-up that hangs does not keep the next one from seeing a name that has appeared
-/// meanwhile. Look-ups are numbered in the order in which they were asked for. An address counts whenever it comes,
-/// unless a later look-up has found one before; a failure counts only where nothing was asked for since.
+/// There are several, so that a look-up that hangs does not keep the next one from seeing a name that has appeared
+/// meanwhile. Look-ups are numbered in the order in which they were asked for. An address always counts, unless a later
+/// look-up has found one before; a failure counts only if nothing was asked for since.
 ///
-/// Nothing is allocated after the start but by getaddrinfo itself, which reports what it does not get.
+/// Nothing is allocated after the start except by getaddrinfo itself, which reports what it does not get.
 final class Resolver: Sendable {
   /// An eventfd that is signalled when a look-up has ended.
   let signal: Int32
-  /// An eventfd whose count is the look-ups that no thread has begun; threads wait on it. -1 where there are none.
+  /// An eventfd that counts the look-ups that no thread has begun; threads wait on it. -1 if there are no threads.
   private let calls: Int32
   private let host: String
   private let port: String
@@ -42,7 +42,7 @@ final class Resolver: Sendable {
     var isStopped = false
   }
 
-  /// Throws where the system has no descriptor or thread left.
+  /// Throws if the system has no descriptor or thread left.
   convenience init(backend: Endpoint) throws(RelayError) {
     try self.init(backend: backend) { Resolver.find($0, $1, numeric: false, body: $2) }
   }
@@ -91,8 +91,8 @@ final class Resolver: Sendable {
     if calls >= 0 { close(calls) }
   }
 
-  /// Begins a look-up. What an earlier one found stays until a later one finds something else, or finds that the name
-  /// is gone: a name server that is down for a moment takes no backend away.
+  /// Begins a look-up. What an earlier one found stays valid until a later one finds something else, or finds that the
+  /// name has gone: a name server that is down for a moment takes no backend away.
   func begin() {
     guard calls >= 0 else { return voltlane_eventfd_signal(signal) }
     state.withLock {
@@ -102,7 +102,7 @@ final class Resolver: Sendable {
     voltlane_eventfd_signal(calls)
   }
 
-  /// How the last look-up stands; ``signal`` is quiet from then on.
+  /// The state of the last look-up; ``signal`` is reset.
   func lookUp() -> LookUp {
     voltlane_eventfd_clear(signal)
     return state.withLock { $0.outcome }
@@ -125,7 +125,7 @@ final class Resolver: Sendable {
     var found = State()
     while true {
       voltlane_semaphore_wait(calls)
-      // As many calls may have come as were asked for; one look-up answers all.
+      // There may have been as many calls as look-ups were asked for; one look-up answers them all.
       let number = state.withLock { state -> UInt64? in
         guard !state.isStopped else { return nil }
         defer { state.begun = state.asked }
@@ -139,7 +139,7 @@ final class Resolver: Sendable {
     }
   }
 
-  /// Gives each address of `host` to `body`. Blocks unless only `numeric` ones are looked for.
+  /// Gives each address of `host` to `body`. Blocks unless only `numeric` ones are wanted.
   private static func find(_ host: String, _ port: String, numeric: Bool, body: (SocketAddress) -> Void) -> LookUp {
     var hints = addrinfo()
     hints.ai_family = AF_UNSPEC
@@ -160,14 +160,14 @@ final class Resolver: Sendable {
 }
 
 extension Resolver.State {
-  /// The places are more than anybody gives a name; addresses beyond them are left out.
+  /// There are more places than any name has addresses; further addresses are left out.
   fileprivate mutating func add(_ address: SocketAddress) {
     guard count < addresses.count else { return }
     addresses[count] = address
     count += 1
   }
 
-  /// Takes note of how a look-up has ended. False where that counts for nothing.
+  /// Records how a look-up has ended. False if that does not count.
   fileprivate mutating func take(_ new: LookUp, of number: UInt64, _ found: borrowing Self) -> Bool {
     guard new == .found ? number > answered : number == asked else { return false }
     outcome = new
@@ -184,7 +184,7 @@ extension Resolver.State {
 }
 
 extension LookUp {
-  /// What an error of getaddrinfo's means. It also calls a name unknown where it got no descriptor or memory to ask
+  /// What an error of getaddrinfo means. It also calls a name unknown if it got no descriptor or memory to ask with.
   /// with.
   init(failure code: Int32, errno: Int32) {
     let isUnknown = code == EAI_NONAME || code == voltlane_no_address

@@ -1,13 +1,13 @@
 import CLiburing
 import Glibc
 
-/// What this kernel's io_uring can do, found out once at start.
+/// What this kernel's io_uring can do, established once at the start.
 struct RingFeatures {
   let kernelRelease: String
 
   /// Makes a small ring and uses it, with each of the calls that the relay will make: a filter may allow one and forbid
-  /// another. `memory`: the bytes that all of the relay's rings will take. Throws where a call fails, or where the
-  /// kernel lacks something; the error names it and says what to do.
+  /// another. `memory`: the bytes that all of the relay's rings will take. Throws if a call fails or the kernel lacks
+  /// something; the error names it and says what to do.
   init(memory: Int) throws(RingRefusal) {
     kernelRelease = RingRefusal.kernelRelease()
     var ring = io_uring()
@@ -21,8 +21,8 @@ struct RingFeatures {
     try RingFeatures.checkEnter(&ring, memory)
   }
 
-  /// Makes a ring. 0, or -errno. The kernel frees a ring's memory a moment after its end, as that of a relay that has
-  /// just died: a restart waits for that.
+  /// Makes a ring. 0, or -errno. The kernel frees a ring's memory a moment after its end, for example that of a relay
+  /// that has just died: a restart waits for that.
   static func setUp(
     _ entries: UInt32, _ ring: UnsafeMutablePointer<io_uring>, _ parameters: inout io_uring_params
   ) -> Int32 {
@@ -37,7 +37,7 @@ struct RingFeatures {
     return result
   }
 
-  /// Makes as many rings as the relay will have, all of them at a time, and ends them: the kernel may have room for
+  /// Makes as many rings as the relay will have, all at the same time, and closes them: the kernel may have room for
   /// some and not for all. `memory`: the bytes that they take.
   static func tryRings(_ count: Int, memory: Int) throws(RingRefusal) {
     let rings = UnsafeMutablePointer<io_uring>.allocate(capacity: count)
@@ -64,7 +64,7 @@ struct RingFeatures {
   private static func checkOperations(
     _ ring: UnsafeMutablePointer<io_uring>, _ memory: Int
   ) throws(RingRefusal) {
-    // As many as an operation's number, which is a byte, can tell apart.
+    // As many as an operation's number, which is a byte, can name.
     let count = 256
     let byteCount = MemoryLayout<io_uring_probe>.size + count * MemoryLayout<io_uring_probe_op>.stride
     let bytes = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 16)
@@ -78,12 +78,12 @@ struct RingFeatures {
     }
   }
 
-  /// Lets the ring do nothing, once, and waits for that.
+  /// Has the ring do nothing, once, and waits for that.
   private static func checkEnter(_ ring: UnsafeMutablePointer<io_uring>, _ memory: Int) throws(RingRefusal) {
     guard let entry = io_uring_get_sqe(ring) else { throw RingRefusal(missing: "room for an entry") }
     io_uring_prep_nop(entry)
     var completion: UnsafeMutablePointer<io_uring_cqe>?
-    // At most a second: a kernel that takes the call and never answers must not hold the start up.
+    // For a second at most: a kernel that accepts the call and never answers must not block the start.
     var time = __kernel_timespec(tv_sec: 1, tv_nsec: 0)
     var result: Int32 = 0
     repeat {

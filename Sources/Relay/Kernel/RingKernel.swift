@@ -2,7 +2,7 @@ import CLiburing
 import CLinux
 import Glibc
 
-/// The kernel behind an io_uring. Made on the thread that uses it, which alone may: the ring has a single issuer.
+/// The kernel behind an io_uring. Made on the thread that uses it, the only one that may: the ring has a single issuer.
 ///
 /// Invariant: `taken <= reaped <= capacity of batch`; completions leave the ring's queue in one sweep into `batch`
 /// before any of them is handled.
@@ -10,7 +10,7 @@ struct RingKernel: Kernel, ~Copyable {
   private var clock = ThreadClock(machine: RingKernel.machineClock())
   private let uring: UnsafeMutablePointer<io_uring>
   private let batch: UnsafeMutablePointer<Completion>
-  /// When the timeout in the ring ends a wait; `.max` where there is none. The kernel reads its time from memory.
+  /// When the timeout in the ring ends a wait; `.max` if there is none. The kernel reads its time from memory.
   private var timeoutDeadline: UInt64 = .max
   private let timeout: UnsafeMutablePointer<__kernel_timespec>
   private var coalescing: Coalescing
@@ -20,7 +20,7 @@ struct RingKernel: Kernel, ~Copyable {
   private(set) var hasSettled = true
   private(set) var hasBroughtAll = true
   private let resolver: Resolver
-  /// The relay's own, which are no backend.
+  /// The relay's own addresses, which are not a backend.
   private let listeners: [SocketAddress]
   private var watchesResolver = false
   private let congestionControl: String?
@@ -31,8 +31,8 @@ struct RingKernel: Kernel, ~Copyable {
   private let spare: UnsafeMutablePointer<io_uring_sqe>
   private var refusals = RateLimit()
 
-  /// Throws when the kernel refuses the ring; the error says how to allow it. `memory`: the bytes that all of the
-  /// relay's rings take.
+  /// Throws if the kernel refuses the ring; the error says how to allow it. `memory`: the bytes that all of the relay's
+  /// rings take.
   init(
     resolver: Resolver, congestionControl: String?, keepalive: Int32, coalesceTime: UInt64, control: ControlBlock,
     memory: Int = Limits.ringMemory, listeners: [SocketAddress] = []
@@ -45,7 +45,7 @@ struct RingKernel: Kernel, ~Copyable {
       uring.deallocate()
       throw .ring(RingRefusal(.setup, errno: -result, memory: memory))
     }
-    // Saves the file look-up of every enter; where it is refused, the ring works without.
+    // Saves looking up the file at every enter; if it is refused, the ring works without.
     io_uring_register_ring_fd(uring)
     // Older kernels wake the thread at every completion, however many it waits for.
     coalescing = Coalescing(time: parameters.features & voltlane_wakes_lazily != 0 ? coalesceTime : 0)
@@ -59,8 +59,7 @@ struct RingKernel: Kernel, ~Copyable {
     self.control = control
   }
 
-  /// One thread submits; completions are made when it asks, not by interrupting it; and the flag tells when asking
-  /// pays.
+  /// One thread submits; completions are made when it asks, not by interrupting it; and the flag says when asking pays.
   static var parameters: io_uring_params {
     var parameters = io_uring_params()
     parameters.flags =
@@ -98,7 +97,7 @@ struct RingKernel: Kernel, ~Copyable {
     case .pollWritable(let socket):
       io_uring_prep_poll_add(entry, socket, UInt32(POLLOUT))
     case .send(let socket, let bytes, let count):
-      // As one that waits for all it counts as failed where the socket took less, and is reported.
+      // As a send that waits for everything, it counts as failed if the socket accepted less, and is reported.
       io_uring_prep_send(entry, socket, bytes, count, voltlane_send_flags | voltlane_wait_all)
       entry.pointee.flags |= UInt8(voltlane_skip_success)
     case .cancel(let token):
@@ -115,8 +114,8 @@ struct RingKernel: Kernel, ~Copyable {
     io_uring_get_sqe(uring) ?? makeRoom()
   }
 
-  /// The queue is full: starts what is in it. Where the kernel takes nothing there is nothing that the thread could do
-  /// without, so it tries again until it does; only where the relay stops at once, the entry goes nowhere.
+  /// The queue is full: starts what is in it. If the kernel accepts nothing, there is nothing that the thread could do
+  /// without it, so it keeps trying; only if the relay stops at once does the entry go nowhere.
   @inline(never)
   private mutating func makeRoom() -> UnsafeMutablePointer<io_uring_sqe> {
     while true {
@@ -127,8 +126,9 @@ struct RingKernel: Kernel, ~Copyable {
     }
   }
 
-  /// The kernel refused an enter, mostly for want of memory. What was not taken stays in the queue for the next one;
-  /// that comes a moment later, so that no CPU is burnt meanwhile, and the control thread is told once a second.
+  /// The kernel refused an enter, usually for lack of memory. What it did not accept stays in the queue for the next
+  /// one. That comes a moment later, so that no CPU time is wasted meanwhile, and the control thread is told once a
+  /// second.
   @inline(never)
   private mutating func refused(_ error: Int32) {
     guard error != EINTR else { return }
@@ -157,7 +157,7 @@ struct RingKernel: Kernel, ~Copyable {
     reap()
   }
 
-  /// Waits until there is a batch, or for a moment. Deadlines may come that much later.
+  /// Waits until there is a batch, or for a moment. Deadlines may be met that much later.
   @inline(never)
   private mutating func waitForMore() {
     var time = __kernel_timespec(tv_sec: 0, tv_nsec: Int64(coalescing.time))
@@ -167,8 +167,8 @@ struct RingKernel: Kernel, ~Copyable {
     reap()
   }
 
-  /// A time given to the wait itself would be set and taken back in the kernel at every sleep. This timeout stays in
-  /// the ring over many; it only ever moves forward. One that has come too early ends a wait for nothing.
+  /// A time given to the wait itself would be set and removed in the kernel at every sleep. This timeout stays in the
+  /// ring over many of them; it only ever moves forward. One that comes too early merely ends a wait.
   @inline(never)
   private mutating func moveTimeout(to deadline: UInt64) {
     timeout.pointee = __kernel_timespec(
@@ -178,7 +178,7 @@ struct RingKernel: Kernel, ~Copyable {
       io_uring_prep_timeout(entry, timeout, 0, IORING_TIMEOUT_ABS)
       io_uring_sqe_set_data64(entry, Token(.timeout).bits)
     } else {
-      // Fails where it has just ended: its completion is on the way, and the next wait sets it anew.
+      // Fails if it has just ended: its completion is on the way, and the next wait sets it again.
       io_uring_prep_timeout_update(entry, timeout, Token(.timeout).bits, IORING_TIMEOUT_ABS)
       entry.pointee.flags |= UInt8(voltlane_skip_success)
       io_uring_sqe_set_data64(entry, Token(.none).bits)
@@ -212,7 +212,7 @@ struct RingKernel: Kernel, ~Copyable {
       reaped &+= 1
       io_uring_cq_advance(uring, 1)
     }
-    // What an enter did not take has not even begun.
+    // What an enter did not accept has not even begun.
     hasSettled =
       reaped < Limits.completionsPerTurn && voltlane_ring_overflows(uring) == 0 && io_uring_sq_ready(uring) == 0
     hasBroughtAll = hasSettled && voltlane_ring_wants_enter(uring) == 0
@@ -260,7 +260,7 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool {
-    // `Limits.shunnedMost` of them, on the stack: where the system has no memory left this has to work all the same.
+    // `Limits.shunnedMost` of them, on the stack: this has to work even if the system has no memory left.
     var sources = InlineArray<128, voltlane_source>(repeating: voltlane_source())
     var count = 0
     for address in addresses where count < sources.count {

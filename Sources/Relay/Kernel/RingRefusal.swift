@@ -38,7 +38,7 @@ public struct RingRefusal: Error, Equatable, Sendable {
         let group = isDisabled == 1 ? ", or put the relay's group into kernel.io_uring_group" : ""
         advice = "sysctl -w kernel.io_uring_disabled=0\(group)"
       } else {
-        reason = "a seccomp filter, as containers have, or a security module forbids io_uring (\(failure))"
+        reason = "a seccomp filter, such as a container has, or a security module forbids io_uring (\(failure))"
         advice = RingRefusal.profileAdvice
       }
     case ENOSYS where !isTooOld:
@@ -64,7 +64,7 @@ public struct RingRefusal: Error, Equatable, Sendable {
         """
     default:
       reason = "io_uring does not work on Linux \(kernel) (\(failure))"
-      advice = "ask whoever runs this machine or its sandbox for an io_uring as Linux 6.1 or later has it"
+      advice = "ask the owner of this machine or its sandbox for the io_uring of Linux 6.1 or later"
     }
   }
 
@@ -82,7 +82,7 @@ public struct RingRefusal: Error, Equatable, Sendable {
   /// As systemd writes it.
   private static func kibibytes(_ bytes: Int) -> String { "\((bytes + 1023) / 1024)K" }
 
-  /// Whether the release is below 6.1; not where it cannot be read.
+  /// Whether the release is below 6.1; false if it cannot be read.
   private static func isTooOld(_ release: String) -> Bool {
     let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
     return numbers.count == 2 && (numbers[0], numbers[1]) < (6, 1)

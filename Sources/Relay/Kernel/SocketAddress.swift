@@ -11,9 +11,9 @@ struct SocketAddress: Sendable {
   init() {}
 
   /// Copies `length` bytes of a kernel address. An IPv6 address that stands for an IPv4 one (::ffff:a.b.c.d) becomes
-  /// that: a socket that takes IPv6 alone cannot be bound to it.
+  /// that: a socket for IPv6 alone cannot be bound to it.
   init(_ address: UnsafePointer<sockaddr>, length: socklen_t) {
-    // The kernel and the C library have no longer ones.
+    // Neither the kernel nor the C library has longer ones.
     precondition(Int(length) <= MemoryLayout<sockaddr_storage>.size)
     self.length = length
     withUnsafeMutableBytes(of: &storage) {
@@ -32,7 +32,7 @@ struct SocketAddress: Sendable {
     }
   }
 
-  /// A unix socket's path, or nil where it is longer than the kernel's 107 bytes.
+  /// A unix socket's path, or nil if it is longer than the kernel's 107 bytes.
   init?(unixPath path: String) {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
@@ -46,7 +46,7 @@ struct SocketAddress: Sendable {
     }
   }
 
-  /// A TCP endpoint whose host is written in numbers; nil for others.
+  /// A TCP endpoint with a numeric host; nil for others.
   init?(numeric endpoint: Endpoint) {
     guard case .tcp(let host, let port) = endpoint,
       let address = try? SocketAddress.lookUp(host, port: port, passive: false, flags: AI_NUMERICHOST).get().first
@@ -64,7 +64,7 @@ struct SocketAddress: Sendable {
     }
   }
 
-  /// 0.0.0.0 and ::, which are all addresses of their family.
+  /// 0.0.0.0 and ::, which stand for all addresses of their family.
   private var isWildcard: Bool {
     guard storage.ss_family == sa_family_t(AF_INET) else { return v6 == 0 }
     return withSockaddr { address, _ in
@@ -72,13 +72,13 @@ struct SocketAddress: Sendable {
     }
   }
 
-  /// Whether a listener here takes all that one at `other` would: a wildcard address of its family and port.
+  /// Whether a listener here takes everything that one at `other` would: a wildcard address of its family and port.
   func covers(_ other: SocketAddress) -> Bool {
     !isUnix && storage.ss_family == other.storage.ss_family && isWildcard && !other.isWildcard && port == other.port
       && port != 0
   }
 
-  /// An IPv6 address that says nothing without its interface, and does not name one.
+  /// An IPv6 address that means nothing without its interface, and does not name one.
   var lacksScope: Bool {
     guard let v6, v6 >> 118 == 0xfe80 >> 6 else { return false }
     return withSockaddr { address, _ in
@@ -86,10 +86,10 @@ struct SocketAddress: Sendable {
     }
   }
 
-  /// A TCP address in numbers; nil for others.
+  /// A numeric TCP address; nil for others.
   var endpoint: Endpoint? { isUnix ? nil : host.map { .tcp(host: $0, port: port) } }
 
-  /// Whether whoever dials this address meets `listener`, a TCP one on this machine.
+  /// Whether dialling this address leads to `listener`, a TCP listener on this machine.
   func leads(to listener: SocketAddress) -> Bool {
     guard !isUnix, !listener.isUnix, port == listener.port else { return false }
     return self == listener || listener.covers(self) && withSockaddr { voltlane_is_local($0, $1) }
@@ -122,7 +122,7 @@ struct SocketAddress: Sendable {
     }
   }
 
-  /// A TCP address in numbers, without its port.
+  /// A numeric TCP address, without its port.
   var host: String? {
     withSockaddr { address, length in
       withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(NI_MAXHOST)) { name in

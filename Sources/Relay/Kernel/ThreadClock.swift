@@ -4,17 +4,17 @@
 ///     the machine's clock  --|----- asked for -----|- standstill -|- - stopped - - |--->
 ///     this clock           --|                                                     |--->
 ///
-/// A thread notices a standstill by the next look at the clock, which comes much later than it had asked for. The whole
-/// time since the last look is left out then, because nobody knows when in it the thread was stopped. So that this is
-/// not much, a sleep that has a deadline lasts a second at most; what is not noticed is less than that and
-/// `Limits.standstill`. A thread that gets the CPU so rarely that every look is late still has a clock that goes on.
+/// A thread notices a standstill when its next look at the clock comes much later than planned. It then leaves out the
+/// whole time since the last look, because nobody knows when in it the thread was stopped. To keep that short, a sleep
+/// with a deadline lasts a second at most; a standstill that goes unnoticed is shorter than that and
+/// `Limits.standstill`. A thread that gets the CPU so rarely that every look is late still has a clock that advances.
 ///
 /// Invariant: `now + stoodStill` is the machine's clock at the last look.
 struct ThreadClock {
   private(set) var now: UInt64
-  /// All that was left out.
+  /// Everything that was left out.
   private(set) var stoodStill: UInt64 = 0
-  /// By when the next look is due, on the machine's clock.
+  /// When the next look is due, on the machine's clock.
   private var lookDue: UInt64 = .max
   /// When the last standstill ended, on this clock, and how long it was.
   private var resumed: UInt64 = 0
@@ -22,13 +22,13 @@ struct ThreadClock {
 
   init(machine: UInt64) { now = machine }
 
-  /// The machine's clock. What threads share has to be judged by it: each has stood still on its own.
+  /// The machine's clock. What threads share must be judged by it, because each thread has stood still on its own.
   @inline(__always) var machine: UInt64 { now &+ stoodStill }
 
-  /// For as long after a standstill as that lasted, what comes may be what clients sent meanwhile: how long that was.
+  /// For as long after a standstill as it lasted, what arrives may be what clients sent meanwhile: how long that was.
   @inline(__always) var grace: UInt64 { lastStandstill != 0 && now &- resumed < lastStandstill ? lastStandstill : 0 }
 
-  /// The thread begins a sleep: until when on the machine's clock, at most.
+  /// The thread begins a sleep: until when at most, on the machine's clock.
   mutating func sleeps(until deadline: UInt64) -> UInt64 {
     guard deadline != .max else {
       lookDue = .max
@@ -39,7 +39,7 @@ struct ThreadClock {
     return end
   }
 
-  /// The thread looks again without a sleep.
+  /// The thread looks again without having slept.
   @inline(__always)
   mutating func staysAwake() { lookDue = machine &+ Limits.standstill }
 

@@ -1,16 +1,18 @@
-/// What a completion belongs to, in the 64 bits that the kernel hands back. The only place that packs and unpacks them:
+/// What a completion belongs to, in the 64 bits that the kernel hands back. This is the only place that packs and
+/// unpacks them:
 ///
 ///      63      56 55                32 31                              0
 ///     +----------+--------------------+---------------------------------+
 ///     | purpose  | index (24 bits)    | generation                      |
 ///     +----------+--------------------+---------------------------------+
 ///
-/// The generation is that of the slot at `index`: a late completion of a slot's last owner is told from its next one's.
+/// The generation is that of the slot at `index`: it tells a late completion for a slot's last owner from one for its
+/// next.
 struct Token: Equatable {
   enum Purpose: UInt8 {
     /// Nobody waits for it: closes, cancels, doorbells.
     case none
-    /// The time for which a wait was given is over.
+    /// The time that a wait was given is over.
     case timeout
     case accept
     case clientReadable
@@ -21,7 +23,7 @@ struct Token: Equatable {
     case resolved
     /// A doorbell of another host.
     case bell
-    /// A doorbell that this host rang was not heard: the index is that of the other's ring.
+    /// A doorbell that this host rang was not heard: the index is that of the other host's ring.
     case unheardBell
     /// The control thread wants attention.
     case control

@@ -2,16 +2,17 @@ import CLinux
 import Glibc
 import VoltlaneText
 
-/// The file of a listening unix socket: made, with its mode and group, and removed as long as its path still means it.
+/// The file of a listening unix socket: made, with its mode and group, and removed for as long as its path still means
+/// it.
 ///
-/// Nothing in the kernel keeps two relays from taking the same stale file for theirs to replace. So the folder is
-/// locked while a path is looked at and changed; it has no file besides for that.
+/// Nothing in the kernel keeps two relays from both replacing the same stale file. So the folder is locked while a path
+/// is examined and changed; there is no other file for that.
 struct UnixSocketFile {
   private let path: String
   private let file: voltlane_file
 
   /// Listens on a path. A socket file on which nobody listens was left by a process that died, and is replaced; one on
-  /// which somebody does is in use.
+  /// which somebody listens is in use.
   static func listen(
     _ endpoint: Endpoint, _ configuration: RelayConfiguration
   ) throws(RelayError) -> (socket: Int32, file: UnixSocketFile) {
@@ -31,7 +32,7 @@ struct UnixSocketFile {
     return (socket, UnixSocketFile(path: path, file: file))
   }
 
-  /// Removes the file, unless the path means another one by now: that of a successor.
+  /// Removes the file, unless the path means another one by now: a successor's.
   func remove() {
     let lock = UnixSocketFile.lockFolder(of: path, tries: 1)
     defer { if let lock { close(lock) } }
@@ -45,7 +46,7 @@ struct UnixSocketFile {
       throw .listen(endpoint, errno: EADDRINUSE)
     }
     guard socket == -ECONNREFUSED else { return }
-    // A file of another kind refuses connections too, and is not the relay's to remove.
+    // A file of another kind refuses connections too, and it is not the relay's business to remove it.
     guard isSocket(path) else { throw .address(endpoint, reason: "the file that is there is not a socket") }
     unlink(path)
   }
@@ -55,8 +56,8 @@ struct UnixSocketFile {
     return lstat(path, &information) == 0 && information.st_mode & S_IFMT == S_IFSOCK
   }
 
-  /// Nil where the folder cannot be locked, or another has it for longer than looking and changing takes: nothing waits
-  /// for that, and the worst is what would happen without a lock.
+  /// Nil if the folder cannot be locked, or another process holds the lock for longer than examining and changing
+  /// takes: nothing waits for that, and the worst that can happen is what would happen without a lock.
   private static func lockFolder(of path: String, tries: Int = Limits.listenTries) -> Int32? {
     let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
     for attempt in 1...tries {

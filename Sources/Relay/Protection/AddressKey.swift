@@ -1,14 +1,14 @@
 import CLinux
 
-/// One address as limits see it, in 64 bits: whoever has one of the addresses behind a key has them all, or could.
+/// One address as limits see it, in 64 bits: anyone who has one of the addresses behind a key has them all, or could.
 ///
 ///     IPv6                    the first 64 bits of the address, a /64
 ///     IPv4, and IPv6 forms    0xffffff and the form, then the IPv4 address: no source of a connection begins with ff
 ///     fe80::/10, link-local   the first 10 bits, then a hash of the rest: neighbours on a link share their first 64
 ///
-/// Translators and tunnels put whole networks of IPv4 clients into one /64, so these are known by the IPv4 address that
-/// theirs has inside. It is a key of its own and not that of the IPv4 address: nobody who makes such addresses up gets
-/// the one refused that they name. ISATAP is not among the forms, because its addresses lie in anybody's /64.
+/// Translators and tunnels put whole networks of IPv4 clients into one /64, so these are identified by the IPv4 address
+/// inside theirs. That is a key of its own and not the key of the IPv4 address: making up such addresses gets nobody
+/// refused whose IPv4 address they name. ISATAP is not among the forms, because its addresses can lie in anybody's /64.
 /// 0 for a unix socket.
 public struct AddressKey: Hashable, Sendable, BitwiseCopyable {
   let bits: UInt64
@@ -17,20 +17,20 @@ public struct AddressKey: Hashable, Sendable, BitwiseCopyable {
 
   init(bits: UInt64) { self.bits = bits }
 
-  /// IPv4, as it is and within IPv6 addresses. The number is the upper half of the key.
+  /// IPv4 addresses, by themselves and inside IPv6 addresses. The number is the upper half of the key.
   enum Form: UInt32, CaseIterable {
     case v4 = 0xffff_ffff
     /// 64:ff9b::/96, of translators between IPv4 and IPv6 (RFC 6052).
     case nat64 = 0xffff_ff01
-    /// 64:ff9b:1::/48, the same for a network of one's own (RFC 8215), with the IPv4 address at the end.
+    /// 64:ff9b:1::/48, the same for private networks (RFC 8215), with the IPv4 address at the end.
     case localNAT64 = 0xffff_ff02
-    /// The same with the IPv4 address further in front.
+    /// The same with the IPv4 address in one of the earlier positions.
     case shiftedNAT64 = 0xffff_ff03
     /// ::ffff:0:0:0/96, of stateless translators.
     case siit = 0xffff_ff04
-    /// 2002::/16: the IPv4 address has the whole /48.
+    /// 2002::/16: the owner of the IPv4 address has the whole /48.
     case sixToFour = 0xffff_ff05
-    /// 2001::/32: the client's IPv4 address stands at the end, its bits turned.
+    /// 2001::/32: the client's IPv4 address is at the end, with its bits inverted.
     case teredo = 0xffff_ff06
     /// ::/96, addresses of IPv4 hosts from the first days of IPv6.
     case compatible = 0xffff_ff07
@@ -52,12 +52,13 @@ public struct AddressKey: Hashable, Sendable, BitwiseCopyable {
 
   private var v4: UInt32 { UInt32(truncatingIfNeeded: bits) }
 
-  /// Its network: a /24 of IPv4 addresses, also within IPv6 ones, or an IPv6 /56. All link-local addresses are one.
+  /// Its network: a /24 of IPv4 addresses, also inside IPv6 ones, or an IPv6 /56. All link-local addresses are one
+  /// network.
   var prefix: UInt64 { isLinkLocal ? AddressKey.linkLocalBits << 46 : bits >> 8 }
 }
 
 extension ClientAddress {
-  /// What limits take for one address.
+  /// What limits treat as one address.
   var key: AddressKey {
     if isIPv4 { return AddressKey(.v4, v4) }
     if let form { return AddressKey(form, embedded(form)) }
@@ -67,7 +68,7 @@ extension ClientAddress {
     return AddressKey(bits: UInt64(truncatingIfNeeded: bits >> 64))
   }
 
-  /// All addresses that have that key, and where these are not a range, one that they are in.
+  /// All addresses that have this key or, if they are not a range, a range that contains them.
   var alike: ClosedRange<UInt128> {
     func network(_ length: Int) -> ClosedRange<UInt128> {
       let host = UInt128.max >> UInt128(length)
@@ -83,19 +84,19 @@ extension ClientAddress {
 
   private var v4: UInt32 { UInt32(truncatingIfNeeded: bits) }
 
-  /// The form of an IPv6 address that has an IPv4 one inside.
+  /// The form of an IPv6 address that has an IPv4 address inside.
   private var form: AddressKey.Form? {
     switch UInt32(truncatingIfNeeded: bits >> 96) {
     case 0x0064_ff9b:
       if bits >> 32 == 0x0064_ff9b << 64 { return .nat64 }
       guard bits >> 80 == 0x0064_ff9b_0001 else { return nil }
-      // In the places further in front, zeros follow it.
+      // In the earlier positions, zeros follow it.
       return bits & 0xff_ffff == 0 ? .shiftedNAT64 : .localNAT64
     case 0x2001_0000: return .teredo
     case 0x2002_0000...0x2002_ffff: return .sixToFour
     case 0:
       if bits >> 32 == 0xffff_0000 { return .siit }
-      // What is left of ::/96 is the loopback and its like.
+      // What remains of ::/96 is the loopback and similar addresses.
       return bits >> 32 == 0 && bits > 0xffff ? .compatible : nil
     default: return nil
     }
@@ -107,7 +108,7 @@ extension ClientAddress {
     case .sixToFour: return UInt32(truncatingIfNeeded: bits >> 80)
     case .teredo: return ~v4
     case .shiftedNAT64:
-      // Behind 64, 56 or 48 bits, with the eight bits 64 to 71 left out (RFC 6052, 2.2).
+      // After 64, 56 or 48 bits, leaving out the bits 64 to 71 (RFC 6052, 2.2).
       let behind64 = UInt32(truncatingIfNeeded: bits >> 24)
       if behind64 & 0xff != 0 { return behind64 }
       let before64 = UInt32(truncatingIfNeeded: bits >> 64) & 0xffff
@@ -139,15 +140,15 @@ extension AddressKey: CustomStringConvertible {
 // MARK: For the kernel
 
 extension AddressKey {
-  /// Whether ``source`` tells it.
+  /// Whether ``source`` can express it.
   var canBeShunned: Bool { !isLinkLocal && form != .shiftedNAT64 }
 
-  /// The source addresses of the key as a filter of the kernel can tell them; nil where it cannot.
+  /// The source addresses of the key as a filter in the kernel can express them; nil if it cannot.
   var source: voltlane_source? {
     guard canBeShunned else { return nil }
     var source = voltlane_source()
     source.is_ipv4 = form == .v4
-    // What differs most comes first.
+    // The part that differs most comes first.
     switch form {
     case .v4: source.match(word: v4, at: 0)
     case .nat64, .compatible:

@@ -2,23 +2,23 @@ import Synchronization
 
 /// What the relay remembers by address, for all shards, in memory that never grows.
 ///
-/// The table is a number of sets, each of 15 places. Whatever is remembered has a fingerprint, a keyed hash, which says
-/// in which set it is and is compared there; nobody outside can choose a set.
+/// The table consists of sets of 15 places. Each key has a fingerprint, a keyed hash, which decides its set and is
+/// compared there; nobody outside can choose a set.
 ///
 ///     0        8               128             168                     728      768
 ///     +--------+----------------+---------------+----- - - ------------+--------+
 ///     | lock   | 15 fingerprints| record        | 14 more records      |        |  one set
 ///     +--------+----------------+---------------+----- - - ------------+--------+
 ///
-/// A set that is full gives the place of the record that loses least: one whose buckets are full again, else the one
-/// whose are soonest. Never that of an address that has connections or a ban: where a set has none but these, a
-/// newcomer gets no record, and limits by address do not see it. That is the right end to fail at: who fills the table
-/// would otherwise lock everybody else out.
+/// A full set gives up the record that is least missed: one whose buckets are full again, otherwise the one whose
+/// buckets will be first. It never gives up that of an address with connections or a ban: if a set has only these, a
+/// newcomer gets no record, and limits by address do not see it. That is the right way to fail: otherwise anyone who
+/// fills the table would lock everybody else out.
 ///
 /// A set is locked by spinning, for as long as it takes to look through it. Only clients that connect, end or misbehave
 /// come here, never a packet.
 ///
-/// Invariant: a place's fingerprint is 0, and its record all zero, or it is in the set that the fingerprint says, once.
+/// Invariant: either a place's fingerprint is 0 and its record all zero, or it is in the set of its fingerprint, once.
 struct AddressTable: @unchecked Sendable {
   static let places = 15
   private static let recordsOffset = 8 * (1 + places)
@@ -28,7 +28,7 @@ struct AddressTable: @unchecked Sendable {
   private let setMask: UInt64
   private let hash: SipHash
 
-  /// A table for that many clients, each with an address and a prefix of its own. `random` gives the secrets.
+  /// A table for that many clients, each with an address and a prefix of its own. `random` provides the secrets.
   init(_ arena: Arena, clients: Int, random: () -> UInt64) throws(RelayError) {
     // Constants.
     precondition(
@@ -44,7 +44,7 @@ struct AddressTable: @unchecked Sendable {
 
   // MARK: Fingerprints
 
-  /// Never 0, which is an empty place.
+  /// Never 0, which marks an empty place.
   struct Fingerprint: Equatable {
     let bits: UInt64
   }
@@ -62,14 +62,14 @@ struct AddressTable: @unchecked Sendable {
 
   // MARK: Records
 
-  /// A record that its set is locked for. ``AddressTable/close(_:)`` ends that.
+  /// A record whose set is locked. ``AddressTable/close(_:)`` unlocks it.
   struct Place: ~Copyable {
     fileprivate let set: UnsafeMutableRawPointer
     fileprivate let index: Int
     let record: UnsafeMutablePointer<AddressRecord>
   }
 
-  /// The record of a fingerprint; nil where there is none.
+  /// The record of a fingerprint; nil if there is none.
   func find(_ fingerprint: Fingerprint) -> Place? {
     let set = lock(fingerprint)
     guard let index = index(of: fingerprint.bits, in: set) else {
@@ -79,7 +79,7 @@ struct AddressTable: @unchecked Sendable {
     return Place(set: set, index: index, record: record(index, in: set))
   }
 
-  /// The record of a fingerprint, a new one where there was none; nil where its set has no place.
+  /// The record of a fingerprint, a new one if there was none; nil if its set has no place.
   func findOrMake(_ fingerprint: Fingerprint, now: UInt64) -> Place? {
     let set = lock(fingerprint)
     if let index = index(of: fingerprint.bits, in: set) {
@@ -119,7 +119,7 @@ struct AddressTable: @unchecked Sendable {
     let set = base + Int(fingerprint.bits & setMask) * AddressTable.stride
     let word = set.assumingMemoryBound(to: Atomic<UInt64>.self)
     while word.pointee.exchange(1, ordering: .acquiring) != 0 {
-      // Reads only, until it looks free: that leaves the line with its owner.
+      // Only reads until it looks free, which leaves the cache line with its owner.
       while word.pointee.load(ordering: .relaxed) != 0 {}
     }
     return set

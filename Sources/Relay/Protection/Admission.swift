@@ -1,13 +1,13 @@
-/// What all shards share to decide whom they let in.
+/// What all shards share to decide which clients to admit.
 struct SharedAdmission: Sendable {
   let table: AddressTable
   /// Connections of the relay.
   let clients: SharedWord
-  /// Clients that came over queues which shards share: whose turn it is.
+  /// For clients that arrived over a queue that the shards share: which shard is next.
   let turns: SharedWord
   let accepts: SharedTokenBucket
 
-  /// For that many clients. `random` gives the secrets.
+  /// For that many clients. `random` provides the secrets.
   init(_ arena: Arena, clients count: Int, random: () -> UInt64) throws(RelayError) {
     table = try AddressTable(arena, clients: count, random: random)
     clients = SharedWord(arena)
@@ -16,31 +16,32 @@ struct SharedAdmission: Sendable {
   }
 }
 
-/// What a connection counts for.
+/// What a connection counts towards.
 struct Standing: OptionSet, BitwiseCopyable {
   let rawValue: UInt8
   /// It counts as a connection of the relay.
   static let placed = Standing(rawValue: 1)
-  /// It shakes hands, and counts so in its shard.
+  /// It is in the handshake, and its shard counts it there.
   static let handshake = Standing(rawValue: 2)
-  /// Limits by address hold for it.
+  /// Limits by address apply to it.
   static let limited = Standing(rawValue: 4)
-  /// It counts in the record of its address, as a client and as one that shakes hands.
+  /// It counts in the record of its address, as a client and as one in the handshake.
   static let inAddress = Standing(rawValue: 8)
   static let handshakeInAddress = Standing(rawValue: 16)
-  /// It counts in the record of its address' prefix.
+  /// It counts in the record of its address's prefix.
   static let inPrefix = Standing(rawValue: 32)
 
-  /// Limits by address hold for it, but the table had no place where it would count.
+  /// Limits by address apply to it, but the table had no place to count it.
   var isUncounted: Bool { contains(.limited) && !isSuperset(of: [.inAddress, .inPrefix]) }
 }
 
-/// Whom a shard lets in. Each count that a connection goes into is noted in its ``Standing``, and taken back by that.
+/// Decides which clients a shard admits. Every count that a connection goes into is noted in its ``Standing``, and
+/// undone by it.
 struct Admission: Sendable {
   var limits: AdmissionLimits
   let shared: SharedAdmission
   private var table: AddressTable { shared.table }
-  /// Connections of this shard that shake hands.
+  /// Connections of this shard that are in the handshake.
   private(set) var handshakes = 0
 
   init(_ limits: AdmissionLimits, _ shared: SharedAdmission) {
@@ -50,14 +51,14 @@ struct Admission: Sendable {
 
   // MARK: In and out
 
-  /// Why one more connection that shakes hands would have no place; nil where there is one.
+  /// Why there would be no room for one more connection in the handshake; nil if there is.
   var lack: RefusalReason? {
     if handshakes >= limits.handshakes { return .handshakes }
     return shared.clients.relaxed >= limits.clients ? .clients : nil
   }
 
-  /// Counts a connection that was accepted and is to shake hands, in the relay as a whole. The reason where it is not
-  /// let in; what it counts for by then is its caller's to take back.
+  /// Counts an accepted connection that is about to begin its handshake, for the relay as a whole. Returns the reason
+  /// if it is not admitted; it is then up to the caller to undo what it counts towards.
   mutating func takePlace(_ standing: inout Standing, now: UInt64, grace: UInt64 = 0) -> RefusalReason? {
     guard handshakes < limits.handshakes else { return .handshakes }
     takeHandshake(&standing)
@@ -67,7 +68,7 @@ struct Admission: Sendable {
     return nil
   }
 
-  /// Counts a connection by its address. The reason where it is not let in.
+  /// Counts a connection by its address. Returns the reason if it is not admitted.
   mutating func admit(
     _ address: ClientAddress, _ standing: inout Standing, now: UInt64, grace: UInt64 = 0
   ) -> RefusalReason? {
@@ -94,7 +95,7 @@ struct Admission: Sendable {
     return nil
   }
 
-  /// A connection shakes hands no longer.
+  /// A connection has left the handshake.
   mutating func endHandshake(_ address: AddressKey, _ standing: inout Standing) {
     giveHandshake(&standing)
     guard standing.contains(.handshakeInAddress) else { return }
@@ -104,7 +105,7 @@ struct Admission: Sendable {
     table.close(place)
   }
 
-  /// A connection counts towards no limit of its address any more.
+  /// A connection no longer counts towards any limit of its address.
   mutating func leaveAddress(_ address: AddressKey, _ standing: inout Standing) {
     endHandshake(address, &standing)
     if standing.contains(.inAddress), let place = table.find(table.fingerprint(of: address)) {
@@ -118,7 +119,7 @@ struct Admission: Sendable {
     standing.subtract([.inAddress, .inPrefix])
   }
 
-  /// A connection's socket is closed: it counts no more.
+  /// A connection's socket is closed: it no longer counts.
   mutating func leave(_ address: AddressKey, _ standing: inout Standing) {
     leaveAddress(address, &standing)
     guard standing.contains(.placed) else { return }
@@ -128,7 +129,7 @@ struct Admission: Sendable {
 
   // MARK: Between shards
 
-  /// A connection that shakes hands goes to another shard, or comes from one.
+  /// A connection in the handshake goes to another shard, or comes from one.
   mutating func giveHandshake(_ standing: inout Standing) {
     guard standing.contains(.handshake) else { return }
     standing.remove(.handshake)
@@ -142,7 +143,7 @@ struct Admission: Sendable {
 
   // MARK: Offences
 
-  /// A connection broke the protocol. True where its address is banned for that from now on.
+  /// A connection broke the protocol. True if its address is banned for that from now on.
   func offend(_ address: AddressKey, _ standing: Standing, now: UInt64) -> Bool {
     guard standing.contains(.limited), let rate = limits.banAfter,
       let place = table.findOrMake(table.fingerprint(of: address), now: now)
@@ -153,7 +154,8 @@ struct Admission: Sendable {
     return isBanned
   }
 
-  /// Whether a connection may try to come back as `id`: its address has not failed too often, with this id or with any.
+  /// Whether a connection may try to come back as `id`: its address has not failed too often, with this id or with any
+  /// other.
   func mayReconnect(as id: UInt64, _ address: AddressKey, _ standing: Standing, now: UInt64) -> Bool {
     guard standing.contains(.limited) else { return true }
     return hasTry(table.fingerprint(of: id, at: address), limits.reconnectFailures, now)

@@ -1,4 +1,4 @@
-/// The limits of ``Admission``; all shards have the same. A count that is not limited is the largest; times are
+/// The limits of ``Admission``, the same for all shards. A count without a limit is the largest number; times are in
 /// nanoseconds.
 final class AdmissionLimits: Sendable {
   let clients: UInt64
@@ -39,19 +39,19 @@ final class AdmissionLimits: Sendable {
     trustsUnixProxies = configuration.trustsUnixProxies
   }
 
-  /// Whether a connection from there is a load balancer's, which says first whose it is.
+  /// Whether a connection from there belongs to a load balancer, which first says who the client is.
   func trustsAsProxy(_ address: ClientAddress) -> Bool {
     address == .none ? trustsUnixProxies : proxies.contains(address)
   }
 
-  /// Whether whoever counts as one address with this one, which is refused, would be refused as well: lists may have
-  /// single addresses of a /64.
+  /// Whether any connection that counts as the same address as this one, which is refused, would be refused as well:
+  /// lists may name single addresses of a /64.
   func refusesAll(alike address: ClientAddress, _ reason: RefusalReason) -> Bool {
     let all = address.alike
     return !allowed.hasAny(all) && !proxies.hasAny(all) && (reason != .denied || denied.hasAll(all))
   }
 
-  /// Counts a connection that begins to shake hands in the record of its address, where that allows it.
+  /// Counts a connection that begins the handshake in the record of its address, if its limits allow that.
   func enter(_ record: inout AddressRecord, now: UInt64, grace: UInt64) -> RefusalReason? {
     if record.bannedUntil > now { return .banned }
     if record.clients >= clientsPerAddress { return .addressClients }

@@ -1,8 +1,8 @@
-/// Where a client connects from: 128 bits, an IPv4 address as the IPv6 one that stands for it (::ffff:a.b.c.d).
+/// Where a client connects from: 128 bits, with an IPv4 address as the IPv6 one that stands for it (::ffff:a.b.c.d).
 struct ClientAddress: Equatable, Sendable, BitwiseCopyable {
   let bits: UInt128
 
-  /// What the peer of a unix socket has.
+  /// The address of a unix socket's peer.
   static let none = ClientAddress(bits: 0)
 
   init(bits: UInt128) { self.bits = bits }

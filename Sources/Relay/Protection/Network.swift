@@ -1,12 +1,12 @@
 import Glibc
 
-/// A range of addresses as it is written in lists: `192.0.2.0/24`, `2001:db8::/32`, or one address.
+/// A range of addresses as written in lists: `192.0.2.0/24`, `2001:db8::/32`, or a single address.
 public struct Network: Hashable, Sendable {
-  /// The range, an IPv4 one as the IPv6 one that stands for it.
+  /// The range; an IPv4 range is that of the IPv6 addresses that stand for it.
   let addresses: ClosedRange<UInt128>
   private let text: String
 
-  /// Why a text is no network.
+  /// Why a text is not a network.
   public struct Malformed: Error, Equatable {
     public let reason: String
   }
@@ -15,20 +15,20 @@ public struct Network: Hashable, Sendable {
     self.text = text
     let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     guard let address = Network.address(String(parts[0])) else {
-      throw Malformed(reason: "'\(parts[0])' is no IPv4 or IPv6 address")
+      throw Malformed(reason: "'\(parts[0])' is not an IPv4 or IPv6 address")
     }
     let width = parts[0].contains(":") ? 128 : 32
     var length = width
     if parts.count == 2 {
       guard let number = Int(parts[1]), (0...width).contains(number), parts[1].allSatisfy(\.isNumber) else {
-        throw Malformed(reason: "'\(parts[1])' is no prefix length from 0 to \(width)")
+        throw Malformed(reason: "'\(parts[1])' is not a prefix length from 0 to \(width)")
       }
       length = number
     }
-    // A shift by the whole width is no shift that the processor has, but one that Swift has.
+    // A shift by the full width does not exist in the processor, but it does in Swift.
     let host = (UInt128(1) << UInt128(width - length)) &- 1
     guard address & host == 0 else {
-      throw Malformed(reason: "it has bits set behind its prefix of \(length) bits")
+      throw Malformed(reason: "it has bits set after its prefix of \(length) bits")
     }
     addresses = address...(address | host)
   }
@@ -39,7 +39,7 @@ public struct Network: Hashable, Sendable {
 }
 
 extension ClientAddress {
-  /// An address of this kind as people write it, with a zero behind it.
+  /// An address of this kind in its usual notation, followed by a zero byte.
   init?(text: UnsafePointer<CChar>, isV6: Bool) {
     if isV6 {
       var v6 = in6_addr()
@@ -52,7 +52,7 @@ extension ClientAddress {
     }
   }
 
-  /// The same, where `text` has a zero somewhere.
+  /// The same, if `text` contains a zero byte somewhere.
   init?(text: RawSpan, isV6: Bool) {
     let address = text.withUnsafeBytes { bytes -> ClientAddress? in
       guard let start = bytes.baseAddress, bytes.contains(0) else { return nil }
@@ -75,7 +75,7 @@ extension Network: CustomStringConvertible {
   public var description: String { text }
 }
 
-/// Networks in which an address is looked up in few steps: ranges that do not touch, ascending.
+/// Networks in which an address is found in few steps: ascending ranges that do not touch.
 struct NetworkList: Sendable {
   private var ranges: [ClosedRange<UInt128>] = []
 

@@ -1,14 +1,14 @@
-/// How fast, and how seldom, a client may send.
+/// How fast, and how rarely, a client may send.
 struct Pace: Equatable, BitwiseCopyable, Sendable {
   let packets: Rate?
   let bytes: Rate?
   let policy: RatePolicy
-  /// `.max` where a client may be silent for ever.
+  /// `.max` if a client may be silent for ever.
   let idleTimeout: UInt64
 
-  /// Whether anything has to be counted: a packet pays for this only where something has.
+  /// Whether anything has to be counted: a packet pays for this only if something has.
   let isMetered: Bool
-  /// One read of one client: what it brings is taken, whatever the rates say.
+  /// One read of one client: what it brings is accepted, whatever the rates say.
   let readSize: Int
 
   init(_ configuration: ProtectionConfiguration) {
@@ -20,8 +20,8 @@ struct Pace: Equatable, BitwiseCopyable, Sendable {
     isMetered = packets != nil || bytes != nil || configuration.idleTimeout != nil
   }
 
-  /// A pause ends with a tick of the wheel. What comes in two of them must find room in the bucket, or the client would
-  /// get less than its rate.
+  /// A pause ends with a tick of the wheel. What arrives in two ticks must fit into the bucket, or the client would get
+  /// less than its rate.
   private static func widened(_ rate: Rate) -> Rate {
     let ticks = UInt64(2) << Limits.wheelTickShift
     let tokens = UInt64(rate.count).multipliedFullWidth(by: ticks)
@@ -30,7 +30,7 @@ struct Pace: Equatable, BitwiseCopyable, Sendable {
   }
 }
 
-/// The rates that a client has.
+/// The rates of a client.
 public enum ClientRate: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case packets, bytes
 
@@ -42,10 +42,10 @@ public enum ClientRate: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   }
 }
 
-/// What becomes of a client that sends faster than it may.
+/// What happens to a client that exceeds its rate.
 public enum RatePolicy: String, Sendable, CaseIterable, BitwiseCopyable {
   /// It is not read for a while, and TCP slows it down.
   case pause
-  /// Its session ends, with `rate limit`.
+  /// Its session ends with `rate limit`.
   case end
 }

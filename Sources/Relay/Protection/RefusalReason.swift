@@ -57,20 +57,20 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   /// The end of "clients refused: ".
   public var text: StaticString {
     switch self {
-    case .clients: "as many as --max-clients are connected"
-    case .acceptRate: "they come faster than --accept-rate"
-    case .descriptors: "hardly any descriptors are left"
+    case .clients: "--max-clients are connected already"
+    case .acceptRate: "new connections exceed --accept-rate"
+    case .descriptors: "hardly any file descriptors are left"
     case .memory: "the memory budget is nearly used up"
-    case .handshakes: "as many as --max-pending-handshakes shake hands"
+    case .handshakes: "--max-pending-handshakes are in the handshake already"
     case .backendLost: "the backend is lost"
-    case .addressClients: "their address has as many as --max-clients-per-ip"
-    case .prefixClients: "their network has as many as --max-clients-per-prefix"
-    case .addressAcceptRate: "their address connects faster than --accept-rate-per-ip"
-    case .addressHandshakes: "their address has as many handshakes as --max-pending-handshakes-per-ip"
+    case .addressClients: "their address has --max-clients-per-ip connections already"
+    case .prefixClients: "their network has --max-clients-per-prefix connections already"
+    case .addressAcceptRate: "their address exceeds --accept-rate-per-ip"
+    case .addressHandshakes: "their address has --max-pending-handshakes-per-ip handshakes already"
     case .banned: "their address is banned"
-    case .denied: "their address is in a --deny list"
+    case .denied: "their address is on a --deny list"
     case .reconnectFailures:
-      "their address failed to reconnect as often as --reconnect-failures, or the same -per-ip, allows"
+      "their address failed to reconnect too often for --reconnect-failures or --reconnect-failures-per-ip"
     case .proxyHeader: "a proxy did not finish its PROXY header within 3 s"
     case .proxyNoHeader: "a proxy sent something other than a PROXY header"
     case .proxyLine: "a proxy sent a PROXY header whose line is malformed or longer than 107 bytes"
@@ -78,10 +78,10 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .proxyCommand: "a proxy sent a PROXY header whose command is neither LOCAL nor PROXY"
     case .proxyFamily: "a proxy sent a PROXY header of an unknown address family or protocol"
     case .proxyAddresses: "a proxy sent a PROXY header that is too short for its addresses"
-    case .proxyValues: "a proxy sent a PROXY header whose values do not end where it does"
+    case .proxyValues: "a proxy sent a PROXY header whose values do not end where the header does"
     case .proxyChecksum: "a proxy sent a PROXY header whose checksum is wrong"
-    case .handshakeTimeout: "they did not shake hands within --handshake-timeout"
-    case .unfinishedPackets: "unfinished packets hold more than --assembly-budget"
+    case .handshakeTimeout: "they did not finish the handshake within --handshake-timeout"
+    case .unfinishedPackets: "unfinished packets exceed --assembly-budget"
     }
   }
 }

@@ -1,5 +1,5 @@
-/// A bucket of tokens in one word: the time at which it will be full again. Tokens come at a ``Rate``; a bucket that
-/// was never touched, all zero bits, is full. (Known as the generic cell rate algorithm.)
+/// A bucket of tokens in one word: the time at which it will be full again. Tokens arrive at a ``Rate``; a bucket that
+/// was never touched, all zero bits, is full. (This is known as the generic cell rate algorithm.)
 ///
 ///          now                      full
 ///     ------|------------------------|-------> time
@@ -9,7 +9,7 @@ struct TokenBucket: BitwiseCopyable {
 
   init(full: UInt64 = 0) { self.full = full }
 
-  /// Takes a token. False, and nothing taken, where there is none.
+  /// Takes a token. False, with nothing taken, if there is none.
   mutating func take(_ rate: Rate, now: UInt64, grace: UInt64 = 0) -> Bool {
     fit(rate, now: now)
     guard hasToken(rate, now: now) else { return false }
@@ -19,11 +19,12 @@ struct TokenBucket: BitwiseCopyable {
 
   func hasToken(_ rate: Rate, now: UInt64) -> Bool { missing(now) <= rate.time(for: rate.burst - 1) }
 
-  /// What is missing is at most a whole bucket of this rate, whatever the rate was when it was taken.
+  /// At most a whole bucket of this rate is missing, whatever the rate was when tokens were taken.
   mutating func fit(_ rate: Rate, now: UInt64) { full = min(full, now &+ rate.time(for: rate.burst)) }
 
-  /// Takes tokens whether or not they are there: what is owed has to come before the next one. `grace`: what comes now
-  /// may have come within this time, which nobody looked at, so the tokens of all of it are there, more than a bucket.
+  /// Takes tokens whether or not they are there: what is owed must arrive before the next one. `grace`: what arrives
+  /// now may have been sent during this time, in which nobody looked, so all the tokens of that time are available,
+  /// even more than a bucket.
   mutating func charge(_ tokens: Int, _ rate: Rate, now: UInt64, grace: UInt64 = 0) {
     full = max(full, now &- grace) &+ rate.time(for: tokens)
   }

@@ -1,9 +1,10 @@
-/// The checksum of PROXY headers (Castagnoli's polynomial, bits reversed), byte by byte as they come.
+/// The checksum of PROXY headers (Castagnoli's polynomial, bits reversed), computed byte by byte as they arrive.
 struct CRC32C: BitwiseCopyable {
-  /// The remainder so far, all its bits turned.
+  /// The remainder so far, with all bits inverted.
   var state: UInt32 = .max
 
-  /// What four bits do to the remainder: a byte is two steps, which is as much table as a header's length pays for.
+  /// What four bits do to the remainder: a byte takes two steps. A larger table would not pay for the length of a
+  /// header.
   private static let steps: InlineArray<16, UInt32> = InlineArray { index in
     (0..<4).reduce(UInt32(index)) { remainder, _ in remainder >> 1 ^ (remainder & 1 == 1 ? 0x82f6_3b78 : 0) }
   }

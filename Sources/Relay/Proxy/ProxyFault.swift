@@ -1,8 +1,8 @@
-/// What is wrong with what a load balancer sent where a PROXY header was expected.
+/// What is wrong with the data that a load balancer sent instead of a valid PROXY header.
 enum ProxyFault: CaseIterable {
   case noHeader, line, version, command, family, addresses, values, checksum
 
-  /// What the log and the counters say of it.
+  /// How the log and the counters describe it.
   var reason: RefusalReason {
     switch self {
     case .noHeader: .proxyNoHeader

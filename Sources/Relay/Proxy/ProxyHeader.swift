@@ -1,6 +1,7 @@
 import VoltlaneWire
 
-/// What a load balancer sends first on a client's connection: whose it is. Versions 1 and 2 of the PROXY protocol.
+/// What a load balancer sends first on a client's connection, to say who the client is: PROXY protocol, versions 1 and
+/// 2.
 ///
 ///     version 1, a line of at most 107 bytes:
 ///       PROXY TCP4 <source> <destination> <source port> <destination port>\r\n
@@ -13,18 +14,18 @@ import VoltlaneWire
 ///     +---------------+--------+--------+--------+-----------+------------------------------+
 ///                                       |<--------- length bytes, big-endian ------------->|
 ///
-/// What says whose the connection is stands in the first 232 bytes; ``ProxyValues`` has the rest.
+/// The first 232 bytes say who the client is; ``ProxyValues`` has the rest.
 struct ProxyHeader: Equatable {
-  /// Bytes of the header up to the values; what follows these is the client's.
+  /// Bytes of the header up to the values; what follows the values belongs to the client.
   let byteCount: Int
-  /// The client's address; nil where the proxy speaks for itself, or does not know.
+  /// The client's address; nil if the proxy speaks for itself, or does not know.
   let client: ClientAddress?
-  /// What comes behind `byteCount`.
+  /// What follows after `byteCount`.
   let values: ProxyValues
 
   enum Outcome: Equatable {
     case header(ProxyHeader)
-    /// So far it is one, and more has to come.
+    /// It looks like a header so far, and is not complete.
     case incomplete
     case malformed(ProxyFault)
   }
@@ -40,7 +41,7 @@ struct ProxyHeader: Equatable {
   ]
   private static let word: InlineArray<6, UInt8> = [0x50, 0x52, 0x4f, 0x58, 0x59, 0x20]
 
-  /// Looks at what a connection began with.
+  /// Examines the beginning of a connection.
   static func parse(_ bytes: RawSpan) -> Outcome {
     guard bytes.byteCount > 0 else { return .incomplete }
     if bytes.byte(at: 0) == signature[0] {
@@ -63,7 +64,7 @@ struct ProxyHeader: Equatable {
       return most < longestLine ? .incomplete : .malformed(.line)
     }
     guard end > 0, bytes.byte(at: end - 1) == 0x0d else { return .malformed(.line) }
-    // Where the fields are, which single spaces part; at most one more than there may be. Nothing is allocated.
+    // Where the fields are, which are separated by single spaces; at most one more than allowed. Nothing is allocated.
     var fields = InlineArray<7, Range<Int>>(repeating: 0..<0)
     var count = 0
     var start = 0
@@ -94,7 +95,7 @@ struct ProxyHeader: Equatable {
   }
 
   private static func address(_ field: Range<Int>, isV6: Bool, in bytes: RawSpan) -> ClientAddress? {
-    // The longest text of an address, and a zero.
+    // The longest text of an address, and a zero byte.
     var text = InlineArray<46, UInt8>(repeating: 0)
     guard field.count < text.count else { return nil }
     for index in 0..<field.count { text[index] = bytes.byte(at: field.lowerBound + index) }
@@ -117,14 +118,14 @@ struct ProxyHeader: Equatable {
     guard command >> 4 == 2 else { return .malformed(.version) }
     let length = bigEndian(bytes, at: 14)
     switch command & 15 {
-    // Of a connection of the proxy's own nothing but the length is looked at.
+    // For a connection of the proxy's own, only the length matters.
     case 0: return .header(header(bytes, addresses: 0, length, nil, areChecked: false))
     case 1: break
     default: return .malformed(.command)
     }
     let (family, transport) = (bytes.byte(at: 13) >> 4, bytes.byte(at: 13) & 15)
     guard family <= 3, transport <= 2 else { return .malformed(.family) }
-    // What an unspecified family or protocol has behind it is not addresses, nor need it be values.
+    // An unspecified family or protocol is followed neither by addresses nor necessarily by values.
     guard family > 0, transport > 0 else {
       return .header(header(bytes, addresses: 0, length, nil, areChecked: false))
     }

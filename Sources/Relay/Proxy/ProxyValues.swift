@@ -1,14 +1,14 @@
 import VoltlaneWire
 
-/// The values behind the addresses of a PROXY header of version 2, up to 64 KiB of them: certificates, names, what a
-/// load balancer knows. None of it is kept. They are gone through as they come, because they have to end where the
-/// header does, and one of them may be a checksum of it all.
+/// The values after the addresses of a version 2 PROXY header, up to 64 KiB: certificates, names, whatever a load
+/// balancer knows. None of it is kept. They are checked as they arrive, because they must end where the header ends,
+/// and one of them may be a checksum of the whole.
 ///
-/// Invariant: at most `remaining` bytes of a value are to come, or the fault was told.
+/// Invariant: at most `remaining` bytes of a value have yet to arrive, or the fault was reported.
 struct ProxyValues: Equatable, BitwiseCopyable {
-  /// Bytes of the header that have not come.
+  /// Bytes of the header that have not arrived.
   private(set) var remaining: UInt16
-  /// Bytes of the value that have not come, and how many of the three before it have.
+  /// Bytes of the value that have not arrived, and how many of the three before it have.
   private var valueLeft: UInt16 = 0
   private var headCount: UInt8 = 0
   private var type: UInt8 = 0
@@ -22,7 +22,7 @@ struct ProxyValues: Equatable, BitwiseCopyable {
   private static let checksumType: UInt8 = 0x03
   private static let checksumLength: UInt16 = 4
 
-  /// The values of a header that begins with `start`. Where they are not checked they are only passed over.
+  /// The values of a header that begins with `start`. If they are not to be checked, they are only skipped.
   init(behind start: RawSpan, count: Int, areChecked: Bool) {
     remaining = UInt16(count)
     notes = areChecked ? ProxyValues.areChecked : 0
@@ -31,7 +31,7 @@ struct ProxyValues: Equatable, BitwiseCopyable {
     sum = crc.state
   }
 
-  /// Takes the next bytes, at most ``remaining``. What is wrong, once that is clear.
+  /// Takes the next bytes, at most ``remaining``. Returns what is wrong, once that is clear.
   mutating func take(_ bytes: RawSpan) -> ProxyFault? {
     remaining -= UInt16(bytes.byteCount)
     guard notes & ProxyValues.areChecked != 0 else { return nil }
@@ -64,7 +64,7 @@ struct ProxyValues: Equatable, BitwiseCopyable {
 
   // MARK: In two words
 
-  /// As a connection keeps it while the values come.
+  /// What a connection keeps while the values arrive.
   var words: (UInt64, UInt64) {
     let first =
       UInt64(remaining) | UInt64(valueLeft) << 16 | UInt64(headCount) << 32 | UInt64(type) << 40

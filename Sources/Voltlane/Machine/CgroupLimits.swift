@@ -5,7 +5,7 @@ struct CgroupLimits: Equatable, Sendable {
   /// CPUs' worth of time, rounded up; nil without a limit.
   var cpus: Int?
 
-  /// Reads the limits through `file`, which gives the contents of a file or nil.
+  /// Reads the limits through `file`, which returns the contents of a file or nil.
   static func read(_ file: (String) -> String?) -> CgroupLimits {
     var limits = CgroupLimits()
     // Each line: number ":" controllers ":" path; no controllers in version 2.
@@ -33,8 +33,8 @@ struct CgroupLimits: Equatable, Sendable {
     return limits
   }
 
-  /// `path` and every group that it is in. The least limit holds; and in a container the path is often the host's, with
-  /// the container's own group mounted as the root.
+  /// `path` and every group that contains it. The lowest limit applies; and in a container the path is often the
+  /// host's, with the container's own group mounted as the root.
   private static func ancestors(_ path: String) -> [String] {
     var parts = path.split(separator: "/")
     var paths: [String] = []
@@ -46,7 +46,7 @@ struct CgroupLimits: Equatable, Sendable {
   }
 
   private mutating func lower(memory text: String?) {
-    // "max" is no number; version 1 writes an enormous one instead, which is never the least.
+    // "max" is not a number; version 1 writes an enormous one instead, which is never the lowest.
     guard let text, let bytes = Int(text.filter { !$0.isWhitespace }), bytes > 0 else { return }
     memory = min(memory ?? .max, bytes)
   }

@@ -2,27 +2,27 @@ import CLinux
 import Glibc
 import VoltlaneText
 
-/// Reads a file that a setting names, from one descriptor, and never waits for it for ever.
+/// Reads a file that a setting names, from one descriptor, without ever waiting for it indefinitely.
 ///
-/// At the start it may be a pipe as well, as `<(...)` of a shell makes them: it is read to its end. In a running relay
-/// it has to be a regular file, because a pipe has nothing more to give. There a file that is being written is waited
-/// for: it has to stay the same for ``quiet``, and nobody may have it open for writing. A half-written file that
-/// happens to end with a line shows by nothing else that it is one.
+/// At the start it may also be a pipe, such as a shell makes for `<(...)`: it is read to its end. In a running relay it
+/// has to be a regular file, because a pipe has nothing more to give. There the reader waits for a file that is being
+/// written: it must stay unchanged for ``quiet``, and nobody may have it open for writing. A half-written file that
+/// happens to end with a whole line cannot be recognised in any other way.
 ///
 /// Its unsafe code passes buffers and paths to system calls, for the time of the call.
 struct FileReader: Sendable {
   enum Occasion: Sendable {
     case start, reload
-    /// Nobody has named the file: a regular one is read as at the start, anything else is left alone.
+    /// Nobody has named the file: a regular one is read as at the start, and anything else is left alone.
     case glance
   }
 
   let occasion: Occasion
   /// How long a pipe may take to end, at the start.
   var pipeTime = Duration.seconds(30)
-  /// How long a file has to be unchanged, in a reload: longer than a program rests between two writes of one file.
+  /// How long a file must be unchanged, in a reload: longer than a program pauses between two writes to one file.
   var quiet = Duration.seconds(1)
-  /// How long a file that is being written is waited for.
+  /// How long the reader waits for a file that is being written.
   var writingTime = Duration.seconds(5)
 
   private static let chunk = 64 << 10
@@ -32,11 +32,12 @@ struct FileReader: Sendable {
   /// The contents of `path`. Refuses more than `limit` bytes.
   func bytes(of path: String, atMost limit: Int) throws(FileError) -> [UInt8] {
     if occasion == .reload, let own = Self.ownDescriptors.first(where: { path.hasPrefix($0) }) {
-      throw FileError(path, "SIGHUP reads files again, and what is below \(own) could be read at the start only")
+      throw FileError(path, "SIGHUP reads files again, and what is below \(own) could only be read at the start")
     }
     let deadline = ContinuousClock.now + writingTime
     while true {
-      // Before it is opened, which alone lets the writer of a pipe go on, and some devices act.
+      // Checked before it is opened, because opening alone lets the writer of a pipe continue, and makes some devices
+      // act.
       try check(try InputFile.state(of: path), path, limit)
       let file = try InputFile(path)
       let state = try file.state()
@@ -51,7 +52,7 @@ struct FileReader: Sendable {
     }
   }
 
-  /// Names of the process's descriptors: in a running relay the number may be that of something else by now.
+  /// Names of the process's descriptors: in a running relay the number may belong to something else by now.
   private static let ownDescriptors = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"]
 
   private func check(_ state: voltlane_file_state, _ path: String, _ limit: Int) throws(FileError) {
@@ -59,30 +60,29 @@ struct FileReader: Sendable {
     case VOLTLANE_REGULAR:
       guard state.size <= limit else { throw .tooLong(path, limit) }
     case VOLTLANE_EMPTY:
-      // Meant where it is named, and else all that is left of a stream that was not given.
+      // Intended if the file was named; otherwise what remains of a stream that was not given.
       guard !Self.ownDescriptors.contains(where: { path.hasPrefix($0) }) else {
         throw FileError(path, "it is /dev/null: nothing was given there")
       }
     case VOLTLANE_PIPE, VOLTLANE_SOCKET:
-      guard occasion != .glance else { throw FileError(path, "it is a pipe, and no file") }
+      guard occasion != .glance else { throw FileError(path, "it is a pipe, not a file") }
       guard occasion == .start else {
-        throw FileError(path, "SIGHUP reads files again, and this is a pipe, which can be read once only")
+        throw FileError(path, "SIGHUP reads files again, and this is a pipe, which can be read only once")
       }
-    case VOLTLANE_TERMINAL: throw FileError(path, "it is a terminal, and no file")
+    case VOLTLANE_TERMINAL: throw FileError(path, "it is a terminal, not a file")
     case VOLTLANE_FOLDER: throw FileError(path, "it is a directory, not a file")
-    default: throw FileError(path, "it is a device, and no file")
+    default: throw FileError(path, "it is a device, not a file")
     }
   }
 
-  /// What is seen of somebody who writes the file; nil where it was read as it is and will stay. `count` is what was
-  /// read.
+  /// Signs that somebody is writing the file; nil if it was read as it is and will stay. `count` is what was read.
   private func change(
     of file: borrowing InputFile, since before: voltlane_file_state, _ count: Int,
     until deadline: ContinuousClock.Instant
   ) throws(FileError) -> String? {
-    let changing = "it is being written: it changed again and again while it was read"
+    let changing = "it is being written: it kept changing while it was read"
     let state = try file.state()
-    // A file of /proc has no size of its own.
+    // A file in /proc has no size of its own.
     guard state.isSame(as: before), state.size == count || state.size == 0 else { return changing }
     guard occasion == .reload else { return nil }
     var rest = quiet - state.age
@@ -91,13 +91,13 @@ struct FileReader: Sendable {
       rest -= .milliseconds(200)
       guard state.isSame(as: try file.namedState()), ContinuousClock.now < deadline else { return changing }
     }
-    // It may be another file by the same name.
+    // The name may mean another file now.
     guard state.isSame(as: try file.namedState()) else { return changing }
     return file.isOpenForWriting ? "it is being written: a process has it open for writing" : nil
   }
 }
 
-/// Why a file of settings cannot be taken.
+/// Why a settings file cannot be used.
 struct FileError: Error, Equatable, CustomStringConvertible {
   let path: String
   /// Counted from 1.
@@ -137,7 +137,7 @@ private struct InputFile: ~Copyable {
     return state
   }
 
-  /// Of what has the name now.
+  /// Of the file that has the name now.
   func namedState() throws(FileError) -> voltlane_file_state { try Self.state(of: path) }
 
   static func state(of path: String) throws(FileError) -> voltlane_file_state {
@@ -166,7 +166,7 @@ private struct InputFile: ~Copyable {
         throw .unreadable(path, Int32(-count))
       } else if ContinuousClock.now >= deadline {
         throw FileError(
-          path, bytes.isEmpty ? "nobody has written anything to it" : "its writer does not come to an end")
+          path, bytes.isEmpty ? "nobody has written anything to it" : "its writer does not finish")
       }
     }
   }
@@ -183,6 +183,6 @@ extension voltlane_file_state {
     device == other.device && inode == other.inode && size == other.size && changed == other.changed
   }
 
-  /// How long ago it was changed. A clock that was set back says nothing: then it counts as just now.
+  /// How long ago it was changed. If the clock was set back this is unknown, and counts as just now.
   fileprivate var age: Duration { .nanoseconds(now < changed ? 0 : now - changed) }
 }

@@ -1,14 +1,14 @@
-/// What the program needs to know of the machine, and of its share of it.
+/// What the program needs to know about the machine, and about its share of it.
 struct Machine: Equatable, Sendable {
   /// The CPUs on which this process may run (its affinity mask), ascending. Never empty.
   var allowedCPUs: [Int]
   /// CPUs' worth of time that a cgroup allows, rounded up; nil without a limit.
   var cpuQuota: Int?
-  /// Bytes of memory, or of the cgroup's limit where that is less.
+  /// Bytes of memory, or of the cgroup's limit if that is lower.
   var memory: Int
   /// Descriptors that this process may have.
   var descriptors = 1 << 20
-  /// What the kernel has of congestion controls; nil where it does not tell.
+  /// The congestion controls that the kernel has; nil if it does not say.
   var congestionControls: [String]?
 
   /// How many threads can run at a time.

@@ -2,16 +2,16 @@ import Glibc
 import VoltlaneCrypto
 import VoltlaneText
 
-/// A file that only its owner can read, with unsafe code: pointers are passed for the length of a system call alone, to
+/// A file that only its owner can read. Its unsafe code passes pointers only for the duration of a system call, to
 /// paths and to memory that is as long as the call is told.
 enum SecretFile {
-  /// What was read of a file, and why it is no secret; nil where it is one.
+  /// What was read from a file, and why it is not a secret; nil if it is.
   struct Content {
     var count: Int
     var exposure: IdentityError?
   }
 
-  /// Reads `path` to the front of `text`; nil where there is no such file. Refuses one that leaves no room in `text`.
+  /// Reads `path` to the front of `text`; nil if there is no such file. Rejects one that leaves no room in `text`.
   static func read(_ path: String, into text: inout SecretBytes) throws(IdentityError) -> Content? {
     // Without O_NONBLOCK a fifo would wait for a writer.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -46,22 +46,22 @@ enum SecretFile {
     }
     let mode = status.st_mode & 0o7777
     guard mode & 0o077 != 0 else { return nil }
-    // As Kubernetes mounts a secret for a process that is not root, which gets it by its group.
+    // As Kubernetes mounts a secret for a process that is not root and has access through its group.
     if mode & 0o037 == 0, status.st_uid == 0 {
       guard !System.groups().contains(status.st_gid) else { return nil }
       return IdentityError(
         file: path,
-        reason: "a group can read it (\(status.st_gid)) in which this process is not; run: chmod 600 \(path)")
+        reason: "it can be read by a group (\(status.st_gid)) in which this process is not; run: chmod 600 \(path)")
     }
     let digits = String(mode, radix: 8)
     return IdentityError(
-      file: path, reason: "others than its owner have access (mode 0\(digits)); run: chmod 600 \(path)")
+      file: path, reason: "users other than its owner have access (mode 0\(digits)); run: chmod 600 \(path)")
   }
 
-  /// Makes `path` with the first `count` bytes of `text`, for its owner alone: whole or not at all, and on the disk
-  /// when this returns. False where it is there already.
+  /// Creates `path` with the first `count` bytes of `text`, readable only by its owner: whole or not at all, and on the
+  /// disk when this returns. False if it exists already.
   static func create(_ path: String, _ text: borrowing SecretBytes, count: Int) throws(IdentityError) -> Bool {
-    // In the same folder, because a link cannot leave its file system. Unlike a rename, it replaces nothing.
+    // In the same folder, because a link cannot leave its file system. Unlike a rename, a link replaces nothing.
     let draft = "\(path).new-\(String(UInt64.random(in: .min ... .max), radix: 16))"
     let descriptor = unsafe open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw failure(path, "it is missing and cannot be made") }
@@ -69,7 +69,7 @@ enum SecretFile {
       close(descriptor)
       unsafe unlink(draft)
     }
-    // The umask may have taken away from the owner as well.
+    // The umask may have taken rights away from the owner as well.
     guard fchmod(descriptor, 0o600) == 0, write(text, count: count, to: descriptor), fsync(descriptor) == 0 else {
       throw failure(path, "it is missing and cannot be made")
     }
@@ -81,7 +81,7 @@ enum SecretFile {
     return true
   }
 
-  /// Why ``create(_:_:count:)`` would fail; nil where nothing is known to be in its way.
+  /// Why ``create(_:_:count:)`` would fail; nil if no obstacle is known.
   static func creationRefusal(_ path: String) -> IdentityError? {
     unsafe faccessat(AT_FDCWD, folder(of: path), W_OK | X_OK, AT_EACCESS) == 0
       ? nil : failure(path, "it is missing and cannot be made")
@@ -106,12 +106,12 @@ enum SecretFile {
     }
   }
 
-  /// A new name is on the disk when its folder is.
+  /// A new name is on the disk once its folder is.
   private static func syncFolder(of path: String) throws(IdentityError) {
     let descriptor = unsafe open(folder(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { throw failure(path, "its folder cannot be synchronised") }
     defer { close(descriptor) }
-    // EINVAL: a file system that has no such thing.
+    // EINVAL: a file system without such an operation.
     guard fsync(descriptor) == 0 || errno == EINVAL else { throw failure(path, "its folder cannot be synchronised") }
   }
 

@@ -2,8 +2,8 @@ import CLinux
 import Glibc
 import VoltlaneService
 
-/// The system calls of the program, with unsafe code: the pointers that are passed are to local arrays, of the count
-/// passed with them, and are not kept by the callee.
+/// The system calls of the program. Its unsafe code passes pointers to local arrays, with their counts, and the callee
+/// does not keep them.
 enum System {
   /// The CPUs on which this process may run, ascending.
   static func allowedCPUs() -> [Int] {
@@ -16,7 +16,7 @@ enum System {
     return cpus
   }
 
-  /// Keeps this thread, and those that it starts from now on, on `cpus`. Throws where the kernel refuses.
+  /// Keeps this thread, and those that it starts from now on, on `cpus`. Throws if the kernel refuses.
   static func run(on cpus: [Int]) throws(StartError) {
     let numbers = cpus.map { Int32($0) }
     let result = unsafe voltlane_run_on(numbers, Int32(numbers.count))
@@ -28,7 +28,7 @@ enum System {
     Int(clamping: voltlane_memory_bytes())
   }
 
-  /// Descriptors that this process may have, with its limit raised as far as it may be.
+  /// Descriptors that this process may have, with its limit raised as far as possible.
   static func descriptors() -> Int { Int(clamping: voltlane_highest_descriptor_limit()) }
 
   /// The groups that this process is in.
@@ -52,27 +52,27 @@ enum System {
     return variables
   }
 
-  /// The number of the group with that name; nil where there is none.
+  /// The number of the group with that name; nil if there is none.
   static func group(_ name: String) -> UInt32? {
-    // What the call returns stays until its next one, and nothing else here calls it.
+    // What the call returns is valid until its next call, and nothing else here calls it.
     guard let found = unsafe getgrnam(name) else { return nil }
     return unsafe found.pointee.gr_gid
   }
 
-  /// A file of at most 64 KiB, as the kernel's small files are; nil where it cannot be read or is none. What is in a
-  /// pipe is left for whoever it is meant for.
+  /// A file of at most 64 KiB, like the kernel's small files; nil if it cannot be read or is not a file. The content of
+  /// a pipe is left for its actual reader.
   static func contents(of path: String) -> String? {
     (try? FileReader(occasion: .glance, pipeTime: .zero, writingTime: .zero).bytes(of: path, atMost: 64 * 1024))
       .map { String(decoding: $0, as: UTF8.self) }
   }
 
-  /// Makes a signalled eventfd quiet.
+  /// Resets a signalled eventfd.
   static func clear(_ signal: Int32) {
     var count: UInt64 = 0
     _ = unsafe voltlane_read_within(signal, &count, MemoryLayout.size(ofValue: count), 0)
   }
 
-  /// For what is said before the log begins, and waits until it is read.
+  /// For what is said before the log begins. Waits until it is read.
   static func writeToStandardError(_ text: String) {
     let bytes = Array(text.utf8)
     unsafe voltlane_write_all(2, bytes, bytes.count)
@@ -80,7 +80,7 @@ enum System {
 
   // MARK: The log
 
-  /// Begins the log, which nobody waits for: a thread writes it.
+  /// Begins the log, for which nobody waits: a thread writes it.
   static func beginLog() throws(StartError) {
     let result = voltlane_log_begin()
     guard result == 0 else { throw StartError(doing: "no thread for 'log'", errno: -result) }
@@ -94,6 +94,6 @@ enum System {
     }
   }
 
-  /// Gives what is queued for the log a chance to be written, no longer than this.
+  /// Gives what is queued for the log a chance to be written, but no longer than this.
   static func flushLog(milliseconds: Int32) { voltlane_log_flush(milliseconds) }
 }

@@ -1,4 +1,4 @@
-/// What a look at one thing of the machine found.
+/// What looking at one aspect of the machine found.
 struct Finding: Equatable, Sendable {
   enum Level: String, Sendable {
     case ok
@@ -12,7 +12,7 @@ struct Finding: Equatable, Sendable {
   /// What was looked at, in a word or two.
   var subject: String
   var what: String
-  /// What to do about it; nil where nothing is to be done.
+  /// What to do about it; nil if there is nothing to do.
   var advice: String?
 
   static func ok(_ subject: String, _ what: String) -> Finding {

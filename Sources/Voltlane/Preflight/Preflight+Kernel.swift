@@ -4,7 +4,7 @@ extension Preflight {
     let release = file("/proc/sys/kernel/osrelease")?.split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
     let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
     guard numbers.count == 2 else {
-      return .warn("kernel", "its release is not told", do: "make sure that it is Linux 6.1 or later")
+      return .warn("kernel", "its release is unknown", do: "make sure that it is Linux 6.1 or later")
     }
     guard (numbers[0], numbers[1]) >= (6, 1) else {
       return .fail("kernel", "Linux \(release) is too old", do: "run Linux 6.1 or later")
@@ -14,7 +14,7 @@ extension Preflight {
 
   var ring: Finding {
     if let refusal = ringRefusal() { return .fail("io_uring", refusal.reason, do: refusal.advice) }
-    return .ok("io_uring", "the kernel gives a ring that works, with all that is needed")
+    return .ok("io_uring", "a ring works and has everything that is needed")
   }
 
   /// The file of the relay's key, where there is one.
@@ -28,7 +28,7 @@ extension Preflight {
           relay's user
           """)
     }
-    return .ok("identity", "\(file) has a key, or is made at the start")
+    return .ok("identity", "\(file) has a key, or will be made at the start")
   }
 
   /// A client takes one descriptor.
@@ -36,7 +36,7 @@ extension Preflight {
     guard let limit = limit("Max open files") else { return nil }
     let told = limit == .max ? "no limit" : "at most \(limit), a client takes one"
     if limit < 1024 {
-      return .fail("descriptors", "at most \(limit): too few to serve anybody", do: descriptorAdvice(65_536))
+      return .fail("descriptors", "at most \(limit): too few to serve anyone", do: descriptorAdvice(65_536))
     }
     if let wanted = wantedDescriptors, limit < wanted {
       let clients = configuration.relay.protection.maxClients ?? 0
@@ -48,7 +48,7 @@ extension Preflight {
 
   private func descriptorAdvice(_ wanted: Int) -> String {
     let hard = "raise the hard limit: LimitNOFILE= in systemd, --ulimit nofile= in Docker, ulimit -Hn in a shell"
-    // No process may have more than this, whatever its own limit is to be.
+    // No process may have more than this, whatever its own limit is.
     guard let most = sysctl("fs.nr_open"), most < wanted else { return hard }
     return "sysctl -w fs.nr_open=\(wanted), then \(hard)"
   }
@@ -65,13 +65,13 @@ extension Preflight {
     return .ok("open files", "fs.file-max is \(most) for all programs together")
   }
 
-  /// nil where --max-clients is without a limit.
+  /// nil if --max-clients has no limit.
   private var wantedDescriptors: Int? {
     configuration.relay.protection.maxClients.map { $0 + ProgramConfiguration.ownDescriptors }
   }
 
-  /// The relay's key is kept in locked memory, and on recent kernels rings count as that. Whether there is enough for
-  /// them is known once they have been made.
+  /// The relay's key is kept in locked memory, and on recent kernels rings count as locked memory. Whether there is
+  /// enough for them is known once they have been made.
   var lockedMemory: Finding? {
     guard let limit = limit("Max locked memory") else { return nil }
     guard limit >= 64 << 10 else {
@@ -83,7 +83,7 @@ extension Preflight {
     guard limit < rings, mayLockAnything else { return .ok("locked memory", "enough for the relay's key and rings") }
     return .ok(
       "locked memory",
-      "this process may have any amount (CAP_IPC_LOCK); without that right rings may take LimitMEMLOCK=\(rings >> 10)K")
+      "this process may lock any amount (CAP_IPC_LOCK); without that right the rings need LimitMEMLOCK=\(rings >> 10)K")
   }
 
   private var mayLockAnything: Bool {

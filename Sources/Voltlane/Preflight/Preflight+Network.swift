@@ -15,7 +15,8 @@ extension Preflight {
     let wanted = configuration.relay.protection.backlog
     guard length >= wanted else {
       return .warn(
-        subject, "\(name) is \(length), less than --backlog \(wanted): clients that all come at once are turned away",
+        subject,
+        "\(name) is \(length), less than --backlog \(wanted): clients that connect at the same time are turned away",
         do: "sysctl -w \(name)=\(wanted)")
     }
     return .ok(subject, "\(name) is \(length)")
@@ -25,24 +26,24 @@ extension Preflight {
     guard let mode = sysctl("net.ipv4.tcp_syncookies") else { return nil }
     guard mode > 0 else {
       return .warn(
-        "SYN cookies", "net.ipv4.tcp_syncookies is 0: a flood of SYNs shuts everybody out",
+        "SYN cookies", "net.ipv4.tcp_syncookies is 0: a flood of SYNs locks everybody out",
         do: "sysctl -w net.ipv4.tcp_syncookies=1")
     }
     return .ok("SYN cookies", "net.ipv4.tcp_syncookies is \(mode)")
   }
 
-  /// A firewall that tracks connections has a table, and drops what finds no room there.
+  /// A firewall that tracks connections has a table, and drops whatever finds no room there.
   var connectionTracking: Finding? {
     guard let size = sysctl("net.netfilter.nf_conntrack_max") else { return nil }
     guard size >= 262_144 else {
       return .warn(
-        "connection tracking", "net.netfilter.nf_conntrack_max is \(size): more connections are dropped unseen",
+        "connection tracking", "net.netfilter.nf_conntrack_max is \(size): further connections are dropped silently",
         do: "sysctl -w net.netfilter.nf_conntrack_max=1048576, or do not track the relay's ports")
     }
     return .ok("connection tracking", "net.netfilter.nf_conntrack_max is \(size)")
   }
 
-  /// An outgoing connection of any program may have taken a port before the relay starts, or before its backend does.
+  /// Some program's outgoing connection may have taken a port before the relay or its backend starts.
   var ports: Finding? {
     guard let range = sysctls("net.ipv4.ip_local_port_range"), range.count == 2, range[0] <= range[1] else {
       return nil
@@ -68,7 +69,7 @@ extension Preflight {
 
   private func list(_ ports: [Int]) -> String { ports.map(String.init).joined(separator: ",") }
 
-  /// Whether a list such as `8080,42000-42010` has `port`.
+  /// Whether a list such as `8080,42000-42010` contains `port`.
   private static func has(_ list: String, _ port: Int) -> Bool {
     list.split { $0 == "," || $0.isWhitespace }.contains { part in
       let ends = part.split(separator: "-").compactMap { Int($0) }
@@ -90,7 +91,7 @@ extension Preflight {
     return .ok("receive buffers", "net.core.rmem_max is \(most)")
   }
 
-  /// The firehose is one stream for everybody: its window bounds what the relay moves a round trip.
+  /// The firehose is one stream for everybody: its window bounds what the relay moves in a round trip.
   var streamBuffers: Finding? {
     let least = 4 << 20
     let all = ["net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"].compactMap { name in
@@ -102,7 +103,7 @@ extension Preflight {
       let what = short.map { "\($0.name) ends at \($0.sizes[2])" }.joined(separator: ", ")
       let advice = short.map { "sysctl -w \($0.name)='\($0.sizes[0]) \($0.sizes[1]) \(least)'" }
       return .warn(
-        "stream buffers", "\(what): a distant backend is not fed fast enough", do: advice.joined(separator: "; "))
+        "stream buffers", "\(what): too little for a fast, distant backend", do: advice.joined(separator: "; "))
     }
     return .ok("stream buffers", "up to \(ByteSize(bytes: min(all[0].sizes[2], all[1].sizes[2])))")
   }
@@ -112,7 +113,7 @@ extension Preflight {
     guard let name = configuration.relay.congestionControl ?? system else { return nil }
     guard name != "bbr" else {
       return .warn(
-        "congestion control", "bbr, whose pacing costs throughput where the backend is near",
+        "congestion control", "bbr, whose pacing costs throughput when the backend is near",
         do: "measure with --congestion-control cubic, and keep the better one")
     }
     return .ok("congestion control", name)

@@ -1,8 +1,8 @@
 import Relay
 
-/// Memory and CPUs against the settings.
+/// Memory and CPUs compared with the settings.
 extension Preflight {
-  /// What the budgets allow may not be more than there is.
+  /// The budgets may not allow more than there is.
   var memory: Finding {
     let relay = configuration.relay
     let budgets = relay.assemblyBudget + relay.missedPacketsTotal
@@ -23,7 +23,7 @@ extension Preflight {
 
   private static func mebibytes(_ bytes: Int) -> String { "\(bytes >> 20)MiB" }
 
-  /// Threads that take turns on a CPU make each other's clients wait.
+  /// Threads that share a CPU make each other's clients wait.
   var threads: Finding {
     let relay = configuration.relay
     let count = relay.shards + (relay.firehoseCore == .own ? 1 : 0)
@@ -36,7 +36,7 @@ extension Preflight {
     return .ok("threads", "\(count) move packets, on \(cpuCount) CPUs")
   }
 
-  /// A quota is not a number of CPUs: its threads run on all of them, and then all stop together.
+  /// A quota is not a number of CPUs: threads run on all of them, and then all stop together.
   var cpus: Finding {
     let allowed = configuration.relay.cpus.isEmpty ? machine.allowedCPUs : configuration.relay.cpus
     guard let quota = machine.cpuQuota, quota < allowed.count else {
@@ -45,7 +45,7 @@ extension Preflight {
     let pinned = configuration.relay.cpus.isEmpty ? "may run" : "is pinned"
     return .warn(
       "CPUs",
-      "the relay \(pinned) on \(allowed.count) CPUs, and the cgroup's quota is \(quota): it is stopped at times",
+      "the relay \(pinned) on \(allowed.count) CPUs, and the cgroup's quota is \(quota): it will be paused at times",
       do: "give whole CPUs (cpuset, AllowedCPUs=) instead of a quota (CPUQuota=, limits.cpu), or raise it")
   }
 }

@@ -1,19 +1,19 @@
 import Relay
 
-/// Looks at the machine as an expert would before a relay goes live there: what the kernel allows, and what its
-/// settings leave to many clients.
+/// Looks at the machine as an expert would before a relay goes live there: what the kernel allows, and how its settings
+/// suit many clients.
 struct Preflight {
   let configuration: ProgramConfiguration
   let machine: Machine
   /// The contents of a file of /proc or /sys, or nil.
   let file: (String) -> String?
-  /// Why the kernel gives the relay no ring that works; nil where it does.
+  /// Why the kernel provides no ring that works; nil if it does.
   let ringRefusal: () -> RingRefusal?
 
-  /// Why the key in a file is of no use; nil where it is.
+  /// Why the key in a file cannot be used; nil if it can.
   var identityRefusal: (String) -> String? = { Identity.refusal(file: $0)?.description }
 
-  /// Every finding, in the order in which a launch would meet the things.
+  /// Every finding, in the order in which a launch would need each thing.
   var findings: [Finding] {
     [
       kernel, ring, identity, descriptors, openFiles, lockedMemory, overcommit, memory, threads, cpus, backlog,
@@ -32,9 +32,9 @@ struct Preflight {
     return numbers?.isEmpty == false ? numbers : nil
   }
 
-  /// A limit of the process, the hard one: `.max` where there is none; nil where the kernel does not tell.
+  /// A hard limit of the process: `.max` if there is none; nil if the kernel does not say.
   func limit(_ name: String) -> Int? {
-    // Name, soft limit, hard limit, unit: columns, parted by at least two spaces.
+    // Name, soft limit, hard limit, unit: columns, separated by at least two spaces.
     guard let line = file("/proc/self/limits")?.split(separator: "\n").first(where: { $0.hasPrefix(name) }) else {
       return nil
     }

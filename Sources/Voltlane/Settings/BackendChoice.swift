@@ -1,7 +1,7 @@
 import Relay
 import VoltlaneSettings
 
-/// What stands behind the firehose.
+/// What the firehose leads to.
 enum BackendChoice: Equatable, Sendable {
   case address(Endpoint)
   /// A backend in this process that sends every packet back.

@@ -1,17 +1,17 @@
 import VoltlaneSettings
 
-/// CPU numbers as they are written in settings: `0,2-5`. Their order is kept.
+/// CPU numbers as written in settings: `0,2-5`. Their order is kept.
 struct CPUList: Equatable, Sendable {
   var cpus: [Int]
 
-  /// Linux has no configuration with more.
+  /// No configuration of Linux has more.
   static let largest = 8191
 
   init(cpus: [Int]) {
     self.cpus = cpus
   }
 
-  /// Reads numbers and ranges, separated by commas. A number that comes twice is refused.
+  /// Reads numbers and ranges, separated by commas. A number that is listed twice is rejected.
   init(_ text: String) throws(Refusal) {
     cpus = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -21,7 +21,7 @@ struct CPUList: Equatable, Sendable {
       }
       guard last <= Self.largest else { throw .because("there is no CPU \(last)") }
       for cpu in first...last {
-        guard !cpus.contains(cpu) else { throw .because("CPU \(cpu) comes twice") }
+        guard !cpus.contains(cpu) else { throw .because("CPU \(cpu) is listed twice") }
         cpus.append(cpu)
       }
     }

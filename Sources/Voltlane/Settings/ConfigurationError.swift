@@ -2,9 +2,9 @@ import VoltlaneSettings
 
 /// What is wrong with the settings, wherever they were given.
 struct ConfigurationError: Error, Equatable, CustomStringConvertible {
-  /// A line each, with the flag, the variable, or the file with line and column.
+  /// One line each, with the flag, the variable, or the file with line and column.
   var problems: [String]
-  /// Whether it is a flag that is wrong, and not a file or a variable.
+  /// Whether a flag is wrong, and not a file or a variable.
   var isUsage = false
 
   init(_ problems: [String]) { self.problems = problems }

@@ -33,7 +33,7 @@ struct EarlierSetting: Sendable {
     EarlierSetting(table: "master", key: "address", today: Settings.backend.name, convert: address),
     EarlierSetting(
       table: "master", key: "channel_capacity", today: nil, convert: bytes,
-      remark: "what waits for the backend is bounded by itself, in bytes"),
+      remark: "the queue for the backend has a bound of its own, in bytes"),
     EarlierSetting(
       table: "clients", key: "channel_capacity", today: Settings.clientSendBuffer.name, convert: bytes),
     EarlierSetting(table: "clients", key: "stale_timeout_secs", today: Settings.staleTimeout.name, convert: seconds),
@@ -45,7 +45,7 @@ struct EarlierSetting: Sendable {
       }),
     EarlierSetting(
       table: "clients", key: "stale_reap_interval_secs", today: nil, convert: seconds,
-      remark: "a stale session ends when its time is over"),
+      remark: "a stale session ends as soon as its time is over"),
     EarlierSetting(
       table: "clients", key: "missed_packets_buffer_size", today: Settings.missedPacketsBuffer.name, convert: bytes),
   ]
@@ -64,7 +64,7 @@ struct EarlierSetting: Sendable {
   ) -> [String] {
     var remarks: [String] = []
     if config == nil, contents(file) != nil {
-      remarks.append("there is a \(file) here, which is read only with --config \(file)")
+      remarks.append("there is a \(file) here, which is only read with --config \(file)")
     }
     let lines = (contents(environmentFile) ?? "").split(whereSeparator: \.isNewline)
     // One that the process has was given to it by whoever read the file.
@@ -143,7 +143,7 @@ struct EarlierGiven: Sendable {
   /// What the log says of it. `winner` is what was given by today's name.
   func warning(winner: Given?) -> String {
     let old = "\(origin.name(of: setting.key)) is a setting of connserver"
-    guard let given else { return "\(old) that is no longer there: \(setting.remark)" }
+    guard let given else { return "\(old) that no longer exists: \(setting.remark)" }
     if let winner { return "\(old), and ignored: \(winner.origin.name(of: winner.setting)) is given" }
     let most = isMost ? ", which is the most" : ""
     switch origin {

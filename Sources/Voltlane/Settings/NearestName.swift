@@ -1,13 +1,13 @@
 /// Which of some names a misspelt one was most likely meant to be.
 enum NearestName {
-  /// The name of `names` that is fewest letters away from `name`; nil where none is near.
+  /// The name in `names` that is the fewest letters away from `name`; nil if none is near.
   static func of(_ name: String, in names: [String]) -> String? {
     let nearest = names.map { (name: $0, distance: distance(name, $0)) }.min { $0.distance < $1.distance }
     guard let nearest, nearest.distance <= max(2, name.count / 3) else { return nil }
     return nearest.name
   }
 
-  /// How many letters have to be added, taken away or replaced.
+  /// How many letters have to be added, removed or replaced.
   static func distance(_ one: String, _ other: String) -> Int {
     let letters = Array(other)
     var row = Array(0...letters.count)

@@ -16,8 +16,8 @@ struct NetworkEntry: Sendable {
     if allowsUnix, text == "unix" {
       hasUnix = true
     } else if text.hasPrefix("@") {
-      guard text.utf8.count > 1 else { throw .because("the name of a file is missing") }
-      guard !text.utf8.contains(0) else { throw .because("no file's name has a byte of 0") }
+      guard text.utf8.count > 1 else { throw .because("the file name is missing") }
+      guard !text.utf8.contains(0) else { throw .because("a file name cannot contain a zero byte") }
       file = String(text.dropFirst())
     } else {
       do throws(Network.Malformed) {

@@ -20,7 +20,7 @@ extension Rate {
   /// A number, or a number of bytes.
   private static func number(_ text: Substring, called name: String) throws(Refusal) -> Int {
     guard let size = try? ByteSize(String(text)), Rate.range.contains(size.bytes) else {
-      throw .because("its \(name), '\(text)', is no whole number from \(Rate.range.lowerBound) up")
+      throw .because("its \(name), '\(text)', is not a whole number from \(Rate.range.lowerBound) up")
     }
     return size.bytes
   }

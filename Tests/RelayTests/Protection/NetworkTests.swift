@@ -37,11 +37,11 @@ import Testing
   }
 
   @Test(arguments: [
-    ("", "'' is no IPv4 or IPv6 address"), ("host", "'host' is no IPv4 or IPv6 address"),
-    ("10.0.0", "'10.0.0' is no IPv4 or IPv6 address"), ("10.0.0.0/33", "'33' is no prefix length from 0 to 32"),
-    ("::/129", "'129' is no prefix length from 0 to 128"), ("::/", "'' is no prefix length from 0 to 128"),
-    ("::/+1", "'+1' is no prefix length from 0 to 128"), ("::/1/2", "'1/2' is no prefix length from 0 to 128"),
-    ("10.0.0.1/8", "it has bits set behind its prefix of 8 bits"),
+    ("", "'' is not an IPv4 or IPv6 address"), ("host", "'host' is not an IPv4 or IPv6 address"),
+    ("10.0.0", "'10.0.0' is not an IPv4 or IPv6 address"), ("10.0.0.0/33", "'33' is not a prefix length from 0 to 32"),
+    ("::/129", "'129' is not a prefix length from 0 to 128"), ("::/", "'' is not a prefix length from 0 to 128"),
+    ("::/+1", "'+1' is not a prefix length from 0 to 128"), ("::/1/2", "'1/2' is not a prefix length from 0 to 128"),
+    ("10.0.0.1/8", "it has bits set after its prefix of 8 bits"),
   ])
   func refused(text: String, reason: String) {
     #expect(throws: Network.Malformed(reason: reason)) { try Network(text) }

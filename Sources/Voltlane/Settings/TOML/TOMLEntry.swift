@@ -1,6 +1,6 @@
-/// A key with its value, as a TOML file gives them.
+/// A key with its value, as given in a TOML file.
 struct TOMLEntry: Equatable, Sendable {
-  /// The tables that it is in, then its own name.
+  /// The tables that contain it, then its own name.
   var key: [String]
   var value: TOMLValue
   /// Where the key begins, and where the value does.
@@ -8,7 +8,7 @@ struct TOMLEntry: Equatable, Sendable {
   var valuePosition: TextPosition
 }
 
-/// What a setting may be given as. TOML knows more, times and fractions, which no setting takes.
+/// The types that a setting may have. TOML has others, times and fractions, which no setting takes.
 enum TOMLValue: Equatable, Sendable {
   case string(String)
   case integer(Int)
@@ -28,7 +28,7 @@ struct TextPosition: Equatable, Sendable {
   var column: Int
 }
 
-/// Why a text is no TOML that settings can be read from.
+/// Why a text is not TOML that settings can be read from.
 struct TOMLError: Error, Equatable {
   var position: TextPosition
   var reason: String

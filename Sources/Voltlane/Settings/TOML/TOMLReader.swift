@@ -1,7 +1,7 @@
-/// Reads TOML 1.0 into a flat list of keys with their values, each with its position: an error about a value names the
-/// line and column in which it stands. (TOMLKit, the one library at hand, knows positions of syntax errors only.)
+/// Reads TOML 1.0 into a flat list of keys with their values, each with its position, so that an error about a value
+/// names its line and column. (TOMLKit, the one library available, knows positions of syntax errors only.)
 ///
-/// The whole syntax is understood; times, fractions and lists of tables are refused, because no setting is one.
+/// The whole syntax is understood; times, fractions and lists of tables are rejected, because no setting takes one.
 struct TOMLReader {
   private let text: [Unicode.Scalar]
   private var index = 0
@@ -9,15 +9,15 @@ struct TOMLReader {
   private var table: [String] = []
   private var tables: Set<[String]> = []
   private var entries: [TOMLEntry] = []
-  /// In which line each key was given.
+  /// The line in which each key was given.
   private var lines: [[String]: Int] = [:]
   /// Where each line begins.
   private let lineStarts: [Int]
 
-  /// Tables within tables, at most: far more than any setting has, and few enough for a thread's stack.
+  /// How deep tables may be nested: far more than any setting needs, and little enough for a thread's stack.
   private static let deepest = 32
-  /// Characters in one part of a key, at most. Each key is kept with those of the tables that it is in, and a message
-  /// about it has all of them.
+  /// The most characters in one part of a key. Each key is kept together with those of its tables, and a message about
+  /// it contains them all.
   private static let longestKey = 128
 
   static func read(_ text: String) throws(TOMLError) -> [TOMLEntry] {
@@ -32,7 +32,7 @@ struct TOMLReader {
   }
 
   private mutating func readAll() throws(TOMLError) {
-    // The mark that editors of another system put in front.
+    // The byte order mark that editors of another system put in front.
     _ = take("\u{feff}")
     while true {
       skipBlank()
@@ -47,16 +47,18 @@ struct TOMLReader {
   private mutating func readHeader() throws(TOMLError) {
     let start = index
     index += 1
-    guard next != "[" else { throw error(at: start, "no setting is a list of tables") }
+    guard next != "[" else { throw error(at: start, "no setting takes a list of tables") }
     table = try readKey()
-    guard take("]") else { throw error("a ']' is missing after the table's name") }
-    guard tables.insert(table).inserted else { throw error(at: start, "the table [\(Self.dotted(table))] comes twice") }
+    guard take("]") else { throw error("a ']' is missing after the name of the table") }
+    guard tables.insert(table).inserted else {
+      throw error(at: start, "the table [\(Self.dotted(table))] is defined twice")
+    }
   }
 
   private mutating func readPair(in table: [String]) throws(TOMLError) {
     let start = index
     let key = table + (try readKey())
-    if let line = lines[key] { throw error(at: start, "\(Self.dotted(key)) was given before, in line \(line)") }
+    if let line = lines[key] { throw error(at: start, "\(Self.dotted(key)) was already given in line \(line)") }
     guard take("=") else { throw error("a '=' is missing after \(Self.dotted(key))") }
     skipSpace()
     if next == "{" { return try readInlineTable(key) }
@@ -69,7 +71,7 @@ struct TOMLReader {
   }
 
   private mutating func readInlineTable(_ key: [String]) throws(TOMLError) {
-    guard key.count <= Self.deepest else { throw error("no setting is that deep in tables") }
+    guard key.count <= Self.deepest else { throw error("no setting is nested that deeply") }
     index += 1
     skipSpace()
     if take("}") { return }
@@ -81,15 +83,15 @@ struct TOMLReader {
     guard take("}") else { throw error("a ',' or a '}' is missing") }
   }
 
-  /// A key with its dots; white space around each part is passed over.
+  /// A key with its dots; white space around each part is skipped.
   private mutating func readKey() throws(TOMLError) -> [String] {
     var parts: [String] = []
     repeat {
       skipSpace()
       let start = index
-      guard parts.count < Self.deepest else { throw error("no setting is that deep in tables") }
+      guard parts.count < Self.deepest else { throw error("no setting is nested that deeply") }
       parts.append(try readKeyPart())
-      guard index - start <= Self.longestKey else { throw error(at: start, "no setting has so long a name") }
+      guard index - start <= Self.longestKey else { throw error(at: start, "no setting has a name that long") }
       skipSpace()
     } while take(".")
     return parts
@@ -124,7 +126,7 @@ struct TOMLReader {
     while true {
       skipBlank()
       if take("]") { return .list(items) }
-      guard next != "[", next != "{" else { throw error("no setting is a list of lists or tables") }
+      guard next != "[", next != "{" else { throw error("no setting takes a list of lists or tables") }
       let start = index
       items.append(TOMLValue.Item(value: try readValue(), position: position(start)))
       skipBlank()
@@ -132,7 +134,7 @@ struct TOMLReader {
     }
   }
 
-  /// What stands without quotes.
+  /// A value without quotes.
   private mutating func readWord() throws(TOMLError) -> TOMLValue {
     let start = index
     while let scalar = next, !Self.isSpace(scalar), !Self.isNewline(scalar), !",]}#".unicodeScalars.contains(scalar) {
@@ -145,7 +147,7 @@ struct TOMLReader {
     case "false": return .boolean(false)
     default:
       guard let number = Self.integer(word) else {
-        throw error(at: start, "'\(word)' is neither a text in quotes, a whole number, true nor false")
+        throw error(at: start, "'\(word)' is not a quoted string, a whole number, true or false")
       }
       return .integer(number)
     }
@@ -172,7 +174,7 @@ struct TOMLReader {
       if take("\"") { return result }
       result.unicodeScalars.append(try readScalar())
     }
-    throw error(at: start, "the text does not end in its line: a '\"' is missing")
+    throw error(at: start, "the string does not end on its line: a '\"' is missing")
   }
 
   private mutating func readLiteralString() throws(TOMLError) -> String {
@@ -183,7 +185,7 @@ struct TOMLReader {
       if scalar == "'" { return string(start + 1..<index - 1) }
       try refuseControl(scalar)
     }
-    throw error(at: start, "the text does not end in its line: a \"'\" is missing")
+    throw error(at: start, "the string does not end on its line: a \"'\" is missing")
   }
 
   private mutating func readLongBasicString() throws(TOMLError) -> String {
@@ -194,14 +196,14 @@ struct TOMLReader {
     while next != nil {
       if let quotes = takeEnd("\"") { return result + quotes }
       if next == "\\", let end = blankLineEnd(after: index + 1) {
-        // A backslash at a line's end takes away all white space up to the next character.
+        // A backslash at the end of a line removes all white space up to the next character.
         index = end
         while let scalar = next, Self.isSpace(scalar) || Self.isNewline(scalar) { index += 1 }
         continue
       }
       result.unicodeScalars.append(try readScalar())
     }
-    throw error(at: start, "the text does not end: '\"\"\"' is missing")
+    throw error(at: start, "the string does not end: '\"\"\"' is missing")
   }
 
   private mutating func readLongLiteralString() throws(TOMLError) -> String {
@@ -215,10 +217,10 @@ struct TOMLReader {
       result.unicodeScalars.append(scalar)
       index += 1
     }
-    throw error(at: start, "the text does not end: \"'''\" is missing")
+    throw error(at: start, "the string does not end: \"'''\" is missing")
   }
 
-  /// Takes three quotes, which end a long text. One or two more before them belong to it, and are returned.
+  /// Takes three quotes, which end a long string. One or two more before them belong to it, and are returned.
   private mutating func takeEnd(_ quote: Unicode.Scalar) -> String? {
     var count = 0
     while count < 5, index + count < text.count, text[index + count] == quote { count += 1 }
@@ -235,7 +237,7 @@ struct TOMLReader {
       try refuseControl(scalar)
       return scalar
     }
-    guard let escaped = next else { throw error("the text does not end") }
+    guard let escaped = next else { throw error("the string does not end") }
     index += 1
     switch escaped {
     case "b": return "\u{8}"
@@ -246,7 +248,7 @@ struct TOMLReader {
     case "\"", "\\": return escaped
     case "u": return try readCode(digits: 4, from: start)
     case "U": return try readCode(digits: 8, from: start)
-    default: throw error(at: start, "'\\\(escaped)' stands for no character; a backslash is written '\\\\'")
+    default: throw error(at: start, "'\\\(escaped)' is not an escape sequence; a backslash is written '\\\\'")
     }
   }
 
@@ -254,7 +256,7 @@ struct TOMLReader {
     let end = min(index + digits, text.count)
     let code = string(index..<end)
     guard code.count == digits, let number = UInt32(code, radix: 16), let scalar = Unicode.Scalar(number) else {
-      throw error(at: start, "this is no character: it takes \(digits) hexadecimal digits")
+      throw error(at: start, "this is not a character; it needs \(digits) hexadecimal digits")
     }
     index = end
     return scalar
@@ -263,7 +265,7 @@ struct TOMLReader {
   private func refuseControl(_ scalar: Unicode.Scalar) throws(TOMLError) {
     let isControl = scalar.value < 0x20 || scalar.value == 0x7f
     guard !isControl || scalar == "\t" || Self.isNewline(scalar) else {
-      throw error("a control character stands in the text")
+      throw error("the string contains a control character")
     }
   }
 
@@ -311,14 +313,14 @@ struct TOMLReader {
     while let scalar = next, scalar != "\n" { index += 1 }
   }
 
-  /// Behind a header or a value a line has nothing but a comment.
+  /// After a header or a value, a line contains nothing but a comment.
   private mutating func endLine() throws(TOMLError) {
     skipSpace()
     guard let next, !Self.isNewline(next), next != "#" else { return }
-    throw error("the line goes on behind its value")
+    throw error("there is something after the value on this line")
   }
 
-  /// Where the line ends, if there is nothing but white space from `start` on.
+  /// Where the line ends, if there is only white space from `start` on.
   private func blankLineEnd(after start: Int) -> Int? {
     var end = start
     while end < text.count, Self.isSpace(text[end]) { end += 1 }
@@ -337,7 +339,7 @@ struct TOMLReader {
   // MARK: Errors
 
   private func position(_ index: Int) -> TextPosition {
-    // Halving: a list of networks may have very many items.
+    // By halving: a list of networks may have a great many items.
     var (line, end) = (0, lineStarts.count)
     while end - line > 1 {
       let middle = (line + end) / 2
