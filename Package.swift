@@ -110,6 +110,17 @@ let package = Package(
     // Moves packets through the data plane without sockets, so that instructions can be counted. Not a product.
     .executableTarget(name: "VoltlaneReplay", dependencies: ["Relay"], swiftSettings: safe),
 
+    // The relay in a simulated world. It looks into the relay's module, as debug builds and tools/sim allow. No product.
+    .target(
+      name: "Simulation", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto"],
+      swiftSettings: [.define("TESTABLE", .when(configuration: .debug))]),
+    .executableTarget(
+      name: "voltlane-sim", dependencies: ["Simulation", "CAllocatorDoor"], path: "Sources/VoltlaneSim",
+      swiftSettings: [.define("TESTABLE", .when(configuration: .debug))]),
+
+    // Where the simulator's process asks for memory.
+    .target(name: "CAllocatorDoor"),
+
     // C, fenced.
     .systemLibrary(name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),

@@ -1,0 +1,96 @@
+#if TESTABLE
+import VoltlaneWire
+
+@testable import Relay
+
+/// What the relay holds for its clients, by what the allocator has given it.
+extension Ledger {
+  /// What the relay counts for its clients is what they hold; what they hold is what the allocator has given; and that
+  /// is within what is promised for a client and for the relay as a whole.
+  func checkMemory() {
+    var counts = CountedMemory()
+    var held = HeldMemoryTruth()
+    for host in world.hosts {
+      host.addMemory(to: &counts)
+      host.addHeld(to: &held)
+    }
+    let parts = world.parts
+    let counted = CountedMemory(
+      waiting: parts.memory.waitingBytes, leaving: parts.memory.leavingBytes, missed: parts.missedBudget.charged,
+      unfinished: parts.budget.charged, stale: parts.staleTotals.count)
+    if counted != counts { return world.fail("counted is \(counted), held is \(counts)") }
+    if held.mostOfOne > clientBound {
+      return world.fail("\(held.mostOfOne) bytes wait for one client, \(clientBound) are promised")
+    }
+    guard let door = world.door else { return }
+    let real = door.held() - world.heldAtStart
+    mostHeld = max(mostHeld, real)
+    if real > held.bytes + laneBytes + Ledger.roleBytes {
+      return world.fail("the relay has \(real) bytes of the allocator, and \(held.bytes) for clients that it knows of")
+    }
+    if real > world.greatestBudget + turnBytes {
+      world.fail("the relay has \(real) bytes of the allocator, its budget is \(world.greatestBudget)")
+    }
+  }
+
+  /// Twice --client-send-buffer and two packets; what a session may miss is a limit of its own.
+  private var clientBound: Int {
+    let settings = world.plan.reloads + [world.plan.configuration]
+    let buffer = settings.map { max($0.clientSendBuffer, $0.missedPacketsBuffer) }.max() ?? 0
+    return 2 * buffer + 2 * (Wire.sizePrefix + world.plan.configuration.maxPacketSize)
+  }
+
+  /// Packets that cross the lanes as references are nobody's unfinished ones any more.
+  private var laneBytes: Int {
+    let largest = world.plan.configuration.maxPacketSize
+    guard largest > Limits.largestCopied else { return 0 }
+    return world.configuration.shards * (2 * Limits.uplinkReferencedBytes + 4 * largest)
+  }
+
+  /// What one turn of each shard can bring before anybody has to go.
+  private var turnBytes: Int {
+    world.configuration.shards * (2 * Limits.gather + 2 * Limits.readsPerTurn + Limits.pendingPerTurn)
+      + laneBytes + Ledger.roleBytes
+  }
+
+  /// What roles have for themselves: lists that have grown.
+  static let roleBytes = 64 * Limits.kibi
+}
+
+/// What is held for clients, by the structures that hold it and with what the allocator takes for each.
+struct HeldMemoryTruth {
+  var bytes = 0
+  /// Bytes of packets that wait for one client.
+  var mostOfOne = 0
+
+  mutating func add(_ block: Int) { bytes += block + 40 }
+}
+
+extension World {
+  var greatestBudget: Int { (plan.reloads + [plan.configuration]).map(\.protection.memoryBudget).max() ?? 0 }
+}
+
+extension SimulatedHost {
+  func addHeld(to held: inout HeldMemoryTruth) {
+    withShard { shard in
+      for index in 0..<shard.connections.used where shard.connections[index].phase != .free {
+        let connection = shard.connections[index]
+        held.bytes += connection.pending.memory
+        if connection.pending.count > held.mostOfOne { held.mostOfOne = connection.pending.count }
+        if let unfinished = connection.unfinished { held.add(Int(unfinished.capacity)) }
+        if connection.attempt != nil { held.add(MemoryLayout<Attempt>.size) }
+        // A worker may have its session's key.
+        held.add(Limits.sessionKeyObject)
+      }
+      for slot in 0..<shard.sessions.used where shard.sessions[slot].state != .free {
+        let session = shard.sessions[slot]
+        held.bytes += session.missed.memory
+        if session.missed.count > held.mostOfOne { held.mostOfOne = session.missed.count }
+        if session.sessionKey != nil { held.add(Limits.sessionKeyObject) }
+        // Its 0x03 in a sweep.
+        held.bytes += 2 * (Wire.sizePrefix + Wire.tag)
+      }
+    }
+  }
+}
+#endif

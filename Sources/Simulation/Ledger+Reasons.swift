@@ -1,0 +1,61 @@
+#if TESTABLE
+import VoltlaneWire
+
+@testable import Relay
+
+/// Why sessions may end: each reason has a cause that can be seen from outside.
+extension Ledger {
+  func checkReason(_ session: SessionTruth, _ reason: String) {
+    if !isRight(reason, session) {
+      world.fail("\(session.ownerName) ends with '\(reason)', for which there is no cause")
+    }
+    if world.plan.isCalm, reason != "kicked", reason != "relay draining" {
+      world.fail("\(session.ownerName) ends with '\(reason)' where nothing goes wrong")
+    }
+  }
+
+  /// All settings that may have held when something happened: times and limits are judged by the least of each.
+  private var settings: [RelayConfiguration] { world.plan.reloads + [world.plan.configuration, world.configuration] }
+
+  private func isRight(_ reason: String, _ session: SessionTruth) -> Bool {
+    let ended = session.endedInside?.time ?? world.now
+    switch reason {
+    case "kicked": return session.kickRead
+    case "packet too large": return session.tooLargeSeen
+    case "relay draining": return world.control.phase != .running
+    case "backend lost": return world.plan.losesWithBackend
+    case "backend refused packet": return world[.packetsRefused] > 0
+    case "rate limit": return settings.contains { $0.protection.ratePolicy == .end && $0.protection.hasRates }
+    case "stale table full": return settings.contains { $0.maxStaleClients < all.count }
+    case "packet timeout": return session.hadUnfinished && settings.contains { $0.packetTimeout != nil }
+    case "memory": return isShortOfMemory
+    case "buffer overflow":
+      guard !session.link.finArrived else { return true }
+      let least = settings.map { min($0.clientSendBuffer, $0.missedPacketsBuffer) }.min() ?? 0
+      return session.waitingAtEnd >= least
+    case "stale timeout":
+      guard let least = settings.map(\.staleTimeout.nanoseconds).min(), least > 0 else { return true }
+      // The socket is closed a little later than its session is found to be without one.
+      return world.plan.odds.hostStalls.perMillion > 0 || session.link.closedAt == .max
+        || ended &+ 200_000_000 >= session.link.closedAt &+ least
+    case "idle timeout":
+      guard let least = settings.compactMap(\.protection.idleTimeout?.nanoseconds).min() else { return false }
+      return ended &+ 200_000_000 >= session.link.lastRead &+ least
+    case "slow client": return settings.contains { $0.protection.slowClientTimeout != nil } && session.waitingAtEnd > 0
+    default: return false
+    }
+  }
+
+  private var isShortOfMemory: Bool {
+    guard world.allocationFailures == 0, let door = world.door else { return true }
+    let least = settings.map { min($0.protection.memoryBudget, $0.assemblyBudget, $0.missedPacketsTotal) }.min() ?? 0
+    // A connection counts 8 KiB and what the kernel holds for it, which no allocator knows of.
+    return mostHeld + 16_384 * world.descriptors.count + 4 * world.plan.bufferMost * world.plan.people >= least / 2
+      || door.held() >= least / 2
+  }
+}
+
+extension ProtectionConfiguration {
+  fileprivate var hasRates: Bool { clientPacketRate != nil || clientByteRate != nil }
+}
+#endif

@@ -1,0 +1,76 @@
+#if TESTABLE
+@testable import Relay
+
+/// What has to be so when nothing goes wrong any more.
+extension Ledger {
+  /// A client was told by an orderly close, where a challenge was due, that its session is over.
+  func isToldOver(_ id: UInt64, _ link: Link) {
+    guard let session = sessions[id], session.endedInside == nil, world.control.phase == .running else { return }
+    world.fail("\(link.name) is told that the session of \(session.ownerName) is over, and it lives")
+  }
+
+  /// Everything that was under way has arrived.
+  func checkSettled() {
+    for session in live where session.endedInside == nil {
+      let unseen = session.up[session.upSeen...].filter { !$0.isLoose && $0.packet != .reconnection }
+      if !unseen.isEmpty {
+        world.fail(
+          "of \(session.ownerName) \(unseen.count) packets have not reached the backend, of \(session.up.count)")
+      }
+      guard let person = world.people.first(where: { ObjectIdentifier($0) == session.owner }), person.id == session.id,
+        let link = person.link, link.truth.session === session
+      else { continue }
+      if link.unsentByPeer > 0 || !link.arrived.isEmpty {
+        world.fail(
+          "\(session.ownerName) is not read: \(link.arrived.count) bytes wait, and \(link.unsentByPeer) behind")
+      }
+      if !session.next.contains(session.down.count) {
+        world.fail("\(session.ownerName) was sent up to \(session.next), the backend sent \(session.down.count)")
+      }
+    }
+    if world.plan.isCalm {
+      if world[.clientsRefused] > 0 {
+        world.fail("\(world[.clientsRefused]) clients were refused, and nothing went wrong")
+      }
+      let sent = all.reduce(0) { $0 + $1.up.count }
+      if world.backend.packetsReceived != sent {
+        world.fail("the backend has \(world.backend.packetsReceived) packets of \(sent), and nothing went wrong")
+      }
+    }
+    for session in all where session.endedInside != nil && session.reason == nil {
+      if world[.packetsRefused] == 0 { world.fail("the backend was not told of the end of \(session.ownerName)") }
+    }
+  }
+
+  /// The relay has ended.
+  func checkDrained() {
+    for session in all where session.reason == nil && world[.packetsRefused] == 0 {
+      world.fail("the backend was not told of the end of \(session.ownerName)")
+    }
+    for host in world.hosts where !host.isDone && !host.isWorkerOnly { world.fail("a host is not done") }
+    checkNothingIsHeld()
+  }
+
+  /// Everybody has gone, and was kicked.
+  func checkEmpty() {
+    checkNothingIsHeld()
+  }
+
+  private func checkNothingIsHeld() {
+    checkMemory()
+    if let door = world.door, world.failure == nil, live.isEmpty, door.held() - world.heldAtStart > Ledger.roleBytes {
+      world.fail("\(door.held() - world.heldAtStart) bytes of the allocator's were not given back")
+    }
+    let parts = world.parts
+    if world.failure == nil, parts.memory.held != 0, live.isEmpty {
+      world.fail("\(parts.memory.held) bytes are counted for nobody")
+    }
+  }
+}
+
+extension World {
+  func endStalls() {
+    for index in hostStates.indices { hostStates[index].stalledUntil = 0 }
+  }
+}
+#endif

@@ -1,0 +1,397 @@
+#if TESTABLE
+import Glibc
+import VoltlaneWire
+@testable import Relay
+
+/// The checker. It sees what crosses the relay's calls, on each connection in each direction, and at the end of each
+/// turn what became of it:
+///
+/// - of what the relay has read from clients, the backend is handed every whole packet, in order, once, whatever becomes
+///   of the connections on either side; then one 0x01;
+/// - of what the relay has read from the backend, a client is handed every whole packet, in order, once, over however
+///   many connections, until its session has ended;
+/// - a session is its owner's, and an id is never used again;
+/// - what the relay counts as memory is what it holds.
+///
+/// Where two answers are right it takes either; a rule is a method of its own that ends in ``World/fail(_:)``.
+final class Ledger {
+  unowned let world: World
+  var sessions: [UInt64: SessionTruth] = [:]
+  /// The same, in the order of their births: what is gone through has an order.
+  var all: [SessionTruth] = []
+  var live: [SessionTruth] = []
+  private var touched: [Link] = []
+  /// Ids that the relay has tried to send in this turn.
+  private var offered: [(id: UInt64, link: Link)] = []
+  /// What the backend was handed in this turn.
+  private var handedUp: [(link: Link, id: UInt64, flag: PacketFlag, packet: Fingerprint, text: String)] = []
+  private var strangers: [UInt64: (addressed: Int, answers: Int)] = [:]
+  private var started: [UInt64]
+  private var returned: [UInt64]
+  private var ended: [UInt64]
+  private var refused: UInt64 = 0
+  /// Packets that were given up because two connections died within them.
+  private var mayMiss = 0
+  private(set) var reasons: [String: Int] = [:]
+  /// The most that the relay has had of the allocator, and the longest that an honest client waited to be read.
+  var mostHeld = 0
+  var mostWaited = 0
+
+  init(_ world: World) {
+    self.world = world
+    let hosts = world.parts.counters.count
+    started = Array(repeating: 0, count: hosts)
+    returned = started
+    ended = started
+  }
+
+  // MARK: What the relay reads
+
+  func relayReceived(_ link: Link, _ bytes: UnsafeRawBufferPointer) {
+    link.lastRead = world.now
+    if case .backend = link.truth.role { return backendWasRead(link, bytes) }
+    var bytes = bytes
+    if link.truth.headerBytes > 0 {
+      let skipped = min(link.truth.headerBytes, bytes.count)
+      link.truth.headerBytes -= skipped
+      bytes = UnsafeRawBufferPointer(rebasing: bytes[skipped...])
+    }
+    // What a connection sends that is no client's any more counts for nothing.
+    guard !link.truth.isSuperseded else { return }
+    let turn = world.turns
+    var cutter = link.truth.incoming
+    link.truth.incoming = PacketCutter()
+    cutter.cut(bytes) { packet in
+      let number = link.truth.packetsIn
+      link.truth.packetsIn += 1
+      if let session = link.truth.session { return session.append(Fingerprint(packet), turn: turn) }
+      if number == 1 { link.truth.role = Ledger.role(packet) }
+      switch link.truth.role {
+      case .newcomer where number >= 2: link.truth.early.append(Fingerprint(packet))
+      case .returner where number >= 4: link.truth.early.append(Fingerprint(packet))
+      default: break
+      }
+    }
+    if cutter.isBroken { link.truth.session?.tooLargeSeen = true }
+    link.truth.incoming = cutter
+  }
+
+  private static func role(_ packet: UnsafeRawBufferPointer) -> LinkTruth.Role {
+    switch try? HandshakePacket.decode(packet.bytes) {
+    case .publicKey: .newcomer
+    case .clientID(let id): .returner(id)
+    default: .unknown
+    }
+  }
+
+  private func backendWasRead(_ link: Link, _ bytes: UnsafeRawBufferPointer) {
+    var cutter = link.truth.incoming
+    link.truth.incoming = PacketCutter()
+    cutter.cut(bytes) { packet in
+      guard packet.count >= Wire.tag, packet[8] == PacketFlag.data.rawValue || packet[8] == PacketFlag.kick.rawValue
+      else { return }
+      let id = UInt64(littleEndian: packet.loadUnaligned(as: UInt64.self))
+      guard let session = sessions[id] else {
+        strangers[id, default: (0, 0)].addressed += 1
+        return
+      }
+      session.addressed += 1
+      guard session.endedInside == nil else { return }
+      if packet[8] == PacketFlag.kick.rawValue {
+        session.kickRead = true
+      } else if !session.kickRead {
+        session.down.append(Fingerprint(UnsafeRawBufferPointer(rebasing: packet[Wire.tag...])))
+        session.downBytes += packet.count - Wire.tag + Wire.sizePrefix
+      }
+    }
+    link.truth.incoming = cutter
+  }
+
+  func relayReadFin(_ link: Link) {}
+
+  // MARK: What the relay sends
+
+  func relayTriesToSend(_ link: Link, _ bytes: UnsafeRawBufferPointer) {
+    if link.truth.isSuperseded { world.fail("\(link.name) is sent something after its session has gone on") }
+    guard link.truth.session == nil, case .newcomer = link.truth.role, bytes.count > Wire.sizePrefix else { return }
+    let packet = UnsafeRawBufferPointer(rebasing: bytes[Wire.sizePrefix...])
+    if case .clientID(let id)? = try? HandshakePacket.decode(packet.bytes) { offered.append((id, link)) }
+  }
+
+  func relaySent(_ link: Link, _ bytes: UnsafeRawBufferPointer) {
+    var end = link.sent - bytes.count - link.truth.outgoing.partial
+    let isBackend = if case .backend = link.truth.role { true } else { false }
+    var cutter = link.truth.outgoing
+    link.truth.outgoing = PacketCutter()
+    cutter.cut(bytes) { packet in
+      end += Wire.sizePrefix + packet.count
+      if isBackend {
+        handUp(link, packet)
+      } else {
+        link.truth.sentNow.append((Fingerprint(packet), packet.first, end))
+      }
+    }
+    link.truth.outgoing = cutter
+    if !isBackend, !link.truth.sentNow.isEmpty, !link.truth.isTouched {
+      link.truth.isTouched = true
+      touched.append(link)
+    }
+  }
+
+  private func handUp(_ link: Link, _ packet: UnsafeRawBufferPointer) {
+    guard packet.count >= Wire.tag, let flag = PacketFlag(rawValue: packet[8]) else {
+      return world.fail("the backend is handed a packet of \(packet.count) bytes without a tag that makes sense")
+    }
+    let id = UInt64(littleEndian: packet.loadUnaligned(as: UInt64.self))
+    let data = UnsafeRawBufferPointer(rebasing: packet[Wire.tag...])
+    let text = flag == .failure ? String(decoding: data, as: UTF8.self) : ""
+    handedUp.append((link, id, flag, Fingerprint(data), text))
+  }
+
+  func relayFinished(_ link: Link) {
+    guard let session = link.truth.session else { return }
+    if link.truth.outgoing.partial > 0 { world.fail("\(link.name) gets a FIN within a packet (\(session.ownerName))") }
+  }
+
+  func relayClosed(_ link: Link) { link.closedAt = world.now }
+
+  // MARK: The backend's connections
+
+  func backendConnected(_ link: Link) {
+    link.truth.role = .backend
+    link.truth.incoming.largest = world.plan.configuration.maxPacketSize + Wire.tag
+  }
+
+  // MARK: Turns
+
+  func turnBegins(_ host: Int) {}
+
+  func turnEnds(_ host: Int) {
+    let counters = world.parts.counters[host]
+    if counters[.sessionsStarted] != started[host] || counters[.reconnections] != returned[host] {
+      started[host] = counters[.sessionsStarted]
+      returned[host] = counters[.reconnections]
+      attachments(world.hosts[host])
+      // Some have ended, or lost their connection, in the turn in which they began.
+      for (id, link) in offered where sessions[id] == nil { begin(id, link, world.hosts[host].shard ?? 0) }
+      offered.removeAll()
+    }
+    if counters[.sessionsEnded] != ended[host] {
+      ended[host] = counters[.sessionsEnded]
+      endings(world.hosts[host])
+    }
+    if counters[.packetsRefused] != 0, world[.packetsRefused] != refused {
+      mayMiss += Int(world[.packetsRefused] - refused)
+      refused = world[.packetsRefused]
+    }
+    if !touched.isEmpty {
+      for link in touched { checkDown(link) }
+      touched.removeAll(keepingCapacity: true)
+    }
+    if !handedUp.isEmpty {
+      for entry in handedUp { checkUp(entry.link, entry.id, entry.flag, entry.packet, entry.text) }
+      handedUp.removeAll(keepingCapacity: true)
+    }
+    if world.turns % world.plan.memoryCheckEvery == 0 { checkMemory() }
+  }
+
+  /// Sessions have begun, or gone on with another connection.
+  private func attachments(_ host: SimulatedHost) {
+    host.eachAttached { descriptor, id in
+      guard let link = world.link(descriptor), link.truth.session?.id != id else { return }
+      if let session = sessions[id] { goOn(session, link) } else { begin(id, link, host.shard ?? 0) }
+    }
+  }
+
+  private func begin(_ id: UInt64, _ link: Link, _ shard: Int) {
+    guard case .newcomer = link.truth.role else {
+      return world.fail("\(link.name) has a new session, and did not ask for one")
+    }
+    if strangers[id] != nil { world.note("  \(id) was addressed before it was given out") }
+    let session = SessionTruth(id: id, link: link, shard: shard, now: world.now)
+    sessions[id] = session
+    all.append(session)
+    live.append(session)
+    world.note("  \(link.name) is \(String(id, radix: 16))")
+    attach(session, link)
+  }
+
+  private func goOn(_ session: SessionTruth, _ link: Link) {
+    guard session.endedInside == nil else {
+      return world.fail("\(link.name) goes on with session \(session.id), which has ended; or the id came again")
+    }
+    guard case .returner(session.id) = link.truth.role else {
+      return world.fail("\(link.name) is given session \(session.id), for which it did not ask")
+    }
+    guard ObjectIdentifier(link.peer) == session.owner else {
+      return world.fail("\(link.name) is let in as \(session.ownerName)")
+    }
+    let old = session.link
+    settle(old)
+    old.truth.isSuperseded = true
+    old.truth.session = nil
+    repeatUnacknowledged(session, old)
+    session.link = link
+    session.append(.reconnection, turn: world.turns)
+    world.note("  \(link.name) is back as \(String(session.id, radix: 16))")
+    attach(session, link)
+  }
+
+  private func attach(_ session: SessionTruth, _ link: Link) {
+    link.truth.session = session
+    link.truth.incoming.largest = world.plan.configuration.maxPacketSize
+    for packet in link.truth.early {
+      guard packet.size <= world.plan.configuration.maxPacketSize else {
+        session.tooLargeSeen = true
+        break
+      }
+      session.append(packet, isLoose: true, turn: world.turns)
+    }
+    link.truth.early = []
+  }
+
+  /// After the client's FIN packets are kept until they are acknowledged: those that were not may come again, and those
+  /// that were sent when the relay had read the FIN have to.
+  private func repeatUnacknowledged(_ session: SessionTruth, _ old: Link) {
+    guard let first = old.truth.sentAfterFin.first(where: { $0.end > old.acknowledged }) else { return }
+    let due = old.truth.sentAfterFin.first { $0.end > old.acknowledged && $0.isKept }?.index ?? .max
+    var places = Set(session.next)
+    for place in session.next {
+      for earlier in first.index..<max(first.index, place) where earlier <= due { places.insert(earlier) }
+      if place > due { places.remove(place) }
+    }
+    session.next = places.sorted()
+  }
+
+  private func endings(_ host: SimulatedHost) {
+    live.removeAll { session in
+      guard session.shard == host.shard, !host.isLive(session.id) else { return false }
+      session.end(turn: world.turns, time: world.now)
+      world.note("  \(String(session.id, radix: 16)) (\(session.ownerName)) has ended")
+      return true
+    }
+  }
+
+  // MARK: Rules
+
+  private func settle(_ link: Link) {
+    if link.truth.isTouched { checkDown(link) }
+  }
+
+  private func checkDown(_ link: Link) {
+    link.truth.isTouched = false
+    let sent = link.truth.sentNow
+    link.truth.sentNow.removeAll(keepingCapacity: true)
+    for (packet, first, end) in sent {
+      let number = link.truth.packetsOut
+      link.truth.packetsOut += 1
+      if isHandshake(link, number, first) { continue }
+      guard let session = link.truth.session else {
+        return world.fail("\(link.name) is sent a packet, and has no session")
+      }
+      let index = session.next.first { $0 < session.down.count && session.down[$0] == packet }
+      guard let index else {
+        return world.fail(
+          "\(link.name) is sent a packet of \(packet.size) bytes, due was number \(session.next) of "
+            + "\(session.down.count): \(describe(packet, session))")
+      }
+      session.next = session.next.compactMap {
+        $0 < session.down.count && session.down[$0] == packet ? $0 + 1 : nil
+      }
+      if link.finArrived { link.truth.sentAfterFin.append((index, end, link.finRead)) }
+    }
+  }
+
+  private func describe(_ packet: Fingerprint, _ session: SessionTruth) -> String {
+    if let index = session.down.lastIndex(of: packet) { return "it is its number \(index)" }
+    for other in all where other.down.contains(packet) { return "it is one of \(other.ownerName)" }
+    return "nobody was sent it"
+  }
+
+  /// The relay's key; then an id, or a challenge and a ping.
+  private func isHandshake(_ link: Link, _ number: Int, _ first: UInt8?) -> Bool {
+    switch (number, link.truth.role) {
+    case (0, _): return first == 2
+    case (1, .newcomer): return first == 3
+    case (1, .returner): return first == 4
+    case (2, .returner): return first == 0
+    default: return false
+    }
+  }
+
+  private func checkUp(_ link: Link, _ id: UInt64, _ flag: PacketFlag, _ packet: Fingerprint, _ text: String) {
+    if !link.truth.hasBegun {
+      link.truth.hasBegun = true
+      link.truth.isSweeping = world[.backendConnections] > 1
+    }
+    guard let session = sessions[id] else {
+      guard flag == .failure, text == "unknown client" else {
+        return world.fail("the backend is told '\(flag)' of \(id), which nobody ever was")
+      }
+      strangers[id, default: (0, 0)].answers += 1
+      let told = strangers[id, default: (0, 0)]
+      if told.answers > told.addressed { world.fail("\(id) is answered more often than it was addressed") }
+      return
+    }
+    if link.truth.isSweeping {
+      if flag == .reconnection, session.announcedOn != link.number {
+        session.announcedOn = link.number
+        if session.reason != nil { world.fail("\(session.ownerName) is announced after its 0x01") }
+        return
+      }
+      if flag != .reconnection { link.truth.isSweeping = false }
+    }
+    switch flag {
+    case .data, .reconnection: checkUpData(session, link, flag == .data ? packet : .reconnection)
+    case .failure where text == "unknown client":
+      session.answers += 1
+      if session.endedInside == nil { world.fail("\(session.ownerName) is called unknown while it is alive") }
+      if session.reason == nil, mayMiss == 0 { world.fail("\(session.ownerName) is called unknown before its 0x01") }
+      if session.answers > session.addressed { world.fail("\(session.ownerName) is answered too often") }
+    case .failure: checkEnd(session, text)
+    case .kick: world.fail("the relay kicks")
+    }
+  }
+
+  private func checkUpData(_ session: SessionTruth, _ link: Link, _ packet: Fingerprint) {
+    guard session.reason == nil else { return world.fail("something of \(session.ownerName) comes after its 0x01") }
+    var place = session.upSeen
+    while place < session.up.count, session.up[place].packet != packet {
+      let item = session.up[place]
+      if item.isLoose || item.packet == .reconnection && session.announcedOn == link.number {
+        place += 1
+      } else if mayMiss > 0 {
+        mayMiss -= 1
+        place += 1
+      } else {
+        break
+      }
+    }
+    guard place < session.up.count, session.up[place].packet == packet else {
+      let what = packet == .reconnection ? "a 0x03" : "a packet of \(packet.size) bytes"
+      return world.fail(
+        "of \(session.ownerName) the backend is handed \(what), due was \(session.upSeen) of \(session.up.count)")
+    }
+    session.upSeen = place + 1
+  }
+
+  private func checkEnd(_ session: SessionTruth, _ reason: String) {
+    reasons[reason, default: 0] += 1
+    guard session.reason == nil else { return world.fail("\(session.ownerName) ends twice: \(reason)") }
+    session.reason = reason
+    guard let due = session.upDue else {
+      return world.fail("\(session.ownerName) is said to have ended (\(reason)), and is alive")
+    }
+    var place = session.upSeen
+    while place < due, session.up[place].isLoose || session.up[place].packet == .reconnection { place += 1 }
+    while place < due, mayMiss > 0 {
+      mayMiss -= 1
+      place += 1
+    }
+    if place < due {
+      world.fail("the 0x01 of \(session.ownerName) (\(reason)) comes before \(due - place) of its packets")
+    }
+    checkReason(session, reason)
+  }
+}
+#endif

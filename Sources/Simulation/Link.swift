@@ -1,0 +1,555 @@
+#if TESTABLE
+import Glibc
+@testable import Relay
+
+/// A connection: one end is the relay's socket, the other a simulated peer's. Bytes cross it in pieces, in order, each
+/// after the network's time; whatever the connection suffers happens here.
+///
+///     peer.write -> toRelay -> (network) -> arrived -> relay.receive
+///     peer.read  <- inbox   <- (network) <- toPeer  <- relay.send        `unacknowledged`: toPeer and the network
+final class Link {
+  unowned let world: World
+  /// Counts all connections; never used again, unlike the descriptor.
+  let number: Int
+  var descriptor: Int32 = -1
+  /// Who is at the other end: a client's number, or that of the backend.
+  let peer: any Peer
+  let address: ClientAddress
+  let isLocal: Bool
+  var chance: Chance
+  let latency: UInt64
+
+  // Towards the relay.
+  private var toRelay = ByteQueue()
+  private(set) var arrived = ByteQueue()
+  private var crossingToRelay = 0
+  private var lastArrivalAtRelay: UInt64 = 0
+  var receiveCapacity: Int
+  private var peerFinQueued = false
+  /// The peer's FIN has come to the relay's socket.
+  private(set) var finArrived = false
+  /// The relay has read it.
+  private(set) var finRead = false
+  /// The error with which the connection ended for the relay; 0 while it has not.
+  private(set) var error: Int32 = 0
+  private var errorWasTold = false
+  /// When bytes began to lie unread, in turns of the host that has to read them.
+  private var unreadSince: Int?
+  /// When the relay has last read something, and when it closed the socket.
+  var lastRead: UInt64 = 0
+  var closedAt = UInt64.max
+
+  // Towards the peer.
+  private var toPeer = ByteQueue()
+  private(set) var inbox = ByteQueue()
+  private var crossingToPeer = 0
+  private var lastArrivalAtPeer: UInt64 = 0
+  var sendCapacity: Int
+  var inboxCapacity: Int
+  private(set) var unacknowledged = 0
+  /// Bytes that the relay's send calls have taken, and that the peer's TCP has acknowledged.
+  private(set) var sent = 0
+  var acknowledged: Int { sent - unacknowledged }
+  private var lastAcknowledgement: UInt64 = 0
+  private(set) var relayFinished = false
+  private var relayFinDelivered = false
+  private(set) var relayReset = false
+  private(set) var relayClosed = false
+  private(set) var relayAbandoned = false
+
+  // The peer's own view.
+  private(set) var peerSawFin = false
+  private(set) var peerSawReset = false
+  private(set) var peerClosed = false
+
+  /// Nothing crosses any more, and nobody is told.
+  private(set) var isCut = false
+  /// It breaks when so many bytes have crossed.
+  var breaksAfterToRelay: Int?
+  var breaksAfterToPeer: Int?
+  private var userTimeoutRuns = false
+
+  /// A connection that the relay dials: it is under way, and leads to this.
+  private(set) var isConnecting = false
+  private(set) var dialResult = DialResult.connected
+
+  /// The relay has dialled; the outcome comes.
+  func beginDial() { isConnecting = true }
+
+  func endDial(_ result: DialResult) {
+    isConnecting = false
+    dialResult = result
+    writeEdge()
+  }
+
+  /// More than one where the relay has handed the socket from one shard to another, and the first has yet to say so.
+  private(set) var polls: [Poll] = []
+  /// The relay has closed the descriptor, and a poll keeps the socket.
+  private(set) var isHeldOpen = false
+
+  struct Poll {
+    let isForRoom: Bool
+    let host: Int
+    let token: Token
+    let serial: Int
+    var isOnItsWay = false
+  }
+
+  /// What the checker knows of it.
+  var truth = LinkTruth()
+
+  init(_ world: World, _ number: Int, _ peer: any Peer, _ address: ClientAddress, chance: Chance) {
+    self.world = world
+    self.number = number
+    self.peer = peer
+    self.address = address
+    isLocal = address == .none
+    self.chance = chance
+    let plan = world.plan
+    latency = plan.latency == 0 ? 0 : self.chance.time(max(plan.latency / 8, 1), plan.latency)
+    receiveCapacity = self.chance.magnitude(plan.bufferLeast, plan.bufferMost)
+    sendCapacity = self.chance.magnitude(plan.bufferLeast, plan.bufferMost)
+    inboxCapacity = self.chance.magnitude(plan.bufferLeast, plan.bufferMost)
+    if self.chance.happens(plan.odds.linkBreaks) {
+      if self.chance.oneIn(2) {
+        breaksAfterToRelay = self.chance.magnitude(1, 100_000)
+      } else {
+        breaksAfterToPeer = self.chance.magnitude(1, 100_000)
+      }
+    }
+  }
+
+  /// Whether the relay's socket knows of no end.
+  var looksAlive: Bool { !relayClosed && !relayReset && error == 0 }
+  /// Whether the peer may still hope for something.
+  var peerHopes: Bool { !peerClosed && !peerSawReset && !peerSawFin }
+
+  // MARK: The peer's side
+
+  func write(_ bytes: [UInt8]) {
+    guard !peerClosed, !peerFinQueued, !peerSawReset else { return }
+    toRelay.append(bytes)
+    pumpToRelay()
+  }
+
+  /// Bytes that the peer's own kernel still holds.
+  var unsentByPeer: Int { toRelay.count + crossingToRelay }
+
+  func finish() {
+    guard !peerFinQueued, !peerClosed else { return }
+    peerFinQueued = true
+    pumpToRelay()
+  }
+
+  func read(_ most: Int) -> [UInt8] {
+    let bytes = inbox.take(min(most, inbox.count))
+    if !bytes.isEmpty { pumpToPeer() }
+    return bytes
+  }
+
+  /// The peer closes its socket: with a reset where it has not read everything.
+  func close() {
+    guard !peerClosed else { return }
+    if !inbox.isEmpty { return reset() }
+    finish()
+    peerClosed = true
+  }
+
+  func reset() {
+    guard !peerClosed else { return }
+    peerClosed = true
+    toRelay.removeAll()
+    inbox.removeAll()
+    guard !isCut else { return }
+    let breaks = chance.oneIn(2)
+    if breaks { crossingToRelay = 0 }
+    after(latency) { $0.relayHearsReset(ECONNRESET) }
+    if breaks { serial += 1 }
+  }
+
+  /// What crosses when it changes is lost.
+  private var serial = 0
+
+  private func after(_ time: UInt64, _ body: @escaping (Link) -> Void) {
+    world.schedule(world.now &+ time) { [self] in body(self) }
+  }
+
+  private func pumpToRelay() {
+    guard !isCut, !relayClosed || !toRelay.isEmpty else { return }
+    while !toRelay.isEmpty {
+      let window = receiveCapacity - arrived.count - crossingToRelay
+      guard window > 0 || relayClosed else { return }
+      var count = min(toRelay.count, max(window, 1), 65_536)
+      if count > 1, chance.happens(world.plan.odds.segments) { count = chance.between(1, count) }
+      if let left = breaksAfterToRelay {
+        count = min(count, left)
+        breaksAfterToRelay = left - count
+      }
+      let bytes = toRelay.take(count)
+      crossingToRelay += count
+      let start = serial
+      lastArrivalAtRelay = max(lastArrivalAtRelay, world.now &+ jitter())
+      world.schedule(lastArrivalAtRelay) { [self] in
+        guard !isCut, serial == start else { return }
+        crossingToRelay -= count
+        arriveAtRelay(bytes)
+      }
+      if breaksAfterToRelay == 0 { return breakDown() }
+    }
+    guard peerFinQueued, !peerFinSent else { return }
+    peerFinSent = true
+    let start = serial
+    lastArrivalAtRelay = max(lastArrivalAtRelay, world.now &+ jitter())
+    world.schedule(lastArrivalAtRelay) { [self] in
+      guard !isCut, serial == start, error == 0 else { return }
+      world.trace.mix(number)
+      world.note("    FIN of \(name) arrives")
+      finArrived = true
+      readEdge()
+    }
+  }
+
+  private var peerFinSent = false
+
+  private func jitter() -> UInt64 { latency == 0 ? 0 : latency / 2 &+ chance.next() % latency }
+
+  private func arriveAtRelay(_ bytes: [UInt8]) {
+    if relayClosed {
+      // Whoever sends to a socket that is gone gets a reset.
+      if !relayAbandoned { after(latency) { $0.peerHearsReset() } }
+      return
+    }
+    guard error == 0, !relayReset else { return }
+    if arrived.isEmpty { unreadSince = readerTurns }
+    arrived.append(bytes)
+    readEdge()
+  }
+
+  // MARK: What becomes of it
+
+  /// The connection breaks, at this byte.
+  func breakDown() {
+    guard !isCut else { return }
+    world.note("    \(name) breaks")
+    switch chance.below(3) {
+    case 0:
+      // Somebody on the way resets both.
+      isCut = true
+      after(latency) { $0.relayHearsReset(ECONNRESET) }
+      after(latency) { $0.peerHearsReset() }
+    case 1:
+      // The peer finds out, the relay does not.
+      isCut = true
+      after(chance.time(1_000_000, 2_000_000_000)) { $0.peerHearsReset() }
+      startSilence()
+    default:
+      isCut = true
+      after(chance.time(1_000_000, 20_000_000_000)) { $0.peerGivesUp() }
+      startSilence()
+    }
+  }
+
+  /// The relay's kernel finds out in the end, by keepalive or by what is not acknowledged.
+  private func startSilence() {
+    guard world.plan.keepalive > 0 else { return runUserTimeout() }
+    after(world.plan.keepalive &+ chance.next() % world.plan.keepalive) { $0.relayHearsReset(ETIMEDOUT) }
+  }
+
+  private func runUserTimeout() {
+    let time = world.plan.userTimeout
+    guard time > 0, !userTimeoutRuns, !isLocal, unacknowledged > 0 else { return }
+    userTimeoutRuns = true
+    let mark = acknowledged
+    let due = max(lastAcknowledgement, world.now) &+ time
+    world.schedule(due) { [self] in
+      userTimeoutRuns = false
+      guard unacknowledged > 0, error == 0, !relayClosed else { return }
+      if acknowledged == mark { relayHearsReset(ETIMEDOUT) } else { runUserTimeout() }
+    }
+  }
+
+  private func relayHearsReset(_ errno: Int32) {
+    guard error == 0, !relayReset, !relayClosed || !toPeer.isEmpty else { return }
+    guard !relayClosed else {
+      toPeer.removeAll()
+      return
+    }
+    world.trace.mix(number)
+    world.note("    reset of \(name) arrives (\(errno))")
+    error = finArrived ? EPIPE : errno
+    isCut = true
+    toPeer.removeAll()
+    if chance.oneIn(2) { arrived.removeAll() }
+    readEdge()
+    writeEdge()
+  }
+
+  private func peerGivesUp() {
+    guard !peerClosed, !peerSawReset else { return }
+    peerHearsReset()
+  }
+
+  private func peerHearsReset() {
+    guard !peerSawReset, !peerClosed else { return }
+    peerSawReset = true
+    isCut = true
+    toRelay.removeAll()
+    if chance.oneIn(4) { inbox.removeAll() }
+    peer.hearEnd(self)
+  }
+
+  // MARK: The relay's side
+
+  var name: String { "\(peer.name) #\(number)" }
+
+  var pollBits: Int32 {
+    var bits: Int32 = 0
+    if !arrived.isEmpty || finArrived || error != 0 { bits |= Int32(POLLIN) }
+    if finArrived || error != 0 { bits |= PollBits.readHangup }
+    if error != 0 { bits |= Int32(isLocal ? POLLHUP : POLLERR | POLLHUP) }
+    if finArrived && relayFinished { bits |= Int32(POLLHUP) }
+    return bits
+  }
+
+  /// As Linux has it: a third of the buffer must be free.
+  var isWritable: Bool {
+    guard !isConnecting else { return false }
+    let room = sendCapacity - unacknowledged
+    return error != 0 || room > 0 && room >= unacknowledged / 2
+  }
+
+  /// Turns that the host has had that reads the connection.
+  private var readerTurns: Int? { polls.last.map { world.turnsOf($0.host) } }
+
+  func poll(_ token: Token, host: Int, forRoom: Bool, serial: Int) {
+    if polls.contains(where: { $0.host == host && $0.isForRoom == forRoom }) {
+      world.fail("the relay polls \(name) twice\(forRoom ? " for room" : "")")
+    }
+    polls.append(Poll(isForRoom: forRoom, host: host, token: token, serial: serial))
+    if forRoom { writeEdge() } else if pollBits != 0 { readEdge() }
+  }
+
+  /// Takes out the poll with this token; what it was.
+  func cancel(_ token: Token, host: Int) -> Poll? {
+    guard let index = polls.firstIndex(where: { $0.host == host && $0.token == token }) else { return nil }
+    defer { pollEnded() }
+    return polls.remove(at: index)
+  }
+
+  /// All that go on until they are ended.
+  func takeStandingPolls() -> [Poll] {
+    let standing = polls.filter { !$0.isForRoom }
+    polls.removeAll { !$0.isForRoom }
+    pollEnded()
+    return standing
+  }
+
+  private func pollEnded() {
+    if isHeldOpen, polls.isEmpty { letGo() }
+  }
+
+  private func remove(_ serial: Int) {
+    polls.removeAll { $0.serial == serial }
+    pollEnded()
+  }
+
+  func readEdge() {
+    for index in polls.indices.reversed() where !polls[index].isForRoom && !polls[index].isOnItsWay {
+      polls[index].isOnItsWay = true
+      let poll = polls[index]
+      world.completeLater(poll.host) { [self] in
+        guard let index = polls.firstIndex(where: { $0.serial == poll.serial }) else { return }
+        polls[index].isOnItsWay = false
+        let bits = pollBits
+        guard bits != 0 else { return }
+        if !world.post(poll.host, poll.token, bits, isStanding: true) { remove(poll.serial) }
+      }
+    }
+  }
+
+  func writeEdge() {
+    guard isWritable else { return }
+    for index in polls.indices.reversed() where polls[index].isForRoom && !polls[index].isOnItsWay {
+      polls[index].isOnItsWay = true
+      let poll = polls[index]
+      world.completeLater(poll.host) { [self] in
+        guard let index = polls.firstIndex(where: { $0.serial == poll.serial }) else { return }
+        guard isWritable else {
+          polls[index].isOnItsWay = false
+          return
+        }
+        remove(poll.serial)
+        world.post(poll.host, poll.token, Int32(POLLOUT) | (error != 0 ? Int32(POLLERR | POLLHUP) : 0))
+      }
+    }
+  }
+
+  func receive(_ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    guard count > 0 else { return 0 }
+    if !arrived.isEmpty {
+      if let refusal = world.refusesReceive() { return -Int(refusal) }
+      var taken = min(count, arrived.count)
+      let isPartial = taken > 1 && world.chance.happens(world.plan.odds.partialReads)
+      if isPartial { taken = world.chance.between(1, taken) }
+      arrived.take(taken, into: target)
+      if let unreadSince, let readerTurns, !world.backendWasBlocked(since: unreadSince) {
+        world.ledger.checkFairness(self, waited: readerTurns - unreadSince)
+      }
+      unreadSince = arrived.isEmpty ? nil : readerTurns
+      // As if the rest had come a moment later.
+      if taken < count, !arrived.isEmpty || finArrived || error != 0 { readEdge() }
+      world.ledger.relayReceived(self, UnsafeRawBufferPointer(start: target, count: taken))
+      if receiveCapacity > arrived.count { pumpToRelay() }
+      return taken
+    }
+    if finArrived {
+      finRead = true
+      world.ledger.relayReadFin(self)
+      return 0
+    }
+    if error != 0 {
+      errorWasTold = true
+      return -Int(error)
+    }
+    return -Int(EAGAIN)
+  }
+
+  func send(_ bytes: UnsafeRawBufferPointer) -> Int {
+    guard !relayFinished else {
+      world.fail("the relay sends on \(name) after its FIN")
+      return -Int(EPIPE)
+    }
+    if error != 0 {
+      defer { errorWasTold = true }
+      return -Int(errorWasTold ? EPIPE : error)
+    }
+    if let refusal = world.refusesSend() { return -Int(refusal) }
+    let room = sendCapacity - unacknowledged
+    guard room > 0 else { return -Int(EAGAIN) }
+    var taken = min(bytes.count, room)
+    if taken > 1, world.chance.happens(world.plan.odds.partialWrites) { taken = world.chance.between(1, taken) }
+    if unacknowledged == 0 { lastAcknowledgement = world.now }
+    toPeer.append(UnsafeRawBufferPointer(rebasing: bytes[0..<taken]))
+    sent += taken
+    unacknowledged += taken
+    runUserTimeout()
+    pumpToPeer()
+    return taken
+  }
+
+  private func pumpToPeer() {
+    guard !isCut else { return }
+    while !toPeer.isEmpty {
+      let window = inboxCapacity - inbox.count - crossingToPeer
+      guard window > 0 || peerClosed else { return }
+      var count = min(toPeer.count, max(window, 1), 65_536)
+      if count > 1, chance.happens(world.plan.odds.segments) { count = chance.between(1, count) }
+      if let left = breaksAfterToPeer {
+        count = min(count, left)
+        breaksAfterToPeer = left - count
+      }
+      let bytes = toPeer.take(count)
+      crossingToPeer += count
+      lastArrivalAtPeer = max(lastArrivalAtPeer, world.now &+ jitter())
+      world.schedule(lastArrivalAtPeer) { [self] in
+        guard !isCut else { return }
+        crossingToPeer -= count
+        arriveAtPeer(bytes)
+      }
+      if breaksAfterToPeer == 0 { return breakDown() }
+    }
+    guard relayFinished || relayClosed, !relayFinDelivered else { return }
+    relayFinDelivered = true
+    lastArrivalAtPeer = max(lastArrivalAtPeer, world.now &+ jitter())
+    world.schedule(lastArrivalAtPeer) { [self] in
+      guard !isCut, !peerClosed else { return }
+      peerSawFin = true
+      peer.hearEnd(self)
+    }
+  }
+
+  private func arriveAtPeer(_ bytes: [UInt8]) {
+    if peerClosed {
+      after(latency) { $0.relayHearsReset(ECONNRESET) }
+      return
+    }
+    inbox.append(bytes)
+    let count = bytes.count
+    after(latency / 2) { link in
+      guard link.error == 0, !link.relayReset else { return }
+      link.unacknowledged -= count
+      link.lastAcknowledgement = link.world.now
+      link.writeEdge()
+    }
+    peer.hear(self)
+  }
+
+  func shutdownSending() {
+    relayFinished = true
+    world.ledger.relayFinished(self)
+    pumpToPeer()
+    if finArrived { readEdge() }
+  }
+
+  /// The relay's own reset. False for a unix socket.
+  func resetByRelay() -> Bool {
+    guard !isLocal else { return false }
+    guard error == 0 else { return true }
+    relayReset = true
+    toPeer.removeAll()
+    after(latency) { $0.peerHearsReset() }
+    return true
+  }
+
+  func abandon() {
+    relayAbandoned = true
+    toPeer.removeAll()
+    isCut = true
+    after(chance.time(1_000_000, 20_000_000_000)) { $0.peerGivesUp() }
+  }
+
+  func unacknowledgedForRelay() -> Int {
+    if relayReset { world.fail("the relay asks what \(name) acknowledged after it was reset") }
+    return unacknowledged
+  }
+
+  var silence: UInt64 { unacknowledged > 0 ? world.now - min(world.now, lastAcknowledgement) : 0 }
+
+  func closeByRelay() {
+    world.ledger.relayClosed(self)
+    isHeldOpen = true
+    if polls.isEmpty { letGo() }
+  }
+
+  /// Nothing keeps the socket any more.
+  private func letGo() {
+    isHeldOpen = false
+    relayClosed = true
+    guard !relayReset, !relayAbandoned, error == 0 else { return }
+    if !arrived.isEmpty {
+      toPeer.removeAll()
+      after(latency) { $0.peerHearsReset() }
+    } else {
+      pumpToPeer()
+    }
+  }
+
+  /// A peer whose connection nobody accepted, and nobody will.
+  func refuseConnection() { after(latency) { $0.peerHearsReset() } }
+
+  /// Faults end: what the network held goes on.
+  func heal() {
+    breaksAfterToRelay = nil
+    breaksAfterToPeer = nil
+  }
+}
+
+/// Whoever is at the other end of a connection.
+protocol Peer: AnyObject {
+  var name: String { get }
+  /// Bytes came.
+  func hear(_ link: Link)
+  /// The relay's FIN came, or a reset.
+  func hearEnd(_ link: Link)
+}
+#endif

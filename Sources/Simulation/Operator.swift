@@ -1,0 +1,105 @@
+#if TESTABLE
+import Glibc
+@testable import Relay
+
+/// Who runs the relay: settings are read anew, the machine is suspended, the kernel is short of memory; and in the end
+/// the relay is told to drain. Takes the relay's events, as the control thread does.
+final class Operator {
+  unowned let world: World
+  private var chance: Chance
+  private var settings: [SettingsLane] = []
+  private var events: [EventLane] = []
+  /// The limits that hosts may still have to take.
+  private var limits: [AdmissionLimits] = []
+
+  private final class SettingsLane {
+    var lane: RecordProducer<HostSettings>
+    init(_ lane: RecordLane<HostSettings>) { self.lane = RecordProducer(lane) }
+  }
+
+  private final class EventLane {
+    var lane: RecordConsumer<Event>
+    init(_ lane: RecordLane<Event>) { self.lane = RecordConsumer(lane) }
+  }
+
+  init(_ world: World) {
+    self.world = world
+    chance = Chance(world.seed, for: 600)
+    settings = world.parts.settings.map(SettingsLane.init)
+    events = world.parts.events.map(EventLane.init)
+  }
+
+  func begin() { act() }
+
+  private func act() {
+    let leisure = chance.time(max(world.plan.operatorEvery / 8, 1), world.plan.operatorEvery)
+    world.schedule(world.after(leisure)) { [self] in act() }
+    for lane in events {
+      while let event = lane.lane.pop() { world.note("  log: \(event)") }
+    }
+    guard world.isHostile, !world.plan.isCalm, !world.plan.isFair, world.turns > 0 else { return }
+    switch chance.below(8) {
+    case 0 where !world.plan.reloads.isEmpty: reload(chance.pick(world.plan.reloads))
+    case 1: world.standStill(for: chance.time(100_000_000, chance.oneIn(4) ? 8_000_000_000_000 : 4_000_000_000))
+    case 2: world.endStandingOperations(chance.pick([ENOMEM, ECANCELED, EOVERFLOW]))
+    case 3 where world.plan.odds.shrinkingBuffers.perMillion > 0: shrinkBuffers()
+    default: break
+    }
+  }
+
+  private func shrinkBuffers() {
+    for case let link? in world.descriptors {
+      link.sendCapacity = chance.magnitude(world.plan.bufferLeast, world.plan.bufferMost)
+      link.receiveCapacity = chance.magnitude(world.plan.bufferLeast, world.plan.bufferMost)
+      link.inboxCapacity = chance.magnitude(world.plan.bufferLeast, world.plan.bufferMost)
+    }
+  }
+
+  /// As ``Relay/reconfigure(_:)`` does it.
+  func reload(_ new: RelayConfiguration) {
+    guard settings.allSatisfy({ $0.lane.hasRoom() }) else { return }
+    world.note("settings are read anew")
+    var next = new
+    next.shards = world.configuration.shards
+    next.firehoseCore = world.configuration.firehoseCore
+    next.handshakeWorkers = world.configuration.handshakeWorkers
+    next.maxPacketSize = world.configuration.maxPacketSize
+    next.clientReceiveBuffer = world.configuration.clientReceiveBuffer
+    next.keepalive = world.configuration.keepalive
+    next.tcpUserTimeout = world.configuration.tcpUserTimeout
+    next.assemblyBudget = max(next.assemblyBudget, next.maxPacketSize)
+    next.missedPacketsTotal = max(next.missedPacketsTotal, next.maxPacketSize + 4)
+    world.configuration = next
+    world.parts.budget.limit = next.assemblyBudget
+    world.parts.missedBudget.limit = next.missedPacketsTotal
+    world.parts.memory.setBudget(next.protection.memoryBudget)
+    let admission = AdmissionLimits(next.protection)
+    limits.append(admission)
+    for lane in settings {
+      lane.lane.push(HostSettings(next, admission))
+      _ = lane.lane.publish()
+    }
+    world.wakeControlledHosts()
+  }
+
+  /// Nobody is limited any more.
+  func relax() {
+    var relaxed = world.configuration
+    relaxed.protection = ProtectionConfiguration()
+    relaxed.protection.proxies = world.configuration.protection.proxies
+    relaxed.protection.acceptRatePerAddress = nil
+    relaxed.protection.maxPendingHandshakesPerAddress = nil
+    relaxed.protection.maxClientsPerAddress = nil
+    relaxed.protection.maxClientsPerPrefix = nil
+    relaxed.protection.reconnectFailures = nil
+    relaxed.protection.reconnectFailuresPerAddress = nil
+    reload(relaxed)
+  }
+
+  func drain() {
+    world.note("the relay is told to drain")
+    world.control.phase = .draining
+    world.wakeControlledHosts()
+  }
+}
+#endif

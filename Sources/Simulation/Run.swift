@@ -1,0 +1,71 @@
+#if TESTABLE
+@testable import Relay
+
+/// A world from its beginning to its end.
+public struct Run {
+  public let world: World
+
+  public struct Outcome: Sendable {
+    public let seed: UInt64
+    public let turns: Int
+    public let digest: UInt64
+    public let failure: World.Failure?
+    public let reasons: [String: Int]
+    public let sessions: Int
+    public let packets: Int
+  }
+
+  public init(
+    seed: UInt64, keepsTrace: Bool = false, without absent: Set<Int> = [], door: AllocatorDoor? = nil
+  ) throws {
+    world = try World(seed: seed, keepsTrace: keepsTrace, without: absent, door: door)
+  }
+
+  /// Runs for so many turns, and then to the end.
+  public func run(turns: Int) -> Outcome {
+    while world.turns < turns, world.failure == nil, world.step() {}
+    if world.failure == nil { finish() }
+    return Outcome(
+      seed: world.seed, turns: world.turns, digest: world.trace.digest, failure: world.failure,
+      reasons: world.ledger.reasons, sessions: world.ledger.all.count,
+      packets: Int(world[.packetsUp] + world[.packetsDown]))
+  }
+
+  /// Faults stop, and what is under way has to arrive; then everybody goes, and nothing may be left.
+  private func finish() {
+    world.note("faults stop")
+    world.isHostile = false
+    world.endStalls()
+    for person in world.people { person.calm() }
+    world.backend.calm()
+    world.controller.relax()
+    pass(5_000_000_000)
+    world.isSettling = true
+    pass(Run.settleTime)
+    world.isSettling = false
+    world.ledger.checkSettled()
+    guard world.failure == nil else { return }
+    if world.seed % 2 == 0 {
+      world.controller.drain()
+      pass(30_000_000_000)
+      world.ledger.checkDrained()
+    } else {
+      for person in world.people { person.leave() }
+      world.backend.kickAll()
+      pass(30_000_000_000)
+      world.ledger.checkEmpty()
+    }
+  }
+
+  /// Longer than any time after which the relay, its backend or a client tries something again.
+  static let settleTime: UInt64 = 60_000_000_000
+
+  private func pass(_ time: UInt64) {
+    let limit = world.now &+ time
+    let start = world.turns
+    while world.failure == nil, world.step(until: limit) {
+      if world.turns - start > 2_000_000 { return world.fail("the relay never comes to rest") }
+    }
+  }
+}
+#endif
