@@ -168,18 +168,11 @@ static void emit(const struct line *line) {
     (void)!write(writable.fd, line->bytes, line->count);
 }
 
-// Ends the process by `number`, so that whoever started it sees what it was. Process 1 of a container cannot end itself
-// by a signal.
+// Ends the process by the signal of the crash, with a core file only where there is room for one.
 static void die(int number) {
   struct rlimit cores;
   if (getrlimit(RLIMIT_CORE, &cores) < 0 || cores.rlim_cur == 0) prctl(PR_SET_DUMPABLE, 0);
-  signal(number, SIG_DFL);
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, number);
-  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-  raise(number);
-  _exit(128 + number);
+  voltlane_die(number);
 }
 
 static void time_is_over(int unused) {

@@ -52,17 +52,22 @@ static enum decision decision(int signal) {
   }
 }
 
-// Ends the process before it has started anything. As process 1 of a container it is spared by signals without a
-// handler; and SIGQUIT would write a core file.
-static void end_at_start(int number) {
-  prctl(PR_SET_DUMPABLE, 0);
+void voltlane_die(int number) {
   signal(number, SIG_DFL);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, number);
   pthread_sigmask(SIG_UNBLOCK, &set, NULL);
   raise(number);
+  // Process 1 of a container cannot end itself by a signal.
   _exit(128 + number);
+}
+
+// Ends the process before it has started anything. As process 1 of a container it is spared by signals without a
+// handler; and SIGQUIT would write a core file.
+static void end_at_start(int number) {
+  prctl(PR_SET_DUMPABLE, 0);
+  voltlane_die(number);
 }
 
 static void add_all(sigset_t *set, enum decision which) {

@@ -49,9 +49,6 @@ enum Limits {
   static let uplinkReferences = 1024
   static let uplinkReferencedBytes = mebi
 
-  /// The most bytes of one lane that go into one send. The lane's memory comes back when the whole send is done.
-  static let uplinkSend = 256 * kibi
-
   /// Pieces of memory of one firehose send.
   static let uplinkVectors = 64
 

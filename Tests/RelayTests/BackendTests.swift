@@ -2,8 +2,8 @@ import Testing
 
 @testable import Relay
 
-/// Section 6 of the protocol over a scripted kernel: how the backend is dialled, what its loss costs, and what it sends
-/// that makes no sense.
+/// The firehose's connection over a scripted kernel: how the backend is dialled, what its loss costs, and what becomes
+/// of malformed packets that it sends.
 @Suite struct BackendTests {
   // MARK: Dialling
 

@@ -4,7 +4,8 @@ import VoltlaneWire
 
 @testable import Relay
 
-/// Sections 4 to 6 of the protocol, rule by rule, over a scripted kernel.
+/// What the protocol says of sessions (Protocol.md: coming back, missed packets, ends), rule by rule, over a scripted
+/// kernel.
 @Suite struct SessionTests {
   static let ping: [UInt8] = [0]
 

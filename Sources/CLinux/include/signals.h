@@ -21,3 +21,6 @@ void voltlane_prepare_for_crash(const char *program, const char *version);
 
 // Lets the calling thread report even that its stack is used up. Where there is no memory for that, it does not.
 void voltlane_prepare_thread_for_crash(void);
+
+// Ends the process by the signal `number`, so that whoever started it sees what it was. Safe in a signal handler.
+_Noreturn void voltlane_die(int number);
