@@ -35,7 +35,7 @@ extension Firehose where K: ~Copyable {
   /// copies a struct of this size for a call that borrows it.
   mutating func isDrainedUp() -> Bool {
     guard control.phase == .draining, control.shardsDrained == lanes.count else { return false }
-    // Every session has ended: there is nothing to announce, and nobody to ask.
+    // Every session has ended: there is nothing to announce.
     endSweep()
     return isUplinkEmpty()
   }

@@ -47,7 +47,7 @@ extension Firehose where K: ~Copyable {
   /// The time is over.
   @inline(never)
   mutating func endProbation(_ kernel: inout K) {
-    // Its end may have come, and nobody has looked: the thread may have stood still.
+    // Its end may have arrived unnoticed: the thread may have stood still.
     prove(&kernel)
     guard state == .proving else { return }
     if readable {
@@ -57,7 +57,7 @@ extension Firehose where K: ~Copyable {
     }
   }
 
-  /// It is a backend, as far as anybody can tell: what waits for it goes.
+  /// It is a backend, as far as can be told: what waits for it is sent.
   private mutating func trust(_ kernel: inout K) {
     state = .connected
     deadline = connectedAt + Limits.dialStable
@@ -92,7 +92,7 @@ extension Firehose where K: ~Copyable {
     dialFailed(failure, &kernel)
   }
 
-  /// The connection died young, and never said a word: there may have been nobody behind it.
+  /// The connection died young, and never sent a byte: there may have been no backend behind it.
   mutating func lengthenProbation(_ kernel: inout K) {
     if state == .connected, probation > Limits.probationFirst, probation >= 2 * shortLife {
       // It had outlived by far those that made the probation longer: there is no such pattern.

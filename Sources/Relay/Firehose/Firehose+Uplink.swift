@@ -59,7 +59,7 @@ extension Firehose where K: ~Copyable {
     return true
   }
 
-  /// Throws away what the shards have published: there is nobody who will ever get it, and they wait for the room.
+  /// Discards what the shards have published: it can never be delivered, and they wait for the room.
   @inline(never)
   mutating func discardUplink(_ kernel: inout K) {
     for lane in 0..<lanes.count {

@@ -115,7 +115,7 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   // MARK: What a host asks
 
   /// Goes on with other settings. What is to be done at a loss of the backend holds from the next one on.
-  mutating func take(_ new: HostSettings) {
+  mutating func apply(_ new: HostSettings) {
     settings = new.firehose
     events.minimum = new.eventLevel
     // The next look may be hours away, where the backend had a day.

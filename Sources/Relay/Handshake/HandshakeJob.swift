@@ -35,7 +35,7 @@ struct HandshakeResult: BitwiseCopyable {
 /// The two lanes between one shard and one worker.
 struct HandshakeLanes: Sendable {
   let jobs: RecordLane<HandshakeJob>
-  /// As long as `jobs`: who takes a job has room for its answer.
+  /// As long as `jobs`: a worker that takes a job has room for its answer.
   let results: RecordLane<HandshakeResult>
 
   init(_ arena: Arena) {

@@ -19,7 +19,7 @@ struct SharedWord: @unchecked Sendable {
     nonmutating set { word.pointee.store(newValue, ordering: .relaxed) }
   }
 
-  /// What the writer wrote before is seen by who reads this value.
+  /// A reader of this value also sees what the writer wrote before it.
   @inline(__always) var published: UInt64 {
     get { word.pointee.load(ordering: .acquiring) }
     nonmutating set { word.pointee.store(newValue, ordering: .releasing) }

@@ -14,7 +14,7 @@ struct SweepLane: Sendable {
 
 /// The 0x03s of one shard, as they go on the wire. Its size is bounded by the number of sessions: 13 bytes each.
 ///
-/// Invariant: `count <= capacity`; who has the value last frees it.
+/// Invariant: `count <= capacity`; the last owner of the value frees it.
 struct SweepAnswer: BitwiseCopyable {
   /// The request that it answers.
   let request: UInt64

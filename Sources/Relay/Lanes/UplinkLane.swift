@@ -9,7 +9,7 @@ import VoltlaneWire
 ///     +----------+-----------+------+---------- - -
 ///
 /// A large packet's data crosses beside the ring, as a ``PacketReference`` at the position where its header ends.
-/// Only whole packets enter, so that a client that stalls in the middle of one holds up nobody.
+/// Only whole packets enter, so that a client that stalls in the middle of one delays no one else.
 struct UplinkLane: @unchecked Sendable {
   let indices: LaneIndices
   let base: UnsafeMutableRawPointer
@@ -149,7 +149,7 @@ struct UplinkProducer: ~Copyable {
   @inline(__always)
   mutating func publish() -> Bool {
     guard tail != published else { return false }
-    // References first: who sees the header must find its data.
+    // References first: a reader that sees the header must find its data.
     _ = references.publish()
     indices.tail = tail
     published = tail

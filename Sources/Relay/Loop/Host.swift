@@ -72,7 +72,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     if isCalled { answerControl() }
     if shard.isHere { shard.role.settleSends(&kernel) }
     if shard.isHere {
-      shard.role.takeMessages(&kernel)
+      shard.role.receiveMessages(&kernel)
       shard.role.readClients(&kernel)
       shard.role.publish(&kernel)
     }
@@ -122,8 +122,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     isCalled = false
     while settings.available() > 0 {
       let new = settings.take()
-      if shard.isHere { shard.role.take(new, kernel) }
-      if firehose.isHere { firehose.role.take(new) }
+      if shard.isHere { shard.role.apply(new, kernel) }
+      if firehose.isHere { firehose.role.apply(new) }
       // Only now: the relay may forget then what they point to.
       _ = settings.release()
     }
@@ -163,7 +163,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   @inline(never)
   private mutating func finish() {
     _ = closeAccepted()
-    if shard.isHere { shard.role.closeSockets(&kernel) }
+    if shard.isHere { shard.role.abortAll(&kernel) }
     if firehose.isHere { firehose.role.closeSocket(&kernel) }
     repeat { kernel.poll() } while closeAccepted()
   }

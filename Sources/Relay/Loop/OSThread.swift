@@ -38,7 +38,7 @@ struct OSThread {
     pthread_join(handle, nil)
   }
 
-  /// Starts a thread that nobody waits for. Throws as the initialiser does.
+  /// Starts a detached thread. Throws as the initialiser does.
   static func detach(name: String, _ body: @escaping @Sendable () -> Void) throws(RelayError) {
     pthread_detach(try OSThread(name: name, body).handle)
   }

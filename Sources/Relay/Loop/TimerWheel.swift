@@ -30,8 +30,8 @@ struct TimerWheel: ~Copyable {
 
   /// Makes the connection come up within a tick after `time`. Cheap where it comes up earlier anyway.
   mutating func arm(_ index: UInt32, at time: UInt64, _ connections: borrowing ConnectionTable) {
-    // Rounded up, and never into a slot that has been emptied already, or is being emptied: one who is put off to a
-    // time that is over would come up again at once, and for ever.
+    // Rounded up, and never into a slot that has been emptied already, or is being emptied: a connection that is put
+    // off to a time in the past would come up again at once, and forever.
     let due = max(TimerWheel.tick(time) &+ 1, isEmptying ? cursor &+ 1 : cursor)
     let tick = min(due, cursor &+ UInt64(Limits.wheelSlots - 1))
     let linked = connections[index].timer.tick

@@ -9,8 +9,8 @@ extension Shard where K: ~Copyable {
       until: now(kernel) &+ Limits.drainReading, latest: kernel.now &+ Limits.drainReadingLongest)
     for index in 0..<connections.used {
       switch connections[index].phase {
-      case .proxy, .version: drop(index, &kernel)
-      case .key, .verifying, .sealing, .response, .opening, .ping, .returning: closeGracefully(index, &kernel)
+      case .proxy, .version: abort(index, &kernel)
+      case .key, .verifying, .sealing, .response, .opening, .ping, .returning: close(index, &kernel)
       case .attached:
         // Read to the end: the flag keeps it on the list until a receive finds nothing.
         connections[index].flags.insert(.hungUp)

@@ -95,14 +95,14 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
 
   /// Goes on with other settings. Deadlines that stand already keep their time; limits hold from the next packet, or
   /// the next connection, on.
-  mutating func take(_ new: HostSettings, _ kernel: borrowing K) {
+  mutating func apply(_ new: HostSettings, _ kernel: borrowing K) {
     let old = settings
     settings = new.shard
     admission.limits = new.admission.takeUnretainedValue()
     events.minimum = new.eventLevel
     acceptor.forgiveAddresses()
     if settings.pace != old.pace { paceAnew(kernel) }
-    if settings.slowClientTimeout < old.slowClientTimeout { judgeSlownessAnew() }
+    if settings.slowClientTimeout < old.slowClientTimeout { rearmSlowness() }
     memory.samplingDue = kernel.now
     if old.handshakeTimeout == .max { startClocks(kernel) }
   }
@@ -165,25 +165,25 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
 
   /// Takes what other roles have for the shard besides packets. Before packets are delivered: a client that is back
   /// gets what it missed first.
-  mutating func takeMessages(_ kernel: inout K) {
+  mutating func receiveMessages(_ kernel: inout K) {
     sends.pendingShare = Limits.pendingPerTurn
     if sweep.isAsked { answerSweep(&kernel) }
-    if peers.count > 1 { takeHandedSockets(&kernel) }
+    if peers.count > 1 { adoptSockets(&kernel) }
     if workers.jobsUnderWay > 0 { takeHandshakeResults(&kernel) }
-    if queues.returning.first != nil { applyReturns(&kernel) }
+    if queues.returning.first != nil { resumeReturning(&kernel) }
   }
 
   /// What is due by the clock.
   mutating func expire(_ kernel: inout K) {
     if isDue(kernel.now), let time = caughtUp(kernel) { expire(by: time, &kernel) }
     if memory.samplingDue <= kernel.now { sampleKernelMemory(&kernel) }
-    if memory.gauge.isShort { relieveMemory(&kernel) }
+    if memory.gauge.isShort { evictForMemory(&kernel) }
     if kernel.now >= acceptor.due { acceptor.doChores(&kernel) }
     if kernel.now >= keepaliveRound.due { watch(&kernel) }
-    if unfinished.takeRequest() { endLargestUnfinished(&kernel) }
-    if stale.missed.takeRequest() { endLargestMissed(&kernel) }
+    if unfinished.takeRequest() { evictLargestUnfinished(&kernel) }
+    if stale.missed.takeRequest() { evictLargestMissed(&kernel) }
     if stale.takeRequest() { evictStale(&kernel) }
-    if backendStatus.drops != dropsSeen { dropSessions(&kernel) }
+    if backendStatus.drops != dropsSeen { endSessionsWithBackend(&kernel) }
     if case .no = drain {} else { advanceDrain(&kernel) }
   }
 

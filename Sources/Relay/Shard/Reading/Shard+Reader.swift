@@ -16,7 +16,7 @@ extension Shard where K: ~Copyable {
       let bits = max(completion.result, 0)
       // After the client's FIN a receive shows a reset no more: the poll does, perhaps together with the FIN.
       if bits & PollBits.reset != 0 {
-        if connections[index].phase == .halfClosed { return lose(index, &kernel) }
+        if connections[index].phase == .halfClosed { return detach(index, &kernel) }
         connections[index].flags.insert(.wasReset)
       }
       // A unix socket that is closed shows both at once, and no error.
@@ -40,7 +40,7 @@ extension Shard where K: ~Copyable {
   /// Reads ready connections in the order in which they became ready, one receive each, until the turn's share is used
   /// up. Clients are read only while the uplink has room: the rest stays on the list. Handshakes and closes go on.
   mutating func readClients(_ kernel: inout K) {
-    if sessions.firstOwed != nil { settleOwed() }
+    if sessions.firstOwed != nil { sendOwed() }
     if !lists.others.isEmpty { readOthers(&kernel) }
     if readingClock.isStopped, lists.clients.isEmpty || canReadClients() { readingClock.start(at: kernel.now) }
     var share = Limits.readsPerTurn
@@ -53,7 +53,7 @@ extension Shard where K: ~Copyable {
       if settings.pace.isMetered, received > 0 { pace(index, &kernel) }
     }
     if !lists.clients.isEmpty, !canReadClients() {
-      if queues.gone.first != nil { leaveThoseGone(&kernel) }
+      if queues.gone.first != nil { detachThoseGone(&kernel) }
       if !readingClock.isStopped {
         readingClock.stop(at: kernel.now)
         hastenSampling(kernel)
@@ -61,9 +61,9 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// Whether a client is read all the same: what it had sent before the relay's end is, whatever its rate, but not
-  /// where the answers would have no room; and so is what it had sent before its own, when nothing can be sent to it
-  /// any more.
+  /// Whether a paused client is read nevertheless. While the relay drains, what it had sent is read whatever its rate,
+  /// but not where the answers would have no room. After its own end, when nothing more can be sent to it, what it had
+  /// sent before is read too.
   private func isReadThoughPaused(_ index: UInt32) -> Bool {
     let flags = connections[index].flags
     if flags.isSuperset(of: [.wasReset, .finSeen]) { return true }
@@ -81,25 +81,25 @@ extension Shard where K: ~Copyable {
     if connections[index].queue == .none { queues.move(index, to: .gone, connections) }
   }
 
-  /// Clients that wait for room and are gone would hold their sockets, and their sessions would not go stale, for as
-  /// long as the backend takes nothing.
+  /// Detaches clients that are gone while they wait for room. Otherwise they would hold their sockets, and their
+  /// sessions would not go stale, for as long as the backend takes nothing.
   @inline(never)
-  private mutating func leaveThoseGone(_ kernel: inout K) {
+  private mutating func detachThoseGone(_ kernel: inout K) {
     while let index = queues.gone.first {
       queues.move(index, to: .none, connections)
-      if connections[index].list == .clients { _ = leaveIfGone(index, &kernel) }
+      if connections[index].list == .clients { _ = detachIfGone(index, &kernel) }
     }
   }
 
-  /// Leaves a client that is not read, where it is gone; false where it is not. One that was reset is left, and what it
-  /// had sent and was not read goes with it, as TCP says of a reset; but not where its FIN had come before, because
-  /// then it is what the relay sent that was answered with the reset. One whose FIN is all that is unread is half
-  /// closed; any other has something to say yet.
+  /// Detaches or half-closes a client that is not read, where it is gone. Returns false where it is not. A client that
+  /// was reset is detached, and what it sent and the relay did not read is lost, as TCP says of a reset. It stays where
+  /// its FIN had come before, because the reset then only answered what the relay sent. A client whose FIN is all that
+  /// is unread is half-closed. Any other still has something to be read.
   @inline(never)
-  private mutating func leaveIfGone(_ index: UInt32, _ kernel: inout K) -> Bool {
+  private mutating func detachIfGone(_ index: UInt32, _ kernel: inout K) -> Bool {
     guard connections[index].phase == .attached else { return false }
     if connections[index].flags.contains(.wasReset), !connections[index].flags.contains(.finSeen) {
-      lose(index, &kernel)
+      detach(index, &kernel)
     } else if connections[index].flags.contains(.finSeen), !connections[index].flags.contains(.stashed),
       kernel.unread(connections[index].socket) == 0
     {
@@ -110,8 +110,8 @@ extension Shard where K: ~Copyable {
     return true
   }
 
-  /// Reads connections that shake hands or close. Of a share of their own: what those that close go on sending is
-  /// discarded at the cost of nobody's packets.
+  /// Reads connections that shake hands or close. They have a share of their own, so that discarding what closing
+  /// connections send does not delay clients' packets.
   @inline(never)
   private mutating func readOthers(_ kernel: inout K) {
     var share = Limits.discardsPerTurn
@@ -127,11 +127,11 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// One receive of an attached client. Returns its bytes.
+  /// One receive of an attached client. Returns the number of bytes.
   @inline(__always)
   private mutating func readPackets(_ index: UInt32, _ kernel: inout K) -> Int {
     if !connections[index].flags.isDisjoint(with: .paused), !isReadThoughPaused(index) {
-      _ = leaveIfGone(index, &kernel)
+      _ = detachIfGone(index, &kernel)
       return 0
     }
     if connections[index].unfinished != nil { return readOn(index, &kernel) }
@@ -149,7 +149,7 @@ extension Shard where K: ~Copyable {
       start = readBuffer.putInFront(connections[index].prefix, prefixCount)
       connections[index].prefixCount = 0
     }
-    takePackets(index, start, received &+ prefixCount, goesOn: prefixCount > 0, &kernel)
+    forwardPackets(index, start, received &+ prefixCount, goesOn: prefixCount > 0, &kernel)
     return received
   }
 
@@ -163,7 +163,7 @@ extension Shard where K: ~Copyable {
   /// Puts the whole packets of `count` bytes at `start` into the lane, and keeps the rest. `goesOn`: the first packet
   /// began with an earlier read, and so did its deadline.
   @inline(__always)
-  private mutating func takePackets(
+  private mutating func forwardPackets(
     _ index: UInt32, _ start: UnsafeMutableRawPointer, _ count: Int, goesOn: Bool, _ kernel: inout K
   ) {
     let end = UnsafeRawPointer(start + count)
@@ -198,19 +198,19 @@ extension Shard where K: ~Copyable {
     }
     let size = Int(UInt32(littleEndian: rest.loadUnaligned(as: UInt32.self)))
     guard size <= settings.maxPacketSize else {
-      offend(index, &kernel)
-      return fail(index, .packetTooLarge, &kernel)
+      noteOffence(index, &kernel)
+      return endClient(index, .packetTooLarge, &kernel)
     }
     let had = count &- Wire.sizePrefix
     connections[index].declared = UInt32(size)
     connections[index].unfinished = PacketBuffer(
       copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), unfinished.budget)
-    guard connections[index].unfinished != nil else { return endForWantOfMemory(index, &kernel) }
+    guard connections[index].unfinished != nil else { return evict(index, over: .system, &kernel) }
     unfinished.update(index, connections.slots)
     unfinishedGrew(&kernel)
   }
 
-  /// A buffer grows with the bytes that came, at most to twice their number: what a packet declares costs nothing.
+  /// A buffer grows with the bytes that arrived, at most to twice their number: the declared size costs nothing.
   private func unfinishedCapacity(had: Int, of size: Int) -> Int {
     max(1, min(size, max(2 &* had, Limits.firstUnfinishedCapacity)))
   }
@@ -220,7 +220,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   private mutating func readOn(_ index: UInt32, _ kernel: inout K) -> Int {
     if connections[index].flags.contains(.stashed) {
-      takeStash(index, &kernel)
+      forwardStash(index, &kernel)
       return 0
     }
     // The caller has looked.
@@ -241,13 +241,13 @@ extension Shard where K: ~Copyable {
     let rest = min(received, missing) &- inOwn
     if received >= missing {
       guard finishPacket(index, rest) else {
-        endForWantOfMemory(index, &kernel)
+        evict(index, over: .system, &kernel)
         return received
       }
-      takePackets(
+      forwardPackets(
         index, readBuffer.start + rest, received &- inOwn &- rest, goesOn: false, &kernel)
     } else if rest > 0 {
-      if extendUnfinished(index, rest) { unfinishedGrew(&kernel) } else { endForWantOfMemory(index, &kernel) }
+      if extendUnfinished(index, rest) { unfinishedGrew(&kernel) } else { evict(index, over: .system, &kernel) }
     }
     return received
   }
@@ -284,8 +284,8 @@ extension Shard where K: ~Copyable {
       uplink.append(id: id, buffer.bytes, Int(buffer.count), readBuffer.start, rest)
       buffer.free(unfinished.budget)
     } else {
-      // It waits for the backend now, which is no fault of its client: the lane's bound stops the reading of clients,
-      // the budget would end them.
+      // It waits for the backend now, for which its client is not to blame: the lane's bound only stops the reading of
+      // clients, while the budget would evict them.
       unfinished.budget.giveBack(Int(buffer.capacity))
       uplink.append(id: id, reference: buffer)
     }
@@ -293,12 +293,12 @@ extension Shard where K: ~Copyable {
   }
 
   /// Takes the packets that came behind the client's key.
-  private mutating func takeStash(_ index: UInt32, _ kernel: inout K) {
+  private mutating func forwardStash(_ index: UInt32, _ kernel: inout K) {
     connections[index].flags.remove(.stashed)
-    let count = recallUnfinished(index)
+    let count = restoreKept(index)
     // What is in the socket comes after it.
     markReady(index)
-    takePackets(index, readBuffer.start, count, goesOn: false, &kernel)
+    forwardPackets(index, readBuffer.start, count, goesOn: false, &kernel)
   }
 
   /// A receive of an attached client brought no bytes: there are none, the client's FIN, or an error.
@@ -308,17 +308,17 @@ extension Shard where K: ~Copyable {
     switch Refusal(result) {
     case .wouldBlock: connections[index].flags.remove(.hungUp)
     case .later: markReady(index)
-    case .broken: lose(index, &kernel)
+    case .broken: detach(index, &kernel)
     }
   }
 
   // MARK: The budget of unfinished packets
 
-  /// Over the budget the largest unfinished packet ends its client, here or in the shard that has it.
+  /// Over the budget, the client with the largest unfinished packet is evicted, here or in the shard that has it.
   mutating func unfinishedGrew(_ kernel: inout K) {
     guard let holder = unfinished.shardToEvict() else { return }
     if holder == index {
-      endLargestUnfinished(&kernel)
+      evictLargestUnfinished(&kernel)
     } else {
       unfinished.budget.requests.ask(holder)
       peers.wake(holder, &kernel)
@@ -326,27 +326,13 @@ extension Shard where K: ~Copyable {
   }
 
   @inline(never)
-  mutating func endLargestUnfinished(_ kernel: inout K) {
+  mutating func evictLargestUnfinished(_ kernel: inout K) {
     guard unfinished.budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
-    endHolder(largest, over: .unfinishedPackets, .unfinishedPackets, &kernel)
-  }
-
-  /// The system has no memory for what came of a connection: that one ends, whatever it is, and no other.
-  @inline(never)
-  mutating func endForWantOfMemory(_ index: UInt32, _ kernel: inout K) {
-    switch connections[index].phase {
-    case .attached, .halfClosed: end(connections[index].session, over: .system, &kernel)
-    case .proxy, .version: reject(index, .memory, &kernel)
-    case .key, .sealing: resetHandshake(index, .memory, &kernel)
-    case .closing, .free, .released: break
-    case .verifying, .response, .opening, .ping, .returning:
-      tell(.memory, connections[index].address, &kernel)
-      closeGracefully(index, &kernel)
-    }
+    evict(largest, over: .unfinishedPackets, &kernel)
   }
 
   /// Moves what is kept of a connection to the start of the read buffer, and returns how many bytes that is.
-  mutating func recallUnfinished(_ index: UInt32) -> Int {
+  mutating func restoreKept(_ index: UInt32) -> Int {
     guard let buffer = connections[index].unfinished else { return 0 }
     readBuffer.start.copyMemory(from: buffer.bytes, byteCount: Int(buffer.count))
     discardUnfinished(index)

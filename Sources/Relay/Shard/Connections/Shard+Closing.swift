@@ -1,10 +1,10 @@
 import Glibc
 
-/// How connections end.
+/// How connections end: closed, reset or aborted. (Design.md has the words.)
 ///
 /// **Closing** a client means: what is queued is sent, then a FIN, then input is discarded until the client's FIN, then
-/// a plain close; a reset only after 5 s. A plain close with unread input would make the kernel reset the connection
-/// and lose what was queued.
+/// the socket is closed; a reset only after 5 s. If the socket were closed with unread input, the kernel would reset
+/// the connection, and what was queued would be lost.
 extension Shard where K: ~Copyable {
   /// Sets when the connection's phase runs out.
   mutating func setDeadline(_ index: UInt32, _ deadline: UInt64) {
@@ -23,7 +23,7 @@ extension Shard where K: ~Copyable {
     return readingClock.moment(of: connections[index].deadline)
   }
 
-  /// A connection has come up in the wheel: its deadline has passed by `time`, or has moved away meanwhile.
+  /// A connection has come up in the wheel: its deadline has passed by `time`, or was moved meanwhile.
   @inline(never)
   mutating func expired(_ index: UInt32, by time: UInt64, _ kernel: inout K) {
     if connections[index].phase == .attached { return attachedExpired(index, by: time, &kernel) }
@@ -35,21 +35,11 @@ extension Shard where K: ~Copyable {
       return wheel.arm(index, at: time, connections)
     }
     switch connections[index].phase {
-    case .proxy:
-      reject(index, .proxyHeader, &kernel)
-    case .version:
-      reject(index, .handshakeTimeout, &kernel)
-    case .key:
-      resetHandshake(index, .handshakeTimeout, &kernel)
-    case .halfClosed:
-      lose(index, &kernel)
-    case .closing:
-      kernel.reset(connections[index].socket)
-      drop(index, &kernel)
-    case .response, .ping:
-      // Abandoned: that counts against nobody's address.
-      tell(.handshakeTimeout, connections[index].address, &kernel)
-      closeGracefully(index, &kernel)
+    case .proxy: reject(index, .proxyHeader, &kernel)
+    // Abandoned: that does not count against the address.
+    case .version, .key, .response, .ping: reject(index, .handshakeTimeout, &kernel)
+    case .halfClosed: detach(index, &kernel)
+    case .closing: reset(index, &kernel)
     case .attached, .verifying, .sealing, .opening, .returning, .free, .released:
       break
     }
@@ -58,7 +48,7 @@ extension Shard where K: ~Copyable {
   /// The client's FIN: it may be a half-close, so it is still written to for a while.
   @inline(never)
   mutating func halfClose(_ index: UInt32, _ kernel: inout K) {
-    guard !connections[index].flags.contains(.wasReset) else { return lose(index, &kernel) }
+    guard !connections[index].flags.contains(.wasReset) else { return detach(index, &kernel) }
     admission.leaveAddress(index, connections)
     discardUnfinished(index)
     enter(.halfClosed, index)
@@ -67,39 +57,21 @@ extension Shard where K: ~Copyable {
     setDeadline(index, kernel.now &+ settings.halfCloseTimeout)
   }
 
-  /// The socket is gone. Its session goes stale, with what the socket did not deliver: that is known when a send that
-  /// is under way has completed.
-  @inline(never)
-  mutating func lose(_ index: UInt32, _ kernel: inout K) {
-    guard connections[index].flags.isDisjoint(with: .sending) else {
-      connections[index].flags.insert(.lost)
-      sends.markAwaited()
-      return
-    }
-    if connections[index].phase == .halfClosed {
-      connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
-      // They are missed packets now: the socket must not deliver them as well.
-      kernel.reset(connections[index].socket)
-    }
-    detach(index, &kernel)
-    drop(index, &kernel)
-  }
-
   /// Ends a client for a reason of the relay's or the backend's.
   @inline(never)
-  mutating func fail(_ index: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+  mutating func endClient(_ index: UInt32, _ reason: CloseReason, _ kernel: inout K) {
     let slot = connections[index].session
-    if slot != .none { endSession(slot, reason, &kernel) }
-    closeGracefully(index, &kernel)
+    if slot != .none { removeSession(slot, reason, &kernel) }
+    close(index, &kernel)
   }
 
-  /// Begins to close a connection as described above. Nothing is taken from the client any more.
+  /// Begins to close a connection as described above. From now on what the client sends is discarded.
   @inline(never)
-  mutating func closeGracefully(_ index: UInt32, _ kernel: inout K) {
+  mutating func close(_ index: UInt32, _ kernel: inout K) {
     guard connections[index].phase.hasSocket, connections[index].phase != .closing else { return }
     admission.leaveAddress(index, connections)
     discardUnfinished(index)
-    unlinkAttempt(index)
+    removeAttempt(index)
     connections[index].pending.hand(0)
     enter(.closing, index)
     memory.charge(index, connections)
@@ -127,10 +99,10 @@ extension Shard where K: ~Copyable {
       connections[index].flags.insert(.finSent)
       kernel.shutdownSending(connections[index].socket)
     }
-    if connections[index].flags.contains(.finRead) { drop(index, &kernel) }
+    if connections[index].flags.contains(.finRead) { abort(index, &kernel) }
   }
 
-  /// Reads a closing connection to nowhere. Returns the bytes.
+  /// Reads a closing connection and discards what was read. Returns the number of bytes.
   @inline(never)
   mutating func discardInput(_ index: UInt32, _ kernel: inout K) -> Int {
     let received = kernel.receive(connections[index].socket, readBuffer.start, readBuffer.capacity)
@@ -146,31 +118,37 @@ extension Shard where K: ~Copyable {
     switch Refusal(received) {
     case .wouldBlock: break
     case .later: markReady(index)
-    case .broken: drop(index, &kernel)
+    case .broken: abort(index, &kernel)
     }
     return 0
   }
 
-  /// Closes every socket at once, whatever is queued.
-  mutating func closeSockets(_ kernel: inout K) {
+  /// Aborts every connection, whatever is queued.
+  mutating func abortAll(_ kernel: inout K) {
     acceptor.close(&kernel)
     drain = .handedOver
-    for index in 0..<connections.used { drop(index, &kernel) }
+    for index in 0..<connections.used { abort(index, &kernel) }
   }
 
-  /// Closes the socket at once and frees what the connection holds. Its session must have been ended.
+  /// Resets a connection.
+  mutating func reset(_ index: UInt32, _ kernel: inout K) {
+    kernel.reset(connections[index].socket)
+    abort(index, &kernel)
+  }
+
+  /// Closes the socket at once and frees what the connection holds. Its session has another connection, or none.
   @inline(never)
-  mutating func drop(_ index: UInt32, _ kernel: inout K) {
+  mutating func abort(_ index: UInt32, _ kernel: inout K) {
     guard connections[index].phase.hasSocket else { return }
     let socket = connections[index].socket
-    unlinkAttempt(index)
-    release(index, &kernel)
+    removeAttempt(index)
+    releaseSlot(index, &kernel)
     kernel.submit(.close(socket), Token(.none))
   }
 
   /// Frees what the connection holds, but leaves the socket open. The polls hold it open too: they have to go before
   /// its close.
-  mutating func release(_ index: UInt32, _ kernel: inout K) {
+  mutating func releaseSlot(_ index: UInt32, _ kernel: inout K) {
     kernel.submit(.cancel(connections.token(.clientReadable, index)), Token(.none))
     if connections[index].flags.contains(.waitsForRoom) {
       kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
@@ -183,6 +161,6 @@ extension Shard where K: ~Copyable {
     wheel.unlink(index, connections)
     enter(.released, index)
     memory.charge(index, connections)
-    connections.settle(index)
+    connections.freeIfReleased(index)
   }
 }

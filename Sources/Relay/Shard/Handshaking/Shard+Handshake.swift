@@ -18,13 +18,13 @@ extension Shard where K: ~Copyable {
     defer { unfinishedGrew(&kernel) }
     guard !connections[index].queue.isForWorker else { return }
     if connections[index].phase == .response, !workers.hasRoom {
-      return awaitWorker(index, .returners, kernel)
+      return park(index, .returners, kernel)
     }
     let start = readBuffer.start
-    let count = recallUnfinished(index)
+    let count = restoreKept(index)
     if connections[index].flags.contains(.keepsPacket) {
       connections[index].flags.remove(.keepsPacket)
-      return takeHandshakePackets(index, count, &kernel)
+      return readHandshakePackets(index, count, &kernel)
     }
     let received = kernel.receive(connections[index].socket, start + count, Limits.handshakeRead)
     guard received > 0 else {
@@ -33,17 +33,17 @@ extension Shard where K: ~Copyable {
       switch hasFinished ? .wouldBlock : Refusal(received) {
       case .wouldBlock: break
       case .later: markReady(index)
-      case .broken: return drop(index, &kernel)
+      case .broken: return abort(index, &kernel)
       }
       // What is kept may be whole packets that waited for a worker.
-      takeHandshakePackets(index, count, &kernel)
+      readHandshakePackets(index, count, &kernel)
       if hasFinished { handshakeFinished(index, &kernel) }
       return
     }
     if received == Limits.handshakeRead || connections[index].flags.contains(.hungUp) {
       markReady(index)
     }
-    takeHandshakePackets(index, count &+ received, &kernel)
+    readHandshakePackets(index, count &+ received, &kernel)
   }
 
   /// The client's FIN came within the handshake. Where the relay has the next word, what was said before goes on, and
@@ -51,19 +51,19 @@ extension Shard where K: ~Copyable {
   private mutating func handshakeFinished(_ index: UInt32, _ kernel: inout K) {
     guard !connections[index].flags.contains(.keepsPacket) else { return }
     switch connections[index].phase {
-    case .version, .key, .response, .ping: drop(index, &kernel)
+    case .version, .key, .response, .ping: abort(index, &kernel)
     default: break
     }
   }
 
-  private mutating func takeHandshakePackets(
+  private mutating func readHandshakePackets(
     _ index: UInt32, _ count: Int, _ kernel: inout K
   ) {
     let bytes = readBuffer.span(count)
     var offset = 0
     while count &- offset >= Wire.sizePrefix {
       let size = Int(bytes.littleEndianUInt32(at: offset))
-      guard size <= Wire.maxHandshakePacket else { return refuseMalformed(index, &kernel) }
+      guard size <= Wire.maxHandshakePacket else { return rejectMalformed(index, &kernel) }
       guard count &- offset &- Wire.sizePrefix >= size else { break }
       let start = offset
       let data = offset &+ Wire.sizePrefix
@@ -72,24 +72,24 @@ extension Shard where K: ~Copyable {
       do {
         packet = try HandshakePacket.decode(bytes.extracting(data..<offset))
       } catch {
-        return refuseMalformed(index, &kernel)
+        return rejectMalformed(index, &kernel)
       }
       switch (connections[index].phase, packet) {
       case (.version, .protocolVersion(Wire.protocolVersion)):
         enter(.key, index)
         guard sendHandshake(index, keyPacket, &kernel) else { return }
-      // Those who come back are let in: their sessions hold memory without them.
+      // Clients that come back are let in: their sessions hold memory without them.
       case (.key, .publicKey) where memory.gauge.isTight:
-        return resetNewcomer(index, .memory, &kernel)
+        return rejectNewcomer(index, .memory, &kernel)
       case (.key, .publicKey) where !workers.hasRoom:
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connections[index].flags.insert(.keepsPacket)
-        return awaitWorker(index, .newcomers, kernel)
+        return park(index, .newcomers, kernel)
       case (.key, .clientID) where !workers.hasRoom:
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connections[index].flags.insert(.keepsPacket)
-        return awaitWorker(index, .returners, kernel)
-      case (.key, .clientID(let id)) where !hasWay(to: id):
+        return park(index, .returners, kernel)
+      case (.key, .clientID(let id)) where !canHandOver(to: id):
         // The other shard takes all that it finds in its next turn: until then this one is looked at again.
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connections[index].flags.insert(.keepsPacket)
@@ -100,23 +100,23 @@ extension Shard where K: ~Copyable {
         return verify(index, bytes.extracting(point), &kernel)
       case (.key, .clientID(let id)):
         guard keepHandshakeBytes(index, offset..<count, &kernel) else { return }
-        return comeBack(index, id, &kernel)
+        return reconnect(index, id, &kernel)
       case (.response, .challengeResponse(let field)):
         let box = SealedBox.Bytes { bytes.byte(at: data &+ field.lowerBound &+ $0) }
         guard keepHandshakeBytes(index, offset..<count, &kernel) else { return }
-        return responded(index, box, &kernel)
+        return responseCame(index, box, &kernel)
       case (.ping, .ping):
         guard keepHandshakeBytes(index, offset..<count, &kernel) else { return }
-        return pinged(index)
+        return pingCame(index)
       default:
-        return refuseMalformed(index, &kernel)
+        return rejectMalformed(index, &kernel)
       }
     }
     _ = keepHandshakeBytes(index, offset..<count, &kernel)
   }
 
-  /// Keeps what came in part, or behind the key: at most one packet and one read, whatever a packet declares. False
-  /// where there is no memory for that, and the connection has ended.
+  /// Keeps what arrived in part, or behind the key: at most one packet and one read, whatever a packet declares. False
+  /// where there is no memory for it; the connection has ended then.
   mutating func keepHandshakeBytes(
     _ index: UInt32, _ range: Range<Int>, _ kernel: inout K
   ) -> Bool {
@@ -125,7 +125,7 @@ extension Shard where K: ~Copyable {
       copying: readBuffer.start + range.lowerBound, range.count,
       capacity: max(range.count, Limits.firstUnfinishedCapacity), unfinished.budget)
     guard let buffer else {
-      endForWantOfMemory(index, &kernel)
+      evict(index, over: .system, &kernel)
       return false
     }
     connections[index].unfinished = buffer
@@ -140,8 +140,7 @@ extension Shard where K: ~Copyable {
     submit(index, .checkKey(point: bytes, count: UInt8(point.byteCount)), kernel)
   }
 
-  /// Gives a worker something to do for a connection, whose clock stands still meanwhile. Nothing more is read of it
-  /// until the answer.
+  /// Gives a worker a job for a connection. Its clock stands still, and nothing more is read of it, until the answer.
   mutating func submit(_ index: UInt32, _ task: HandshakeJob.Task, _ kernel: borrowing K) {
     stopClock(index, kernel)
     workers.submit(HandshakeJob(connection: connections.token(.clientReadable, index), task: task))
@@ -154,27 +153,27 @@ extension Shard where K: ~Copyable {
       while let result = workers.takeResult(of: worker) {
         switch result.answer {
         case .key(let key): verified(result.connection, key, &kernel)
-        case .sealed(let box, let key): sealed(result.connection, box, key, &kernel)
-        case .noMemory: notSealed(result.connection, &kernel)
-        case .opened(let isRight): opened(result.connection, isRight, &kernel)
+        case .sealed(let box, let key): challengeSealed(result.connection, box, key, &kernel)
+        case .noMemory: challengeNotSealed(result.connection, &kernel)
+        case .opened(let isRight): responseOpened(result.connection, isRight, &kernel)
         }
       }
     }
-    serveWaiting(&kernel)
+    unpark(&kernel)
   }
 
   // MARK: Waiting for a worker
 
-  /// The handshake goes on when a worker is free, and its clock stands still until then.
-  mutating func awaitWorker(
+  /// Parks a handshake until a worker is free. Its clock stands still until then.
+  mutating func park(
     _ index: UInt32, _ queue: ConnectionQueue.Kind, _ kernel: borrowing K
   ) {
     stopClock(index, kernel)
     queues.move(index, to: queue, connections)
   }
 
-  /// Goes on with as many handshakes that wait as there is room for: first those of clients that come back.
-  private mutating func serveWaiting(_ kernel: inout K) {
+  /// Unparks as many handshakes as the workers have room for: first those of clients that come back.
+  private mutating func unpark(_ kernel: inout K) {
     var room = workers.room()
     while room > 0, let index = queues.returners.first ?? queues.newcomers.first {
       // What is kept of one in `key` is a whole packet: its client owes nothing.
@@ -200,7 +199,7 @@ extension Shard where K: ~Copyable {
     connections[index].deadline = .max
   }
 
-  /// Handshakes may have a time from now on: those get it too that wait for their clients without one.
+  /// Handshakes have a time limit from now on, also those that are waiting for their clients without one.
   mutating func startClocks(_ kernel: borrowing K) {
     for index in 0..<connections.used where connections[index].deadline == .max {
       switch connections[index].phase {
@@ -214,7 +213,7 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// It goes on where it stood.
+  /// The clock goes on from where it stood.
   mutating func resumeClock(_ index: UInt32, _ kernel: borrowing K) {
     setDeadline(index, kernel.now.adding(connections[index].timeLeft))
     connections[index].attempt?.value.challengedSince = kernel.now
@@ -222,12 +221,12 @@ extension Shard where K: ~Copyable {
 
   @inline(never)
   private mutating func verified(_ token: Token, _ key: PublicKey?, _ kernel: inout K) {
-    // A connection that has gone meanwhile wants no answer.
+    // A connection that is gone by now needs no answer.
     guard let index = connections.find(token), connections[index].phase == .verifying else { return }
-    guard let key else { return refuseMalformed(index, &kernel) }
+    guard let key else { return rejectMalformed(index, &kernel) }
     let address = connections[index].address
     guard case .no = drain, let slot = sessions.start(connection: index, key: key, address: address) else {
-      return refuseHandshake(index, &kernel)
+      return closeHandshake(index, &kernel)
     }
     attach(index, slot, &kernel)
   }
@@ -245,7 +244,7 @@ extension Shard where K: ~Copyable {
     counters.add(.sessionsStarted)
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
     guard sendHandshake(index, .clientID(id), &kernel) else { return }
-    // The poll's edges came to nothing while the worker was busy: read once to find out.
+    // The poll's edges were ignored while the worker was busy: read once to find out.
     markReady(index)
   }
 

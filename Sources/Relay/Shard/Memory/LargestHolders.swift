@@ -17,8 +17,8 @@ struct HolderLinks: BitwiseCopyable {
   var sizeClass: Int8 = -1
 }
 
-/// Who holds how much of one kind of memory, to within a factor of two: a list for each power of two of bytes, through
-/// the slots themselves. Tells the largest holder without a search through all.
+/// How much of one kind of memory each slot holds, to within a factor of two: a list for each power of two of bytes,
+/// through the slots themselves. It finds the largest holder without searching them all.
 struct LargestHolders<Memory: HeldMemory> {
   private var heads = InlineArray<40, UInt32>(repeating: .none)
   private var occupied: UInt64 = 0

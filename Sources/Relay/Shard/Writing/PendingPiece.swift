@@ -84,8 +84,8 @@ struct PendingPiece: BitwiseCopyable {
   /// Moves what is kept to a piece no larger than it needs, and gives this one back. Returns that piece, or this one
   /// where nothing would be won or there is no memory.
   ///
-  /// To make this one smaller where it is would leave holes behind that are too small for the next piece: measured,
-  /// 44 KiB of resident memory, counted for nobody, for each session that went stale while 66 KiB waited for it.
+  /// Shrinking this one in place would leave holes that are too small for the next piece: measured,
+  /// 44 KiB of resident memory, counted nowhere, for each session that went stale while 66 KiB waited for it.
   func fitted() -> PendingPiece {
     guard memoryNeeded < memory, let fitted = PendingPiece.allocate(memory: memoryNeeded) else { return self }
     fitted.append(bytes(at: start), count)

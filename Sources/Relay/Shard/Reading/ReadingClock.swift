@@ -1,5 +1,5 @@
 /// The clock of what clients send: the deadlines of their packets, and their silence. It stands still while the shard
-/// reads no clients because the uplink is full, which is nobody's delay but the backend's.
+/// reads no clients because the uplink is full: that delay is the backend's.
 ///
 /// Invariant: the time of this clock never goes back, and is never later than the thread's.
 struct ReadingClock {

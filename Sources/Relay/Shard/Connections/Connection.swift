@@ -88,8 +88,8 @@ struct Connection: BitwiseCopyable {
   var queuePrevious: UInt32 = .none
   /// Since when an attached client's socket has taken nothing; `.max` while it takes what it gets.
   var slowSince: UInt64 = .max
-  /// Until then what the socket takes does not end that time, which began with another socket: the kernel takes as much
-  /// as its buffers hold from anybody.
+  /// Until then, what the socket takes does not end that time, which began with another socket: at first the kernel
+  /// takes whatever its buffers hold, whether or not the client reads.
   var slowHolds: UInt64 = 0
   /// Bytes that the kernel held for the socket when it was last asked.
   var kernelMemory: UInt32 = 0
@@ -126,8 +126,8 @@ enum WaitingBytes: HeldMemory {
 }
 
 extension Connection {
-  /// While the values of a PROXY header come: what is known of them. The words are of no other use before a client is
-  /// attached.
+  /// While the values of a PROXY header arrive: what is known of them. They share two words that have no other use
+  /// before a client is attached.
   var proxyValues: ProxyValues {
     get { ProxyValues(words: (lastRead, pausedSince)) }
     set { (lastRead, pausedSince) = newValue.words }
@@ -152,6 +152,10 @@ struct ConnectionTable: ~Copyable {
     @inline(__always) nonmutating unsafeMutableAddress { slots.mutableAddress(index) }
   }
 
+  /// The slot of a connection, for loops that touch it several times for each packet.
+  @inline(__always)
+  func address(_ index: UInt32) -> UnsafeMutablePointer<Connection> { slots.mutableAddress(index) }
+
   /// A slot for `socket`, or nil where the table is full. The caller has it enter its first phase.
   mutating func add(_ socket: Int32) -> UInt32? {
     let index: UInt32
@@ -172,7 +176,7 @@ struct ConnectionTable: ~Copyable {
   }
 
   /// Frees the slot of a released connection unless the turn's list of sends still holds it.
-  mutating func settle(_ index: UInt32) {
+  mutating func freeIfReleased(_ index: UInt32) {
     if slots[index].phase == .released, slots[index].flags.isDisjoint(with: .held) { remove(index) }
   }
 

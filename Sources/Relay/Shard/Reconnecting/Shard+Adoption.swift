@@ -1,45 +1,18 @@
 import VoltlaneWire
 
-/// A client may come back to any shard: the one that accepted it reads the id and hands the socket to the session's
-/// own. The session never moves. A client of a queue that all shards share goes the same way, before anything is read.
+/// Sockets that other shards hand over: those of clients that want a session of this shard back, and new ones of a
+/// queue from which all shards accept.
 extension Shard where K: ~Copyable {
-  /// Whether one who wants the session `id` back can be handed to its shard now.
-  mutating func hasWay(to id: UInt64) -> Bool {
-    let shard = sessions.place(of: id).shard
-    return shard == index || shard >= peers.count || peers.hasRoom(shard)
-  }
-
+  /// Adopts all sockets that other shards have handed over. Where the workers are busy they are parked here, with this
+  /// shard's own.
   @inline(never)
-  mutating func handOver(
-    _ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K
-  ) {
-    guard peers.hasRoom(shard), case .no = drain else {
-      return refuseUnchallenged(index, &kernel)
-    }
-    admission.giveHandshake(index, connections)
-    let early = connections[index].unfinished
-    connections[index].unfinished = nil
-    unfinished.update(index, connections.slots)
-    let handed = HandedSocket(
-      socket: connections[index].socket, id: id, timeLeft: timeLeft(index, kernel),
-      address: connections[index].address, standing: connections[index].standing, early: early,
-      pending: connections[index].pending)
-    peers.hand(handed, to: shard)
-    connections[index].pending = PendingBytes()
-    connections[index].standing = []
-    release(index, &kernel)
-  }
-
-  /// Takes the sockets that other shards have handed over. All of them: where the workers are full they wait here, with
-  /// this shard's own.
-  @inline(never)
-  mutating func takeHandedSockets(_ kernel: inout K) {
+  mutating func adoptSockets(_ kernel: inout K) {
     for peer in 0..<peers.count {
-      while let socket = peers.takeSocket(from: peer) { take(socket, &kernel) }
+      while let socket = peers.takeSocket(from: peer) { adopt(socket, &kernel) }
     }
   }
 
-  private mutating func take(_ handed: HandedSocket, _ kernel: inout K) {
+  private mutating func adopt(_ handed: HandedSocket, _ kernel: inout K) {
     guard let id = handed.id else {
       // As one that this shard has accepted.
       if case .no = drain { return admit(handed.socket, &kernel) }
@@ -68,14 +41,14 @@ extension Shard where K: ~Copyable {
     sendPending(index, &kernel)
     guard connections[index].phase == .key else { return }
     if workers.hasRoom {
-      comeBack(index, id, &kernel)
+      reconnect(index, id, &kernel)
     } else {
-      guard putBack(id, index) else { return endForWantOfMemory(index, &kernel) }
-      awaitWorker(index, .returners, kernel)
+      guard putBack(id, index) else { return evict(index, over: .system, &kernel) }
+      park(index, .returners, kernel)
     }
   }
 
-  /// Puts the id that a connection has given in front of what came behind it, as if nobody had looked at it yet. False
+  /// Puts the id that a connection has given in front of what came behind it, as if it had not been parsed yet. False
   /// where there is no memory for that.
   private mutating func putBack(_ id: UInt64, _ index: UInt32) -> Bool {
     let packet = FramedHandshakePacket.clientID(id)

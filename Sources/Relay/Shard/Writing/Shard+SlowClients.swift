@@ -1,10 +1,9 @@
-/// Clients that take too little of what is sent to them: the time that they have to take something, and the backlog
-/// over which they are not read.
+/// Slow clients: how long they may take nothing of what is sent to them, and the backlog above which they are paused.
 extension Shard where K: ~Copyable {
   // MARK: Time
 
   /// The socket of an attached client is full.
-  mutating func becomeSlow(_ index: UInt32, _ kernel: borrowing K) {
+  mutating func noteStall(_ index: UInt32, _ kernel: borrowing K) {
     guard connections[index].phase == .attached, connections[index].slowSince == .max else { return }
     beginSlowness(index, since: kernel.now)
   }
@@ -16,7 +15,7 @@ extension Shard where K: ~Copyable {
   }
 
   /// A client's socket took something of what waits for it.
-  mutating func tookSome(_ index: UInt32, _ kernel: borrowing K) {
+  mutating func noteProgress(_ index: UInt32, _ kernel: borrowing K) {
     guard connections[index].phase == .attached,
       kernel.now >= connections[index].slowHolds || connections[index].pending.isEmpty
     else { return }
@@ -30,11 +29,11 @@ extension Shard where K: ~Copyable {
     connections[index].slowSince.adding(settings.slowClientTimeout)
   }
 
-  /// Ends a client that has taken nothing for too long, though its TCP answers. One that does not answer is not slow
-  /// but out of reach: its session waits for it when TCP has given it up. True where it ended.
+  /// Ends a client that has taken nothing for too long, though its TCP answers. A client whose TCP does not answer is
+  /// not slow but out of reach: its session will wait for it once TCP has given it up. Returns true where it ended.
   @inline(never)
   mutating func endIfSlow(_ index: UInt32, by deadline: UInt64, _ kernel: inout K) -> Bool {
-    // The kernel tells of room only where there is much.
+    // The kernel reports room only once there is plenty.
     sendPending(index, &kernel)
     guard connections[index].phase == .attached else { return true }
     guard slowDeadline(index) <= deadline else { return false }
@@ -43,7 +42,7 @@ extension Shard where K: ~Copyable {
     let wasDeferred = connections[index].flags.contains(.unreachable)
     let time = settings.slowClientTimeout
     if kernel.silence(connections[index].socket) < (wasDeferred ? time : time / 2) {
-      fail(index, .slowClient, &kernel)
+      endClient(index, .slowClient, &kernel)
       return true
     }
     connections[index].flags.insert(.unreachable)
@@ -58,18 +57,18 @@ extension Shard where K: ~Copyable {
     return kernel.silence(connections[index].socket) <= time / 2 ? time : 0
   }
 
-  /// A client is back that had taken nothing for a `time` on its last connection: that goes on, or it could be slow for
-  /// ever by coming back. What the new socket takes at first is what the kernel's buffers hold, whether or not the
-  /// client reads.
-  mutating func goOnWithSlowness(_ index: UInt32, _ time: UInt64, _ kernel: borrowing K) {
+  /// A client that had taken nothing for a `time` on its last connection is back. Its time goes on, or it could stay
+  /// slow forever by coming back. What the new socket takes at first is what the kernel's buffers hold, whether or not
+  /// the client reads.
+  mutating func carryOverSlowness(_ index: UInt32, _ time: UInt64, _ kernel: borrowing K) {
     connections[index].slowSince = .max
     guard time > 0, !connections[index].pending.isEmpty else { return }
     connections[index].slowHolds = kernel.now.adding(min(Limits.slownessHeld, settings.slowClientTimeout / 2))
     beginSlowness(index, since: kernel.now - min(kernel.now, time))
   }
 
-  /// Clients have less time than before.
-  mutating func judgeSlownessAnew() {
+  /// The slow client timeout was lowered.
+  mutating func rearmSlowness() {
     for index in 0..<connections.used
     where connections[index].phase == .attached && connections[index].slowSince != .max {
       beginSlowness(index, since: connections[index].slowSince)
@@ -78,16 +77,16 @@ extension Shard where K: ~Copyable {
 
   // MARK: Backlog
 
-  /// What waits for an attached client has changed. While it is more than half of what may wait, and until it is less
-  /// than a quarter, the client is not read: one that sends faster than it takes the answers is slowed down, not ended.
-  mutating func heedBacklog(_ index: UInt32, _ kernel: borrowing K) {
+  /// What waits for an attached client has changed. Once that is more than half of what may wait, the client is paused
+  /// until it is less than a quarter: a client that sends faster than it takes the answers is throttled, not ended.
+  mutating func updateBacklog(_ index: UInt32, _ kernel: borrowing K) {
     guard connections[index].phase == .attached else { return }
     let count = connections[index].pending.count
     if connections[index].flags.contains(.backlogged) {
       guard count == 0 || count < settings.clientSendBuffer / 4 else { return }
-      endPause(index, .backlogged, kernel)
+      unpause(index, .backlogged, kernel)
     } else if count > settings.clientSendBuffer / 2 {
-      beginPause(index, .backlogged, kernel)
+      pause(index, .backlogged, kernel)
     }
   }
 }

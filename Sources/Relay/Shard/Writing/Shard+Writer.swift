@@ -6,7 +6,7 @@ import VoltlaneWire
 /// A turn's packets are first sorted by client: each connection gets a list through the descriptors. Then every client
 /// with something to send gets one send: a lone packet from where the backend's bytes were received, several small ones
 /// put together. What a socket does not take moves into the client's own bounded memory, so that a client that does not
-/// read holds up neither the lane nor anybody else.
+/// read delays neither the lane nor other clients.
 extension Shard where K: ~Copyable {
   /// Takes a turn's packets from the firehose and sends them. Waits, without blocking, for the last turn's queued
   /// sends: they point into the memory that the lane gives back afterwards.
@@ -15,7 +15,7 @@ extension Shard where K: ~Copyable {
     var share = Limits.gather
     while share > 0, downlink.available() > 0 {
       sortPackets(&share)
-      if share > 0, downlink.cursorHolds { takeUnusual(&share, &kernel) }
+      if share > 0, downlink.cursorHolds { deliverUnusual(&share, &kernel) }
     }
     if sends.list.count > 0 { sendDirty(&kernel) }
     if !sends.areUnderWay { releaseDownlink(&kernel) }
@@ -48,18 +48,20 @@ extension Shard where K: ~Copyable {
       let descriptor = downlink.taken(position).pointee
       guard descriptor.isData, let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else { break }
       let index = sessions[slot].connection
-      guard connections[index].pending.isEmpty else { break }
-      if connections[index].inboxCount == 0 {
-        connections[index].inboxFirst = position
-        connections[index].inboxBytes = 0
-        connections[index].flags.insert(.dirty)
+      // By its address, found once: the compiler cannot know that writing to the slot does not move the table.
+      let connection = connections.address(index)
+      guard connection.pointee.pending.isEmpty else { break }
+      if connection.pointee.inboxCount == 0 {
+        connection.pointee.inboxFirst = position
+        connection.pointee.inboxBytes = 0
+        connection.pointee.flags.insert(.dirty)
         sends.list.append(index)
       } else {
-        downlink.taken(connections[index].inboxLast).pointee.next = position
+        downlink.taken(connection.pointee.inboxLast).pointee.next = position
       }
-      connections[index].inboxLast = position
-      connections[index].inboxCount &+= 1
-      connections[index].inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
+      connection.pointee.inboxLast = position
+      connection.pointee.inboxCount &+= 1
+      connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
       left &-= descriptor.byteCount
       runs &+= 1
       packets &+= Int(descriptor.packetCount)
@@ -73,7 +75,7 @@ extension Shard where K: ~Copyable {
   /// Takes a packet that goes into no list: one that ends a session, one for an id that is not a session, one for a
   /// stale session, or one for a client whose socket has not taken the last ones yet, behind which it is kept.
   @inline(never)
-  private mutating func takeUnusual(_ share: inout Int, _ kernel: inout K) {
+  private mutating func deliverUnusual(_ share: inout Int, _ kernel: inout K) {
     let descriptor = downlink.take()
     share &-= descriptor.byteCount
     switch descriptor.kind {
@@ -81,10 +83,10 @@ extension Shard where K: ~Copyable {
       guard let slot = sessions.findLive(descriptor.clientID, at: descriptor.slot) else {
         return answerUnknown(descriptor.clientID)
       }
-      end(slot, .kicked, &kernel)
+      endSession(slot, .kicked, &kernel)
     case .refused:
       guard let slot = sessions.findLive(descriptor.clientID, at: descriptor.slot) else { return }
-      end(slot, .backendRefusedPacket, &kernel)
+      endSession(slot, .backendRefusedPacket, &kernel)
     case .data:
       var packets = PacketRun(descriptor, in: downlinkMemory)
       // Looked up each time: a packet may be what ends the session.
@@ -123,15 +125,15 @@ extension Shard where K: ~Copyable {
     let limit = connections[index].phase == .closing ? .max : settings.clientSendBuffer
     guard connections[index].pending.limitedCount < limit, connections[index].pending.count < Limits.largestPending
     else {
-      fail(index, .bufferOverflow, &kernel)
+      endClient(index, .bufferOverflow, &kernel)
       return false
     }
     guard connections[index].pending.append(packet.bytes, packet.count) else {
-      endForMemory(index, &kernel)
+      evict(index, over: .system, &kernel)
       return false
     }
     memory.charge(index, connections)
-    heedBacklog(index, kernel)
+    updateBacklog(index, kernel)
     return true
   }
 
@@ -146,7 +148,7 @@ extension Shard where K: ~Copyable {
       let index = sends.list[entry]
       connections[index].flags.remove(.dirty)
       guard connections[index].phase != .released else {
-        connections.settle(index)
+        connections.freeIfReleased(index)
         continue
       }
       let count = Int(connections[index].inboxBytes)
@@ -224,7 +226,7 @@ extension Shard where K: ~Copyable {
   /// A queued send did not simply go well, or its connection is no longer simply attached.
   @inline(never)
   private mutating func sentOtherwise(_ index: UInt32, _ result: Int, _ kernel: inout K) {
-    guard connections[index].phase != .released else { return connections.settle(index) }
+    guard connections[index].phase != .released else { return connections.freeIfReleased(index) }
     if result == Int(connections[index].inboxBytes), connections[index].phase != .halfClosed {
       connections[index].inboxCount = 0
     } else {
@@ -232,7 +234,7 @@ extension Shard where K: ~Copyable {
         index, from: connections[index].inboxFirst, left: connections[index].inboxCount, result: result, &kernel)
     }
     guard connections[index].phase.hasSocket else { return }
-    if connections[index].flags.contains(.lost) { return lose(index, &kernel) }
+    if connections[index].flags.contains(.lost) { return detach(index, &kernel) }
     finishIfFlushed(index, &kernel)
   }
 
@@ -245,7 +247,7 @@ extension Shard where K: ~Copyable {
   ) {
     connections[index].inboxCount = 0
     if result < 0, Refusal(result) == .broken, !hasMoreToSay(index, result, &kernel) {
-      return loseKeeping(index, from: start, left: left, &kernel)
+      return detachKeeping(index, from: start, left: left, &kernel)
     }
     let keeps = connections[index].phase == .halfClosed
     var taken = max(0, result)
@@ -262,8 +264,8 @@ extension Shard where K: ~Copyable {
           // Begun: the rest of it is sent whatever the limit.
           guard connections[index].pending.append(packet.bytes, packet.count) else {
             // The client got a part of it, and can't get anything else behind that.
-            endForMemory(index, &kernel)
-            return lose(index, &kernel)
+            evict(index, over: .system, &kernel)
+            return detach(index, &kernel)
           }
           if keeps { connections[index].pending.handKeeping(part) } else { connections[index].pending.hand(part) }
         } else {
@@ -272,18 +274,18 @@ extension Shard where K: ~Copyable {
       }
     }
     memory.charge(index, connections)
-    heedBacklog(index, kernel)
+    updateBacklog(index, kernel)
     if connections[index].phase.hasSocket, connections[index].pending.unsentCount > 0 { stall(index, &kernel) }
   }
 
   /// The socket is gone and took nothing of the `left` runs from `start` on: the session keeps them if it waits.
-  private mutating func loseKeeping(
+  private mutating func detachKeeping(
     _ index: UInt32, from start: UInt32, left: UInt32, _ kernel: inout K
   ) {
     let slot = connections[index].session
     let id = slot == .none ? 0 : sessions[slot].id
     connections[index].flags.remove(.lost)
-    lose(index, &kernel)
+    detach(index, &kernel)
     var position = start
     for _ in 0..<left {
       let run = downlink.taken(position).pointee
@@ -296,8 +298,8 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// Whether a client that nothing can be sent to any more has sent something before its FIN that is still to be read.
-  /// Its end is found behind that. Not so after a reset of its own: what is unread then goes with it.
+  /// Whether a client to which nothing more can be sent has sent something before its FIN that is still to be read: its
+  /// end is found behind that. After a reset of its own, what is unread is lost with it.
   private mutating func hasMoreToSay(
     _ index: UInt32, _ result: Int, _ kernel: inout K
   ) -> Bool {
@@ -328,16 +330,16 @@ extension Shard where K: ~Copyable {
       if sent == count { return true }
       if sent < 0 {
         if Refusal(sent) == .broken {
-          // Nobody hears it. What the client said before its FIN is still to be read.
+          // It cannot be delivered. What the client said before its FIN is still to be read.
           if sent == -Int(EPIPE) { return true }
-          lose(index, &kernel)
+          detach(index, &kernel)
           return false
         }
         sent = 0
       }
     }
     guard connections[index].pending.append(own: packet, count) else {
-      lose(index, &kernel)
+      detach(index, &kernel)
       return false
     }
     connections[index].pending.hand(sent)
@@ -350,7 +352,7 @@ extension Shard where K: ~Copyable {
 
   /// The socket has no room.
   private mutating func stall(_ index: UInt32, _ kernel: inout K) {
-    becomeSlow(index, kernel)
+    noteStall(index, kernel)
     awaitRoom(index, &kernel)
   }
 
@@ -380,7 +382,7 @@ extension Shard where K: ~Copyable {
         : kernel.send(connections[index].socket, gather.vectors, vectorCount: listed.pieces)
       if sent < 0, Refusal(sent) == .broken {
         if hasMoreToSay(index, sent, &kernel) { return }
-        return lose(index, &kernel)
+        return detach(index, &kernel)
       }
       if sent > 0 {
         share -= sent
@@ -390,9 +392,9 @@ extension Shard where K: ~Copyable {
         } else {
           connections[index].pending.hand(sent)
         }
-        tookSome(index, kernel)
+        noteProgress(index, kernel)
         memory.charge(index, connections)
-        heedBacklog(index, kernel)
+        updateBacklog(index, kernel)
       }
       if sent < listed.bytes { return stall(index, &kernel) }
     }

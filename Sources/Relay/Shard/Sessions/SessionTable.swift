@@ -67,7 +67,7 @@ struct SessionTable: ~Copyable {
   }
 
   /// Ends a session whose 0x01 is in the lane.
-  mutating func end(_ slot: UInt32) {
+  mutating func remove(_ slot: UInt32) {
     live -= 1
     release(slot)
   }
@@ -85,7 +85,7 @@ struct SessionTable: ~Copyable {
   /// The oldest session whose 0x01 waits.
   var firstOwed: UInt32? { endingFirst == .none ? nil : endingFirst }
 
-  mutating func settleFirstOwed() {
+  mutating func removeFirstOwed() {
     let slot = endingFirst
     endingFirst = slots[slot].next
     if endingFirst == .none { endingLast = .none }

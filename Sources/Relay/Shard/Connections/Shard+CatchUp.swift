@@ -1,11 +1,11 @@
-/// What came in time counts as in time. A turn takes only so many completions, and so many bytes; where more had come
-/// when a deadline was found to be due, that is taken first, and only then is somebody late.
+/// What arrived in time counts as in time. A turn takes only so many completions, and so many bytes. Where more had
+/// arrived by the time a deadline was found to be due, that is handled first, and only then is a client late.
 struct CatchUp {
   enum Step {
     case none
     /// The kernel had more to say than a turn takes.
     case completions
-    /// It has said all; those who were ready to be read then have still to be: up to these places on the lists.
+    /// It has said all. The connections that were on the lists by then, up to these places, have yet to be read.
     case lists(clients: UInt32, others: UInt32)
   }
 
@@ -15,7 +15,7 @@ struct CatchUp {
 }
 
 extension Shard where K: ~Copyable {
-  /// Whether somebody may be late.
+  /// Whether a client may be late.
   @inline(__always)
   mutating func isDue(_ now: UInt64) -> Bool {
     if wheel.isDue(now: now) { return true }
@@ -23,9 +23,9 @@ extension Shard where K: ~Copyable {
     return false
   }
 
-  /// The time up to which everything that came has been looked at, once something is due by it; nil while the turns
-  /// still catch up with what had come. That is a round through the lists, and so one receive of each connection:
-  /// nobody who floods the relay makes it longer than that.
+  /// The time up to which everything that arrived has been looked at, once something is due by it; nil while the turns
+  /// still catch up. Catching up is one round through the lists, and so one receive of each connection: a client that
+  /// floods the relay cannot make it longer.
   @inline(never)
   mutating func caughtUp(_ kernel: borrowing K) -> UInt64? {
     if case .none = catchUp.step { catchUp = CatchUp(step: .completions, since: kernel.now) }
@@ -37,7 +37,7 @@ extension Shard where K: ~Copyable {
     // While clients are not read their clock stands still.
     let isThrough =
       lists.others.isPast(others, connections) && (lists.clients.isPast(clients, connections) || readingClock.isStopped)
-    // A round that takes longer than that is somebody's flood.
+    // A round that takes longer is due to a flood.
     guard isThrough || kernel.now &- catchUp.since >= 2 * Limits.catchUp else { return nil }
     catchUp.step = .none
     return catchUp.since
@@ -50,8 +50,8 @@ extension Shard where K: ~Copyable {
     if let oldest = stale.oldest, staleExpiry(oldest) <= time { expireStale(by: time, &kernel) }
   }
 
-  /// Whether a connection that is late has more in its socket than one receive took: that is read first. Not for ever:
-  /// somebody may send a byte again and again.
+  /// Whether a connection that is late has more in its socket than one receive took, which is read first. There is a
+  /// limit to that: a client may send a byte again and again.
   func isStillRead(_ index: UInt32, deadline: UInt64, by time: UInt64) -> Bool {
     connections[index].list != .none && time &- deadline < Limits.catchUp
   }

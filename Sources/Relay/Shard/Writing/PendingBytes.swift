@@ -5,8 +5,8 @@ import Glibc
 /// after the client's FIN also those that it took and the client's TCP has not acknowledged; those that a stale
 /// session's client missed. While there are none it is a pointer to nothing.
 ///
-/// What the relay says of itself, its key, an id, a ping, stands first where the socket did not take it: it is nobody's
-/// missed packet.
+/// The relay's own packets (its key, an id, a ping) come first where the socket did not take them: they are never part
+/// of what a client missed.
 ///
 /// Invariant: exactly one value points to some ``PendingPackets``, and they are not empty.
 struct PendingBytes: BitwiseCopyable {

@@ -6,7 +6,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func readProxyHeader(_ index: UInt32, _ kernel: inout K) {
     if connections[index].proxyValues.remaining > 0 { return passProxyValues(index, &kernel) }
-    let count = recallUnfinished(index)
+    let count = restoreKept(index)
     let wanted = ProxyHeader.longestStart - count
     let received = kernel.receive(connections[index].socket, readBuffer.start + count, wanted)
     guard received > 0 else {
@@ -46,7 +46,7 @@ extension Shard where K: ~Copyable {
     if let fault = values.take(readBuffer.span(received)) { return reject(index, fault.reason, &kernel) }
     connections[index].proxyValues = values
     if values.remaining == 0 {
-      let count = recallUnfinished(index)
+      let count = restoreKept(index)
       guard case .header(let header) = ProxyHeader.parse(readBuffer.span(count)),
         endProxyHeader(index, header.client, &kernel)
       else { return }
@@ -59,7 +59,7 @@ extension Shard where K: ~Copyable {
     switch result == 0 ? .broken : Refusal(result) {
     case .wouldBlock: break
     case .later: markReady(index)
-    case .broken: drop(index, &kernel)
+    case .broken: abort(index, &kernel)
     }
   }
 

@@ -12,13 +12,13 @@ extension Shard where K: ~Copyable {
     let listener = Int(completion.token.index)
     if !completion.more { acceptor.disarm(listener) }
     if acceptor.isReserved(completion.result) {
-      refuse(completion.result, .descriptors, kernel.peerAddress(completion.result).key, &kernel)
+      reject(socket: completion.result, .descriptors, kernel.peerAddress(completion.result).key, &kernel)
       if completion.more { kernel.submit(.cancel(completion.token), Token(.none)) }
       if !acceptor.isPaused { pauseAccepting(EMFILE, &kernel) }
       return
     } else if completion.result >= 0 {
       if acceptor.isShared(listener), peers.count > 1 {
-        spread(completion.result, &kernel)
+        distribute(completion.result, &kernel)
       } else {
         admit(completion.result, &kernel)
       }
@@ -30,9 +30,9 @@ extension Shard where K: ~Copyable {
     if !completion.more, !acceptor.isPaused { acceptor.arm(&kernel) }
   }
 
-  /// Gives the shards the clients of a shared queue in turn: the kernel would wake the same shard for each of them. One
-  /// whose lane is full gets none; this shard keeps it.
-  private mutating func spread(_ socket: Int32, _ kernel: inout K) {
+  /// Gives the clients of a shared queue to the shards in turn, because the kernel would wake the same shard for each
+  /// of them. A shard whose lane is full gets none; this shard keeps the client.
+  private mutating func distribute(_ socket: Int32, _ kernel: inout K) {
     let shard = Int(admission.shared.turns.add(1) % UInt64(peers.count))
     guard shard != index, peers.hasRoom(shard) else { return admit(socket, &kernel) }
     peers.hand(HandedSocket(new: socket), to: shard)
@@ -40,20 +40,22 @@ extension Shard where K: ~Copyable {
 
   mutating func admit(_ socket: Int32, _ kernel: inout K) {
     let address = kernel.peerAddress(socket)
-    guard !backendStatus.refusesClients else { return refuse(socket, .backendLost, address.key, &kernel) }
-    guard !memory.gauge.isShort else { return refuse(socket, .memory, address.key, &kernel) }
+    guard !backendStatus.refusesClients else { return reject(socket: socket, .backendLost, address.key, &kernel) }
+    guard !memory.gauge.isShort else { return reject(socket: socket, .memory, address.key, &kernel) }
     let isProxied = admission.limits.trustsAsProxy(address)
     var standing: Standing = []
-    // What it is refused for itself comes first: it takes nothing then of what all share.
+    // Reasons of its own come first: a connection rejected for one of them has taken nothing that all share.
     if !isProxied, let reason = admit(address, &standing, &kernel) {
-      if reason.isOfAddress, admission.limits.refusesAll(alike: address, reason) { noteRefusal(address.key, &kernel) }
-      return refuse(socket, reason, address.key, &kernel)
+      if reason.isOfAddress, admission.limits.refusesAll(alike: address, reason) {
+        shunIfInsistent(address.key, &kernel)
+      }
+      return reject(socket: socket, reason, address.key, &kernel)
     }
-    if let reason = admission.lack { makeWay(reason, &kernel) }
+    if let reason = admission.lack { evictHandshake(reason, &kernel) }
     let reason = admission.takePlace(&standing, now: kernel.machineNow, grace: kernel.grace)
     guard reason == nil, let index = connections.add(socket) else {
       admission.leave(address.key, &standing)
-      return refuse(socket, reason ?? .clients, address.key, &kernel)
+      return reject(socket: socket, reason ?? .clients, address.key, &kernel)
     }
     connections[index].address = address.key
     connections[index].standing = standing
@@ -66,7 +68,7 @@ extension Shard where K: ~Copyable {
     kernel.submit(.pollReadable(socket), connections.token(.clientReadable, index))
   }
 
-  /// Counts a connection by its address. The reason where it is not let in.
+  /// Counts a connection by its address. Returns the reason where it is rejected.
   mutating func admit(
     _ address: ClientAddress, _ standing: inout Standing, _ kernel: inout K
   ) -> RefusalReason? {
@@ -76,39 +78,39 @@ extension Shard where K: ~Copyable {
     return nil
   }
 
-  /// A connection was refused for what its address did: where that goes on and on, it is not heard for a while.
-  private mutating func noteRefusal(_ address: AddressKey, _ kernel: inout K) {
+  /// A connection was rejected for what its address did: an address that keeps connecting is ignored for a while.
+  private mutating func shunIfInsistent(_ address: AddressKey, _ kernel: inout K) {
     guard acceptor.noteRejection(address, &kernel) else { return }
     events.tally(.addressesShunned, .warning, by: address.bits, &kernel)
   }
 
-  /// Where there is no place left, a newcomer takes that of the handshake for which the relay has waited the longest:
-  /// connections that say nothing, however many, keep nobody out. First go those of which nothing whole has come;
-  /// then those that owe their key or id; then, because the newcomer may be a client that comes back, strangers who
-  /// wait for a worker: the workers stay as busy as they are. Last, where nobody else keeps newcomers out, those who
-  /// have named a session and owe the answer to its challenge for longer than answers take: any number of attempts at
-  /// one session may go on at a time.
-  private mutating func makeWay(_ reason: RefusalReason, _ kernel: inout K) {
+  /// Evicts the handshake for which the relay has waited longest, where a newcomer finds no place left: silent
+  /// connections, however many, cannot keep newcomers out. First to go are connections that have sent nothing whole;
+  /// then those that owe their key or id; then new clients that wait for a worker, because the newcomer may be a client
+  /// that comes back, and the workers stay as busy as they are. Last are those that have named a session and have owed
+  /// the answer to its challenge for longer than answers take: any number of attempts at one session may go on at once.
+  private mutating func evictHandshake(_ reason: RefusalReason, _ kernel: inout K) {
     if let index = queues.silent.first { return reject(index, reason, &kernel) }
-    if let index = queues.halfway.first { return resetHandshake(index, reason, &kernel) }
+    if let index = queues.halfway.first { return reject(index, reason, &kernel) }
     guard reason == .handshakes else { return }
-    if let index = queues.newcomers.first { return resetNewcomer(index, reason, &kernel) }
+    if let index = queues.newcomers.first { return rejectNewcomer(index, reason, &kernel) }
     if let index = queues.challenged.first, let attempt = connections[index].attempt?.value,
       kernel.now &- attempt.challengedSince >= Limits.challengeKept
     {
-      resetHandshake(index, reason, &kernel)
+      noteRejection(reason, connections[index].address, &kernel)
+      reset(index, &kernel)
     }
   }
 
-  /// At the limit of descriptors accepting would fail again at once, or take those that are kept for the backend: it
-  /// pauses, longer each time, and neither spins nor floods the log. A client that gave up before it was accepted costs
-  /// nothing but a new try.
+  /// At the limit of descriptors, accepting would fail again at once, or take the descriptors that are kept for the
+  /// backend. So it pauses, longer each time, and neither spins nor floods the log. A client that gave up before it was
+  /// accepted only costs another try.
   private mutating func pauseAccepting(_ error: Int32, _ kernel: inout K) {
     if error == ECONNABORTED || error == EINTR || error == EAGAIN {
       acceptor.arm(&kernel)
       return
     }
-    // A descriptor that comes free now and then makes the pauses short again, and many.
+    // Tallied: a descriptor that becomes free now and then makes the pauses short again, and many.
     events.tally(.acceptPauses, .warning, by: UInt64(clamping: error), &kernel)
     acceptor.pause(now: kernel.now)
   }

@@ -1,9 +1,9 @@
 /// Sessions and what the backend is told of them.
 extension Shard where K: ~Copyable {
-  /// Ends a session: its 0x01 goes behind all its data, or waits in the session's own slot for room. Attempts to come
-  /// back as its client are closed: the session is over.
+  /// Removes a session that is over: its 0x01 goes behind all its data, or waits in the session's own slot for room.
+  /// Attempts to come back as its client are closed.
   @inline(never)
-  mutating func endSession(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+  mutating func removeSession(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
     if sessions[slot].state == .stale { stale.remove(slot, sessions) }
     if sessions[slot].connection != .none { connections[sessions[slot].connection].session = .none }
     closeAttempts(on: slot, but: .none, sessionIsOver: true, &kernel)
@@ -13,7 +13,7 @@ extension Shard where K: ~Copyable {
     let id = sessions[slot].id
     if sessions.firstOwed == nil, hasControlRoom() {
       appendFailure(id, reason.text)
-      sessions.end(slot)
+      sessions.remove(slot)
     } else {
       sessions.owe(slot, reason)
     }
@@ -31,10 +31,10 @@ extension Shard where K: ~Copyable {
 
   /// Sends the 0x01s that waited for room, oldest first.
   @inline(never)
-  mutating func settleOwed() {
+  mutating func sendOwed() {
     while let slot = sessions.firstOwed, hasControlRoom() {
       appendFailure(sessions[slot].id, sessions[slot].reason.text)
-      sessions.settleFirstOwed()
+      sessions.removeFirstOwed()
     }
   }
 
@@ -53,37 +53,37 @@ extension Shard where K: ~Copyable {
     uplink.append(id: id, flag: .failure, reason.utf8Start, reason.utf8CodeUnitCount)
   }
 
-  /// Ends a session for a reason that is not the client's connection: that is closed in order where there is one.
+  /// Ends a session, and closes its client's connection where there is one.
   @inline(never)
-  mutating func end(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+  mutating func endSession(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
     let index = sessions[slot].connection
-    if index != .none { fail(index, reason, &kernel) } else { endSession(slot, reason, &kernel) }
+    if index != .none { endClient(index, reason, &kernel) } else { removeSession(slot, reason, &kernel) }
   }
 
   @inline(never)
   mutating func endAllSessions(_ reason: CloseReason, _ kernel: inout K) {
     for slot in 0..<sessions.used {
       switch sessions[slot].state {
-      case .attached, .halfClosed, .stale: end(slot, reason, &kernel)
+      case .attached, .halfClosed, .stale: endSession(slot, reason, &kernel)
       case .free, .ending: break
       }
     }
   }
 
-  /// The backend was lost and sessions end with it; so do handshakes.
+  /// The backend was lost, and sessions end with it; so do handshakes.
   @inline(never)
-  mutating func dropSessions(_ kernel: inout K) {
+  mutating func endSessionsWithBackend(_ kernel: inout K) {
     dropsSeen = backendStatus.drops
     endAllSessions(.backendLost, &kernel)
     for index in 0..<connections.used {
       switch connections[index].phase {
-      case .proxy, .version, .key, .verifying: refuseHandshake(index, &kernel)
+      case .proxy, .version, .key, .verifying: closeHandshake(index, &kernel)
       default: break
       }
     }
   }
 
-  /// Answers the firehose's question which sessions live.
+  /// Answers the firehose, which asks which sessions live.
   @inline(never)
   mutating func answerSweep(_ kernel: inout K) {
     guard let request = sweep.takeRequest() else { return }

@@ -6,7 +6,8 @@ extension Shard where K: ~Copyable {
     connections[index].meteredBytes &+= UInt32(truncatingIfNeeded: bytes)
   }
 
-  /// Counts what a read brought against the client's rates; over them it ends, or is not read until nothing is owed.
+  /// Counts what a read brought against the client's rates. A client that exceeds them is ended, or paused until it is
+  /// within them again.
   @inline(never)
   mutating func pace(_ index: UInt32, _ kernel: inout K) {
     let (packets, bytes) = (connections[index].meteredPackets, connections[index].meteredBytes)
@@ -28,11 +29,11 @@ extension Shard where K: ~Copyable {
     let debt = max(packetDebt, byteDebt)
     guard debt > 0 else { return }
     switch settings.pace.policy {
-    case .end: fail(index, .rateLimit, &kernel)
+    case .end: endClient(index, .rateLimit, &kernel)
     case .pause:
       let rate = packetDebt >= byteDebt ? ClientRate.packets : .bytes
       events.tally(rate.metric, .info, &kernel)
-      beginPause(index, .overRate, kernel)
+      pause(index, .overRate, kernel)
       connections[index].resumes = kernel.now.adding(debt)
       wheel.arm(index, at: connections[index].resumes, connections)
     }
@@ -42,14 +43,14 @@ extension Shard where K: ~Copyable {
   mutating func attachedExpired(_ index: UInt32, by time: UInt64, _ kernel: inout K) {
     if connections[index].resumes <= time {
       connections[index].resumes = .max
-      endPause(index, .overRate, kernel)
+      unpause(index, .overRate, kernel)
     }
     if slowDeadline(index) <= time, endIfSlow(index, by: time, &kernel) { return }
     if connections[index].flags.isDisjoint(with: .paused) {
       let clock = readingClock.time(at: time)
       guard connections[index].deadline > clock || isStillRead(index, deadline: connections[index].deadline, by: clock)
-      else { return fail(index, .packetTimeout, &kernel) }
-      guard silenceEnds(index) > clock else { return fail(index, .idleTimeout, &kernel) }
+      else { return endClient(index, .packetTimeout, &kernel) }
+      guard silenceEnds(index) > clock else { return endClient(index, .idleTimeout, &kernel) }
     }
     // One that is late, and still read, comes up again in a tick.
     armAttached(index, notBefore: time, kernel)
@@ -60,8 +61,8 @@ extension Shard where K: ~Copyable {
     connections[index].lastRead.adding(settings.pace.idleTimeout)
   }
 
-  /// Makes an attached client come up in the wheel for whatever is due first. Nothing of what it sends is due while it
-  /// is not read.
+  /// Makes an attached client come up in the wheel for whatever is due first. While it is paused, nothing that it has
+  /// to send is due.
   private mutating func armAttached(
     _ index: UInt32, notBefore earliest: UInt64 = 0, _ kernel: borrowing K
   ) {
@@ -74,16 +75,17 @@ extension Shard where K: ~Copyable {
     if due != .max { wheel.arm(index, at: max(due, earliest), connections) }
   }
 
-  /// A client is not read for a while, for one of the reasons in ``Connection/Flags/paused``.
-  mutating func beginPause(
+  /// Pauses the reading of a client, for one of the reasons in ``Connection/Flags/paused``.
+  mutating func pause(
     _ index: UInt32, _ reason: Connection.Flags, _ kernel: borrowing K
   ) {
     if connections[index].flags.isDisjoint(with: .paused) { connections[index].pausedSince = now(kernel) }
     connections[index].flags.formUnion(reason)
   }
 
-  /// Reads a client again where no other reason is left not to. None of the time in between counts as its packet's.
-  mutating func endPause(
+  /// Ends one reason for the pause; where no other is left, the client is read again. The time in between does not
+  /// count against its packet.
+  mutating func unpause(
     _ index: UInt32, _ reason: Connection.Flags, _ kernel: borrowing K
   ) {
     guard !connections[index].flags.isDisjoint(with: reason) else { return }
@@ -97,13 +99,13 @@ extension Shard where K: ~Copyable {
     markReady(index)
   }
 
-  /// Clients have other rates, or another time to be silent for: each begins anew.
+  /// Rates or the idle timeout have changed: every client starts afresh.
   mutating func paceAnew(_ kernel: borrowing K) {
     for index in 0..<connections.used where connections[index].phase == .attached {
       connections[index].packetTokens = TokenBucket()
       connections[index].byteTokens = TokenBucket()
       connections[index].resumes = .max
-      endPause(index, .overRate, kernel)
+      unpause(index, .overRate, kernel)
       beginSilence(index, kernel)
     }
   }

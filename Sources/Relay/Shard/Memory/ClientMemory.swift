@@ -23,8 +23,8 @@ struct ClientMemory: ~Copyable {
   /// The connection for which most waits.
   mutating func largest(_ connections: borrowing ConnectionTable) -> UInt32? { waiting.largest(connections.slots) }
 
-  /// The memory of what waits for a connection has changed, or who it waits for. What is queued for one that closes is
-  /// still sent, for as long as a close may take and memory is not short, and counts by itself.
+  /// The memory of what waits for a connection has changed, or the connection begins to close. What is queued for a
+  /// closing connection is still sent while memory is not short, and is counted apart.
   mutating func charge(_ index: UInt32, _ connections: borrowing ConnectionTable) {
     let held = UInt32(clamping: connections[index].pending.memory + Int(connections[index].kernelMemory))
     let isLeaving = connections[index].phase == .closing

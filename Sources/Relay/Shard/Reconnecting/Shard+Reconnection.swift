@@ -1,0 +1,283 @@
+import Glibc
+import VoltlaneCrypto
+import VoltlaneWire
+
+/// A reconnection, from the old socket to the new one, in the order in which it happens. ``Connection/Phase`` has the
+/// phases of the new connection.
+///
+///      1. detach             the client's socket is gone
+///      2. makeStale          its session keeps what was not delivered, and what the backend goes on sending
+///      3. reconnect          a new connection, on any shard, names the session by its client id
+///      4. handOver, adopt    the socket goes to the shard that has the session
+///      5. beginAttempt       a worker seals the challenge              key -> sealing
+///      6. challengeSealed    relay -> client: the challenge            sealing -> response
+///      7. responseCame       a worker opens the client's response      response -> opening
+///      8. responseOpened     the client has proved who it is           opening -> ping
+///      9. pingCame           the reconnection waits for its turn       ping -> returning
+///     10. resumeReturning    relay -> client: the ping, and what it missed; relay -> backend: a 0x03
+///                                                                      returning -> attached
+///
+/// Without steps 1 and 2 the client comes back before the relay knows that its old socket is gone: step 10 closes that.
+/// Until then an attempt changes nothing for the session that it names, and any number may go on side by side.
+extension Shard where K: ~Copyable {
+  // MARK: The old socket
+
+  /// The client's socket is gone. The session goes stale with what the socket did not deliver, which is known only when
+  /// a send that is under way has completed.
+  @inline(never)
+  mutating func detach(_ index: UInt32, _ kernel: inout K) {
+    guard connections[index].flags.isDisjoint(with: .sending) else {
+      connections[index].flags.insert(.lost)
+      sends.markAwaited()
+      return
+    }
+    if connections[index].phase == .halfClosed {
+      connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
+      // They are missed packets now: the socket must not deliver them as well.
+      kernel.reset(connections[index].socket)
+    }
+    makeStale(index, &kernel)
+    abort(index, &kernel)
+  }
+
+  /// Makes the session of a connection that is gone stale: it keeps what the socket did not take whole. It ends instead
+  /// where `--stale-timeout` is 0.
+  @inline(never)
+  mutating func makeStale(_ index: UInt32, _ kernel: inout K) {
+    let slot = connections[index].session
+    guard slot != .none else { return }
+    connections[index].session = .none
+    sessions[slot].connection = .none
+    guard settings.staleTimeout > 0 else { return endSession(slot, .staleTimeout, &kernel) }
+    sessions[slot].slowFor = slowness(index, &kernel)
+    keepUndelivered(of: index, slot)
+    sessions[slot].state = .stale
+    sessions[slot].staleSince = kernel.now
+    stale.add(slot, sessions)
+    counters.add(.sessionsGoneStale)
+    if events.wants(.debug) { events.post(.sessionStale(id: sessions[slot].id), &kernel) }
+    missedGrew(&kernel)
+    if stale.totals.count > settings.maxStaleClients { evictStale(&kernel) }
+  }
+
+  /// What a connection's socket did not deliver is its session's, at the start of what the client missed.
+  mutating func keepUndelivered(of index: UInt32, _ slot: UInt32) {
+    connections[index].pending.takeBack(exempt: settings.carriedOver)
+    sessions[slot].missed = connections[index].pending
+    connections[index].pending = PendingBytes()
+  }
+
+  // MARK: To the session's shard
+
+  /// A connection named the session that it wants back. That may be in another shard: the socket goes there.
+  @inline(never)
+  mutating func reconnect(_ index: UInt32, _ id: UInt64, _ kernel: inout K) {
+    let place = sessions.place(of: id)
+    if place.shard == self.index || place.shard >= peers.count {
+      beginAttempt(index, id, place.slot, &kernel)
+    } else {
+      handOver(index, id, to: place.shard, &kernel)
+    }
+  }
+
+  /// Whether a connection that wants the session `id` back can be handed over to its shard now.
+  mutating func canHandOver(to id: UInt64) -> Bool {
+    let shard = sessions.place(of: id).shard
+    return shard == index || shard >= peers.count || peers.hasRoom(shard)
+  }
+
+  @inline(never)
+  mutating func handOver(
+    _ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K
+  ) {
+    guard peers.hasRoom(shard), case .no = drain else {
+      return rejectUnchallenged(index, &kernel)
+    }
+    admission.giveHandshake(index, connections)
+    let early = connections[index].unfinished
+    connections[index].unfinished = nil
+    unfinished.update(index, connections.slots)
+    let handed = HandedSocket(
+      socket: connections[index].socket, id: id, timeLeft: timeLeft(index, kernel),
+      address: connections[index].address, standing: connections[index].standing, early: early,
+      pending: connections[index].pending)
+    peers.hand(handed, to: shard)
+    connections[index].pending = PendingBytes()
+    connections[index].standing = []
+    releaseSlot(index, &kernel)
+  }
+
+  // MARK: The challenge
+
+  private mutating func beginAttempt(
+    _ index: UInt32, _ id: UInt64, _ slot: UInt32, _ kernel: inout K
+  ) {
+    // Unknown or over: an orderly close says so, and nothing else does.
+    guard let slot = sessions.findLive(id, at: slot) else { return close(index, &kernel) }
+    if admission.mayReconnect(as: id, connections[index].address, connections[index].standing, now: kernel.machineNow) {
+      counters.add(.reconnectionsBegun)
+    } else {
+      // Its challenge is what tells it that the session lives. Sealed with a key that is there from the last attempt.
+      noteRejection(.reconnectFailures, connections[index].address, &kernel)
+      connections[index].flags.insert(.refused)
+    }
+    let plain = SealedBox.Plain(randomFrom: &kernel)
+    let nonce = SealedBox.Nonce(randomFrom: &kernel)
+    guard let attempt = AttemptReference(Attempt(slot: slot, id: id, plain: plain, nonce: nonce)) else {
+      return reject(index, .memory, &kernel)
+    }
+    connections[index].attempt = attempt
+    attempt.value.next = sessions[slot].attempts
+    if sessions[slot].attempts != .none {
+      connections[sessions[slot].attempts].attempt?.value.previous = index
+    }
+    sessions[slot].attempts = index
+    enter(.sealing, index)
+    submit(
+      index,
+      .seal(
+        plain: plain, nonce: nonce, client: sessions[slot].publicKey, key: sessions[slot].sessionKey?.copy()), kernel)
+  }
+
+  /// The challenge's box is ready.
+  @inline(never)
+  mutating func challengeSealed(
+    _ connection: Token, _ box: SealedBox.Bytes, _ key: SessionKeyReference, _ kernel: inout K
+  ) {
+    guard let index = connections.find(connection), connections[index].phase == .sealing,
+      let attempt = connections[index].attempt?.value
+    else { return key.release() }
+    // While there is an attempt its session lives. The key agreement is done once a session.
+    if sessions[attempt.slot].sessionKey == nil {
+      sessions[attempt.slot].sessionKey = key
+    } else {
+      key.release()
+    }
+    enter(.response, index)
+    resumeClock(index, kernel)
+    guard sendHandshake(index, .challenge(box.span.bytes), &kernel) else { return }
+    if connections[index].flags.contains(.refused) { return close(index, &kernel) }
+    markReady(index)
+  }
+
+  /// The worker had no memory for the session's key: the client may try again later.
+  @inline(never)
+  mutating func challengeNotSealed(_ connection: Token, _ kernel: inout K) {
+    guard let index = connections.find(connection), connections[index].phase == .sealing else { return }
+    // There is no challenge that could go before a close.
+    noteRejection(.memory, connections[index].address, &kernel)
+    abort(index, &kernel)
+  }
+
+  /// The client's response, which a worker opens. The challenge's own box sent back would open to the right bytes: its
+  /// nonce gives it away.
+  @inline(never)
+  mutating func responseCame(_ index: UInt32, _ box: SealedBox.Bytes, _ kernel: inout K) {
+    guard let attempt = connections[index].attempt?.value,
+      let key = sessions[attempt.slot].sessionKey,
+      let nonce = SealedBox.nonce(of: box.span.bytes)
+    else { return rejectMalformed(index, &kernel) }
+    guard !ConstantTime.areEqual(nonce.span.bytes, attempt.nonce.span.bytes) else {
+      return rejectResponse(index, &kernel)
+    }
+    enter(.opening, index)
+    submit(index, .open(box: box, plain: attempt.plain, key: key.copy()), kernel)
+  }
+
+  @inline(never)
+  mutating func responseOpened(_ connection: Token, _ isRight: Bool, _ kernel: inout K) {
+    guard let index = connections.find(connection), connections[index].phase == .opening else { return }
+    guard isRight else { return rejectResponse(index, &kernel) }
+    enter(.ping, index)
+    resumeClock(index, kernel)
+    markReady(index)
+  }
+
+  private mutating func rejectResponse(_ index: UInt32, _ kernel: inout K) {
+    counters.add(.reconnectionsRefused)
+    if let attempt = connections[index].attempt?.value {
+      admission.failedReconnect(
+        as: attempt.id, connections[index].address, connections[index].standing, now: kernel.machineNow)
+      events.post(.reconnectionRefused(id: attempt.id), &kernel)
+    }
+    noteOffence(index, &kernel)
+    close(index, &kernel)
+  }
+
+  /// The ping has come.
+  mutating func pingCame(_ index: UInt32) {
+    enter(.returning, index)
+    connections[index].deadline = .max
+  }
+
+  // MARK: Taking effect
+
+  /// Lets the reconnections take effect whose pings have come. Called while no send is under way.
+  @inline(never)
+  mutating func resumeReturning(_ kernel: inout K) {
+    guard !sends.areUnderWay else { return }
+    while let index = queues.returning.first, sessions.firstOwed == nil, hasControlRoom() {
+      // There is an attempt in this phase. If there were none, nothing would take the connection out of the queue.
+      guard let attempt = connections[index].attempt?.value else { return close(index, &kernel) }
+      resume(index, attempt.slot, &kernel)
+    }
+  }
+
+  private mutating func resume(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
+    // First, while the connection has no session yet: if it turns out to be gone, the session stays as it is.
+    guard sendHandshake(index, .ping, &kernel) else { return }
+    if sessions[slot].state == .stale { stale.remove(slot, sessions) } else { leaveOldConnection(slot, &kernel) }
+    closeAttempts(on: slot, but: index, sessionIsOver: false, &kernel)
+    removeAttempt(index)
+
+    sessions[slot].state = .attached
+    sessions[slot].connection = index
+    sessions[slot].isHeardOf = true
+    sessions[slot].address = connections[index].address
+    admission.endHandshake(index, connections)
+    connections[index].session = slot
+    enter(.attached, index)
+    beginSilence(index, kernel)
+    if connections[index].unfinished != nil { connections[index].flags.insert(.stashed) }
+    if connections[index].flags.contains(.hungUp) { noteGone(index) }
+    connections[index].pending.carryOver(sessions[slot].missed, exempt: settings.carriedOver)
+    sessions[slot].missed = PendingBytes()
+    memory.charge(index, connections)
+    updateBacklog(index, kernel)
+    carryOverSlowness(index, sessions[slot].slowFor, kernel)
+    sessions[slot].slowFor = 0
+    // Before any data of the new connection, behind all of the old one.
+    uplink.append(id: sessions[slot].id, flag: .reconnection)
+    counters.add(.reconnections)
+    if events.wants(.debug) { events.post(.sessionReturned(id: sessions[slot].id), &kernel) }
+    sendPending(index, &kernel)
+    if connections[index].phase == .attached { markReady(index) }
+  }
+
+  /// The session's old connection still looks alive, or is half-closed: it is aborted with nothing more sent. Whole
+  /// packets read from it are in the lane; nothing more is read.
+  private mutating func leaveOldConnection(_ slot: UInt32, _ kernel: inout K) {
+    let old = sessions[slot].connection
+    if connections[old].phase == .halfClosed {
+      connections[old].pending.acknowledge(allBut: kernel.unacknowledged(connections[old].socket))
+      // They are sent on the new socket: the old one must not deliver them as well.
+      if !connections[old].pending.isEmpty { kernel.reset(connections[old].socket) }
+    }
+    sessions[slot].slowFor = slowness(old, &kernel)
+    keepUndelivered(of: old, slot)
+    connections[old].session = .none
+    abort(old, &kernel)
+  }
+}
+
+extension InlineArray where Element == UInt8 {
+  /// Random bytes, from the one source of chance that a test can script.
+  fileprivate init<K: Kernel & ~Copyable>(randomFrom kernel: inout K) {
+    self.init(repeating: 0)
+    var word: UInt64 = 0
+    for index in 0..<count {
+      if index % 8 == 0 { word = kernel.random() }
+      self[index] = UInt8(truncatingIfNeeded: word >> UInt64(8 * (index % 8)))
+    }
+  }
+}
