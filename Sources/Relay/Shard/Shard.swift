@@ -6,7 +6,7 @@ import VoltlaneWire
 struct ShardSettings: BitwiseCopyable, Sendable {
   var maxPacketSize: Int
   var clientSendBuffer: Int
-  /// `.max` where a packet may take for ever.
+  /// `.max` where a packet may take forever.
   var packetTimeout: UInt64
   var halfCloseTimeout: UInt64
   /// 0: a session ends with its socket.
@@ -29,8 +29,7 @@ struct ShardSettings: BitwiseCopyable, Sendable {
 }
 
 /// One shard: its listeners, its clients, its sessions. A role that a host drives; nothing of it is touched by another
-/// thread. This file is what it holds and what it is asked; how clients get in, are read, written and closed stands in
-/// the files beside it.
+/// thread. This file has what a shard holds and what its host asks of it; the folders beside it have the rest.
 struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   enum Drain {
     case no
@@ -144,8 +143,8 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
     return waitersHaveRoom()
   }
 
-  /// Whether the uplink has room for one of those that wait for it. Each waits for what it needs and no more: 0x01s,
-  /// and clients that come back, for the room that packets never take.
+  /// Whether the uplink has room for anything that waits for it. Each waits only for what it needs: 0x01s, and clients
+  /// that come back, for the room that packets never take.
   private mutating func waitersHaveRoom() -> Bool {
     if sessions.firstOwed != nil || queues.returning.first != nil { return hasControlRoom() }
     return hasUplinkRoom()

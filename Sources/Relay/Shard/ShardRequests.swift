@@ -9,7 +9,7 @@ struct ShardRequests: Sendable {
   @inline(__always)
   func isAsked(_ shard: Int) -> Bool { words[shard].relaxed != 0 }
 
-  /// Whether `shard` was asked; it is not any more.
+  /// Whether `shard` was asked. Clears the request.
   @inline(__always)
   func take(_ shard: Int) -> Bool {
     guard isAsked(shard) else { return false }

@@ -1,7 +1,7 @@
 import Glibc
 
-/// What a shard accepts clients with: its listeners, the pauses that it makes when sockets run out, and the addresses to
-/// which the listeners are deaf.
+/// What a shard accepts clients with: its listeners, the pauses when sockets run out, and the addresses that the
+/// listeners ignore.
 ///
 /// Invariant: while accepting pauses, `resumes` says until when, and a listener that is not armed stays so; `due` is
 /// the first of the times at which there is something to do.

@@ -6,8 +6,8 @@ import CLinux
 /// connection have gone without an answer for long enough, and how many there were does not count: with `--keepalive
 /// 2s` and `--tcp-user-timeout 60s` a dead client would be given up after a minute, with 8 s and 2 s at the first lost
 /// probe. So a shard goes through its connections: one that leaves a probe unanswered, and has nothing outstanding for
-/// which the user timeout is meant, gets the time of keepalive; as soon as that is not so any more, the user timeout
-/// again. The kernel sends the probes and ends the connection, as ever.
+/// which the user timeout is meant, gets the time of keepalive; as soon as that no longer holds, it gets the user
+/// timeout back. The kernel still sends the probes and ends the connection.
 ///
 /// Most pairs of values, and the defaults, do without: those where the user timeout is over with the last probe.
 struct KeepaliveWatch: BitwiseCopyable {

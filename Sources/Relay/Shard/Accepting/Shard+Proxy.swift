@@ -63,8 +63,8 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// The header is over: the client behind the proxy is known, and what comes next is its own. False where it was
-  /// refused.
+  /// The header is complete: the client behind the proxy is known, and what follows is its own. Returns false where the
+  /// client was rejected.
   private mutating func endProxyHeader(
     _ index: UInt32, _ client: ClientAddress?, _ kernel: inout K
   ) -> Bool {

@@ -16,11 +16,12 @@ struct Connection: BitwiseCopyable {
     static let finRead = Flags(rawValue: 32)
     /// `unfinished` is what came after the client's key, size prefixes and all.
     static let stashed = Flags(rawValue: 64)
-    /// The socket is gone, but a queued send has not completed: what it did not take has to be kept first.
+    /// The socket is gone, but a queued send has not completed: what the socket did not take has to be kept first.
     static let lost = Flags(rawValue: 128)
     /// The poll said that the connection is gone both ways.
     static let wasReset = Flags(rawValue: 256)
-    /// It may not come back this time, but must not be told so before its challenge: it is closed behind that.
+    /// Its attempt to come back is rejected, which the client must not learn before its challenge: the connection is
+    /// closed behind that.
     static let refused = Flags(rawValue: 512)
     /// The poll said that the client's FIN has come, before any reset; it may stand behind what is unread.
     static let finSeen = Flags(rawValue: 1024)
@@ -93,7 +94,7 @@ struct Connection: BitwiseCopyable {
   var slowHolds: UInt64 = 0
   /// Bytes that the kernel held for the socket when it was last asked.
   var kernelMemory: UInt32 = 0
-  /// Bytes of memory that the gauge knows of, as those of a client and as those of a connection that closes.
+  /// Bytes of memory with which the gauge was charged: for a client, and for a connection that closes.
   var charged: UInt32 = 0
   var chargedLeaving: UInt32 = 0
 

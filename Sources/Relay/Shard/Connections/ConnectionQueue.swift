@@ -1,5 +1,5 @@
-/// Some of a shard's connections that wait for the same thing, the one that has waited longest first. Nothing is
-/// searched, and one that leaves from the middle costs no more than the first.
+/// Connections of a shard that wait for the same thing, the one that has waited longest first. Nothing is searched, and
+/// leaving from the middle costs no more than leaving from the front.
 ///
 /// Invariant: a connection is in the queue exactly if its `queue` says so, and so in one at most.
 struct ConnectionQueue {

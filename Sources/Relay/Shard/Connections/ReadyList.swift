@@ -22,7 +22,7 @@ struct ReadyList {
 
   @inline(__always) var isEmpty: Bool { first == .none }
 
-  /// Whether nobody is left of those that were on the list when `appended` was `place`.
+  /// Whether every connection that was on the list when `appended` was `place` has left it.
   func isPast(_ place: UInt32, _ connections: borrowing ConnectionTable) -> Bool {
     isEmpty || Int32(bitPattern: connections[first].readyPlace &- place) >= 0
   }
@@ -45,7 +45,7 @@ struct ReadyList {
   mutating func popFirst(_ connections: borrowing ConnectionTable) -> UInt32? {
     guard first != .none else { return nil }
     let index = first
-    // What the new first one's link to the left says is of no use any more.
+    // The new first connection keeps a stale link to its left, which nothing reads.
     first = connections[index].nextReady
     if first == .none { last = .none }
     connections[index].list = .none

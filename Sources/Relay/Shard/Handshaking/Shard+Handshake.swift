@@ -46,8 +46,9 @@ extension Shard where K: ~Copyable {
     readHandshakePackets(index, count &+ received, &kernel)
   }
 
-  /// The client's FIN came within the handshake. Where the relay has the next word, what was said before goes on, and
-  /// the FIN is found again behind it; where the client has it, it was gone before it was a client.
+  /// The client's FIN came within the handshake. Where the relay has the next word, what was said before is still
+  /// handled, and the FIN is found again behind it. Where the client has the next word, it will never come: the
+  /// connection goes.
   private mutating func handshakeFinished(_ index: UInt32, _ kernel: inout K) {
     guard !connections[index].flags.contains(.keepsPacket) else { return }
     switch connections[index].phase {
@@ -90,7 +91,7 @@ extension Shard where K: ~Copyable {
         connections[index].flags.insert(.keepsPacket)
         return park(index, .returners, kernel)
       case (.key, .clientID(let id)) where !canHandOver(to: id):
-        // The other shard takes all that it finds in its next turn: until then this one is looked at again.
+        // The other shard empties the lane in its next turn: until then this connection is tried again.
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connections[index].flags.insert(.keepsPacket)
         return markReady(index)
@@ -228,24 +229,31 @@ extension Shard where K: ~Copyable {
     guard case .no = drain, let slot = sessions.start(connection: index, key: key, address: address) else {
       return closeHandshake(index, &kernel)
     }
-    attach(index, slot, &kernel)
+    beginSession(index, slot, &kernel)
   }
 
-  /// The session is born: its id is sent.
+  /// The session begins: its id is sent.
   @inline(never)
-  private mutating func attach(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
+  private mutating func beginSession(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
     let id = sessions[slot].id
-    admission.endHandshake(index, connections)
-    connections[index].session = slot
-    enter(.attached, index)
-    beginSilence(index, kernel)
-    if connections[index].unfinished != nil { connections[index].flags.insert(.stashed) }
-    if connections[index].flags.contains(.hungUp) { noteGone(index) }
+    attach(index, slot, kernel)
     counters.add(.sessionsStarted)
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
     guard sendHandshake(index, .clientID(id), &kernel) else { return }
     // The poll's edges were ignored while the worker was busy: read once to find out.
     markReady(index)
+  }
+
+  /// A session gets a connection: from now on packets go both ways. What came behind the handshake is the first of them.
+  mutating func attach(_ index: UInt32, _ slot: UInt32, _ kernel: borrowing K) {
+    sessions[slot].state = .attached
+    sessions[slot].connection = index
+    connections[index].session = slot
+    admission.endHandshake(index, connections)
+    enter(.attached, index)
+    beginSilence(index, kernel)
+    if connections[index].unfinished != nil { connections[index].flags.insert(.stashed) }
+    if connections[index].flags.contains(.hungUp) { noteGone(index) }
   }
 
   /// Sends a handshake packet. False when the connection turned out to be gone.

@@ -39,7 +39,7 @@ struct BudgetedHolders<Memory: HeldMemory>: ~Copyable {
   /// Whether another shard asked this one to evict its largest holder.
   @inline(__always) var isAsked: Bool { budget.requests.isAsked(shard) }
 
-  /// The same; it is not asked any more.
+  /// The same. Clears the request.
   @inline(__always)
   func takeRequest() -> Bool { budget.requests.take(shard) }
 }

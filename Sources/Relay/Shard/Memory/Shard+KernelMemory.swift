@@ -19,7 +19,7 @@ extension Shard where K: ~Copyable {
       memory.noteKernelMemory(index, UInt32(clamping: held - Limits.connectionMemoryInKernel), connections)
     }
     memory.nextSampled = end < connections.used ? end : 0
-    // A round takes its time whatever the number of clients, and the nearer the budget the less of it.
+    // A round takes the same time for any number of clients, and less when the budget is near.
     let round =
       readingClock.isStopped
       ? Limits.kernelMemoryRoundPaused
@@ -34,7 +34,7 @@ extension Shard where K: ~Copyable {
     memory.samplingDue = min(memory.samplingDue, kernel.now &+ Limits.kernelMemoryRoundPaused)
   }
 
-  /// It does not matter any more: nothing is counted for the kernel.
+  /// It no longer matters: nothing is counted for the kernel.
   private mutating func endSampling() {
     memory.samplingDue = .max
     memory.nextSampled = 0

@@ -12,9 +12,9 @@ extension Shard where K: ~Copyable {
     guard let index = connections.find(completion.token) else { return }
     if completion.result < 0 || completion.result & PollBits.hangup != 0 {
       connections[index].flags.insert(.hungUp)
-      // A poll that could not be gone on with tells nothing of the client: reads find out.
+      // A poll that failed says nothing about the client: reads find out.
       let bits = max(completion.result, 0)
-      // After the client's FIN a receive shows a reset no more: the poll does, perhaps together with the FIN.
+      // After the client's FIN a receive no longer shows a reset: the poll does, perhaps together with the FIN.
       if bits & PollBits.reset != 0 {
         if connections[index].phase == .halfClosed { return detach(index, &kernel) }
         connections[index].flags.insert(.wasReset)
@@ -180,7 +180,7 @@ extension Shard where K: ~Copyable {
     if taken.end != end { keepRest(index, taken.end, end - taken.end, &kernel) }
   }
 
-  /// Keeps what came of an unfinished packet; ends the client where it will be too large.
+  /// Keeps what has arrived of an unfinished packet; ends the client where the packet will be too large.
   @inline(never)
   private mutating func keepRest(
     _ index: UInt32, _ rest: UnsafeRawPointer, _ count: Int, _ kernel: inout K

@@ -22,8 +22,8 @@ import VoltlaneWire
 extension Shard where K: ~Copyable {
   // MARK: The old socket
 
-  /// The client's socket is gone. The session goes stale with what the socket did not deliver, which is known only when
-  /// a send that is under way has completed.
+  /// 1. The client's socket is gone. The session goes stale with what the socket did not deliver, which is known only
+  /// when a send that is under way has completed.
   @inline(never)
   mutating func detach(_ index: UInt32, _ kernel: inout K) {
     guard connections[index].flags.isDisjoint(with: .sending) else {
@@ -40,8 +40,8 @@ extension Shard where K: ~Copyable {
     abort(index, &kernel)
   }
 
-  /// Makes the session of a connection that is gone stale: it keeps what the socket did not take whole. It ends instead
-  /// where `--stale-timeout` is 0.
+  /// 2. The session of a connection that is gone becomes stale: it keeps what the socket did not take whole. It ends
+  /// instead where `--stale-timeout` is 0.
   @inline(never)
   mutating func makeStale(_ index: UInt32, _ kernel: inout K) {
     let slot = connections[index].session
@@ -69,7 +69,7 @@ extension Shard where K: ~Copyable {
 
   // MARK: To the session's shard
 
-  /// A connection named the session that it wants back. That may be in another shard: the socket goes there.
+  /// 3. A connection named the session that it wants back. That may be in another shard: the socket goes there.
   @inline(never)
   mutating func reconnect(_ index: UInt32, _ id: UInt64, _ kernel: inout K) {
     let place = sessions.place(of: id)
@@ -86,10 +86,9 @@ extension Shard where K: ~Copyable {
     return shard == index || shard >= peers.count || peers.hasRoom(shard)
   }
 
+  /// 4. The socket goes to the shard of the session, with all that is known of it; ``adopt(_:_:)`` is the other end.
   @inline(never)
-  mutating func handOver(
-    _ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K
-  ) {
+  mutating func handOver(_ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K) {
     guard peers.hasRoom(shard), case .no = drain else {
       return rejectUnchallenged(index, &kernel)
     }
@@ -109,15 +108,14 @@ extension Shard where K: ~Copyable {
 
   // MARK: The challenge
 
-  private mutating func beginAttempt(
-    _ index: UInt32, _ id: UInt64, _ slot: UInt32, _ kernel: inout K
-  ) {
+  /// 5. Where the session lives, a worker seals a challenge for its client.
+  private mutating func beginAttempt(_ index: UInt32, _ id: UInt64, _ slot: UInt32, _ kernel: inout K) {
     // Unknown or over: an orderly close says so, and nothing else does.
     guard let slot = sessions.findLive(id, at: slot) else { return close(index, &kernel) }
     if admission.mayReconnect(as: id, connections[index].address, connections[index].standing, now: kernel.machineNow) {
       counters.add(.reconnectionsBegun)
     } else {
-      // Its challenge is what tells it that the session lives. Sealed with a key that is there from the last attempt.
+      // The challenge tells the client that its session lives. It is sealed with the key of the last attempt.
       noteRejection(.reconnectFailures, connections[index].address, &kernel)
       connections[index].flags.insert(.refused)
     }
@@ -139,7 +137,7 @@ extension Shard where K: ~Copyable {
         plain: plain, nonce: nonce, client: sessions[slot].publicKey, key: sessions[slot].sessionKey?.copy()), kernel)
   }
 
-  /// The challenge's box is ready.
+  /// 6. The challenge's box is ready.
   @inline(never)
   mutating func challengeSealed(
     _ connection: Token, _ box: SealedBox.Bytes, _ key: SessionKeyReference, _ kernel: inout K
@@ -169,8 +167,8 @@ extension Shard where K: ~Copyable {
     abort(index, &kernel)
   }
 
-  /// The client's response, which a worker opens. The challenge's own box sent back would open to the right bytes: its
-  /// nonce gives it away.
+  /// 7. The client's response has come, and a worker opens it. The challenge's own box, sent back, would open to the
+  /// right bytes: its nonce gives it away.
   @inline(never)
   mutating func responseCame(_ index: UInt32, _ box: SealedBox.Bytes, _ kernel: inout K) {
     guard let attempt = connections[index].attempt?.value,
@@ -184,6 +182,7 @@ extension Shard where K: ~Copyable {
     submit(index, .open(box: box, plain: attempt.plain, key: key.copy()), kernel)
   }
 
+  /// 8. A worker has opened the response: where it is right, only the ping is missing.
   @inline(never)
   mutating func responseOpened(_ connection: Token, _ isRight: Bool, _ kernel: inout K) {
     guard let index = connections.find(connection), connections[index].phase == .opening else { return }
@@ -204,7 +203,7 @@ extension Shard where K: ~Copyable {
     close(index, &kernel)
   }
 
-  /// The ping has come.
+  /// 9. The ping has come.
   mutating func pingCame(_ index: UInt32) {
     enter(.returning, index)
     connections[index].deadline = .max
@@ -212,7 +211,7 @@ extension Shard where K: ~Copyable {
 
   // MARK: Taking effect
 
-  /// Lets the reconnections take effect whose pings have come. Called while no send is under way.
+  /// 10. The reconnections whose pings have come take effect, once no send is under way and the uplink has room.
   @inline(never)
   mutating func resumeReturning(_ kernel: inout K) {
     guard !sends.areUnderWay else { return }
@@ -223,6 +222,7 @@ extension Shard where K: ~Copyable {
     }
   }
 
+  /// The session goes on, on the new connection.
   private mutating func resume(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
     // First, while the connection has no session yet: if it turns out to be gone, the session stays as it is.
     guard sendHandshake(index, .ping, &kernel) else { return }
@@ -230,16 +230,9 @@ extension Shard where K: ~Copyable {
     closeAttempts(on: slot, but: index, sessionIsOver: false, &kernel)
     removeAttempt(index)
 
-    sessions[slot].state = .attached
-    sessions[slot].connection = index
     sessions[slot].isHeardOf = true
     sessions[slot].address = connections[index].address
-    admission.endHandshake(index, connections)
-    connections[index].session = slot
-    enter(.attached, index)
-    beginSilence(index, kernel)
-    if connections[index].unfinished != nil { connections[index].flags.insert(.stashed) }
-    if connections[index].flags.contains(.hungUp) { noteGone(index) }
+    attach(index, slot, kernel)
     connections[index].pending.carryOver(sessions[slot].missed, exempt: settings.carriedOver)
     sessions[slot].missed = PendingBytes()
     memory.charge(index, connections)

@@ -1,6 +1,6 @@
 import VoltlaneCrypto
 
-/// One client as the backend knows it: an id, born when it is sent to the client, and told to be over by one 0x01.
+/// One client as the backend knows it: an id, which begins when it is sent to the client, and ends with one 0x01.
 struct Session: BitwiseCopyable {
   enum State: UInt8 {
     case free
@@ -23,7 +23,7 @@ struct Session: BitwiseCopyable {
   var sessionKey: SessionKeyReference?
   /// When the session went stale.
   var staleSince: UInt64 = 0
-  /// How long its client had taken nothing when its last socket ended: that goes on with the next one.
+  /// How long its client had taken nothing when its last socket ended: the next socket carries that on.
   var slowFor: UInt64 = 0
   /// What the client missed while stale.
   var missed = PendingBytes()

@@ -1,5 +1,5 @@
-/// The shard's sessions whose clients are away: which goes next by age or for want of room, what they missed, and their
-/// share of what all shards together may have.
+/// The shard's sessions whose clients are away: which one expires or is evicted next, what their clients missed, and
+/// their share of what all shards together may have.
 ///
 /// Invariant: a session is here exactly while its state is `stale`; what its client missed is charged to the budget of
 /// missed packets for just as long.
@@ -64,7 +64,7 @@ struct StaleClients: ~Copyable {
   /// Whether another shard asked this one to make room in the table.
   @inline(__always) var isAsked: Bool { totals.requests.isAsked(shard) }
 
-  /// The same; it is not asked any more.
+  /// The same. Clears the request.
   @inline(__always)
   func takeRequest() -> Bool { totals.requests.take(shard) }
 }
