@@ -155,7 +155,7 @@ extension Shard where K: ~Copyable {
       if queues, connections[index].inboxCount == 1 {
         let descriptor = downlink.taken(connections[index].inboxFirst)
         queueSend(index, downlinkMemory[descriptor.pointee.position], count, &kernel)
-      } else if queues, count <= gather.capacity &- gathered, averagesSmall(connections[index]) {
+      } else if queues, count <= gather.capacity &- gathered, averagesSmall(index) {
         let bytes = gather.start + gathered
         gather.copy(downlink, downlinkMemory, connections[index].inboxFirst, connections[index].inboxCount, to: bytes)
         gathered &+= count
@@ -168,8 +168,8 @@ extension Shard where K: ~Copyable {
   }
 
   @inline(__always)
-  private func averagesSmall(_ connection: Connection) -> Bool {
-    connection.inboxBytes <= connection.inboxCount &* UInt32(Limits.largestGathered)
+  private func averagesSmall(_ index: UInt32) -> Bool {
+    connections[index].inboxBytes <= connections[index].inboxCount &* UInt32(Limits.largestGathered)
   }
 
   @inline(__always)
