@@ -244,7 +244,7 @@ extension Shard where K: ~Copyable {
     markReady(index)
   }
 
-  /// A session gets a connection: from now on packets go both ways. What came behind the handshake is the first of them.
+  /// A session gets a connection: from now on packets go both ways, beginning with what came behind the handshake.
   mutating func attach(_ index: UInt32, _ slot: UInt32, _ kernel: borrowing K) {
     sessions[slot].state = .attached
     sessions[slot].connection = index
