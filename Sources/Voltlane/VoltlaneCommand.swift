@@ -19,22 +19,25 @@ struct VoltlaneCommand: ParsableCommand {
 
   static let configuration = CommandConfiguration(
     commandName: "voltlane",
-    abstract: "A relay at the edge: many clients outside, one connection to the backend inside.",
+    abstract: "An edge relay: many clients outside, one connection to the backend inside.",
     usage: "voltlane [--listen ADDRESS]... [--backend ADDRESS] [options]",
     discussion: """
-      Clients connect to --listen and get an id each. Their packets reach the backend over a single connection, the \
-      firehose, each with the id before it, and come back the same way.
+      Clients connect to --listen, and each gets an id. Their packets reach the backend over a single connection, the \
+      firehose, each with its client's id in front, and come back the same way.
 
         voltlane --listen 0.0.0.0:42000 --backend 10.0.0.5:42001
         voltlane --backend echo                     try it without a backend
 
-      An ADDRESS is host:port, [v6 address]:port or unix:/path. A SIZE is a number of bytes or has one of KiB, MiB, \
-      GiB, KB, MB, GB after it. A TIME has ms, s, m or h after it, a very short one us. SIGTERM and SIGINT end the \
-      relay in an orderly way, a second one at once.
+      An ADDRESS is host:port, [v6 address]:port or unix:/path. A SIZE is a number of bytes, or a number followed by \
+      KiB, MiB, GiB, KB, MB or GB. A TIME is a number followed by ms, s, m or h, or by us if very short. A RATE is \
+      a number for each second or minute, such as 20/s or 300/m, optionally with a burst: 20/s:40.
 
-      Every option that takes a value is also a variable (--stale-timeout: VOLTLANE_STALE_TIMEOUT) and a key of the \
-      TOML file that --config names (stale-timeout = "5m"). Options win, then variables, then the file. SIGHUP reads \
-      the file anew, and SIGUSR1 writes all counters to the log.
+      SIGTERM and SIGINT shut the relay down in order; a second one ends it at once. SIGHUP reloads the file of \
+      --config, and SIGUSR1 writes all counters to the log.
+
+      Every option that takes a value is also an environment variable (--stale-timeout: VOLTLANE_STALE_TIMEOUT) and a \
+      key of the TOML file that --config names (stale-timeout = "5m"). Options win over variables, and variables over \
+      the file.
       """,
     version: Version.current)
 
@@ -43,13 +46,13 @@ struct VoltlaneCommand: ParsableCommand {
   @Flag(help: ArgumentHelp("Print every setting as a table of the documentation.", visibility: .hidden))
   var settingsTable = false
 
-  @Flag(help: "Check options, variables and file, say what is wrong with them, and exit: with 0 where nothing is.")
+  @Flag(help: "Check options, variables and file, report what is wrong with them, and exit: with 0 if nothing is.")
   var checkConfig = false
 
-  @Flag(help: "Print every setting with its value and where that came from, as a file for --config, and exit.")
+  @Flag(help: "Print every setting with its value and origin, in the form of a file for --config, and exit.")
   var printConfig = false
 
-  @Flag(help: "Look at the machine as for a launch, say what to do about it, and exit: with 0 if the relay can run.")
+  @Flag(help: "Check the machine as before a launch, say what to change, and exit: with 0 if the relay can run.")
   var preflight = false
 
   func run() throws {

@@ -1,6 +1,6 @@
 import VoltlaneClient
 
-/// What to do about an error, as the end of the sentence that tells it; nil where that says it already.
+/// What to do about an error, as the end of the sentence that reports it; nil if that already says it.
 func advice(on error: any Error, _ configuration: Configuration) -> String? {
   (error as? ClientError).flatMap { advice(on: $0, configuration) }
 }

@@ -4,11 +4,11 @@ import Synchronization
 import VoltlaneClient
 import VoltlaneNIO
 
-/// stdin to the relay and the relay to stdout, until one side has had enough.
+/// Moves stdin to the relay and the relay's packets to stdout, until one side is done.
 final class Conversation: Sendable {
   /// How it ends after the end of stdin.
   struct Ending: Sendable {
-    /// It ends when no packet has come for this long; nil: only when the relay ends it.
+    /// It ends when no packet has arrived for this long; nil: only when the relay ends it.
     var quiet: Duration?
     var halfCloses: Bool
   }
@@ -27,8 +27,8 @@ final class Conversation: Sendable {
     self.maxPacketSize = maxPacketSize
   }
 
-  /// Returns when it is over, and throws the error that ended it. What still waits for stdin is left behind: nothing
-  /// can interrupt a read, save the end of the process.
+  /// Returns when it is over, and throws the error that ended it. Whatever still waits for stdin is left behind: only
+  /// the end of the process can interrupt a read.
   func run(ending: Ending) async throws {
     let (results, over) = AsyncStream.makeStream(of: Result<Void, any Error>.self)
     start(over) {
@@ -40,7 +40,7 @@ final class Conversation: Sendable {
       if ending.halfCloses { try await self.client.finish() }
       guard let quiet = ending.quiet else { return false }
       try await self.waitForQuiet(quiet)
-      // While the connection is away, only what has yet to be sent is worth waiting for.
+      // While there is no connection, only what has yet to be sent is worth waiting for.
       if self.isConnected || self.client.unsentByteCount > 0 { try await self.client.finish() }
       return true
     }
@@ -52,7 +52,7 @@ final class Conversation: Sendable {
     }
   }
 
-  /// Does one direction's `work`, which says whether its end is the end of all.
+  /// Does one direction's `work`, which says whether its end is the end of everything.
   private func start(
     _ over: AsyncStream<Result<Void, any Error>>.Continuation, _ work: @escaping @Sendable () async throws -> Bool
   ) {
@@ -60,9 +60,9 @@ final class Conversation: Sendable {
       do {
         if try await work() { over.yield(.success(())) }
       } catch ClientError.closed {
-        // Whoever takes the packets knows why.
+        // The task that takes the packets knows why.
       } catch let error as LineTooLong {
-        // The lines before it are good.
+        // The lines before it are fine.
         try? await client.finish()
         over.yield(.failure(error))
       } catch {
@@ -75,14 +75,14 @@ final class Conversation: Sendable {
     if case .reconnecting = client.state { false } else { true }
   }
 
-  /// Says when the connection is lost and when it is back. Attempts in between are told where they come to something
-  /// else than the one before.
+  /// Reports when the connection is lost and when it is back. Attempts in between are reported if their outcome differs
+  /// from the one before.
   private func tellStates() async {
     var told: ClientError?
     for await state in client.states {
       switch state {
       case .reconnecting(let attempt, let cause):
-        // That the session is over is asked once more; it is told when it is sure.
+        // The client asks once more whether the session is over; it is reported once that is certain.
         guard attempt == 1 || cause != told, cause != .sessionOver else { continue }
         told = cause
         StandardStreams.tell("voltlane-connect: \(cause); reconnecting")
@@ -124,7 +124,7 @@ final class Conversation: Sendable {
     return chunk.readableBytes > 0 ? chunk : nil
   }
 
-  /// Waits until no packet has come for `quiet`, counted from the end of stdin at the earliest.
+  /// Waits until no packet has arrived for `quiet`, counted from the end of stdin at the earliest.
   private func waitForQuiet(_ quiet: Duration) async throws {
     lastPacket.withLock { $0 = .now }
     while true {

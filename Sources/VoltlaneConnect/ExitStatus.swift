@@ -1,6 +1,6 @@
 import VoltlaneClient
 
-/// The exit code for an error, by the numbers of sysexits.h.
+/// The exit code for an error, with the numbers of sysexits.h.
 func exitStatus(of error: any Error) -> Int32 {
   switch error {
   case let error as ClientError: exitStatus(of: error)
@@ -19,7 +19,7 @@ private func exitStatus(of error: ClientError) -> Int32 {
   case .wrongRelayKey, .invalidChallenge: 77
   case .gaveUp(_, let last):
     switch last {
-    // What was tried last says why it could not come back; the loss itself is no reason for that.
+    // The last attempt says why the client could not come back; the loss itself does not.
     case .connectionLost: 69
     default: exitStatus(of: last)
     }

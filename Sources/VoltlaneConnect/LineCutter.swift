@@ -9,12 +9,12 @@ struct LineTooLong: Error, CustomStringConvertible {
   var description: String { "line \(line) of stdin is longer than a packet may be (\(maximum) bytes)" }
 }
 
-/// Cuts input into lines, without their newlines. It holds one unfinished line at most, and of a line that is too long
+/// Cuts input into lines, without their newlines. It holds at most one unfinished line, and of a line that is too long
 /// no more than one read beyond the limit.
 struct LineCutter {
   let maximum: Int
   private var unread = ByteBuffer()
-  /// Bytes at the front of `unread` that hold no newline: a long line is searched once, not with every read.
+  /// Bytes at the front of `unread` that contain no newline: a long line is searched once, not with every read.
   private var searched = 0
   private var lineCount = 0
 
@@ -27,7 +27,7 @@ struct LineCutter {
     unread.writeImmutableBuffer(input)
   }
 
-  /// The next whole line; nil where its newline has not come yet.
+  /// The next whole line; nil if its newline has not arrived yet.
   mutating func next() throws(LineTooLong) -> ByteBuffer? {
     let view = unread.readableBytesView
     guard let newline = view.dropFirst(searched).firstIndex(of: UInt8(ascii: "\n")) else {
@@ -43,7 +43,7 @@ struct LineCutter {
     return line
   }
 
-  /// What stands after the last newline; nil where nothing does.
+  /// What follows the last newline; nil if nothing does.
   mutating func rest() -> ByteBuffer? {
     unread.readableBytes > 0 ? unread.readSlice(length: unread.readableBytes) : nil
   }

@@ -22,22 +22,22 @@ struct VoltlaneConnect: AsyncParsableCommand {
     abstract: "Connects to a Voltlane relay: lines from stdin go out as packets, and packets come out on stdout.",
     usage: "voltlane-connect ADDRESS [options]",
     discussion: """
-      Each line of stdin is sent as one packet, without its newline; each packet received is printed with a newline \
-      after it. The client id and the relay's public key are told on stderr.
+      Each line of stdin is sent as one packet, without its newline; each packet received is printed, followed by a \
+      newline. The client id and the relay's public key are printed on stderr.
 
-      When the connection is lost it connects again as the same client, and says so on stderr: packets that the relay \
-      kept meanwhile follow, and lines read meanwhile wait. --session keeps the client over a restart of this program.
+      When the connection is lost it reconnects as the same client, and says so on stderr. Packets that the relay kept \
+      meanwhile follow, and lines read meanwhile wait. With --session the client survives a restart of this program.
 
-      At the end of stdin it stays while packets come, and leaves once none has come for --wait: so \
-      `echo hi | voltlane-connect host:port` prints the echo and ends.
+      At the end of stdin it stays while packets arrive, and exits once none has arrived for --wait, so \
+      `echo hi | voltlane-connect host:port` prints the echo and exits.
 
-      An ADDRESS is host:port, [v6 address]:port or unix:/path. A SIZE is a number of bytes or has one of KiB, MiB, \
-      GiB, KB, MB, GB after it. A TIME has ms, s, m or h after it.
+      An ADDRESS is host:port, [v6 address]:port or unix:/path. A SIZE is a number of bytes, or a number followed by \
+      KiB, MiB, GiB, KB, MB or GB. A TIME is a number followed by ms, s, m or h.
 
       Exit codes:
-        0   done: stdin has ended and no packet came for --wait, or, with -N or --no-reconnect, the relay has closed
+        0   done: stdin has ended and no packet arrived for --wait, or, with -N or --no-reconnect, the relay closed
         64  wrong usage
-        65  what answers breaks the protocol, or a line is too long for a packet
+        65  the other side breaks the protocol, or a line is too long for a packet
         66  the session file cannot be used
         69  the relay cannot be reached, does not answer or refuses the connection
         74  the session is over, the connection was lost, or stdin or stdout failed
@@ -64,7 +64,7 @@ struct VoltlaneConnect: AsyncParsableCommand {
   @Option(Settings.maxPacketSize) var maxPacketSize: [Given] = []
   @Option(Settings.relayKey) var relayKey: [Given] = []
 
-  @Flag(help: "End when the connection is lost.")
+  @Flag(help: "Exit when the connection is lost.")
   var noReconnect = false
 
   @Option(Settings.giveUp) var giveUp: [Given] = []
@@ -106,7 +106,7 @@ struct VoltlaneConnect: AsyncParsableCommand {
       } catch {
         guard error == .sessionOver else { throw error }
         StandardStreams.tell("voltlane-connect: the saved session is over; starting a new one")
-        // It is the same relay still.
+        // It is still the same relay.
         options.relayKey = saved.relayKey
       }
     }

@@ -5,14 +5,14 @@ import VoltlaneClient
 import VoltlaneNIO
 import VoltlaneText
 
-/// A session kept in a file that only its owner reads:
+/// A session kept in a file that only its owner can read:
 ///
 ///     voltlane session 1
 ///     client-id 16 hexadecimal digits
 ///     secret-key 64 hexadecimal digits
 ///     relay-key 66 hexadecimal digits
 ///
-/// Lines and not JSON: reading that would take Foundation, which is several times the size of this program.
+/// Lines and not JSON: reading JSON would take Foundation, which is several times the size of this program.
 struct SessionFile {
   let path: String
 
@@ -26,7 +26,7 @@ struct SessionFile {
     try SessionLock(of: path)
   }
 
-  /// nil where there is no such file.
+  /// nil if there is no such file.
   func read() async throws(SessionFileError) -> ClientSession? {
     let content: String
     let isPrivate: Bool
@@ -42,13 +42,13 @@ struct SessionFile {
     } catch {
       throw .unreadable(path, reason: describe(error))
     }
-    // Before the advice to make it private, which is none for a file of something else.
+    // Before the advice to make it private, which would be no help for a file of some other kind.
     guard let session = Self.session(content) else { throw .noSession(path) }
     guard isPrivate else { throw .readableByOthers(path) }
     return session
   }
 
-  /// Replaces the file in one step: who is interrupted has the old one or the new one.
+  /// Replaces the file in one step: after an interruption it is either the old one or the new one.
   func write(_ session: ClientSession) async throws(SessionFileError) {
     let new = "\(path).\(UInt64.random(in: 0 ... .max)).new"
     do {
@@ -64,10 +64,10 @@ struct SessionFile {
     }
   }
 
-  /// Whether its owner alone can read it: the secret key is none any more where others can.
+  /// Whether only its owner can read it: if others can, the secret key is not secret any more.
   private func check() async throws -> Bool {
     let mode = try await Self.files.lstat(path: path).st_mode
-    // Nor a link: to write replaces it, and not what it leads to.
+    // Nor a link: writing replaces the link, not the file that it leads to.
     guard mode & S_IFMT == S_IFREG else { throw SessionFileError.noSession(path) }
     return mode & 0o077 == 0
   }

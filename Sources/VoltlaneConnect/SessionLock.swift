@@ -1,11 +1,11 @@
 import Glibc
 import VoltlaneText
 
-/// Holds a session file for one process at a time: the relay gives a session to whoever came last, and two clients
-/// that share one would take it from each other for ever.
+/// Holds a session file for one process at a time: the relay gives a session to the client that came last, so two
+/// clients that share one would keep taking it from each other.
 ///
-/// The lock is a file beside it, because saving a session replaces the file itself. It is left there: to remove it
-/// would race with who takes it next. Its unsafe code passes a path to a system call, for the time of the call.
+/// The lock is a file beside it, because saving a session replaces the file itself. It is not removed: that would race
+/// with the next process to take it. Its unsafe code passes a path to a system call, for the duration of the call.
 final class SessionLock: Sendable {
   private let descriptor: CInt
 

@@ -1,12 +1,12 @@
 import CSecp256k1
 
 /// libsecp256k1, behind functions that take and return values. One of the files with unsafe code: every pointer that is
-/// passed points at as many bytes as the function reads or writes (the sizes are those of the types here), and none is
-/// kept beyond the call, save the context, which lives as long as the process.
+/// passed points to as many bytes as the function reads or writes (the sizes are those of the types here), and none is
+/// kept beyond the call, except the context, which lives as long as the process.
 enum Curve {
   /// One context for the process. It is created and randomised before anyone sees it (the initialiser of a static runs
-  /// once, others wait for it) and never changed after: libsecp256k1 allows any number of threads to use such a
-  /// context. Randomising blinds the computation of public keys against side channels.
+  /// once, and others wait for it) and never changed afterwards: libsecp256k1 allows any number of threads to use such
+  /// a context. Randomising protects the computation of public keys against side channels.
   private nonisolated(unsafe) static let context: OpaquePointer = {
     guard let context = unsafe secp256k1_context_create(UInt32(SECP256K1_CONTEXT_NONE)) else {
       // At the start, when the relay's key is made or read.
@@ -20,15 +20,15 @@ enum Curve {
     return unsafe context
   }()
 
-  /// The compressed encoding of the point that `bytes` encodes; nil where it is not on the curve.
+  /// The compressed encoding of the point that `bytes` encodes; nil if it is not on the curve.
   static func compressed(_ bytes: RawSpan) -> InlineArray<33, UInt8>? {
     guard let point = parse(bytes) else { return nil }
     return encode(point)
   }
 
-  /// The public key of the 32 bytes in `secret`; nil where they are not a scalar of the curve.
+  /// The public key for the 32 bytes in `secret`; nil if they are not a scalar of the curve.
   static func publicKey(of secret: borrowing GuardedMemory) -> PublicKey? {
-    // Of the two who call, both make it of 32 bytes.
+    // Both callers give it 32 bytes.
     precondition(secret.byteCount == 32)
     var point = secp256k1_pubkey()
     guard unsafe secp256k1_ec_pubkey_create(context, &point, secret.constantBytes) == 1 else { return nil }
@@ -53,7 +53,7 @@ enum Curve {
     let agreed = unsafe result.withBytes { result in
       unsafe secp256k1_ecdh(context, result, &point, secret.constantBytes, copyX, nil)
     }
-    // The secret is a scalar, or there would be no such key.
+    // The secret is a scalar, otherwise there would be no such key.
     precondition(agreed == 1, "a secret key that is not a scalar")
   }
 

@@ -1,13 +1,13 @@
-/// Why a key is refused, or cannot be made.
+/// Why a key is rejected, or cannot be made.
 public enum KeyError: Error, Equatable, Sendable {
-  /// A public key of `byteCount` bytes, or with a first byte that does not go with its length: 33 bytes go with 2 or 3,
-  /// 65 bytes with 4. The hybrid tags 6 and 7 are refused.
+  /// A public key of `byteCount` bytes, or with a first byte that does not match its length: 33 bytes go with 2 or 3,
+  /// and 65 bytes with 4. The hybrid tags 6 and 7 are rejected.
   case invalidEncoding(byteCount: Int, tag: UInt8?)
-  /// The encoding is right, but no point of the curve has these coordinates.
+  /// The encoding is valid, but no point of the curve has these coordinates.
   case notOnCurve
   /// A secret key that is not 32 bytes long.
   case invalidSecretLength(Int)
-  /// The text form of a secret key, of another length than 64 digits.
+  /// The text form of a secret key, with a length other than 64 digits.
   case invalidTextLength(Int)
   /// The text form of a secret key, with something that is not a hexadecimal digit.
   case notHexadecimal

@@ -2,8 +2,8 @@ import VoltlaneText
 
 /// A point of the curve secp256k1, known to lie on it.
 ///
-/// A plain value of 33 bytes, so that a session table can hold it; what needs the uncompressed point computes it anew,
-/// which costs a tenth of the key agreement that follows.
+/// A plain value of 33 bytes, so that a session table can hold it. Anything that needs the uncompressed point computes
+/// it anew, which costs a tenth of the key agreement that follows.
 public struct PublicKey: Sendable, BitwiseCopyable {
   /// Bytes of the compressed encoding.
   public static let byteCount = 33

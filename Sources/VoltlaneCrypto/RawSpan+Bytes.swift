@@ -1,5 +1,5 @@
-/// Two reads of bytes that the standard library calls unsafe for types in general: the one because not every bit
-/// pattern is a value, the other because a value may have padding. Neither is so for UInt8.
+/// Two ways of reading bytes that the standard library calls unsafe for types in general: the first because not every
+/// bit pattern may be a value, the second because a value may have padding. Neither applies to UInt8.
 extension RawSpan {
   /// The byte at `offset`, bounds checked.
   func byte(at offset: Int) -> UInt8 {

@@ -1,4 +1,4 @@
-/// XChaCha20-Poly1305 (IETF, without associated data) of a challenge's 32 bytes. The nonce stands last:
+/// XChaCha20-Poly1305 (IETF, without associated data) of a challenge's 32 bytes. The nonce comes last:
 ///
 ///     0            32             48       72
 ///     +------------+--------------+--------+
@@ -23,16 +23,16 @@ public enum SealedBox {
     return XChaCha.seal(plain, key: key, nonce: nonce)
   }
 
-  /// The 32 bytes in `box`; nil where `box` does not have 72 bytes, or was not sealed with `key`.
+  /// The 32 bytes in `box`; nil if `box` does not have 72 bytes, or was not sealed with `key`.
   ///
-  /// Who verifies the response to a challenge must also refuse a response with the challenge's own nonce: the challenge
-  /// sent back unread opens to the right bytes.
+  /// Code that verifies the response to a challenge must also reject a response with the challenge's own nonce: the
+  /// challenge sent back unread opens to the right bytes.
   public static func open(_ box: RawSpan, key: SessionKey) -> Plain? {
     guard let nonce = nonce(of: box) else { return nil }
     return XChaCha.open(box.extracting(0..<nonceOffset), key: key, nonce: nonce)
   }
 
-  /// The nonce of `box`; nil where it does not have 72 bytes.
+  /// The nonce of `box`; nil if it does not have 72 bytes.
   public static func nonce(of box: RawSpan) -> Nonce? {
     guard box.byteCount == byteCount else { return nil }
     return Nonce { box.byte(at: nonceOffset + $0) }

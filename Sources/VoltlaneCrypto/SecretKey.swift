@@ -1,7 +1,7 @@
 /// The secret half of a key pair of the curve secp256k1.
 ///
-/// Its 32 bytes stand in guarded memory that is locked against swapping, left out of core dumps, and wiped when the
-/// last reference goes. A class, so that there is one copy of them.
+/// Its 32 bytes are kept in guarded memory that is locked against swapping, left out of core dumps, and wiped when the
+/// last reference goes away. A class, so that there is only one copy of them.
 public final class SecretKey: Sendable {
   /// Bytes of a secret key.
   public static let byteCount = 32
@@ -11,8 +11,8 @@ public final class SecretKey: Sendable {
   private let memory: GuardedMemory
   public let publicKey: PublicKey
 
-  /// Whether the system agreed to keep the key out of swap. False where RLIMIT_MEMLOCK (`ulimit -l`) is used up: the
-  /// key works and is wiped all the same, and the program should warn.
+  /// Whether the system agreed to keep the key out of swap. False if RLIMIT_MEMLOCK (`ulimit -l`) is used up: the key
+  /// works and is wiped all the same, and the program should warn.
   public var isLocked: Bool { memory.isLocked }
 
   /// A new key from the system's random numbers. Throws ``KeyError/noMemory`` only.
@@ -25,7 +25,7 @@ public final class SecretKey: Sendable {
     }
   }
 
-  /// A key from its 32 bytes, big-endian. The caller's copy of them is the caller's to wipe.
+  /// A key from its 32 bytes, big-endian. It is up to the caller to wipe its own copy.
   public convenience init(bytes: RawSpan) throws(KeyError) {
     guard bytes.byteCount == SecretKey.byteCount else { throw .invalidSecretLength(bytes.byteCount) }
     let memory = try GuardedMemory(byteCount: SecretKey.byteCount)
@@ -34,8 +34,8 @@ public final class SecretKey: Sendable {
     self.init(memory: memory, publicKey: key)
   }
 
-  /// A key from its text form: 64 hexadecimal digits, in capitals or not. The caller's copy of them is the caller's to
-  /// wipe.
+  /// A key from its text form: 64 hexadecimal digits, in upper or lower case. It is up to the caller to wipe its own
+  /// copy.
   public convenience init(hexadecimal digits: Span<UInt8>) throws(KeyError) {
     guard digits.count == SecretKey.hexadecimalCount else { throw .invalidTextLength(digits.count) }
     let memory = try GuardedMemory(byteCount: SecretKey.byteCount)
@@ -56,14 +56,14 @@ public final class SecretKey: Sendable {
     self.publicKey = publicKey
   }
 
-  /// A copy of the 32 bytes, big-endian, to be saved where nobody else reads it. The copy is the caller's to guard: it
-  /// is not locked against swapping and not wiped.
+  /// A copy of the 32 bytes, big-endian, to be saved where nobody else can read it. It is up to the caller to protect
+  /// the copy: it is neither locked against swapping nor wiped.
   public func copyBytes() -> [UInt8] {
     memory.withSpan { bytes in bytes.indices.map { bytes[$0] } }
   }
 
-  /// Writes the text form to `text`, from `offset` on: ``hexadecimalCount`` lowercase digits. They are as secret as the
-  /// key: ``SecretBytes`` keeps them so.
+  /// Writes the text form to `text`, from `offset` on: ``hexadecimalCount`` lower-case digits. They are as secret as
+  /// the key: ``SecretBytes`` keeps them so.
   public func writeHexadecimal(into text: inout MutableSpan<UInt8>, at offset: Int) {
     memory.withSpan { bytes in
       for index in 0..<SecretKey.byteCount {
@@ -74,7 +74,7 @@ public final class SecretKey: Sendable {
   }
 
   /// The key of the session with the owner of `other`: HKDF-SHA256 of the x coordinate of the shared point. Both sides
-  /// get the same. About 50 us.
+  /// get the same key. It takes about 50 us.
   public func sessionKey(with other: PublicKey) -> SessionKey {
     let shared = HeapSecret()
     Curve.sharedX(of: memory, with: other, into: shared)
@@ -84,7 +84,7 @@ public final class SecretKey: Sendable {
   }
 }
 
-// Arithmetic, not a table: where a digit of a secret stands in memory must not depend on the digit.
+// Arithmetic, not a table: which memory is read must not depend on the digit of a secret.
 
 private func value(ofDigit digit: UInt8) -> UInt8? {
   switch digit {

@@ -5,26 +5,26 @@ import CSodium
 // (SecretBytes, which anybody may write, is not). Pointers and spans go to closures and to the C libraries, and none is
 // kept by them.
 
-/// Bytes between two guard pages, locked against swapping where the system allows it, left out of core dumps, and wiped
-/// before they are freed. Takes four pages, so it is for the few long-lived keys.
+/// Bytes between two guard pages, locked against swapping if the system allows it, left out of core dumps, and wiped
+/// before they are freed. They take four pages, so this is for the few long-lived keys.
 @safe
 struct GuardedMemory: ~Copyable, @unchecked Sendable {
   private let base: UnsafeMutableRawPointer
   let byteCount: Int
   let isLocked: Bool
 
-  /// `byteCount` bytes of no particular value.
+  /// `byteCount` bytes with arbitrary content.
   init(byteCount: Int) throws(KeyError) {
     Sodium.prepare()
     guard let base = unsafe sodium_malloc(byteCount) else { throw .noMemory }
     unsafe self.base = unsafe base
     self.byteCount = byteCount
-    // sodium_malloc tries to lock and does not tell; locks don't nest, so asking again is harmless.
+    // sodium_malloc tries to lock and does not say whether it did; locks do not nest, so asking again is harmless.
     isLocked = unsafe sodium_mlock(base, byteCount) == 0
   }
 
   deinit {
-    // Wipes first, and ends the process where something wrote past the bytes.
+    // Wipes first, and ends the process if something has written beyond the bytes.
     unsafe sodium_free(base)
   }
 
@@ -35,7 +35,7 @@ struct GuardedMemory: ~Copyable, @unchecked Sendable {
   }
 
   borrowing func fill(from bytes: RawSpan) {
-    // Who calls has looked.
+    // The caller has checked.
     precondition(bytes.byteCount == byteCount)
     // And a key has bytes.
     unsafe bytes.withUnsafeBytes { unsafe base.copyMemory(from: $0.baseAddress!, byteCount: byteCount) }
@@ -56,12 +56,12 @@ struct GuardedMemory: ~Copyable, @unchecked Sendable {
   }
 }
 
-/// Secret bytes for those who read or write keys: in guarded memory, so locked where the system allows it, and wiped
-/// when this goes.
+/// Secret bytes for code that reads or writes keys: in guarded memory, so locked if the system allows it, and wiped
+/// when this goes away.
 public struct SecretBytes: ~Copyable {
   private let memory: GuardedMemory
 
-  /// `byteCount` bytes of no particular value. Throws ``KeyError/noMemory`` only.
+  /// `byteCount` bytes with arbitrary content. Only throws ``KeyError/noMemory``.
   public init(byteCount: Int) throws(KeyError) {
     memory = try GuardedMemory(byteCount: byteCount)
   }
@@ -81,13 +81,13 @@ public struct SecretBytes: ~Copyable {
   }
 }
 
-/// 32 bytes on the heap that are wiped when the last reference goes. They are in the object itself, so that they cost
-/// one allocation: a relay keeps one for each session whose client came back.
+/// 32 bytes on the heap that are wiped when the last reference goes away. They are in the object itself, so that they
+/// cost one allocation: a relay keeps one for each session whose client has come back.
 @safe
 public class HeapSecret: @unchecked Sendable {
   static let byteCount = 32
 
-  /// Unchecked: reading it passes for writing, and many threads read one key at once.
+  /// Unchecked, because reading it counts as writing, and many threads read one key at the same time.
   @exclusivity(unchecked)
   private var storage = InlineArray<32, UInt8>(repeating: 0)
 
@@ -114,7 +114,7 @@ public class HeapSecret: @unchecked Sendable {
   }
 
   final func fill(from bytes: RawSpan) {
-    // What the caller has to give.
+    // The caller has to provide this.
     precondition(bytes.byteCount == HeapSecret.byteCount)
     unsafe withBytes { base in
       unsafe bytes.withUnsafeBytes {
@@ -125,10 +125,10 @@ public class HeapSecret: @unchecked Sendable {
   }
 }
 
-/// The key that seals and opens the challenges of one session: 32 bytes, wiped when the last reference goes.
+/// The key that seals and opens the challenges of one session: 32 bytes, wiped when the last reference goes away.
 ///
-/// On the heap and not in guarded memory: that takes four pages and a kernel mapping each, of which a relay with many
-/// sessions would run out. A class, so that there is one copy of the bytes.
+/// It is on the heap and not in guarded memory: that takes four pages and a kernel mapping for each, and a relay with
+/// many sessions would run out of those. A class, so that there is only one copy of the bytes.
 public final class SessionKey: HeapSecret, @unchecked Sendable {
   override init() {}
 

@@ -1,15 +1,15 @@
 import CSodium
 
 /// libsodium, behind functions that take and return values. One of the files with unsafe code: every pointer that is
-/// passed points at as many bytes as the function reads or writes (checked where the caller chooses the count), and
+/// passed points to as many bytes as the function reads or writes (checked where the caller chooses the count), and
 /// none is kept beyond the call.
 enum Sodium {
-  /// libsodium wants one call before all others; the initialiser of a static runs once.
+  /// libsodium requires one call before all others; the initialiser of a static runs once.
   static let isReady: Bool = sodium_init() >= 0
 
   @inline(__always)
   static func prepare() {
-    // Fails only where the system has no random numbers, which shows at the start, with the relay's key.
+    // Only fails if the system has no random numbers, which shows at the start, with the relay's key.
     precondition(isReady, "libsodium could not be initialised: no source of random numbers")
   }
 }
@@ -75,7 +75,7 @@ enum XChaCha {
         unsafe nonce.span.withUnsafeBufferPointer { nonce in
           unsafe key.withBytes { key in
             unsafe crypto_aead_xchacha20poly1305_ietf_decrypt(
-              // All three have a length that is fixed, or was looked at.
+              // All three have a length that is fixed or was checked.
               plain.baseAddress!, nil, nil, sealed.baseAddress!.assumingMemoryBound(to: UInt8.self),
               // As above.
               UInt64(sealed.count), nil, 0, nonce.baseAddress!, key)
@@ -89,7 +89,7 @@ enum XChaCha {
 
 /// Comparison of secrets.
 public enum ConstantTime {
-  /// Whether both have the same bytes, in a time that depends on their length alone.
+  /// Whether both have the same bytes, in a time that depends only on their length.
   public static func areEqual(_ one: RawSpan, _ other: RawSpan) -> Bool {
     guard one.byteCount == other.byteCount else { return false }
     guard one.byteCount > 0 else { return true }
@@ -103,7 +103,7 @@ public enum ConstantTime {
   }
 }
 
-/// The system's random numbers, good enough for keys, nonces and challenges. Any thread may ask.
+/// The system's random numbers, good enough for keys, nonces and challenges. Any thread may ask for them.
 public enum SecureRandom {
   /// `count` random bytes; at least one.
   public static func bytes<let count: Int>() -> InlineArray<count, UInt8> {

@@ -24,17 +24,17 @@ struct VoltlaneEcho: ParsableCommand {
     abstract: "A backend for a Voltlane relay that sends every packet back to the client it came from.",
     usage: "voltlane-echo [--listen ADDRESS] [--max-packet-size SIZE]",
     discussion: """
-      It accepts the relay's connections, any number of them. Once it listens it says so on stderr, with the port that \
-      it got where 0 was asked for. SIGTERM, SIGINT and SIGHUP end it: it closes its connections, and removes the \
-      file of a unix socket.
+      It accepts any number of connections from the relay. Once it listens it says so on stderr, with the actual port \
+      if 0 was asked for. SIGTERM, SIGINT, SIGQUIT and SIGHUP end it: it closes its connections, and removes the file \
+      of a unix socket.
 
-      An ADDRESS is host:port, [v6 address]:port or unix:/path. A SIZE is a number of bytes or has one of KiB, MiB, \
-      GiB, KB, MB, GB after it.
+      An ADDRESS is host:port, [v6 address]:port or unix:/path. A SIZE is a number of bytes, or a number followed by \
+      KiB, MiB, GiB, KB, MB or GB.
 
       Exit codes:
-        0   ended by SIGTERM, SIGINT or SIGHUP
+        0   ended by SIGTERM, SIGINT, SIGQUIT or SIGHUP
         64  wrong usage
-        69  the address cannot be listened on
+        69  it cannot listen on the address
         71  the system refuses something else
         74  --help or --version cannot be written to stdout
       """,
@@ -58,7 +58,7 @@ struct VoltlaneEcho: ParsableCommand {
       // Before anything that starts a thread, which inherits them.
       let signals = try Signals()
       let echo = try BlockingEcho(on: configuration.listen, maxPacketSize: configuration.maxPacketSize)
-      // Whoever reads it may take as long as they like; signals are read all the same.
+      // Whoever reads it may take as long as they like; signals are handled all the same.
       DispatchQueue.global().async { StandardStreams.tell("voltlane-echo: listening on \(echo.address)") }
       signals.wait()
       echo.stop()

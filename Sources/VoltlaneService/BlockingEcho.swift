@@ -2,10 +2,10 @@ import Dispatch
 import Synchronization
 import VoltlaneBackend
 
-/// An echo backend for programs whose main thread has nothing else to do than to wait.
+/// An echo backend for programs whose main thread has nothing else to do but wait.
 package final class BlockingEcho: Sendable {
   private let backend: EchoBackend
-  /// Where it listens, with the port that it got.
+  /// Where it listens, with the actual port.
   package var address: Endpoint { backend.address }
 
   /// Blocks until it listens.

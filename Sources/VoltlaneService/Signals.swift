@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 
-/// The signals that ask for something, read one after the other instead of interrupting whatever runs. What becomes of
-/// all others is decided with them.
+/// The signals that ask for something, read one after the other instead of interrupting whatever runs. What happens to
+/// all others is decided here as well.
 ///
 /// There is one, and it lives as long as the process.
 package struct Signals: Sendable {
@@ -16,17 +16,17 @@ package struct Signals: Sendable {
   private let descriptor: Int32
 
   /// Decides about every signal, first thing in `main`. From here to ``init()`` SIGTERM, SIGINT and SIGQUIT end the
-  /// process at once, whatever it waits for; SIGHUP and SIGUSR1 wait.
+  /// process at once, whatever it is waiting for; SIGHUP and SIGUSR1 wait.
   package static func decide() { voltlane_decide_signals() }
 
-  /// Make it before the first thread but that of the log: threads inherit what is blocked, and a signal that any thread
-  /// does not block goes there.
+  /// Create it before the first thread other than the log's: threads inherit what is blocked, and a signal that any
+  /// thread does not block is delivered there.
   package init() throws(StartError) {
     descriptor = voltlane_take_signals()
     guard descriptor >= 0 else { throw StartError(doing: "signalfd", errno: -descriptor) }
   }
 
-  /// Waits for the next signal that asks for an end; SIGUSR1 asks for news, of which there are none.
+  /// Waits for the next signal that asks for an end; SIGUSR1 asks for news, and there is none.
   package func wait() {
     while true {
       if case .signal(let signal) = wait(or: -1, atMost: nil), signal != SIGUSR1 { return }

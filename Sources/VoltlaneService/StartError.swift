@@ -1,6 +1,6 @@
 import VoltlaneText
 
-/// Why the program cannot start, where it is not the relay that says so.
+/// Why the program cannot start, if it is not the relay that says so.
 package struct StartError: Error, CustomStringConvertible {
   /// The system call, or what it was for.
   package var doing: String

@@ -1,4 +1,4 @@
-/// A number of bytes as it is written in settings: `8388599`, `64KiB`, `1MB`.
+/// A number of bytes as written in settings: `8388599`, `64KiB`, `1MB`.
 package struct ByteSize: Equatable, Sendable {
   package var bytes: Int
 
@@ -10,7 +10,7 @@ package struct ByteSize: Equatable, Sendable {
     self.bytes = bytes
   }
 
-  /// Reads a whole number, alone or with a unit right after it. The case of the unit does not matter.
+  /// Reads a whole number, alone or followed by a unit. The case of the unit does not matter.
   package init(_ text: String) throws(Refusal) {
     let unit = Self.units.first { text.lowercased().hasSuffix($0.name.lowercased()) }
     let digits = text.dropLast(unit?.name.count ?? 0)
@@ -31,7 +31,7 @@ extension ByteSize: CustomStringConvertible {
   }
 }
 
-/// The number that `digits` spell, all of them: Int's own initialiser would take a sign too.
+/// The number that `digits` spell, all of them: Int's own initialiser would accept a sign too.
 package func wholeNumber(_ digits: some StringProtocol) -> Int? {
   digits.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? Int(digits) : nil
 }

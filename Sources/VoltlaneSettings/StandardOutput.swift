@@ -2,9 +2,9 @@ import ArgumentParser
 import CLinux
 import VoltlaneText
 
-/// What a program prints is what it was started for: where that cannot be written, it has failed.
+/// Printing is what the program was started for: if the output cannot be written, it has failed.
 ///
-/// Its unsafe code passes an array to a system call, for the time of the call.
+/// Its unsafe code passes an array to a system call, for the duration of the call.
 package enum StandardOutput {
   /// Writes `text` and a newline.
   package static func write(_ text: String) throws(StandardOutputError) {
@@ -25,12 +25,12 @@ package struct StandardOutputError: Error, CustomStringConvertible {
 }
 
 extension ParsableCommand {
-  /// The first thing that a program does: sees to it that nothing it opens takes the number of a standard stream that
+  /// The first thing that a program does: makes sure that nothing it opens gets the number of a standard stream that
   /// was closed.
   package static func occupyStandardStreams() { voltlane_occupy_standard_streams() }
 
-  /// Ends the process as `error` asks: help and version are printed and are no failure, unless they cannot be written
-  /// (74, EX_IOERR of sysexits.h).
+  /// Ends the process as `error` asks: help and version are printed and are not a failure, unless they cannot be
+  /// written (74, EX_IOERR of sysexits.h).
   package static func end(with error: any Error) -> Never {
     var error = error
     if exitCode(for: error).isSuccess {

@@ -8,7 +8,7 @@ extension String {
 }
 
 extension UInt64 {
-  /// Reads the 16 hexadecimal digits, in either case; nil where it is anything else.
+  /// Reads the 16 hexadecimal digits, in either case; nil for anything else.
   public init?(clientID text: some StringProtocol) {
     guard let read = bytes(hexadecimal: text), read.count == 8 else { return nil }
     self = read.reduce(0) { $0 << 8 | UInt64($1) }

@@ -1,4 +1,4 @@
-/// Where something listens or is to be reached, as people write it: ``forms``.
+/// Where something listens or can be reached, as people write it: ``forms``.
 public enum Endpoint: Hashable, Sendable {
   /// A name or an address, without brackets. Port 0 is for listening on any free port.
   case tcp(host: String, port: UInt16)
@@ -8,7 +8,7 @@ public enum Endpoint: Hashable, Sendable {
   /// What may be written, for errors and help.
   public static let forms = "host:port, [v6 address]:port or unix:/path"
 
-  /// Bytes of the longest path that the kernel takes for a unix socket (its `sun_path`, less the final zero).
+  /// Bytes of the longest path that the kernel accepts for a unix socket (its `sun_path`, minus the final zero).
   public static let longestPath = 107
 
   /// Reads one of the ``forms``, which is also what ``description`` writes.
@@ -20,7 +20,7 @@ public enum Endpoint: Hashable, Sendable {
     }
     guard let colon = text.lastIndex(of: ":") else { throw .missingPort(text) }
     let port = text[text.index(after: colon)...]
-    // UInt16 would take a sign as well.
+    // UInt16 would accept a sign as well.
     guard port.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }), let number = UInt16(port)
     else { throw .invalidPort(String(port)) }
     self = .tcp(host: try Self.host(String(text[..<colon])), port: number)
@@ -59,7 +59,7 @@ extension Endpoint: CustomStringConvertible {
   }
 }
 
-/// Why a text names no endpoint.
+/// Why a text is not an endpoint.
 public enum EndpointError: Error, Equatable, Sendable {
   case missingPort(String)
   case invalidPort(String)
@@ -72,7 +72,7 @@ public enum EndpointError: Error, Equatable, Sendable {
 extension EndpointError: CustomStringConvertible {
   public var description: String { "no address: \(reason); write \(Endpoint.forms)" }
 
-  /// Where the text and what is allowed are told beside it.
+  /// For a message that already has the text and what is allowed.
   package var reason: String {
     switch self {
     case .missingPort: "it has no port"

@@ -3,7 +3,7 @@ package func hexadecimal(_ bytes: [UInt8]) -> String {
   bytes.map { hexadecimal($0) }.joined()
 }
 
-/// The bytes that `text` gives in hexadecimal, in either case; nil where it is none.
+/// The bytes that `text` gives in hexadecimal, in either case; nil if it is not hexadecimal.
 package func bytes(hexadecimal text: some StringProtocol) -> [UInt8]? {
   let digits = text.map { $0.isASCII ? $0.hexDigitValue : nil }
   guard digits.count.isMultiple(of: 2) else { return nil }
@@ -15,7 +15,7 @@ package func bytes(hexadecimal text: some StringProtocol) -> [UInt8]? {
   return bytes
 }
 
-/// All digits of `number`, with the zeros in front.
+/// All digits of `number`, including leading zeros.
 func hexadecimal<Number: FixedWidthInteger & UnsignedInteger>(_ number: Number) -> String {
   let digits = String(number, radix: 16)
   return String(repeating: "0", count: Number.bitWidth / 4 - digits.count) + digits

@@ -2,7 +2,7 @@
 /// nothing.
 public struct FramedHandshakePacket: Sendable {
   @usableFromInline var storage = InlineArray<260, UInt8>(repeating: 0)
-  /// Bytes written, the size prefix included.
+  /// Bytes written, including the size prefix.
   public private(set) var byteCount = Wire.sizePrefix
 
   init() {}
@@ -17,7 +17,7 @@ public struct FramedHandshakePacket: Sendable {
 
   /// `point` is a SEC1 point of 33 or 65 bytes.
   public static func publicKey(_ point: RawSpan) -> FramedHandshakePacket {
-    // The caller's key: one that came from outside has been decoded, and has one of these.
+    // It is the caller's key: one that came from outside has been decoded, and has one of these lengths.
     precondition(point.byteCount == 33 || point.byteCount == 65, "a SEC1 point has 33 or 65 bytes")
     var packet = make(.publicKey)
     packet.appendField(point)

@@ -1,11 +1,11 @@
-/// Why a handshake packet is refused.
+/// Why a handshake packet is rejected.
 public enum HandshakePacketError: Error, Equatable, Sendable {
   /// The packet ends before its fields do.
   case truncated
   /// A varint starts with this byte, which its field does not accept.
   case invalidVarint(UInt8)
   case unknownKind(UInt64)
-  /// A public key of this many bytes, or with a tag that does not go with its length.
+  /// A public key of this many bytes, or with a tag that does not match its length.
   case invalidPublicKey(byteCount: UInt64, tag: UInt8?)
   /// A sealed challenge or response of this many bytes instead of 72.
   case invalidSealedBox(byteCount: UInt64)
@@ -28,8 +28,8 @@ extension HandshakePacketError: CustomStringConvertible {
   }
 }
 
-/// One packet of the client handshake. Byte fields are given as their place in the packet's data, so that reading one
-/// copies and allocates nothing.
+/// One packet of the client handshake. Byte fields are given by their position in the packet's data, so that reading
+/// one copies and allocates nothing.
 ///
 ///     varint kind | fields            (what stands after the fields is ignored)
 public enum HandshakePacket: Equatable, Sendable {

@@ -5,7 +5,7 @@
 ///     value < 2^32     252 | u32
 ///     else             253 | u64
 ///
-/// 254 and 255 are refused. A longer form than needed is read, and never written.
+/// 254 and 255 are rejected. A longer form than needed is accepted, and never written.
 public enum Varint {
   /// A value and how many bytes it took.
   public struct Decoded: Equatable, Sendable {
@@ -21,7 +21,7 @@ public enum Varint {
 
   /// The widest form that a field accepts.
   public enum Width: Sendable {
-    /// Kinds and versions: the form 253 is refused.
+    /// Kinds and versions: the form 253 is rejected.
     case u32
     case u64
   }

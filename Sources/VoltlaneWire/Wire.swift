@@ -6,12 +6,12 @@ public enum Wire {
   /// The `u64 client id | u8 flag` at the start of every packet on the firehose.
   public static let tag = 9
 
-  /// What the relay accepts from a client unless told otherwise: with its tag exactly 8 MiB, which is the most that the
-  /// backends in the field accept.
+  /// What the relay accepts from a client by default: with its tag exactly 8 MiB, the most that the backends in the
+  /// field accept.
   public static let defaultMaxPacketSize = 8_388_599
 
-  /// What may be asked for as the largest packet of a client. With its tag it must fit the u32 size, and no buffer of
-  /// the libraries holds more than 4 GiB; a quarter of that is beyond any use.
+  /// The range of the largest packet of a client. With its tag it must fit the u32 size, and no buffer of the libraries
+  /// holds more than 4 GiB; a quarter of that is beyond any use.
   public static let maxPacketSizes = 1...(1 << 30)
 
   /// The largest `size` a handshake packet may declare.
@@ -23,7 +23,7 @@ public enum Wire {
   /// A sealed challenge or response: 32 bytes, a 16-byte tag and a 24-byte nonce.
   public static let sealedChallenge = 72
 
-  /// The size prefix of a packet whose data is `count` bytes long, as the four bytes that go before it.
+  /// The size prefix of a packet with `count` bytes of data, as the four bytes that precede it.
   @inlinable
   public static func sizePrefixBytes(_ count: Int) -> [UInt8] {
     let size = UInt32(count)

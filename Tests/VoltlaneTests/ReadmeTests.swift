@@ -33,6 +33,15 @@ import VoltlaneSettings
     #expect(readme.split { $0.isWhitespace }.count <= 3000)
   }
 
+  /// The instructions that the README promises are those that `tools/check-instructions` holds the relay to.
+  @Test(arguments: ["up 100 64 64", "down 100 64 3400"]) func figuresAreTheBudgets(run: String) throws {
+    let readme = try Self.text(Self.root.appendingPathComponent("README.md"))
+    let budgets = try Self.text(Self.root.appendingPathComponent("tools/instruction-budgets")).split(separator: "\n")
+      .map { $0.split(separator: " ").joined(separator: " ") }
+    let budget = try #require(budgets.first { $0.hasPrefix("\(run) ") }).dropFirst(run.count + 1)
+    #expect(readme.contains("| \(budget) | `tools/check-instructions` |"))
+  }
+
   /// To mend it, put in what `voltlane --settings-table` prints.
   @Test func tableIsTheSettings() throws {
     let table = try Self.text(Self.documentation.appendingPathComponent("Flags.md")).split(separator: "\n")

@@ -2,7 +2,7 @@ import Foundation
 import NIOPosix
 import VoltlaneClient
 
-/// A client of the chat: lines that are typed go out, lines of others are printed.
+/// A client of the chat: lines that are typed are sent, and lines from others are printed.
 ///
 ///     ChatClient 127.0.0.1:42000
 @main
@@ -50,12 +50,12 @@ struct ChatClient {
     }
   }
 
-  /// Beside the chat, not in it.
+  /// Next to the chat, not in it.
   private static func tell(_ text: String) {
     write(text, to: .standardError)
   }
 
-  /// At once, which `print` does on a terminal only.
+  /// At once, which `print` does only on a terminal.
   private static func write(_ line: String, to file: FileHandle) {
     file.write(Data("\(line)\n".utf8))
   }

@@ -1,6 +1,6 @@
 import VoltlaneBackend
 
-/// Who is in the chat, and what is to be done about an event. No I/O, so that it can be tested.
+/// The participants of the chat, and what to do about an event. No I/O, so that it can be tested.
 struct Room {
   enum Action: Equatable {
     case tell(UInt64, String)
@@ -11,7 +11,7 @@ struct Room {
   private static let longestLine = 1000
 
   private var names: [UInt64: String] = [:]
-  /// Those whom the relay has not named yet on its new connection.
+  /// Clients that the relay has not named yet on its new connection.
   private var unannounced: Set<UInt64> = []
 
   mutating func handle(_ event: BackendEvent) -> [Action] {
@@ -34,7 +34,7 @@ struct Room {
     }
   }
 
-  /// `/name NAME` gives a name; everything else goes to all others.
+  /// `/name NAME` sets a name; everything else goes to all others.
   private mutating func say(_ line: String, from id: UInt64) -> [Action] {
     guard line.utf8.count <= Self.longestLine else { return [.kick(id)] }
     let joined = names[id] == nil ? join(id) : []
