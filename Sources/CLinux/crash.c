@@ -18,20 +18,19 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-// What a crash says, and how soon the process is gone. Everything here that runs after the crash is safe in a signal
+// What a crash reports, and how soon the process is gone. Everything here that runs after the crash is safe in a signal
 // handler, touches nothing that is allocated, and waits for nothing longer than the times below.
 enum {
-  // For the lines that are queued, then for the log to take the crash's own.
+  // For the lines that are queued, then for the log to take the line of the crash.
   QUEUED_MILLISECONDS = 100,
   LINE_MILLISECONDS = 100,
-  // For everything: then the process ends whatever this waits for.
+  // For everything: then the process ends, whatever this is waiting for.
   LAST_MILLISECONDS = 500,
   FRAMES = 24,
   STACK = 64 << 10,
 };
 
-// The code of the process: only addresses in it are written, as offsets, because anything else that lies on a stack may
-// be data.
+// The code of the process: only addresses in it are written, as offsets, because anything else on a stack may be data.
 struct code {
   char name[32];
   uintptr_t base, start, end;
@@ -95,7 +94,7 @@ static bool add_place(struct line *line, uintptr_t address) {
   return false;
 }
 
-// Two words of the memory at `address`, of which nothing is known. A read that fails is not a crash.
+// Two words of the memory at `address`, about which nothing is known. A read that fails is not a crash.
 static bool read_frame(uintptr_t address, uintptr_t words[2]) {
   struct iovec here = {.iov_base = words, .iov_len = 2 * sizeof words[0]};
   struct iovec there = {.iov_base = (void *)address, .iov_len = here.iov_len};
@@ -197,7 +196,7 @@ static void crashed(int number, siginfo_t *info, void *context) {
   struct itimerval last = {.it_value = {.tv_usec = LAST_MILLISECONDS * 1000}};
   setitimer(ITIMER_REAL, &last, NULL);
 
-  // Why the Swift runtime ends the process, it has said just before.
+  // The Swift runtime has just said why it ends the process.
   char bytes[1000];
   size_t length = log_take_foreign(bytes, sizeof bytes);
   struct timespec millisecond = {.tv_nsec = 1000000};
@@ -231,7 +230,7 @@ void voltlane_prepare_for_crash(const char *program, const char *version) {
     setrlimit(RLIMIT_CORE, &cores);
   }
   voltlane_prepare_thread_for_crash();
-  // Other crashes wait until this one is told. One within the handler ends the process by itself.
+  // Other crashes wait until this one has been reported. One within the handler ends the process by itself.
   struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigfillset(&action.sa_mask);
   sigdelset(&action.sa_mask, SIGALRM);

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// The descriptor that `path` is another name of, or -1.
+// The descriptor that `path` is another name for, or -1.
 static int own_descriptor(const char *path) {
   if (strcmp(path, "/dev/stdin") == 0) return 0;
   static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
@@ -79,7 +79,7 @@ int voltlane_named_file_state(const char *path, struct voltlane_file_state *stat
 }
 
 long voltlane_read_within(int fd, void *buffer, size_t capacity, int milliseconds) {
-  // Asked first: a pipe that nobody has opened for writing yet would be at its end for a read, but not for poll().
+  // Asked first: a read finds a pipe that nobody has opened for writing yet at its end, but poll() does not.
   struct pollfd watched = {.fd = fd, .events = POLLIN};
   int ready = poll(&watched, 1, milliseconds);
   if (ready < 0) return errno == EINTR ? -ETIMEDOUT : -errno;
@@ -90,8 +90,8 @@ long voltlane_read_within(int fd, void *buffer, size_t capacity, int millisecond
 }
 
 int voltlane_is_open_for_writing(int fd) {
-  // A lease for reading is refused where the file is open for writing. One that is given goes back at once; a writer
-  // who comes in between would send its holder a signal, so that is one which does nothing by itself.
+  // A lease for reading is refused if the file is open for writing. A lease that is granted goes back at once; a writer
+  // that arrives in between would send its holder a signal, so the signal is one that does nothing by itself.
   if (fcntl(fd, F_SETSIG, SIGURG) < 0) return 0;
   if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0) return errno == EAGAIN;
   fcntl(fd, F_SETLEASE, F_UNLCK);
@@ -123,7 +123,7 @@ int voltlane_write(int fd, const void *bytes, size_t count) {
     ssize_t written = write(fd, bytes, count);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0 && errno == EAGAIN) {
-      // Somebody else made the terminal or the pipe one that does not block.
+      // Somebody else made the terminal or the pipe non-blocking.
       struct pollfd watched = {.fd = fd, .events = POLLOUT};
       poll(&watched, 1, -1);
       continue;

@@ -22,7 +22,7 @@ void line_add_number(struct line *line, unsigned long number, unsigned base, int
 void line_begin(struct line *line, const char *level) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  // gmtime_r takes a lock, which the thread that crashed may hold. Days since 0000-03-01, in eras of 400 years.
+  // gmtime_r takes a lock, which the crashing thread may hold. Days since 0000-03-01, in eras of 400 years.
   unsigned long days = (unsigned long)now.tv_sec / 86400 + 719468, seconds = (unsigned long)now.tv_sec % 86400;
   unsigned long era = days / 146097, day_of_era = days % 146097;
   unsigned long year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
@@ -54,7 +54,7 @@ size_t line_add_foreign(struct line *line, const char *bytes, size_t count) {
   for (size_t index = 0; index < count; index++) {
     if (bytes[index] == '\n') return index + 1;
     char text[2] = {bytes[index], 0};
-    // Bytes from 128 on may be characters; the others below the space would let a line pretend to be several.
+    // Bytes from 128 on may be characters; the others below the space could make a line look like several.
     if (text[0] != 0x7f && (text[0] < 0 || text[0] >= ' ')) line_add(line, text);
   }
   return count;

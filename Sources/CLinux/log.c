@@ -12,18 +12,18 @@
 #include <time.h>
 #include <unistd.h>
 
-// The queue is a ring of whole lines, some thousands of them: little beside what the relay holds otherwise. A write
-// takes a part, so that the rest is free for others soon.
+// The queue is a ring of whole lines, some thousands of them: little compared with what else the relay holds. A write
+// takes a part of it, so that the rest is soon free for others.
 enum { QUEUE = 256 << 10, LARGEST_WRITE = 16 << 10 };
 static char queue[QUEUE];
 
-// Under the lock: where the oldest byte is, and how many there are. The writer alone moves the former, and keeps what
+// Under the lock: where the oldest byte is, and how many there are. Only the writer moves the former, and it keeps what
 // it is writing in the queue until it is written.
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t written;
 static size_t first;
 static atomic_size_t count;
-// Lines for which there was no room behind what is queued, and lines that could not be written.
+// Lines for which there was no room after what is queued, and lines that could not be written.
 static unsigned long refused, lost;
 
 static int destination = STDERR_FILENO, wake = -1, foreign = -1;
@@ -77,7 +77,7 @@ void voltlane_log_write(const char *line, size_t length) {
 static char last = '\n';
 static bool is_cut;
 
-// How many of the bytes were written: less than all after an error.
+// How many of the bytes were written: fewer than all after an error.
 static size_t write_all(const char *bytes, size_t length) {
   if (destination < 0) return length;
   size_t done = 0;
@@ -97,7 +97,7 @@ static size_t write_all(const char *bytes, size_t length) {
   return done;
 }
 
-// False after an error. What follows then begins a line of its own.
+// False after an error. What follows then begins a new line.
 static bool write_lines(const char *bytes, size_t length, size_t *done) {
   *done = 0;
   if (is_cut && write_all("\n", 1) < 1) return false;
@@ -108,7 +108,7 @@ static bool write_lines(const char *bytes, size_t length, size_t *done) {
   return false;
 }
 
-// Under the lock, which it gives up while it writes.
+// Under the lock, which is released while it writes.
 static void write_note_of_lost(void) {
   struct line note;
   unsigned long missing = lost;
@@ -120,7 +120,7 @@ static void write_note_of_lost(void) {
   if (is_written) lost -= missing;
 }
 
-// Under the lock, which it gives up while it writes. Writes a part of what is queued, and drops the line that cannot be
+// Under the lock, which is released while it writes. Writes a part of what is queued, and drops a line that cannot be
 // written.
 static void write_oldest(void) {
   size_t used = atomic_load(&count), at = first, done;
@@ -138,7 +138,7 @@ static void write_oldest(void) {
   atomic_fetch_sub(&count, done);
 }
 
-// Makes lines of the log of what others wrote to the standard error.
+// Makes log lines of what others wrote to standard error.
 static void take_foreign(void) {
   char bytes[1000];
   size_t length = log_take_foreign(bytes, sizeof bytes);
@@ -156,7 +156,7 @@ static void *write_log(void *unused) {
   pthread_setname_np(pthread_self(), "log");
   while (true) {
     struct pollfd readable[2] = {{.fd = wake, .events = POLLIN}, {.fd = foreign, .events = POLLIN}};
-    // A disk that is full says so at once. Whether it still is, is tried with the next line, and once a second.
+    // A full disk says so at once. Whether it still is full is tried with the next line, and once a second.
     poll(readable, 2, lost > 0 ? 1000 : -1);
     uint64_t signals;
     (void)!read(wake, &signals, sizeof signals);
@@ -193,7 +193,7 @@ static int start_writer(void) {
   pthread_condattr_init(&clock);
   pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
   pthread_cond_init(&written, &clock);
-  // It takes no signal but for its own crash: all others are the main thread's.
+  // It takes no signals except for its own crash: all others go to the main thread.
   const int crashes[] = {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS};
   sigset_t all, before;
   sigfillset(&all);
@@ -223,7 +223,7 @@ int voltlane_log_begin(void) {
   }
   if (ends[1] >= 0) close(ends[1]);
   if (!error) return 0;
-  // What is left to say is said where it always was.
+  // What is left to say goes where it always went.
   destination = STDERR_FILENO;
   return -error;
 }

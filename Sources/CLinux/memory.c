@@ -45,7 +45,7 @@ void voltlane_cannot_start(size_t bytes) {
 }
 
 bool voltlane_has_room(size_t bytes, int count) {
-  // A compiler may leave out blocks that nobody uses, and take for granted that there was room for them.
+  // A compiler may leave out blocks that nobody uses, and assume that there was room for them.
   void *(*volatile allocate)(size_t) = malloc;
   void (*volatile give_back)(void *) = free;
   void *blocks[7];

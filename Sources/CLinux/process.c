@@ -14,10 +14,10 @@ int voltlane_wait(int signals, int first, int second, int milliseconds) {
       {.fd = signals, .events = POLLIN}, {.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
   int count = poll(fds, 3, milliseconds);
   if (count == 0) return VOLTLANE_TIMEOUT;
-  // Signals first: they are what must not wait behind a busy descriptor.
+  // Signals first: they must not wait behind a busy descriptor.
   struct signalfd_siginfo info;
   if (count > 0 && fds[0].revents && read(signals, &info, sizeof info) == sizeof info) return (int)info.ssi_signo;
-  // Nothing but an interruption can go wrong with two open descriptors; the caller looks and waits again.
+  // Only an interruption can go wrong with two open descriptors; the caller looks and waits again.
   return VOLTLANE_READABLE;
 }
 

@@ -15,11 +15,11 @@ enum decision {
   ends,
   // Asks for something else; kept during the start.
   asks,
-  // Is a crash: crash.c has the handler.
+  // Counts as a crash: crash.c has the handler.
   crashes,
-  // Is nothing to the relay.
+  // Means nothing to the relay.
   ignored,
-  // The kernel does not ask, or it is a terminal's or a shell's: to stop and to go on.
+  // The kernel does not ask, or it belongs to a terminal or shell: to stop and to continue.
   untouched,
 };
 
@@ -46,8 +46,8 @@ static enum decision decision(int signal) {
   case SIGCONT:
     return untouched;
   default:
-    // Among them SIGPIPE and SIGXFSZ, after which a write fails; SIGXCPU, because no limit but the hard one ends a
-    // server; SIGTTOU, so that a log to a terminal stops nobody; and all of real time.
+    // Among them SIGPIPE and SIGXFSZ, after which a write fails; SIGXCPU, because only the hard limit ends a server;
+    // SIGTTOU, so that a log to a terminal stops nobody; and all real-time signals.
     return ignored;
   }
 }
@@ -96,7 +96,7 @@ void voltlane_decide_signals(void) {
   for (int number = 1; number <= SIGRTMAX; number++) {
     switch (decision(number)) {
     case ends:
-      // Without a handler where that will do: it ends even a process that waits for a file server.
+      // Without a handler if possible: that ends even a process that waits for a file server.
       signal(number, getpid() == 1 || number == SIGQUIT ? end_at_start : SIG_DFL);
       break;
     case ignored:

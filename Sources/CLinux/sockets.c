@@ -87,7 +87,7 @@ int voltlane_listen(const struct sockaddr *address, socklen_t length, struct vol
   return fd;
 }
 
-// A socket file as it was bound: `file` is an O_PATH descriptor, which stays with that file whatever becomes of its
+// A socket file as it was bound: `file` is an O_PATH descriptor, which stays with that file whatever happens to its
 // path. chmod and chown by path would follow a link that somebody put there meanwhile.
 static int set_owner(int file, int mode, long long group) {
   if (group >= 0 && fchownat(file, "", (uid_t)-1, (gid_t)group, AT_EMPTY_PATH) < 0) return -1;
@@ -103,7 +103,7 @@ int voltlane_listen_unix(const char *path, struct voltlane_unix_options options,
   strcpy(address.sun_path, path);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
-  // The file gets the mode of its socket, less the umask: at no time may more connect than are meant to.
+  // The file gets the mode of its socket, minus the umask: at no time may more processes connect than are meant to.
   if (options.mode >= 0 && fchmod(fd, (mode_t)options.mode) < 0) return failed(fd);
   if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) return failed(fd);
   int bound = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -134,8 +134,8 @@ int voltlane_lock_folder(const char *path) {
   return flock(folder, LOCK_EX | LOCK_NB) < 0 ? failed(folder) : folder;
 }
 
-// What the kernel holds of the relay's that it has not sent to the backend yet. Left to itself it grows to megabytes,
-// and all of it comes back to clients that may have stopped reading meanwhile.
+// What the kernel holds that the relay wrote and it has not sent to the backend yet. Left to itself this grows to
+// megabytes, and the answers to all of it go to clients that may have stopped reading meanwhile.
 enum { unsent_most = 512 * 1024 };
 
 int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *congestion_control, int keepalive) {
@@ -167,8 +167,8 @@ struct voltlane_address voltlane_peer_address(int socket) {
   struct sockaddr_storage peer;
   socklen_t length = sizeof peer;
   if (getpeername(socket, (struct sockaddr *)&peer, &length) < 0) {
-    // A connection that was reset before it was accepted has no peer for getpeername; this still tells whose it was, if
-    // no more is asked for than an address has.
+    // A connection that was reset before it was accepted has no peer for getpeername. This still tells the client's
+    // address, if no more is asked for than an address has.
     length = sizeof(struct sockaddr_in6);
     if (getsockopt(socket, SOL_SOCKET, SO_PEERNAME, &peer, &length) < 0) {
       length = sizeof(struct sockaddr_in);
@@ -195,7 +195,7 @@ int voltlane_unacknowledged(int socket) {
 }
 
 long voltlane_socket_memory(int socket) {
-  // As long as the kernel's list is today; a longer one is cut.
+  // As long as the kernel's list is today; a longer one is cut off.
   unsigned values[9] = {0};
   socklen_t length = sizeof values;
   if (getsockopt(socket, SOL_SOCKET, SO_MEMINFO, values, &length) < 0) return 0;
@@ -212,8 +212,8 @@ unsigned long long voltlane_milliseconds_since_ack(int socket) {
   struct tcp_info info;
   socklen_t length = sizeof info;
   if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) < 0) return 0;
-  // All that was sent has been acknowledged, and so have the probes of a window that is closed. They come ever more
-  // seldom, up to two minutes apart: no sign of life is owed in between.
+  // Everything that was sent has been acknowledged, and so have the probes of a closed window. They come ever more
+  // rarely, up to two minutes apart: no sign of life is owed in between.
   if (info.tcpi_unacked == 0 && info.tcpi_probes == 0) return 0;
   return info.tcpi_last_ack_recv;
 }
@@ -223,7 +223,7 @@ int voltlane_dial_result(int socket) {
   socklen_t length = sizeof error;
   if (getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length) < 0) return -errno;
   if (error) return -error;
-  // Writable without an error can still mean "not yet" on a spurious wake: only a peer proves the connection.
+  // Writable without an error can still mean "not yet" on a spurious wake-up: only a peer proves the connection.
   struct sockaddr_storage peer;
   length = sizeof peer;
   return getpeername(socket, (struct sockaddr *)&peer, &length) < 0 ? -errno : 0;
@@ -292,11 +292,11 @@ bool voltlane_shun(int listener, const struct voltlane_source *sources, int coun
   int family = 0;
   socklen_t length = sizeof family;
   if (getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &family, &length) < 0) return false;
-  // Each address takes at most nine; four are before them and one behind.
+  // Each address takes at most nine; there are four before them and one after.
   struct sock_filter filter[longest_filter];
   if (count > (longest_filter - 5) / 9) return false;
   int used = 0;
-  // What is no attempt to connect passes.
+  // What is not an attempt to connect passes.
   filter[used++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, tcp_flags);
   filter[used++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, tcp_syn | tcp_ack);
   filter[used++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, tcp_syn, 1, 0);
@@ -318,7 +318,7 @@ bool voltlane_shun(int listener, const struct voltlane_source *sources, int coun
     filter[used++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
   }
   if (used == before) {
-    // There is nothing to take away where there was nothing.
+    // There is nothing to remove where there was nothing.
     voltlane_unburden(listener);
     return false;
   }

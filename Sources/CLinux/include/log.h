@@ -2,15 +2,15 @@
 #include <stddef.h>
 
 // The log of a process that must never wait for it: lines are queued in memory, and a thread of its own writes them to
-// what was the standard error. Where that is not taken (nobody reads a pipe, a terminal is stopped, a disk is full),
-// the queue fills up, and what does not fit is dropped and counted; the count is logged once lines are taken again.
+// what was standard error. If they are not taken (nobody reads a pipe, a terminal is stopped, a disk is full), the
+// queue fills up, and what does not fit is dropped and counted; the count is logged once lines are taken again.
 
-// Starts it: 0 or -errno. From now on the descriptor of the standard error is a pipe that never blocks: what is
-// written there by others, such as the Swift runtime when it ends the process, becomes lines of the log.
+// Starts it: 0 or -errno. From now on the descriptor of standard error is a pipe that never blocks: what others write
+// there, such as the Swift runtime when it ends the process, becomes lines of the log.
 int voltlane_log_begin(void);
 
-// Queues a line, with its newline. Never waits for the outside.
+// Queues a line, with its newline. Never waits for anything outside.
 void voltlane_log_write(const char *line, size_t count);
 
-// Waits until everything queued was written, or `milliseconds` are over.
+// Waits until everything queued was written, or `milliseconds` have passed.
 void voltlane_log_flush(int milliseconds);

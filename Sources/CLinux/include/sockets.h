@@ -6,7 +6,7 @@
 
 static const int voltlane_stream = SOCK_STREAM;
 
-// getaddrinfo's EAI_NODATA, which glibc shows with _GNU_SOURCE only: the name is known and has no address.
+// getaddrinfo's EAI_NODATA, which glibc only shows with _GNU_SOURCE: the name is known and has no address.
 static const int voltlane_no_address = -5;
 
 // Accepted sockets do not block and are not inherited.
@@ -42,60 +42,60 @@ static inline long voltlane_send_vectors(int socket, struct iovec *vectors, int 
   return n < 0 ? -(long)errno : n;
 }
 
-// The probes of a connection that has been silent for so many seconds: a third of that apart, and so many of them that
-// a dead peer is noticed after twice the time. The kernel counts in whole seconds.
+// The probes of a connection that has been silent for that many seconds: a third of that apart, and as many of them as
+// it takes to notice a dead peer after twice the time. The kernel counts in whole seconds.
 struct voltlane_probes {
   int interval, count;
 };
 struct voltlane_probes voltlane_keepalive_probes(int seconds);
 
-// Gives a connection a time for what is unacknowledged, or, where nothing is and a probe of keepalive has not been
-// answered so far, the time for that.
+// Sets a connection's timeout for unacknowledged data or, if there is none and a keepalive probe has not been answered
+// so far, the timeout for that.
 void voltlane_set_user_timeout(int socket, unsigned milliseconds, unsigned unanswered);
 
-// What listening sockets are set to. TCP options are inherited by every accepted socket, which saves those calls for
-// each client.
+// The options of listening sockets. Every accepted socket inherits the TCP options, which saves those calls for each
+// client.
 struct voltlane_listen_options {
   int backlog;
   // Bytes of the receive buffer; the kernel gives no more than net.core.rmem_max.
   int receive_buffer;
-  // NULL leaves the system's.
+  // NULL: the system's default.
   const char *congestion_control;
   // Seconds of silence before the kernel asks whether the client is alive; 0 for never.
   int keepalive;
-  // Milliseconds without an acknowledgement after which the kernel gives a client up; 0 leaves the system's.
+  // Milliseconds without an acknowledgement after which the kernel gives a client up; 0: the system's default.
   unsigned user_timeout;
-  // Seconds for which the kernel keeps a connection to itself until something has come on it; 0 for not at all.
+  // Seconds for which the kernel holds back a connection until something has arrived on it; 0: not at all.
   int defer_accept;
-  // Whether the socket is bound though no interface has the address yet: it is reached once one does.
+  // Whether the socket is bound even if no interface has the address yet: it can be reached once one does.
   bool before_address;
 };
 
 // A listening TCP socket, or -errno.
 int voltlane_listen(const struct sockaddr *address, socklen_t length, struct voltlane_listen_options options);
 
-// What a listening unix socket and its file are set to.
+// The options of a listening unix socket and its file.
 struct voltlane_unix_options {
   int backlog;
-  // Who may connect: the file's permissions, exactly; -1 leaves what the umask makes of them.
+  // Which processes may connect: the exact permissions of the file; -1: what the umask leaves.
   int mode;
-  // The group of the file; -1 leaves the process's.
+  // The group of the file; -1: the process's own.
   long long group;
 };
 
-// Which file a path has meant.
+// Which file a path meant.
 struct voltlane_file {
   unsigned long long device, inode;
 };
 
-// A listening unix socket, or -errno. `file` is that of its path, which nobody was there to have taken.
+// A listening unix socket, or -errno. `file` is the file at its path, which did not exist before.
 int voltlane_listen_unix(const char *path, struct voltlane_unix_options options, struct voltlane_file *file);
 
-// Removes `path` where it still means that file.
+// Removes `path` if it still means that file.
 bool voltlane_remove_file(const char *path, struct voltlane_file file);
 
-// A descriptor that holds a folder until it is closed, as others do who put socket files there, or -errno: -EWOULDBLOCK
-// where another holds it.
+// A descriptor that locks a folder until it is closed, against others that put socket files there, or -errno:
+// -EWOULDBLOCK if another holds the lock.
 int voltlane_lock_folder(const char *path);
 
 // A socket whose connection to `address` is under way, or -errno. `congestion_control` and `keepalive` as above. The
@@ -108,14 +108,14 @@ struct voltlane_address {
 };
 struct voltlane_address voltlane_peer_address(int socket);
 
-// Bytes in the send queue that the peer has not acknowledged. 0 for a Unix socket, which has no acknowledgements: what
-// it counts is memory, which can be many times the bytes.
+// Bytes in the send queue that the peer has not acknowledged. 0 for a unix socket, which has no acknowledgements: it
+// counts memory, which can be many times the bytes.
 int voltlane_unacknowledged(int socket);
 
-// Bytes of memory in which the kernel holds what came and was not received, and what was sent and not acknowledged.
+// Memory in which the kernel holds what has arrived and was not received, and what was sent and not acknowledged.
 long voltlane_socket_memory(int socket);
 
-// Milliseconds since the last acknowledgement, 0 where none is owed: nothing is outstanding, or it waits for the peer's
+// Milliseconds since the last acknowledgement; 0 if none is owed: nothing is outstanding, or it waits for the peer's
 // window to open and the peer answers.
 unsigned long long voltlane_milliseconds_since_ack(int socket);
 
@@ -125,12 +125,12 @@ bool voltlane_is_local(const struct sockaddr *address, socklen_t length);
 // 0 once a dialled socket is connected, else -errno.
 int voltlane_dial_result(int socket);
 
-// Whether a connected socket is its own peer: where nobody listens on a port that the kernel gives to outgoing
+// Whether a connected socket is its own peer: if nobody listens on a port that the kernel gives to outgoing
 // connections, a dial from that very port opens a connection to itself. Reset such a socket: its TIME-WAIT would keep
 // the port.
 bool voltlane_is_own_peer(int socket);
 
-// What a socket took and its peer has not, in bytes; for a unix socket memory, and what was taken is not known.
+// What a socket accepted and its peer has not taken, in bytes; for a unix socket memory, and what was taken is unknown.
 struct voltlane_backlog {
   int waiting;
   bool is_stream_of_bytes;
@@ -138,18 +138,18 @@ struct voltlane_backlog {
 };
 struct voltlane_backlog voltlane_backlog_of(int socket);
 
-// Bytes that came and were not received yet; none where that is not known.
+// Bytes that have arrived and were not received yet; none if that is unknown.
 int voltlane_unread(int socket);
 
-// Resets the connection, now: nothing more leaves. The socket is good for nothing but its close. False where that is
-// not possible: a Unix socket knows no reset.
+// Resets the connection now: nothing more leaves. The socket can then only be closed. False if that is not possible:
+// unix sockets have no reset.
 bool voltlane_reset(int socket);
 
-// Forgets the connection without a word to its peer, where the process may (CAP_NET_ADMIN); else lets the reset that
-// the close will send die at the first router. The socket is good for nothing but its close.
+// Forgets the connection without telling its peer, if the process may (CAP_NET_ADMIN); otherwise lets the reset that
+// the close will send die at the first router. The socket can then only be closed.
 void voltlane_abandon(int socket);
 
-// Source addresses, by what stands at some of their places: two or four bytes each, in the network's order.
+// Source addresses, by the values in some of their places: two or four bytes each, in network order.
 struct voltlane_source {
   bool is_ipv4;
   int count;
@@ -161,13 +161,12 @@ struct voltlane_source {
 void voltlane_add_match(struct voltlane_source *source, int offset, int width, unsigned value);
 
 // Drops attempts to connect from these addresses at the listener, before they cost more than a look, and lets
-// everything else through; none: drops nothing. False where none of them can come to this listener, or the kernel
-// refuses.
+// everything else through; none: drops nothing. False if none of them can reach this listener, or the kernel refuses.
 bool voltlane_shun(int listener, const struct voltlane_source *sources, int count);
 
-// Takes away what that gave a listener, or a socket that was accepted by it, which has no use for it.
+// Removes it from a listener, or from a socket that was accepted by it, which has no use for it.
 void voltlane_unburden(int socket);
 
-// 0 where nobody listens on `address`, else -errno. Looks without SO_REUSEPORT, which would hide a listener that has
+// 0 if nobody listens on `address`, otherwise -errno. Looks without SO_REUSEPORT, which would hide a listener that uses
 // it.
 int voltlane_check_free(const struct sockaddr *address, socklen_t length);

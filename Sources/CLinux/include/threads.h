@@ -9,14 +9,14 @@ int voltlane_eventfd(void);
 void voltlane_eventfd_signal(int fd);
 void voltlane_eventfd_clear(int fd);
 
-// An eventfd that one thread signals and others wait on, each signal for one of them; or -errno.
+// An eventfd that one thread signals and others wait on, one of them for each signal; or -errno.
 int voltlane_semaphore(void);
 void voltlane_semaphore_wait(int fd);
 
-// Fills `bytes` from the system's random numbers; waits only where the system has just booted.
+// Fills `bytes` from the system's random numbers; only waits if the system has just booted.
 void voltlane_random(void *bytes, unsigned long count);
 
-// Raises the soft limit of open descriptors to the hard one; returns the limit in force.
+// Raises the soft limit of open descriptors to the hard one; returns the limit in effect.
 void voltlane_raise_descriptor_limit(void);
 
 // The same for the memory that may be locked.
