@@ -10,7 +10,7 @@ from .relay import PATIENCE, Relay
 from .scenes import GARBAGE
 
 MODES = ("close", "reset", "silent")
-#: So many addresses share what is refused: who is refused more than a hundred times a second is not heard any more.
+#: So many addresses share what is refused: an address that is refused more than a hundred times a second is ignored.
 ADDRESSES = 40
 #: What each handshake stands for in the table.
 HANDSHAKES = {
@@ -30,7 +30,7 @@ class Refusal:
     flags: Sequence[str]
     #: The address of each connection.
     source: Callable = lambda addresses, number: addresses.one(number % ADDRESSES)
-    #: Who is there before at each address: `client`, `silent`, `garbage` or nobody.
+    #: What is at each address beforehand: `client`, `silent`, `garbage` or nothing.
     before: str = ""
     #: At how many addresses.
     holders: int = ADDRESSES
@@ -78,7 +78,7 @@ class Round:
             def script(peer):
                 yield from peer.connect(refusal.source(self.addresses, peer.number))
                 try:
-                    # Who is refused without a word notices nothing.
+                    # A client that is refused silently notices nothing.
                     yield from peer.sleep(0.02 if mode == "silent" else 3600)
                 except Gone:
                     pass

@@ -105,7 +105,7 @@ class Peer:
         return client
 
     def come_back(self, client, secret, wrong=False):
-        """A returning client's, up to the ping, which the relay sends to nobody who was wrong."""
+        """A returning client's, up to the ping, which the relay sends to nobody whose response was wrong."""
         yield from self.send(returning(client))
         relay_key = fields_of((yield from self.packet()), PUBLIC_KEY)
         challenge = fields_of((yield from self.packet()), CHALLENGE)
@@ -157,7 +157,7 @@ class Crowd:
 
     def run(self, script, count, seconds, rate=None, concurrency=None, watch=None):
         """Starts `count` peers, `rate` a second, at most `concurrency` at a time; for so many seconds, or until all
-        have ended. `watch` is called now and then. May be called again: who is there stays."""
+        have ended. `watch` is called now and then. May be called again: connected clients stay."""
         start = time.monotonic()
         first = self.started
         watched = 0.0
@@ -166,7 +166,7 @@ class Crowd:
             if now - start >= seconds:
                 break
             due = count if rate is None else min(count, int((now - start) * rate) + 1)
-            # A few at a time, so that those who are there are served meanwhile.
+            # A few at a time, so that connected clients are served meanwhile.
             for _ in range(50):
                 if self.started - first >= due or (concurrency and len(self.peers) >= concurrency):
                     break

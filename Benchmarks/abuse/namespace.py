@@ -69,7 +69,7 @@ class Addresses:
         return f"{self.network}.250.1.{1 + number % 250}"
 
     def neighbour(self, number):
-        """Addresses of those who do nothing wrong, each in a /24 of its own."""
+        """Addresses of clients that do nothing wrong, each in a /24 of its own."""
         return f"{self.network}.{251 + number // 250 % 4}.{number % 250}.7"
 
 

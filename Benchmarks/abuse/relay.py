@@ -43,7 +43,7 @@ def free_port(address):
 
 
 def tcp_memory():
-    """Bytes that the kernel holds for all TCP sockets of the machine, whoever's they are."""
+    """Bytes that the kernel holds for all TCP sockets of the machine, no matter whose they are."""
     text = Path("/proc/net/sockstat").read_text()
     return int(re.search(r"^TCP:.* mem (\d+)", text, re.MULTILINE).group(1)) * os.sysconf("SC_PAGE_SIZE")
 

@@ -17,7 +17,7 @@ PATIENCE = 0.9
 BY_ADDRESS = ("refusedAddressClients", "refusedAddressAcceptRate", "refusedAddressHandshakes")
 
 
-# MARK: Those who shake no hands
+# MARK: Clients that do not finish the handshake
 
 def slow_handshake(stage):
     def script(peer):
@@ -75,7 +75,7 @@ def banned(stage):
         + equal("connections that ended", stage.endings["open"], 0))
 
 
-# MARK: Those who are too many
+# MARK: Too many clients
 
 def enter_and_stay(source):
     def play(stage):
@@ -130,7 +130,7 @@ def bounded(stage):
             f"three times as many addresses took {stage.notes['grown_by']} bytes more"))
 
 
-# MARK: Those who come back
+# MARK: Clients that come back
 
 def owners(stage, count, secret):
     """Sessions whose clients have left. Their ids."""
@@ -280,7 +280,7 @@ def wait_for(stage, metric, script):
         left = count - stage.crowd.started
         stage.run(script, left, left / 20, rate=20)
     stage.settle(lambda: stage.relay.counters().get(metric, 0) == count)
-    # The relay closes in an orderly way, of which those who do not read notice nothing for 5 s.
+    # The relay closes in an orderly way, of which clients that do not read notice nothing for 5 s.
     if not stage.sizes.is_small:
         stage.settle(lambda: not stage.crowd.open)
 

@@ -16,7 +16,7 @@
 //
 // It does copy what a client's socket does not take at once, as everybody has to; with a window nobody falls that far
 // behind. A relay's CPU time above this figure is its own. Nothing below it can be reached with these calls, only with
-// fewer: those who gather more before they write can.
+// fewer: a relay that gathers more before it writes can.
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdint.h>

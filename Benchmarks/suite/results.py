@@ -146,7 +146,7 @@ class Results:
         return list(dict.fromkeys(run["scenario"] for run in self.runs))
 
     def samples(self, scenario, cell, figure):
-        """A figure by contender; those who have none are left out. A figure is a name, or computed from others."""
+        """A figure by contender; contenders without one are left out. A figure is a name, or computed from others."""
 
         def value(figures):
             try:

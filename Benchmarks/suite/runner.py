@@ -69,7 +69,7 @@ def run(contender, scenario, cell, options):
         arguments += ["--seconds", str(seconds), "--warmup", str(options.warmup)]
     if options.count_system_calls and cell.moves_packets and "--count-system-calls" not in arguments:
         arguments.append("--count-system-calls")
-    # For those who do not find it out themselves.
+    # For programs that do not find it out themselves.
     size = arguments[arguments.index("--size") + 1] if cell.moves_packets else "64"
 
     def figures(*more):

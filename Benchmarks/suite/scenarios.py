@@ -1,9 +1,9 @@
-"""What is measured: scenarios, each with its cells and those who take part."""
+"""What is measured: scenarios, each with its cells and contenders."""
 
 from dataclasses import dataclass
 
 VOLTLANE_AND_YARDSTICK = ("shared", "again", "epoll")
-#: Those who are measured in every cell.
+#: The contenders that are measured in every cell.
 CORE = ("shared", "again", "own", "epoll", "floor")
 #: The Swift libraries, in loops written in different ways.
 LIBRARIES = ("swift", "swift-detached", "swift-batches")
@@ -17,7 +17,7 @@ class Cell:
 
     name: str
     arguments: tuple
-    #: Those who take part beside the scenario's contenders.
+    #: Programs that take part besides the scenario's contenders.
     also: tuple = ()
     #: What makes it a run at half load: what a run before it is told, to find how many packets a second there can be.
     capacity: tuple = ()

@@ -59,7 +59,7 @@ import VoltlaneWire
     let ada = try Program("ChatClient", ["unix:\(path)"])
     try ada.write("/name Ada\n")
     let bob = try Program("ChatClient", ["unix:\(path)"])
-    // Bob repeats his name until Ada hears it: whoever is first in the room, she may have come too late for it.
+    // Bob repeats his name until Ada hears it: if he was in the room first, she may have come too late for it.
     let naming = Task {
       while !Task.isCancelled {
         try bob.write("/name Bob\n")

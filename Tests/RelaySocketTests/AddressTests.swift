@@ -3,7 +3,7 @@ import Relay
 import Testing
 
 /// What limits take for one address and for one network. The addresses come in PROXY headers, because nobody has an
-/// IPv6 /56 on his loopback.
+/// IPv6 /56 on its loopback.
 @Suite struct AddressTests {
   private func scene(_ layout: Layout, _ configure: (inout ProtectionConfiguration) -> Void) throws -> ProtectionScene {
     try ProtectionScene(layout) {
@@ -154,15 +154,16 @@ import Testing
       try SocketCalls.bind(late.descriptor, .tcp(host: offender, port: 0))
       try SocketCalls.connect(late.descriptor, .tcp(host: isV4 ? "127.0.0.1" : "::1", port: port))
       #expect(!SocketCalls.wait(late.descriptor, POLLOUT, milliseconds: 100))
-      // Whoever is beside it is heard, and let in.
+      // A neighbour is heard, and let in.
       let other = try RawClient(connect(neighbour))
       #expect(first.id != other.id)
       #expect(test.relay[.sessionsStarted] == 2)
     }
   }
 
-  /// Who resets his connection before it is accepted has his address all the same: nobody gets past limits that way.
-  @Test(arguments: ["127.0.0.1", "::1"]) func `who is gone before the accept`(host: String) throws {
+  /// A client that resets its connection before it is accepted counts for its address all the same: nobody gets past
+  /// limits that way.
+  @Test(arguments: ["127.0.0.1", "::1"]) func `a client that is gone before the accept counts`(host: String) throws {
     let backend = try RawBackend()
     let attempts = 5
     let test = try TestRelay(listeners: [.tcp(host: host, port: 0)], backend: backend.endpoint) {

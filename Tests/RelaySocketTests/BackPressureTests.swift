@@ -23,7 +23,7 @@ import VoltlaneWire
     while next != Dictionary(uniqueKeysWithValues: stuffed.map { ($0.client.id, $0.packets) }) {
       let packet = try rig.firehose.receive()
       let number = try #require(next[packet.id])
-      // Who has sent everything and its FIN may be over before the others are read.
+      // A client that has sent everything and its FIN may be over before the others are read.
       let hasSentAll = stuffed.contains { $0.client.id == packet.id && $0.packets == number }
       if hasSentAll, packet == .failure(packet.id, "stale timeout") { continue }
       try #require(packet == .data(packet.id, pattern(size, number)))

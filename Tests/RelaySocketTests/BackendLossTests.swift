@@ -116,7 +116,7 @@ import VoltlaneWire
     #expect(rig.relay[.backendDialsFailed] == 0)
   }
 
-  /// A backend that starts anew is told first whom it has, those who are away included.
+  /// A backend that starts anew is first told which clients it has, including those that are away.
   @Test(arguments: Layout.allCases)
   func `the next connection begins with the sweep`(_ layout: Layout) throws {
     let rig = try ReconnectionTests.rig(layout) { $0.announce = true }

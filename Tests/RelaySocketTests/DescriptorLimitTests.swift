@@ -28,7 +28,7 @@ import Testing
         var paused = 0
         rig.relay.takeEvents { if case .acceptPaused(errno: EMFILE, count: _) = $0 { paused += 1 } }
         try #require((1...4).contains(paused))
-        // Who was accepted has its packets carried.
+        // Packets of accepted clients are carried.
         try #require(try rig.roundTrip(first))
         // With more clients at the door the backend is lost, and found again.
         rig.firehose.socket.close()

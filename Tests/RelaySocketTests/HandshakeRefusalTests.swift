@@ -146,7 +146,7 @@ import VoltlaneWire
     return error == 0
   }
 
-  @Test func `who never finishes the handshake is closed`() throws {
+  @Test func `a client that never finishes the handshake is closed`() throws {
     let rig = try Rig()
     let other = try rig.test.client()
     // Nothing sent; a packet begun; the key awaited, and begun.

@@ -134,7 +134,7 @@ import VoltlaneCrypto
     #expect(access(path, F_OK) != 0)
   }
 
-  /// Who was not accepted before the drain is told so, as over TCP: nobody waits for a relay that will not come.
+  /// A client that was not accepted before the drain is told so, as over TCP: nobody waits for a relay in vain.
   @Test(arguments: Layout.allCases)
   func `a drain takes nobody over a unix socket`(_ layout: Layout) throws {
     let path = path("drained\(layout)")

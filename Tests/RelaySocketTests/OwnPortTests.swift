@@ -50,7 +50,7 @@ import Testing
     }
   }
 
-  /// Nor does what it leaves behind stop anybody who listens: its port is in TIME-WAIT, because it closed first.
+  /// Nor does what it leaves behind keep anybody from listening: its port is in TIME-WAIT, because it closed first.
   @Test func `a port that the relay dialled from can be listened on`() throws {
     try Self.inNarrowNetwork(Self.port, Self.port) {
       let backend = try RawBackend(.tcp(host: "127.0.0.1", port: 20_001))

@@ -14,7 +14,7 @@ import Testing
     #expect(scene.reconfigure { $0.protection.maxClientsPerAddress = 1 })
     for _ in 0..<4 { #expect(try scene.refuses(for: .refusedAddressClients)) }
     for client in clients { #expect(try scene.rig.roundTrip(client)) }
-    // Who was counted while there was no limit counts for the next one.
+    // Clients that were counted while there was no limit count towards the next one.
     #expect(scene.reconfigure { $0.protection.maxClientsPerAddress = nil })
     clients.append(try scene.client())
     #expect(scene.reconfigure { $0.protection.maxClientsPerAddress = 4 })
@@ -117,7 +117,7 @@ import Testing
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
-  /// Also for those who came before there was one.
+  /// Also for clients that came before there was one.
   @Test(arguments: Layout.allCases)
   func `the time to shake hands in`(_ layout: Layout) throws {
     let scene = try ProtectionScene(layout) { $0.protection.handshakeTimeout = nil }

@@ -78,7 +78,7 @@ import VoltlaneWire
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
-  /// Who goes on sending has no longer than who is silent.
+  /// A client that keeps sending has no more time than a silent one.
   @Test(arguments: Layout.allCases)
   func `a handshake in drops has no more time`(_ layout: Layout) throws {
     let scene = try ProtectionScene(layout) { $0.protection.handshakeTimeout = .milliseconds(500) }
@@ -94,7 +94,7 @@ import VoltlaneWire
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
-  /// Connects from the offender's address until it is not heard any more. False where that never comes.
+  /// Connects from the offender's address until it is ignored. False where that never comes.
   private func flood(_ scene: ProtectionScene) throws -> Bool {
     try scene.rig.test.eventually {
       for _ in 0..<150 {
@@ -107,7 +107,7 @@ import VoltlaneWire
   }
 
   /// What it was refused for may not hold any more: its very first segment is heard.
-  @Test func `who is not heard is heard after a reload`() throws {
+  @Test func `an ignored address is heard after a reload`() throws {
     let scene = try ProtectionScene(.shared) { $0.protection.maxClientsPerAddress = 1 }
     let before = try scene.client()
     #expect(try flood(scene))
@@ -124,7 +124,7 @@ import VoltlaneWire
   }
 
   /// Its attempts are dropped by the kernel; its client that is in stays in, and others come in.
-  @Test func `who floods is not heard for a while`() throws {
+  @Test func `a flooding address is ignored for a while`() throws {
     let scene = try ProtectionScene(.shared) { $0.protection.maxClientsPerAddress = 1 }
     let before = try scene.client()
     #expect(try flood(scene))
@@ -143,7 +143,7 @@ import VoltlaneWire
   // MARK: Bans and lists
 
   @Test(arguments: Layout.allCases)
-  func `who breaks the protocol often is banned`(_ layout: Layout) throws {
+  func `an address that breaks the protocol often is banned`(_ layout: Layout) throws {
     let scene = try ProtectionScene(layout) { $0.protection.banAfter = Rate(3, per: .minute) }
     let before = try scene.client()
     for _ in 0..<4 {
@@ -222,7 +222,7 @@ import VoltlaneWire
     #expect(try scene.rig.roundTrip(scene.neighbour))
   }
 
-  /// Whoever it wants to come back as.
+  /// As any client that it wants to come back as.
   @Test func `failures of an address`() throws {
     let scene = try ProtectionScene(.shared) {
       $0.staleTimeout = .seconds(60)
@@ -400,9 +400,9 @@ import VoltlaneWire
     #expect(scene.rig.test.eventually { (try? scene.client(from: .besideIt)) != nil })
   }
 
-  /// At 85 % of the budget no new client is let in, at 95 % whoever holds most ends.
+  /// At 85 % of the budget no new client is let in, at 95 % the client that holds most ends.
   @Test(arguments: Layout.allCases)
-  func `where memory is short those who hold most end first`(_ layout: Layout) throws {
+  func `when memory is short those that hold most end first`(_ layout: Layout) throws {
     let scene = try ProtectionScene(layout) {
       $0.staleTimeout = .seconds(3600)
       $0.clientSendBuffer = 1 << 30
@@ -426,7 +426,7 @@ import VoltlaneWire
       #expect(try scene.rig.roundTrip(scene.neighbour))
       if let other = try? scene.client(from: .besideIt) { others.append(other) }
     }
-    // Who comes back is let in: he brings nothing new.
+    // A client that comes back is let in: it brings nothing new.
     let back = try Comeback(scene.connect(from: .besideIt), small.id).finish()
     #expect(try scene.rig.firehose.receive() == .reconnection(small.id))
     #expect(try back.receive() == packet)
@@ -462,7 +462,7 @@ import VoltlaneWire
     let second = try connect("192.0.2.2")
     #expect(try second.receiveToEnd().bytes == [])
     #expect(scene.rig.test.eventually(.refusedAddressClients, is: 1))
-    // Who connects by himself is believed nothing.
+    // A client that connects by itself is not believed.
     let liar = try scene.connect(from: .besideIt)
     try liar.send(Array("PROXY TCP4 192.0.2.9 10.0.0.1 1024 42000\r\n".utf8))
     #expect(try liar.receiveToEnd().bytes == [])

@@ -122,7 +122,7 @@ import Testing
     #expect(scene.rig.relay[.bans] == 0)
   }
 
-  /// Who has sent something has no longer than who has sent nothing.
+  /// A proxy that has sent something has no more time than one that has sent nothing.
   @Test func `a proxy that never comes to the end`() throws {
     let scene = try scene(.shared) { _ in }
     let socket = try scene.connect()

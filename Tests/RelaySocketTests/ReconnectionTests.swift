@@ -151,7 +151,7 @@ import VoltlaneWire
       let client = try rig.test.client(receiveBuffer: 4096)
       let relaySide = try #require(SocketCalls.otherEnd(client.socket.descriptor))
       client.socket.finish()
-      // Who sent later is heard later, on whichever shard: the FIN has been read.
+      // What was sent later is read later, on whichever shard: the FIN has been read.
       for other in others { #expect(try rig.roundTrip(other)) }
       let packets = (0..<(400_000 / size)).map { pattern(size, $0) }
       for packet in packets { try rig.firehose.send(.data(client.id, packet)) }

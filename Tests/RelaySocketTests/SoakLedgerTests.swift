@@ -148,7 +148,7 @@ import Testing
     #expect(story.isRefuted(by: "before its 0x03"))
   }
 
-  @Test func `data of one whom the sweep left out, who lives`() {
+  @Test func `data of a client that the sweep left out, and that lives`() {
     var story = Story()
     story.ledger.dying(story.connection, isLossy: true)
     story.ledger.died(story.connection)

@@ -163,7 +163,7 @@ import VoltlaneWire
     for (address, count) in said { #expect(count <= refused[address, default: 0]) }
   }
 
-  /// Whoever did more than a quarter is known, in whatever order, and never for more than they did.
+  /// A key that did more than a quarter is known, in whatever order, and never for more than it did.
   @Test(arguments: 1...20 as ClosedRange<UInt64>) func culpritsAreFound(seed: UInt64) {
     let arena = Arena()
     let culprits = Culprits(arena)

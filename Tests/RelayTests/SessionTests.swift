@@ -357,7 +357,8 @@ import VoltlaneWire
   // MARK: Gone while the backend takes nothing
 
   /// Clients that are gone while their sockets are not read give these back, and their sessions go stale: one that was
-  /// reset at once, one that closed as always. Who has something unread before the FIN is read when there is room.
+  /// reset at once, one that closed as always. A client with something unread before its FIN is read when there is
+  /// room.
   @Test(arguments: [false, true]) func whoIsGoneIsNoticedWhileTheUplinkIsFull(withFIN: Bool) throws {
     let scene = try SessionScene(shards: 1) {
       $0.maxPacketSize = 100_000
@@ -476,7 +477,7 @@ import VoltlaneWire
     }
   }
 
-  /// Who has had too many wrong responses from its address, and so has its neighbour behind the same proxy, gets its
+  /// A client with too many wrong responses from its address, as has its neighbour behind the same proxy, gets its
   /// challenge all the same, and is closed behind it, without another look at what it answers.
   @Test(arguments: [false, true]) func tooManyFailuresAreRefusedBehindTheChallenge(isLocal: Bool) throws {
     let scene = try SessionScene(shards: 1) {

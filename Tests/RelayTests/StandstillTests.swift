@@ -116,7 +116,8 @@ import VoltlaneWire
     #expect(scene.simulation[.sessionsStarted] == UInt64(Self.crowd))
   }
 
-  /// Whoever comes back meanwhile finds its session, and one whose ping came in time too, though the worker was busy.
+  /// A client that comes back meanwhile finds its session, and so does one whose ping arrived in time while the worker
+  /// was busy.
   @Test(arguments: times, [false, true]) func staleSessionsKeepTheirTime(time: UInt64, isInHandshake: Bool) throws {
     let scene = try scene(seed: 4) { $0.staleTimeout = .seconds(10) }
     let member = scene.join()

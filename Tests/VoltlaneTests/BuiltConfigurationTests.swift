@@ -67,7 +67,7 @@ struct BuiltConfigurationTests {
     #expect(unknown.errors.contains("VOLTLANE_STALE_TIME: there is no such setting; did you mean VOLTLANE_STALE"))
   }
 
-  /// A file that nobody named is not read, but whoever relies on it is told.
+  /// A file that nobody named is not read, but anyone who relies on it is told.
   @Test func earlierFileIsNoticed() throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("voltlane-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -109,7 +109,7 @@ struct BuiltConfigurationTests {
     }
   }
 
-  /// A list that is edited holds for who comes next; one with a mistake is refused whole, and the old one holds.
+  /// An edited list applies to the next client; one with a mistake is rejected whole, and the old one stays in effect.
   @Test func hangUpReadsListsAnew() throws {
     try withFile("# nobody yet\n") { list in
       let relay = try BuiltProgram.relay.start(

@@ -59,7 +59,7 @@ struct BuiltProgramTests {
     #expect(try publicKey([]).key != first.key)
   }
 
-  /// Who is refused, and why, can be asked for at any time.
+  /// Which clients are refused, and why, can be asked for at any time.
   @Test func countersAreLoggedWhenAsked() throws {
     let relay = try BuiltProgram.relay.start([
       "--listen", "127.0.0.1:0", "--backend", "echo", "--limit-loopback", "on", "--deny", "127.0.0.0/8",

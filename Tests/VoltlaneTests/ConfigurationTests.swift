@@ -3,7 +3,7 @@ import VoltlaneSettings
 
 @testable import Voltlane
 
-/// Settings by flag, environment and file: who wins, and what is said of mistakes.
+/// Settings by flag, environment and file: which wins, and what is said of mistakes.
 @Suite struct ConfigurationTests {
   /// What flags, variables and a file `relay.toml` give together. The file is named by a flag where there is one.
   static func load(

@@ -74,7 +74,7 @@ struct CrashTests {
     #expect(relay.end() == -SIGSEGV)
   }
 
-  /// Core files have keys in them: they are there for those who ask for them while it runs.
+  /// Core files have keys in them: they are written only for someone who asks for them while it runs.
   @Test func coreFilesAreOff() throws {
     let relay = try UnheardRelay(errors: FileHandle.nullDevice, shell: "ulimit -c unlimited;")
     #expect(relay.serves())

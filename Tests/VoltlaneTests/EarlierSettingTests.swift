@@ -96,7 +96,7 @@ import VoltlaneSettings
       ])
   }
 
-  /// connserver took any number, and those who wanted no limit gave a large one.
+  /// connserver took any number, and anyone who wanted no limit gave a large one.
   @Test func whatIsMoreThanThereMayBeTodayIsTheMost() throws {
     let loaded = try ConfigurationTests.load(
       [], ["VOLTLANE_CLIENTS_STALE_TIMEOUT_SECS": "31536000"],

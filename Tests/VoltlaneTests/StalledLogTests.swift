@@ -115,7 +115,7 @@ struct StalledLogTests {
   }
 
   /// What the Swift runtime says before it ends the process, and whatever a library says, comes as lines of the log,
-  /// and whoever says it does not wait for the log's reader.
+  /// and the writer does not wait for the log's reader.
   @Test func standardErrorOfOthersIsPartOfTheLog() throws {
     let errors = Pipe()
     let relay = try UnheardRelay(errors: errors)

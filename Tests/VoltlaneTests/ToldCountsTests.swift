@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// The log of a built relay tells everything that limits did, also what came in a burst, and names who it was mostly.
+/// The log of a built relay tells everything that limits did, also what came in a burst, and names the main culprit.
 @Suite(.enabled(if: BuiltProgram.folder != nil, "the programs stand beside the tests"), .timeLimit(.minutes(5)))
 struct ToldCountsTests {
   /// The lines about a refusal in a log: their counts, and what else they say.

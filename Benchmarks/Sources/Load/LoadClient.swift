@@ -21,7 +21,7 @@ struct LoadClient {
   var isStalled = false
   /// Whether its packets are timed at a rate: not those of clients that stall.
   var isTimed = true
-  /// Is on the list of those who have something to send.
+  /// Is on the list of clients that have something to send.
   var isDue = false
   /// Bytes of the packet `sent` that were handed to the socket already.
   var partial = 0

@@ -171,7 +171,7 @@ struct LoadClients: ~Copyable {
     sendDue(now, epoll)
   }
 
-  /// From here on packets are timed, and those stall who shall.
+  /// From here on packets are timed, and the clients that are meant to stall do.
   mutating func startTiming(_ epoll: borrowing Epoll) {
     clock.startTiming()
     stall(true, epoll)
@@ -180,7 +180,7 @@ struct LoadClients: ~Copyable {
   /// What becomes due from here on is not timed.
   mutating func stopTiming() { clock.stopTiming() }
 
-  /// No new packet is sent; a packet of which the socket took a part is still finished, and those who stalled read
+  /// No new packet is sent; a packet of which the socket took a part is still finished, and those that stalled read
   /// again.
   mutating func stop(_ epoll: borrowing Epoll) {
     isSending = false

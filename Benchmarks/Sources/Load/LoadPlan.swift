@@ -42,7 +42,7 @@ public struct LoadPlan: Sendable {
   /// Whether the relay is a plain TCP proxy: no handshake, no tags, and a connection to the backend for each client.
   public var isPlain = false
   public var clients = 1
-  /// Of them, those who do not read while it is measured, but go on sending: what do the others notice?
+  /// How many of them do not read during the measurement, but keep sending: what do the others notice?
   public var stalled = 0
   public var sizes = PacketSizes(64)
   public var pace = Pace.window(1)

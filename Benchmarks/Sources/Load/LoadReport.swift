@@ -1,7 +1,7 @@
 /// What a run measured. Times a packet (a round trip, where it comes back) are nanoseconds; figures that need the
 /// relay's process are nil without it.
 public struct LoadReport: Sendable {
-  /// Who set the pace.
+  /// Which side set the pace.
   public enum Limit: String, Sendable, Encodable {
     /// A thread of the load generator ran nearly all the time, and none of the relay's did: the relay can do more than
     /// these packets a second, and its cost a packet is that of a relay that is not busy.

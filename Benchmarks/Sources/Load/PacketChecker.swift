@@ -12,7 +12,7 @@ public struct Faults: Sendable, Equatable {
   public var duplicates = 0
   /// Never came. Known at the end only.
   public var lost = 0
-  /// Clients whose connection the relay ended, or whose stream can't be followed any more.
+  /// Clients whose connection the relay ended, or whose stream cannot be followed any more.
   public var closed = 0
 
   public init() {}
@@ -49,7 +49,7 @@ struct PacketChecker {
   /// The stream can't be followed: its client is to be closed.
   private(set) var isBroken = false
 
-  /// Checks `count` bytes that arrived for `client`, who has sent the packets below `sent`.
+  /// Checks `count` bytes that arrived for `client`, which has sent the packets below `sent`.
   @inline(__always)
   mutating func consume(
     _ bytes: UnsafeRawPointer, count: Int, client: Int, sent: UInt64, pattern: Pattern, faults: inout Faults,

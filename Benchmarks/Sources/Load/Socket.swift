@@ -25,7 +25,7 @@ enum Socket {
     }
   }
 
-  /// Lets no more than a few packets wait unread, so that who does not read is soon noticed at the other end. Before
+  /// Lets no more than a few packets wait unread, so that the other end soon notices a peer that does not read. Before
   /// the connection is made.
   static func boundReceiveBuffer(_ fd: Int32) {
     var bytes: Int32 = 4096

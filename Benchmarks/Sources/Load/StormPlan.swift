@@ -1,7 +1,7 @@
 /// What a storm of connections shall do: the flags of `voltlane-bench connect-storm` and `reconnect-storm`, checked.
 public struct StormPlan: Sendable {
   public enum Mode: String, Sendable {
-    /// New clients, who leave as soon as they have their id.
+    /// New clients, which leave as soon as they have their id.
     case connect = "connect-storm"
     /// The same, and then each comes back, more than once.
     case reconnect = "reconnect-storm"

@@ -23,7 +23,7 @@ final class Peer {
     return peers
   }
 
-  /// For who runs them otherwise.
+  /// For tests that run them in another way.
   static func buildPrograms() throws { _ = try programs.get() }
 
   /// A relay of `peers`.

@@ -106,7 +106,7 @@ struct SmokeTests {
     let report = try peer.measure(plan)
     #expect(report.isClean, "\(report.text)")
     #expect((800...1000).contains(report.latency.total))
-    #expect(report.totalPackets > report.packets + 150, "those who stalled had theirs after the measurement")
+    #expect(report.totalPackets > report.packets + 150, "those that stalled had theirs after the measurement")
   }
 
   @Test(arguments: [LoadPlan.Mode.echo, .ingest, .egress])

@@ -25,7 +25,7 @@ struct StormTests {
     #expect(json.contains(#""name":"first return""#))
   }
 
-  @Test func `a relay that refuses those who return is told of`() throws {
+  @Test func `a relay that refuses returning clients is reported`() throws {
     let peer = try Peer("epoll-relay")
     let report = try peer.storm(.reconnect)
     #expect(!report.isClean)

@@ -89,7 +89,7 @@ final class Relay: @unchecked Sendable {
     if singleSize != nil { flushUplink() } else { flushSoon() }
   }
 
-  /// A packet for a client; one who has left gets nothing.
+  /// A packet for a client; one that has left gets nothing.
   func deliver(_ id: UInt64, _ data: ByteBuffer) {
     guard let client = clients[id] else { return }
     if client.append(data) { dirty.append(client) }

@@ -5,16 +5,16 @@ public enum RefusalReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case clients, acceptRate, descriptors, memory, handshakes, backendLost
   /// Limits of one address.
   case addressClients, prefixClients, addressAcceptRate, addressHandshakes, banned, denied, reconnectFailures
-  /// A load balancer that does not finish its PROXY header in time.
+  /// A load balancer did not finish its PROXY header in time.
   case proxyHeader
   /// One that breaks its own protocol: ``ProxyFault``.
   case proxyNoHeader, proxyLine, proxyVersion, proxyCommand, proxyFamily, proxyAddresses, proxyValues, proxyChecksum
-  /// It did not shake hands in time.
+  /// It did not finish the handshake in time.
   case handshakeTimeout
-  /// Of all unfinished packets, the largest was of a client in the handshake.
+  /// The largest unfinished packet belonged to a client in the handshake.
   case unfinishedPackets
 
-  /// Whether the address itself did it, and nobody who shares no more than a network with it.
+  /// Whether the address itself caused it, and not others that share only a network with it.
   var isOfAddress: Bool {
     switch self {
     case .addressClients, .addressAcceptRate, .addressHandshakes, .banned, .denied: true

@@ -7,7 +7,7 @@ import Synchronization
 final class BuiltRelay {
   private let process = Process()
   private let written = Written()
-  /// Who has to be asked to run a program as the relay's user; empty where that is the tests' own.
+  /// What runs a program as the relay's user; empty if that is the tests' own.
   private var asItsUser: [String] = []
   private(set) var endpoint = Endpoint.tcp(host: "", port: 0)
 
@@ -23,7 +23,7 @@ final class BuiltRelay {
   /// Whether the tests can run it here, and limit it.
   static var canBeLimited: Bool { folder != nil && find("prlimit") != nil }
 
-  /// Limits of threads bind nobody who is root.
+  /// Root has no limit of threads.
   static var canHaveNoThreads: Bool { canBeLimited && (getuid() != 0 || find("setpriv") != nil) }
 
   /// Starts it, where `isUnprivileged` says so as a user without rights, and waits until it listens.

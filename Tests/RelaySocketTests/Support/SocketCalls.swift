@@ -182,7 +182,7 @@ enum SocketCalls {
     return Int(count)
   }
 
-  /// The backlog of who listens on this port over IPv4: of a listening socket the kernel tells it in the place of what
+  /// The backlog of the listener on this port over IPv4: of a listening socket the kernel tells it in the place of what
   /// is not acknowledged.
   static func backlog(port: UInt16) throws -> Int {
     for descriptor in descriptors where Self.port(descriptor) == port {

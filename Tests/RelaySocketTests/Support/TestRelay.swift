@@ -54,7 +54,7 @@ final class TestRelay {
     return false
   }
 
-  /// What `connect` gives once it succeeds: the place of one who has left comes free a little later.
+  /// What `connect` gives once it succeeds: the place of a client that has left comes free a little later.
   func eventuallyClient(_ connect: () throws -> RawClient) throws -> RawClient {
     for _ in 0..<patience {
       if let client = try? connect() { return client }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Relay
 
-/// The table against what it must never do: forget who is connected or banned, mix addresses up, or grow.
+/// The table against what it must never do: forget an address that is connected or banned, mix addresses up, or grow.
 @Suite struct AddressTableTests {
   private let arena = Arena()
   private func table(clients: Int = 1, seed: UInt64 = 1) throws -> AddressTable {

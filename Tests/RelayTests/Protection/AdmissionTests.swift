@@ -4,7 +4,7 @@ import VoltlaneWire
 
 @testable import Relay
 
-/// Who gets in, over a scripted kernel: the offender is refused, everybody else is not.
+/// Which clients get in, over a scripted kernel: the offender is refused, everybody else is not.
 @Suite struct AdmissionTests {
   static let offender = ClientAddress(v4: 0x0a00_0001)
   static let neighbour = ClientAddress(v4: 0x0a00_0002)
@@ -52,7 +52,7 @@ import VoltlaneWire
     for shard in 0...1 { #expect(isLetIn(scene, Self.offender, shard: shard) == nil) }
     #expect(scene.simulation[.refusedAddressClients] == 2)
     _ = scene.join(address: Self.neighbour)
-    // Who has half-closed counts no more.
+    // A client that has half-closed no longer counts.
     scene.simulation.finish(first.socket)
     scene.simulation.settle()
     #expect(!first.socket.relayClosed)
@@ -79,7 +79,7 @@ import VoltlaneWire
     #expect(scene.simulation[.refusedPrefixClients] == 1)
     _ = scene.join(address: Self.stranger)
     scene.send(member.id, [], .kick)
-    // Who is being closed counts no more, and neither did the one that was refused.
+    // A closing client no longer counts, and neither did the one that was refused.
     #expect(!member.socket.relayClosed)
     _ = scene.join(address: ClientAddress(v4: 0x0a00_00ff))
     #expect(isLetIn(scene, Self.offender) == nil)
@@ -126,7 +126,7 @@ import VoltlaneWire
     #expect(scene.simulation[.refusedHandshakes] == 10)
     for number in 1..<20 {
       flood(scene, 60, from: 60 * number, saying: words)
-      // Strangers and those who come back get in, at their first try.
+      // New clients and returning ones get in, at their first try.
       _ = scene.join(address: Self.stranger)
       let back = scene.finish(scene.attempt(member.id, address: Self.neighbour))
       #expect(scene.simulation[.reconnections] == UInt64(number))
@@ -177,7 +177,7 @@ import VoltlaneWire
     let returner = scene.attempt(member.id, address: Self.neighbour)
     #expect(returner.challenge != nil)
     #expect(scene.simulation[.refusedHandshakes] == refused + 2 - 1)
-    // Who was there the longest goes, and not who has just come.
+    // The oldest goes, not the newest.
     for number in 100..<110 { #expect(scene.attempt(own.id, address: address(number)).challenge != nil) }
     let back = scene.finish(returner)
     #expect(scene.simulation[.reconnections] == 1)
@@ -201,7 +201,7 @@ import VoltlaneWire
     #expect(isLetIn(scene, Self.offender) == nil)
     #expect(scene.simulation[.refusedAddressHandshakes] == 1)
     _ = scene.join(address: Self.neighbour)
-    // Whose time runs out, and who is done, make room.
+    // Those whose time runs out, and those that are done, make room.
     scene.simulation.write(SimulatedClient.hello, to: waiting[0]!)
     scene.simulation.settle(for: 0)
     _ = scene.join(address: Self.offender)
@@ -261,7 +261,7 @@ import VoltlaneWire
     #expect(isLetIn(scene, Self.offender) == nil)
   }
 
-  /// Who is refused for his own sake takes nothing of what all share.
+  /// An address that is refused for its own limits takes nothing of what all share.
   @Test func anOffenderUsesUpNothingThatAllShare() throws {
     let scene = try scene {
       $0.acceptRate = Rate(3, per: .minute)
@@ -509,7 +509,7 @@ import VoltlaneWire
 
   // MARK: Crowds
 
-  /// Who finds no place in the table is let in, and that is counted.
+  /// A client that finds no place in the table is let in, and that is counted.
   @Test func aFullTableIsSeenAndLocksNobodyOut() throws {
     let scene = try scene {
       $0.maxClients = 9
@@ -525,11 +525,11 @@ import VoltlaneWire
     }
     for _ in 0..<2 { #expect(isLetIn(scene, Self.stranger) != nil) }
     #expect(scene.simulation[.clientsUncounted] == 2)
-    // Who had a place keeps it.
+    // A client that had a place keeps it.
     #expect(isLetIn(scene, Self.neighbour) == nil)
   }
 
-  /// While the workers are full, strangers wait behind those who come back, and give way where handshakes are short.
+  /// While the workers are full, new clients wait behind returning ones, and give way if handshakes are scarce.
   @Test func thoseWhoComeBackGoBeforeStrangers() throws {
     let scene = try scene(shards: 1) { $0.maxPendingHandshakes = Limits.handshakeLane + 4 }
     let member = scene.join()
@@ -557,7 +557,7 @@ import VoltlaneWire
     #expect(scene.simulation[.reconnectionsBegun] == 1)
   }
 
-  /// A clock that stands still twice goes on where it stood: whoever fills his first read gets no more time.
+  /// A clock that stands still twice goes on where it stood: a client that fills its first read gets no more time.
   @Test func whoSaysMuchWhileTheWorkersAreFullHasNoMoreTime() throws {
     let scene = try scene(shards: 1) { _ in }
     scene.simulation.roughness = 0
@@ -594,7 +594,7 @@ import VoltlaneWire
     let sockets = members.map { member in
       let socket = scene.simulation.connect(shard: 1)
       let words = FramedHandshakePacket.protocolVersion().bytes + FramedHandshakePacket.clientID(member.id).bytes
-      // Those who are held up have sent what follows already.
+      // Those that are held up have already sent what follows.
       scene.simulation.write(words + SimulatedClient.packet([]), to: socket)
       return socket
     }

@@ -4,7 +4,7 @@ import VoltlaneWire
 @testable import Relay
 
 /// Clients that make the relay hold what is sent to them: however they do it, what waits for one stays bounded, and
-/// those who read are slowed down instead of ended.
+/// those that read are slowed down instead of ended.
 @Suite struct HoardingTests {
   private static let sendBuffer = 64 << 10
   private static let largest = 128 << 10

@@ -3,7 +3,7 @@ import VoltlaneWire
 
 @testable import Relay
 
-/// The memory budget: who is refused near it, and who ends.
+/// The memory budget: which clients are refused near it, and which end.
 @Suite struct MemoryTests {
   /// A budget for that many packets of 100 KiB beside what the clients count.
   private func scene(packets: Int, clients: Int, shards: Int = 1) throws -> SessionScene {
@@ -23,7 +23,7 @@ import VoltlaneWire
     scene.simulation.settle()
   }
 
-  /// Whoever holds most ends first, attached or stale, on whatever shard, and no more end than have to.
+  /// The client that holds most ends first, attached or stale, on whatever shard, and no more end than have to.
   @Test(arguments: [1, 2], [false, true])
   func theLargestHolderEndsFirst(shards: Int, isAttached: Bool) throws {
     let scene = try scene(packets: 12, clients: 4, shards: shards)
@@ -131,7 +131,7 @@ import VoltlaneWire
     for _ in 0..<9 { scene.send(slow.id, packet) }
     #expect(!admitsStranger(scene))
     #expect(scene.simulation[.refusedMemory] == 1)
-    // Who comes back is not new.
+    // A client that comes back is not new.
     _ = scene.comeBack(owner.id)
     #expect(scene.next() == scene.reconnection(owner.id))
     // What is still sent to one that ends is there still.
@@ -157,7 +157,7 @@ import VoltlaneWire
     #expect(members.allSatisfy { !$0.socket.relayFinished })
   }
 
-  /// A packet that has come in part counts as well, and whoever holds most of those ends.
+  /// A packet that has come in part counts as well, and the client that holds most of those ends.
   @Test func theLargestUnfinishedPacketEnds() throws {
     let scene = try scene(packets: 1, clients: 2)
     let (small, large) = (scene.join(), scene.join())

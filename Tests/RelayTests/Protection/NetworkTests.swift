@@ -60,7 +60,7 @@ import Testing
     #expect(same.description == "2001:db8:0:1::/64")
   }
 
-  /// Forms of IPv6 addresses with an IPv4 address inside: who has another one is another client.
+  /// Forms of IPv6 addresses with an IPv4 address inside: a client with another one is another client.
   @Test(arguments: [
     (["64:ff9b::192.0.2.1"], "64:ff9b::192.0.2.2", "64:ff9b::192.0.3.1", "64:ff9b::192.0.2.1"),
     (["64:ff9b:1::192.0.2.1"], "64:ff9b:1::192.0.2.2", "64:ff9b:1::192.0.3.1", "192.0.2.1 in 64:ff9b:1::/48"),
@@ -93,7 +93,7 @@ import Testing
     #expect(neighbour.prefix == keys[0].prefix)
     #expect(stranger.prefix != keys[0].prefix)
     for text in same { #expect(try address(text).alike.contains(address(text).bits)) }
-    // Whoever makes such an address up does nothing to the IPv4 address, nor to its network.
+    // Making such an address up does nothing to the IPv4 address, nor to its network.
     for (form, text) in [("v4", "192.0.2.1")] {
       let inside = try address(text).key
       #expect(!keys.contains(inside), "\(form)")

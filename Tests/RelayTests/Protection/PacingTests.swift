@@ -190,7 +190,8 @@ import VoltlaneWire
     #expect(client.next() == [4])
   }
 
-  /// Whose TCP does not answer is away, and its session goes stale; whose does again, and takes nothing, is slow.
+  /// A client whose TCP does not answer is away, and its session goes stale. One whose TCP answers again, and that
+  /// takes nothing, is slow.
   @Test func whoseNetworkIsGoneIsNotSlow() throws {
     let scene = try scene { $0.slowClientTimeout = .seconds(10) }
     let (gone, closed, late) = (scene.join(), scene.join(), scene.join())

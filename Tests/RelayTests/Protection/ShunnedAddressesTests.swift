@@ -2,7 +2,7 @@ import Testing
 
 @testable import Relay
 
-/// Who goes on and on while he is refused is not heard for a while.
+/// An address that keeps connecting while it is refused is ignored for a while.
 @Suite struct ShunnedAddressesTests {
   private static func address(_ number: UInt32) -> AddressKey { ClientAddress(v4: 0x0a00_0000 + number).key }
 
@@ -79,7 +79,7 @@ import Testing
     #expect(!attempt(offender, shard: 1).isUnheard)
     #expect(scene.simulation[.refusedAddressClients] == UInt64(Limits.shunnedAfter + 1))
 
-    // Those who are let in meanwhile pay nothing for it, and who was there stays.
+    // Clients that are let in meanwhile pay nothing for it, and connected ones stay.
     #expect(attempt(neighbour).isUnburdened)
     #expect(!attempt(neighbour, shard: 1).isUnburdened)
     scene.send(member.id, [7])
