@@ -162,6 +162,8 @@ let package = Package(
       ]),
     .testTarget(name: "VoltlaneCryptoTests", dependencies: ["VoltlaneCrypto", "Vectors"]),
     .testTarget(name: "RelayTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto", "CRefusal"]),
+    // Explores small models exhaustively, which is a matter of speed: optimised in debug builds, too.
+    .testTarget(name: "ModelTests", swiftSettings: [.unsafeFlags(["-O"])]),
     .testTarget(
       name: "RelaySocketTests", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto", "Vectors", "CNamespace"]),
   ],

@@ -4,16 +4,14 @@ struct ShardRequests: Sendable {
 
   init(_ arena: Arena, shards: Int) { words = CounterWords(arena, count: shards) }
 
-  func ask(_ shard: Int) { words[shard].relaxed = 1 }
+  /// Whoever takes the request sees what the caller has written before it.
+  func ask(_ shard: Int) { words[shard].published = 1 }
 
   @inline(__always)
   func isAsked(_ shard: Int) -> Bool { words[shard].relaxed != 0 }
 
-  /// Whether `shard` was asked. Clears the request.
+  /// Whether `shard` was asked. Clears the request, in one step: a request that arrives between a look and a store would
+  /// be overwritten.
   @inline(__always)
-  func take(_ shard: Int) -> Bool {
-    guard isAsked(shard) else { return false }
-    words[shard].relaxed = 0
-    return true
-  }
+  func take(_ shard: Int) -> Bool { isAsked(shard) && words[shard].takeDown() }
 }
