@@ -42,6 +42,8 @@ class Relay:
         with open(self.log_path, "a") as log:
             self.process = subprocess.Popen(
                 [self.program, "--listen", self.address, "--backend", f"{HOST}:{self.backend_port}", "--shards", "1"]
+                # The machine may be busy, and a client slow to answer.
+                + ["--handshake-timeout", "60s"]
                 + self.flags
                 + list(flags),
                 stdin=subprocess.DEVNULL,
@@ -49,7 +51,7 @@ class Relay:
                 stderr=log,
             )
         self.running.add(self.process)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection((HOST, self.port), 1).close()
@@ -91,7 +93,7 @@ class Cable:
                     reset(near)
                     continue
                 try:
-                    far = socket.create_connection((HOST, self.port), 5)
+                    far = socket.create_connection((HOST, self.port), 30)
                 except OSError:
                     reset(near)
                     continue
@@ -151,7 +153,7 @@ class FakeRelay:
             except OSError:
                 return
             self.count += 1
-            connection.settimeout(10)
+            connection.settimeout(60)
             try:
                 self.play(connection, self.count)
             except Exception as error:  # It is the runner that has to hear of it.

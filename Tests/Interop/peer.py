@@ -14,7 +14,7 @@ class Failure(Exception):
 
 class Peer:
     # No command waits longer than this by itself; a peer that does not answer is stuck.
-    PATIENCE = 30
+    PATIENCE = 120
 
     def __init__(self, program, role):
         self.program, self.role = program, role

@@ -70,9 +70,9 @@ static void send_data(char *line, int is_volatile) {
   if (!bytes) {
     reply("error other no data");
   } else if (is_volatile) {
-    reply_ok_or(vl_backend_send_volatile(backend, id, bytes, size, 10000));
+    reply_ok_or(vl_backend_send_volatile(backend, id, bytes, size, 30000));
   } else {
-    reply_ok_or(vl_backend_send(backend, id, bytes, size, 10000));
+    reply_ok_or(vl_backend_send(backend, id, bytes, size, 30000));
   }
   free(bytes);
 }
@@ -85,7 +85,7 @@ static void multicast(char *line) {
   uint64_t *ids = malloc((strlen(list) / 17 + 1) * sizeof *ids);
   for (char *id = strtok(list, ","); id && ids; id = strtok(NULL, ",")) ids[count++] = id_of(id);
   if (bytes && ids) {
-    reply_ok_or(vl_backend_multicast(backend, kind, ids, count, bytes, size, 10000));
+    reply_ok_or(vl_backend_multicast(backend, kind, ids, count, bytes, size, 30000));
   } else {
     reply("error other no data");
   }
@@ -111,7 +111,7 @@ int main(void) {
     } else if (strcmp(command, "multicast") == 0) {
       multicast(line);
     } else if (strcmp(command, "kick") == 0) {
-      reply_ok_or(vl_backend_kick(backend, id_of(line), 10000));
+      reply_ok_or(vl_backend_kick(backend, id_of(line), 30000));
     } else if (strcmp(command, "close") == 0) {
       vl_backend_flush(backend, 1000);
       vl_backend_free(backend);

@@ -8,6 +8,7 @@ static void connect_as(const char *address, const vl_session *session, const cha
   options.reconnect = strcmp(mode, "auto") == 0;
   options.first_delay = 50;
   options.last_delay = 500;
+  options.connect_timeout = 30000;
   vl_client_free(client);
   client = NULL;
   int failure = session ? vl_client_resume(&client, address, session, &options)
@@ -44,7 +45,7 @@ static void send_data(const char *text) {
   size_t size = 0;
   unsigned char *bytes = data_of(text, &size);
   if (bytes) {
-    reply_ok_or(vl_client_send(client, bytes, size, 10000));
+    reply_ok_or(vl_client_send(client, bytes, size, 30000));
   } else {
     reply("error other no data");
   }
@@ -85,7 +86,7 @@ int main(void) {
     } else if (strcmp(command, "receive") == 0) {
       receive(line);
     } else if (strcmp(command, "finish") == 0) {
-      reply_ok_or(vl_client_finish(client, 10000));
+      reply_ok_or(vl_client_finish(client, 30000));
     } else if (strcmp(command, "close") == 0) {
       vl_client_free(client);
       client = NULL;
