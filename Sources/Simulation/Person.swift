@@ -83,7 +83,8 @@ final class Person: Peer {
 
   private func act() {
     guard !hasLeft else { return }
-    world.schedule(world.after(chance.time(max(world.plan.leisure / 16, 1), world.plan.leisure))) { [self] in act() }
+    let leisure = isCalm ? 50_000_000 : chance.time(max(world.plan.leisure / 16, 1), world.plan.leisure)
+    world.schedule(world.after(leisure)) { [self] in act() }
     if !isCalm, world.now >= moodEnds {
       mood = chance.pick(number == 0 && world.plan.isFair ? Mood.allCases : world.plan.moods)
       moodEnds = world.now &+ chance.time(100_000_000, 10_000_000_000)

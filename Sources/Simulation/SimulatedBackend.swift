@@ -124,7 +124,8 @@ final class SimulatedBackend: Peer {
   // MARK: Acting
 
   private func act() {
-    let leisure = chance.time(max(world.plan.leisure / 64, 1), max(world.plan.leisure / 4, 2))
+    let hurried = chance.time(max(world.plan.leisure / 64, 1), max(world.plan.leisure / 4, 2))
+    let leisure = isCalm ? 50_000_000 : hurried
     world.schedule(world.after(leisure)) { [self] in act() }
     if !isCalm, world.now >= moodEnds {
       mood = chance.pick(world.plan.backendMoods)

@@ -99,6 +99,7 @@ struct Arguments {
     if let seeds, seeds.count == 1 || isInTurn { return runInTurn(seeds) }
     // Fresh seeds begin somewhere that nobody has been, as far as chance knows.
     let fresh = UInt64.random(in: 1_000_000...(1 << 40))
+    if seeds == nil { print("fresh seeds from \(fresh) on") }
     var campaign = Campaign(
       seeds: seeds ?? fresh...(fresh + (1 << 40)), seconds: seconds, ticks: ticks, jobs: jobs)
     return campaign.run()

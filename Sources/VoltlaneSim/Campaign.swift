@@ -44,8 +44,8 @@ struct Campaign {
     return time.tv_sec
   }
 
-  /// Worlds that one process goes through.
-  private static let chunk: UInt64 = 8
+  /// Worlds that one process goes through: where time is short, one, so that it ends in time.
+  private var chunk: UInt64 { deadline == .max ? 8 : 1 }
 
   mutating func run() -> Int32 {
     let start = Campaign.now()
@@ -66,7 +66,7 @@ struct Campaign {
 
   private mutating func begin(at seed: UInt64? = nil, to end: UInt64? = nil) {
     let first = seed ?? next
-    let final = end ?? min(last, first + Campaign.chunk - 1)
+    let final = end ?? min(last, first + chunk - 1)
     let arguments = ["--seeds", "\(first)..\(final)", "--ticks", String(ticks), "--twice", "--in-turn"]
     guard let child = Child(arguments) else {
       print("voltlane-sim: no process can be started")
