@@ -29,6 +29,9 @@ static inline void fake_relay_start(struct fake_relay *relay) {
   CHECK(vli_public_key(relay->key, relay->secret) == VL_OK);
   relay->next_id = 0xfedcba9876543210;
   relay->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  /* Of what it accepts: what a client sends to one that does not read soon waits at the client. */
+  int buffer = 1 << 16;
+  CHECK(setsockopt(relay->listener, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer) == 0);
   CHECK(bind(relay->listener, (struct sockaddr *)&place, size) == 0 && listen(relay->listener, 16) == 0);
   CHECK(getsockname(relay->listener, (struct sockaddr *)&place, &size) == 0);
   snprintf(relay->address, sizeof relay->address, "127.0.0.1:%d", ntohs(place.sin_port));

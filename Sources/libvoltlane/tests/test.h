@@ -32,7 +32,7 @@
 /* Runs a test. A test that hangs is ended by the alarm. */
 #define RUN(test)                                \
   do {                                           \
-    alarm(60);                                   \
+    alarm(300);                                  \
     test();                                      \
     tests_run++;                                 \
   } while (0)
