@@ -107,9 +107,6 @@ let package = Package(
       // For spans of memory that a method returns.
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
-    // Moves packets through the data plane without sockets, so that instructions can be counted. Not a product.
-    .executableTarget(name: "VoltlaneReplay", dependencies: ["Relay"], swiftSettings: safe),
-
     // The relay in a simulated world. It looks into the relay's module, as debug builds and tools/sim allow. No product.
     .target(
       name: "Simulation", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto"],
@@ -173,4 +170,14 @@ let package = Package(
 // What builds the documentation's site (tools/docs). Nobody who uses the libraries gets it.
 if Context.environment["VOLTLANE_DOCS"] != nil {
   package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"))
+}
+
+/// Moves packets through the data plane without sockets, so that tools/check-instructions can count instructions. It
+/// compiles the relay's sources once more, into its own module, and is there only for who asks for it.
+if Context.environment["VOLTLANE_REPLAY"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "VoltlaneReplay",
+      dependencies: ["VoltlaneWire", "VoltlaneText", "VoltlaneCrypto", "CLiburing", "CLinux"],
+      swiftSettings: [.enableExperimentalFeature("Lifetimes")]))
 }

@@ -1,5 +1,3 @@
-import Relay
-
 /// Moves packets through the relay's data plane without sockets, or runs a part of the relay by itself, so that
 /// instructions can be counted; for tools/check-instructions.
 @main

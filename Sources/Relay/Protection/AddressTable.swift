@@ -1,4 +1,5 @@
 import Synchronization
+import VoltlaneCrypto
 
 /// What the relay remembers by address, for all shards, in memory that never grows.
 ///
@@ -26,7 +27,7 @@ struct AddressTable: @unchecked Sendable {
 
   private let base: UnsafeMutableRawPointer
   private let setMask: UInt64
-  private let hash: SipHash
+  private let hash: ShortHash
 
   /// A table for that many clients, each with an address and a prefix of its own. `random` provides the secrets.
   init(_ arena: Arena, clients: Int, random: () -> UInt64) throws(RelayError) {
@@ -37,7 +38,7 @@ struct AddressTable: @unchecked Sendable {
     while sets < Limits.addressSetsMost, sets * AddressTable.places / 4 < clients { sets *= 2 }
     base = try arena.reserve(byteCount: sets * AddressTable.stride)
     setMask = UInt64(sets - 1)
-    hash = SipHash(random: random)
+    hash = ShortHash(key: (random(), random()))
   }
 
   var capacity: Int { Int(setMask + 1) * AddressTable.places }

@@ -1,3 +1,5 @@
+import VoltlaneCrypto
+
 /// Client ids: unguessable from one another, never used twice, and found again by arithmetic.
 ///
 /// A session lives in a *cell*, 24 bits that name its shard and its slot there; the cell's *generation*, 40 bits,
@@ -16,7 +18,7 @@
 ///
 /// T is computed once a session. Finding a session needs only h and one comparison with the id that the cell holds.
 struct ClientIDs: Sendable {
-  private let hash: SipHash
+  private let hash: ShortHash
   private let multiplier: UInt64
   private let slotBits: UInt64
   private let slotMask: UInt64
@@ -27,7 +29,7 @@ struct ClientIDs: Sendable {
 
   /// `random` gives three secret numbers; the 24 bits of a cell are divided among `shards`.
   init(shards: Int, random: () -> UInt64) {
-    hash = SipHash(random: random)
+    hash = ShortHash(key: (random(), random()))
     multiplier = random() | 1
     var shardBits: UInt64 = 0
     while 1 << shardBits < shards { shardBits += 1 }

@@ -1,15 +1,16 @@
 import VoltlaneCrypto
 
 /// One shard and the firehose on one thread, fed as fast as they take it, without sockets: what is left is the relay's
-/// own work, and callgrind counts its instructions (tools/check-instructions). In release only this module's inside can
-/// be specialised and inlined as in the relay itself, which is why this stands here and not beside the tests.
-package struct Replay {
-  package enum Direction: String {
+/// own work, and callgrind counts its instructions (tools/check-instructions). Only within one module can the data plane
+/// be specialised and inlined for another kernel as it is in the relay, so this program compiles the relay's sources
+/// into a module of its own: the folder `Relay` here is a link to them.
+struct Replay {
+  enum Direction: String {
     case up, down
   }
 
   /// Which limits hold for the clients.
-  package enum Protection: String {
+  enum Protection: String {
     /// None that can be turned off.
     case off
     /// Those that hold where nothing is set.
@@ -18,18 +19,18 @@ package struct Replay {
     case on
   }
 
-  package var direction: Direction
-  package var protection = Protection.standard
-  package var clients: Int
+  var direction: Direction
+  var protection = Protection.standard
+  var clients: Int
   /// Bytes of data of each packet.
-  package var size: Int
+  var size: Int
   /// Packets that one receive finds: of each client's socket on the way up, of the backend's on the way down, where
   /// they are for each client in turn.
-  package var packetsPerReceive: Int
+  var packetsPerReceive: Int
   /// Packets in all; a multiple of those of a turn.
-  package var packets: Int
+  var packets: Int
 
-  package init(_ direction: Direction, clients: Int, size: Int, packetsPerReceive: Int, packets: Int) {
+  init(_ direction: Direction, clients: Int, size: Int, packetsPerReceive: Int, packets: Int) {
     self.direction = direction
     self.clients = clients
     self.size = size
@@ -39,7 +40,7 @@ package struct Replay {
 
   /// Connects the clients, by the true handshake, and moves the packets. Returns the bytes that came out at the other
   /// end, which is what went in, tagged or untagged, when all is well.
-  package func run() -> Int {
+  func run() -> Int {
     var configuration = RelayConfiguration(listeners: [], backend: .unix(path: "/replay"))
     configuration.eventLevel = .error
     setProtection(&configuration)

@@ -2,7 +2,7 @@ import Glibc
 import VoltlaneCrypto
 
 /// A part of the relay by itself, so that its instructions can be counted without the rest (tools/check-instructions).
-package enum Part: String, CaseIterable {
+enum Part: String, CaseIterable {
   /// 64-byte packets through an uplink lane, sixteen at a time: append, publish, gather, release.
   case lane
   /// From a client's id to its session, among 1,000.
@@ -19,7 +19,7 @@ package enum Part: String, CaseIterable {
   case laterReturn = "later-return"
 
   /// Does it `count` times. Returns something that depends on all of it, which the compiler cannot leave out.
-  package func run(_ count: Int) -> UInt64 {
+  func run(_ count: Int) -> UInt64 {
     do {
       switch self {
       case .lane: return try lane(count)
