@@ -207,24 +207,7 @@ public final class Relay {
   /// last settings yet; nothing is changed then.
   public func reconfigure(_ new: RelayConfiguration) -> Bool {
     guard settingsLanes.allSatisfy({ $0.hasRoom }) else { return false }
-    let fixed = configuration
-    configuration = new
-    configuration.listeners = fixed.listeners
-    configuration.backend = fixed.backend
-    configuration.shards = fixed.shards
-    configuration.firehoseCore = fixed.firehoseCore
-    configuration.cpus = fixed.cpus
-    configuration.handshakeWorkers = fixed.handshakeWorkers
-    configuration.maxPacketSize = fixed.maxPacketSize
-    configuration.clientReceiveBuffer = fixed.clientReceiveBuffer
-    configuration.keepalive = fixed.keepalive
-    configuration.tcpUserTimeout = fixed.tcpUserTimeout
-    configuration.coalesceTime = fixed.coalesceTime
-    configuration.congestionControl = fixed.congestionControl
-    configuration.unixSocketMode = fixed.unixSocketMode
-    configuration.unixSocketGroup = fixed.unixSocketGroup
-    configuration.protection.backlog = fixed.protection.backlog
-    configuration.protection.deferAccept = fixed.protection.deferAccept
+    configuration = new.reloaded(over: configuration)
     budgets?.unfinished.limit = configuration.assemblyBudget
     budgets?.missed.limit = configuration.missedPacketsTotal
     budgets?.all.setBudget(configuration.protection.memoryBudget)

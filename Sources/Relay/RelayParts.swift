@@ -207,36 +207,6 @@ struct RelayParts<K: Kernel & ~Copyable> {
   }
 }
 
-extension ShardSettings {
-  init(_ configuration: RelayConfiguration) {
-    self.init(
-      maxPacketSize: configuration.maxPacketSize, clientSendBuffer: configuration.clientSendBuffer,
-      packetTimeout: configuration.packetTimeout?.nanoseconds ?? .max,
-      halfCloseTimeout: configuration.halfCloseTimeout.nanoseconds,
-      staleTimeout: configuration.staleTimeout.nanoseconds, maxStaleClients: configuration.maxStaleClients,
-      missedPacketsBuffer: configuration.missedPacketsBuffer,
-      handshakeTimeout: configuration.protection.handshakeTimeout?.nanoseconds ?? .max,
-      rejection: configuration.protection.rejection,
-      slowClientTimeout: configuration.protection.slowClientTimeout?.nanoseconds ?? .max,
-      // The kernel doubles what it is told, for its own bookkeeping.
-      kernelMemoryPerClient: 2 * configuration.clientReceiveBuffer + Limits.kernelSendBuffer,
-      pace: Pace(configuration.protection),
-      keepalive: KeepaliveWatch(
-        keepalive: configuration.keepalive.seconds, userTimeout: configuration.userTimeoutMilliseconds))
-  }
-}
-
-extension FirehoseSettings {
-  init(_ configuration: RelayConfiguration) {
-    self.init(
-      maxTaggedPacket: configuration.maxPacketSize + Wire.tag,
-      longestDialDelay: configuration.longestDialDelay.nanoseconds, announces: configuration.announce,
-      backendLoss: configuration.backendLoss,
-      backendLossTimeout: configuration.backendLossTimeout?.nanoseconds ?? .max,
-      backendTimeout: configuration.backendTimeout.nanoseconds)
-  }
-}
-
 extension RelayConfiguration {
   /// As the kernel takes it, at least one where there is one.
   var userTimeoutMilliseconds: UInt32 {

@@ -55,12 +55,15 @@ struct Reload: Sendable {
   /// With those of which nothing but the files or what was left to the machine has changed.
   private func changes(to new: LoadedSettings) -> [Change] {
     var changes = Self.changes(from: settings.given, to: new.given) + Self.listChanges(from: settings, to: new)
-    for safeguard in Safeguard.all
-    where safeguard.isLowered(settings.configuration.relay, new.configuration.relay) {
-      if let index = changes.firstIndex(where: { $0.name == safeguard.setting }) {
+    for setting in Settings.all {
+      guard case .guarded(let isLowered) = setting.reload,
+        isLowered(settings.configuration.relay, new.configuration.relay)
+      else { continue }
+      let name = setting.entry.name
+      if let index = changes.firstIndex(where: { $0.name == name }) {
         changes[index].isLowered = true
       } else {
-        changes.append(Change(name: safeguard.setting, what: "other than before on this machine", isLowered: true))
+        changes.append(Change(name: name, what: "other than before on this machine", isLowered: true))
       }
     }
     return changes
@@ -76,8 +79,9 @@ struct Reload: Sendable {
 
   /// What has changed in files of networks whose names are the same.
   private static func listChanges(from old: LoadedSettings, to new: LoadedSettings) -> [Change] {
+    let settings = Settings.protection
     let lists: [(entry: SettingEntry, networks: KeyPath<ProtectionConfiguration, [Network]>)] = [
-      (Settings.allow.entry, \.allowed), (Settings.deny.entry, \.denied), (Settings.proxyProtocol.entry, \.proxies),
+      (settings.allow.entry, \.allowed), (settings.deny.entry, \.denied), (settings.proxyProtocol.entry, \.proxies),
     ]
     return lists.filter { old.given.texts(of: $0.entry) == new.given.texts(of: $0.entry) }.compactMap { list in
       let before = Set(old.configuration.relay.protection[keyPath: list.networks])

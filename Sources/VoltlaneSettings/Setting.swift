@@ -124,12 +124,11 @@ extension Setting {
     SettingEntry(
       name: name, alias: alias, placeholder: placeholder, standard: standard, allowed: allowed, summary: summary,
       isRepeatable: isRepeatable, isReloadable: isReloadable,
-      check: { given in
+      read: { given in
         do throws(SettingError) {
-          _ = try values(of: [given])
-          return nil
+          return .success(try value(of: [given]))
         } catch {
-          return error
+          return .failure(error)
         }
       })
   }
@@ -145,10 +144,10 @@ package struct SettingEntry: Sendable {
   package let summary: String
   package let isRepeatable: Bool
   package let isReloadable: Bool
-  /// What is wrong with a text for it; nil where it is allowed.
-  package let check: @Sendable (Given) -> SettingError?
+  /// The value that a text stands for.
+  package let read: @Sendable (Given) -> Result<any Sendable, SettingError>
 
   package func accepts(_ text: String) -> Bool {
-    check(Given(setting: name, text: text, origin: .standard)) == nil
+    if case .success = read(Given(setting: name, text: text, origin: .standard)) { true } else { false }
   }
 }

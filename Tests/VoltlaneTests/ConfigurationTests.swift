@@ -61,6 +61,15 @@ import VoltlaneSettings
     #expect("\(changed)" != "\(standard.configuration)")
   }
 
+  /// What a running relay may take is what the settings say may be reloaded.
+  @Test(arguments: Settings.entries.filter { $0.name != "config" })
+  func aReloadChangesWhatMayBeReloaded(entry: SettingEntry) throws {
+    let running = try Self.load().configuration.relay
+    let new = try Self.load(["--\(entry.name)", try #require(Self.values[entry.name])]).configuration.relay
+    let reloaded = new.reloaded(over: running)
+    #expect("\(reloaded)" == "\(entry.isReloadable ? new : running)")
+  }
+
   @Test func flagsWinThenVariablesThenTheFile() throws {
     let file = "log-level = 'error'\nshards = 1\nlisten = ['a:1', 'b:1']"
     let all = try Self.load(
@@ -116,8 +125,8 @@ import VoltlaneSettings
           + "clients.stale_timeout_secs?",
         "relay.toml:13:1: threads.shards: there is no such setting; did you mean shards, which stands in no table?",
         "VOLTLANE_KEEPALIVE: 'soon' is not allowed: it is not a whole number with a unit. Allowed: "
-          + "\(Settings.keepalive.allowed).",
-        "relay.toml:1:10: shards: '0' is not allowed. Allowed: auto or a number from 1 to 256.",
+          + "\(Settings.connections.keepalive.entry.allowed).",
+        "relay.toml:1:10: shards: '0' is not allowed. Allowed: auto, or a number from 1 to 256.",
       ])
   }
 

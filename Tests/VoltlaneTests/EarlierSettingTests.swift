@@ -134,8 +134,8 @@ import VoltlaneSettings
         "VOLTLANE_CLIENTS_MAX_STALE_CLIENTS: 'many' is not allowed: it is not a whole number",
         "relay.toml:2:22: clients.stale_timeout_secs: it is not a whole number",
         "relay.toml:3:30: clients.missed_packets_buffer_size: it is not a whole number",
-        "VOLTLANE_LOG_LEVEL: 'loud' is not allowed. Allowed: \(Settings.logLevel.allowed).",
-        "relay.toml:5:11: listener.address: '1' is not allowed: it has no port. Allowed: \(Settings.listen.allowed).",
+        "VOLTLANE_LOG_LEVEL: 'loud' is not allowed. Allowed: \(Settings.operation.logLevel.entry.allowed).",
+        "relay.toml:5:11: listener.address: '1' is not allowed: it has no port. Allowed: \(Settings.addresses.listen.entry.allowed).",
       ])
   }
 }

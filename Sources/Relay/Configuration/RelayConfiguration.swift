@@ -61,7 +61,8 @@ public struct RelayConfiguration: Sendable {
   public var maxStaleClients = 65_535
 
   /// What is kept for one stale client, in bytes, counting 4 more than its data for each packet: a packet is accepted
-  /// while less than this is kept; otherwise the session ends with `buffer overflow`. Zero: the first packet ends it.
+  /// while less than this is kept; otherwise the session ends with `buffer overflow`. Zero: the first packet that
+  /// arrives ends it. What the last socket did not deliver is kept in any case.
   public var missedPacketsBuffer = 64 * 1024
 
   /// What is kept for all stale clients together; above it, the one that holds most ends with `memory`. It is at least
@@ -116,6 +117,31 @@ public struct RelayConfiguration: Sendable {
   public init(listeners: [Endpoint], backend: Endpoint) {
     self.listeners = listeners
     self.backend = backend
+  }
+}
+
+extension RelayConfiguration {
+  /// These settings, but with those that are fixed when a relay starts as `running` has them. A test holds this list to
+  /// what the settings themselves say of reloading.
+  public func reloaded(over running: RelayConfiguration) -> RelayConfiguration {
+    var new = self
+    new.listeners = running.listeners
+    new.backend = running.backend
+    new.shards = running.shards
+    new.firehoseCore = running.firehoseCore
+    new.cpus = running.cpus
+    new.handshakeWorkers = running.handshakeWorkers
+    new.maxPacketSize = running.maxPacketSize
+    new.clientReceiveBuffer = running.clientReceiveBuffer
+    new.keepalive = running.keepalive
+    new.tcpUserTimeout = running.tcpUserTimeout
+    new.coalesceTime = running.coalesceTime
+    new.congestionControl = running.congestionControl
+    new.unixSocketMode = running.unixSocketMode
+    new.unixSocketGroup = running.unixSocketGroup
+    new.protection.backlog = running.protection.backlog
+    new.protection.deferAccept = running.protection.deferAccept
+    return new
   }
 }
 

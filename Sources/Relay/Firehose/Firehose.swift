@@ -213,16 +213,3 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
     if kernel.now >= dropDeadline { dropSessions(&kernel) }
   }
 }
-
-/// What the flags say about the backend. Sizes are bytes, times nanoseconds.
-struct FirehoseSettings: BitwiseCopyable, Sendable {
-  /// With its tag.
-  var maxTaggedPacket: Int
-  var longestDialDelay: UInt64
-  var announces: Bool
-  var backendLoss: BackendLoss
-  /// How long sessions are held without a backend; `.max` for ever.
-  var backendLossTimeout: UInt64
-  /// How long the backend may acknowledge nothing while data is outstanding; 0: for ever.
-  var backendTimeout: UInt64
-}

@@ -2,32 +2,6 @@ import Glibc
 import VoltlaneCrypto
 import VoltlaneWire
 
-/// What the flags say about clients. Sizes are bytes, times nanoseconds.
-struct ShardSettings: BitwiseCopyable, Sendable {
-  var maxPacketSize: Int
-  var clientSendBuffer: Int
-  /// `.max` where a packet may take forever.
-  var packetTimeout: UInt64
-  var halfCloseTimeout: UInt64
-  /// 0: a session ends with its socket.
-  var staleTimeout: UInt64
-  /// Of all shards together.
-  var maxStaleClients: Int
-  var missedPacketsBuffer: Int
-  var handshakeTimeout: UInt64
-  var rejection: Rejection
-  /// `.max` where a client need not read.
-  var slowClientTimeout: UInt64
-  /// What the kernel may hold for one client, at most.
-  var kernelMemoryPerClient: Int
-  var pace: Pace
-  var keepalive: KeepaliveWatch
-
-  /// Of what waits for a client, so much counts towards no limit when it is carried over from one state to the next:
-  /// what the limit of an attached client allows, and one packet.
-  var carriedOver: Int { clientSendBuffer + Wire.sizePrefix + maxPacketSize }
-}
-
 /// One shard: its listeners, its clients, its sessions. A role that a host drives; nothing of it is touched by another
 /// thread. This file has what a shard holds and what its host asks of it; the folders beside it have the rest.
 struct Shard<K: Kernel & ~Copyable>: ~Copyable {

@@ -67,7 +67,7 @@ extension Preflight {
 
   /// nil if --max-clients has no limit.
   private var wantedDescriptors: Int? {
-    configuration.relay.protection.maxClients.map { $0 + ProgramConfiguration.ownDescriptors }
+    configuration.relay.protection.maxClients.map { $0 + Machine.ownDescriptors }
   }
 
   /// The relay's key is kept in locked memory, and on recent kernels rings count as locked memory. Whether there is

@@ -20,7 +20,7 @@ struct ConfigurationFile {
 
   private mutating func take(_ entry: TOMLEntry) {
     let key = entry.key.joined(separator: ".")
-    if key == Settings.config.name {
+    if key == Settings.operation.config.name {
       problems.append("\(place(entry.keyPosition)): \(key): a file cannot name another one")
     } else if let setting = Settings.entries.first(where: { [$0.name] == entry.key }) {
       take(setting, entry)
@@ -66,7 +66,7 @@ struct ConfigurationFile {
   private func place(_ position: TextPosition) -> String { "\(path):\(position.line):\(position.column)" }
 
   private static func suggestion(_ path: [String]) -> String {
-    let entries = Settings.entries.filter { $0.name != Settings.config.name }
+    let entries = Settings.entries.filter { $0.name != Settings.operation.config.name }
     if path.count > 1, let last = path.last, entries.contains(where: { $0.name == last }) {
       return "; did you mean \(last), which stands in no table?"
     }

@@ -28,17 +28,18 @@ struct EarlierSetting: Sendable {
   }
 
   static let all = [
-    EarlierSetting(table: "general", key: "log_level", today: Settings.logLevel.name, convert: level),
-    EarlierSetting(table: "listener", key: "address", today: Settings.listen.name, convert: address),
-    EarlierSetting(table: "master", key: "address", today: Settings.backend.name, convert: address),
+    EarlierSetting(table: "general", key: "log_level", today: Settings.operation.logLevel.name, convert: level),
+    EarlierSetting(table: "listener", key: "address", today: Settings.addresses.listen.name, convert: address),
+    EarlierSetting(table: "master", key: "address", today: Settings.addresses.backend.name, convert: address),
     EarlierSetting(
       table: "master", key: "channel_capacity", today: nil, convert: bytes,
       remark: "the queue for the backend has a bound of its own, in bytes"),
     EarlierSetting(
-      table: "clients", key: "channel_capacity", today: Settings.clientSendBuffer.name, convert: bytes),
-    EarlierSetting(table: "clients", key: "stale_timeout_secs", today: Settings.staleTimeout.name, convert: seconds),
+      table: "clients", key: "channel_capacity", today: Settings.limits.clientSendBuffer.name, convert: bytes),
     EarlierSetting(
-      table: "clients", key: "max_stale_clients", today: Settings.maxStaleClients.name,
+      table: "clients", key: "stale_timeout_secs", today: Settings.sessions.staleTimeout.name, convert: seconds),
+    EarlierSetting(
+      table: "clients", key: "max_stale_clients", today: Settings.sessions.maxStaleClients.name,
       convert: { text throws(Refusal) in
         let (number, isMost) = try number(text, atMost: RelayConfiguration.maxStaleClientsRange.upperBound)
         return Converted(text: String(number), isMost: isMost)
@@ -47,7 +48,8 @@ struct EarlierSetting: Sendable {
       table: "clients", key: "stale_reap_interval_secs", today: nil, convert: seconds,
       remark: "a stale session ends as soon as its time is over"),
     EarlierSetting(
-      table: "clients", key: "missed_packets_buffer_size", today: Settings.missedPacketsBuffer.name, convert: bytes),
+      table: "clients", key: "missed_packets_buffer_size", today: Settings.sessions.missedPacketsBuffer.name,
+      convert: bytes),
   ]
 
   /// The file that connserver had, where it was started.

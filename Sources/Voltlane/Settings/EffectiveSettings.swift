@@ -9,7 +9,7 @@ struct EffectiveSettings: CustomStringConvertible {
   var description: String {
     let lines = Settings.entries.map { entry in
       // A file cannot name another one.
-      (entry.name == Settings.config.name ? "# " : "") + "\(entry.name) = \(value(entry))"
+      (entry.name == Settings.operation.config.name ? "# " : "") + "\(entry.name) = \(value(entry))"
     }
     let width = lines.map(\.count).max() ?? 0
     return zip(Settings.entries, lines).map { entry, line in

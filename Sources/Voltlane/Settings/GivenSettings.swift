@@ -4,40 +4,50 @@ import VoltlaneSettings
 /// it in either of them.
 struct GivenSettings: Sendable {
   /// By the setting's name, where anything was given.
-  private var texts: [String: [Given]] = [:]
+  private var readings: [String: [Reading]] = [:]
   /// Settings by names that connserver had, for the log.
   private(set) var warnings: [String] = []
 
-  /// Reads `environment` and, of `files`, the one that flags or environment name. Throws all that is wrong there;
-  /// whether values of flags are allowed is found out when they are asked for.
+  /// A text that was given, and what it was read as. Each is read once.
+  private struct Reading {
+    let given: Given
+    let value: Result<any Sendable, SettingError>
+
+    /// What is wrong with it.
+    var problem: String? { if case .failure(let error) = value { error.description } else { nil } }
+  }
+
+  /// Reads `environment` and, of `files`, the one that flags or environment name. Throws all that is wrong there; what
+  /// is wrong with flags is thrown when they are asked for.
   init(flags: [Given], environment: [String: String], files: SettingsFiles) throws(ConfigurationError) {
     let variables = EnvironmentSettings(environment)
-    var sources = [flags, variables.given]
+    var sources = [Self.read(flags), Self.read(variables.given)]
     var earlier = variables.earlier
     var problems = variables.problems
-    texts = Self.firsts(of: sources)
+    readings = Self.firsts(of: sources)
     if let path = file {
       let file = ConfigurationFile(path: path, text: try Self.text(path, files))
-      sources.append(file.given)
+      sources.append(Self.read(file.given))
       earlier += file.earlier
       problems += file.problems
     }
-    problems += (sources[1...].joined() + earlier.compactMap(\.given)).compactMap { given in
-      Settings.entries.first { $0.name == given.setting }?.check(given)?.description
-    }
+    let earlierReadings = Self.read(earlier.compactMap(\.given))
+    problems += (sources[1...].joined() + earlierReadings).compactMap(\.problem)
     guard problems.isEmpty else { throw ConfigurationError(problems) }
 
-    texts = Self.firsts(of: sources)
+    readings = Self.firsts(of: sources)
     for setting in earlier {
-      let winner = setting.given.flatMap { texts[$0.setting]?.first }
+      let winner = setting.given.flatMap { readings[$0.setting]?.first?.given }
       warnings.append(setting.warning(winner: winner))
-      if let given = setting.given, winner == nil { texts[given.setting] = [given] }
+      if let given = setting.given, winner == nil {
+        readings[given.setting] = earlierReadings.filter { $0.given == given }
+      }
     }
   }
 
   /// What was given for `setting`, in order; empty where nothing was.
-  subscript<Value>(setting: Setting<Value>) -> [Given] { texts[setting.name] ?? [] }
-  subscript(entry: SettingEntry) -> [Given] { texts[entry.name] ?? [] }
+  subscript<Value>(setting: RelaySetting<Value>) -> [Given] { self[setting.entry] }
+  subscript(entry: SettingEntry) -> [Given] { (readings[entry.name] ?? []).map(\.given) }
 
   /// What `entry` has, as it would be written.
   func texts(of entry: SettingEntry) -> [String] {
@@ -46,24 +56,33 @@ struct GivenSettings: Sendable {
   }
 
   /// The value given, or the default.
-  func value<Value>(of setting: Setting<Value>) throws(SettingError) -> Value {
-    try setting.value(of: self[setting])
+  func value<Value>(of setting: RelaySetting<Value>) throws(SettingError) -> Value {
+    let given = self[setting]
+    if given.count > 1 { throw setting.error(self, at: 1, "it was given before, as '\(given[0].text)'") }
+    return try values(of: setting)[0]
   }
 
-  func values<Value>(of setting: Setting<Value>) throws(SettingError) -> [Value] {
-    try setting.values(of: self[setting])
+  /// The values given, or the default as the only one.
+  func values<Value>(of setting: RelaySetting<Value>) throws(SettingError) -> [Value] {
+    guard let readings = readings[setting.name] else { return try setting.setting.values(of: []) }
+    var values: [Value] = []
+    for reading in readings {
+      // It was read as a value of this setting.
+      if let value = try reading.value.get() as? Value { values.append(value) }
+    }
+    return values
   }
 
   /// These, but with what `others` have for each setting of which that is to be kept.
   func keeping(_ isKept: (SettingEntry) -> Bool, of others: GivenSettings) -> GivenSettings {
     var kept = self
-    for entry in Settings.entries where isKept(entry) { kept.texts[entry.name] = others.texts[entry.name] }
+    for entry in Settings.entries where isKept(entry) { kept.readings[entry.name] = others.readings[entry.name] }
     return kept
   }
 
   /// The file to read. A name that is not allowed is refused with the other values.
   private var file: String? {
-    guard case .value(let path)? = try? value(of: Settings.config) else { return nil }
+    guard case .value(let path)? = try? value(of: Settings.operation.config) else { return nil }
     return path
   }
 
@@ -75,10 +94,16 @@ struct GivenSettings: Sendable {
     }
   }
 
+  private static func read(_ given: [Given]) -> [Reading] {
+    given.compactMap { given in
+      Settings.entries.first { $0.name == given.setting }.map { Reading(given: given, value: $0.read(given)) }
+    }
+  }
+
   /// For each setting what the first of `sources` has that has anything.
-  private static func firsts(of sources: [[Given]]) -> [String: [Given]] {
-    sources.reduce(into: [:]) { texts, source in
-      texts.merge(Dictionary(grouping: source, by: \.setting)) { first, _ in first }
+  private static func firsts(of sources: [[Reading]]) -> [String: [Reading]] {
+    sources.reduce(into: [:]) { readings, source in
+      readings.merge(Dictionary(grouping: source, by: \.given.setting)) { first, _ in first }
     }
   }
 }

@@ -1,0 +1,86 @@
+import Relay
+import VoltlaneSettings
+import VoltlaneText
+
+struct AddressSettings: SettingsTopic {
+  static let title = "Addresses"
+
+  let listen = RelaySetting(
+    Setting(
+      name: "listen", kind: .endpoint, standard: "127.0.0.1:42000",
+      summary: """
+        Where clients connect; [::] takes IPv6 only, so give 0.0.0.0 for IPv4 as well. A name is listened on at each \
+        of its addresses. May be given several times.
+        """,
+      isRepeatable: true),
+    reload: .no, placeAll: { endpoints, program in program.relay.listeners = endpoints })
+
+  let unixSocketMode = RelaySetting(
+    Setting(
+      name: "unix-socket-mode", kind: .automatic(.permissions, word: "umask"), standard: "umask",
+      summary: """
+        Who may connect to a unix socket of --listen: the permissions of its file, where write permission is what lets \
+        a process connect. 'umask': what the process's umask leaves.
+        """),
+    reload: .no, to: \.unixSocketMode)
+
+  let unixSocketGroup = RelaySetting(
+    Setting(
+      name: "unix-socket-group", kind: .automatic(.group, word: "none"), standard: "none",
+      summary: "The group of the file of a unix socket of --listen. 'none': the process's own."),
+    reload: .no, to: \.unixSocketGroup)
+
+  let backend = RelaySetting(
+    Setting(
+      name: "backend", alias: "master", kind: .backend, standard: "127.0.0.1:42001",
+      summary: "The backend that is dialled. 'echo' embeds one that sends every packet back."),
+    reload: .no,
+    place: { backend, program in
+      switch backend {
+      case .address(let endpoint):
+        program.relay.backend = endpoint
+        program.embedsEcho = false
+      case .echo:
+        // Its port is not known yet.
+        program.relay.backend = .tcp(host: "127.0.0.1", port: 0)
+        program.embedsEcho = true
+      }
+    })
+}
+
+extension SettingKind where Value == Endpoint {
+  fileprivate static var endpoint: SettingKind {
+    SettingKind("ADDRESS", allowed: Endpoint.forms, read: Settings.endpoint)
+  }
+}
+
+extension SettingKind where Value == BackendChoice {
+  fileprivate static var backend: SettingKind {
+    SettingKind("ADDRESS", allowed: "\(Endpoint.forms), or echo") { text throws(Refusal) in try BackendChoice(text) }
+  }
+}
+
+extension SettingKind where Value == UInt16 {
+  /// Permissions in octal digits, as chmod takes them.
+  fileprivate static var permissions: SettingKind {
+    SettingKind(
+      "MODE", allowed: "three octal digits such as 660, with a 0 before them or not",
+      read: Settings.oneOf { text in
+        let digits = text.count == 4 && text.hasPrefix("0") ? text.dropFirst() : text[...]
+        guard digits.count == 3, digits.utf8.allSatisfy({ (0x30...0x37).contains($0) }) else { return nil }
+        return UInt16(digits, radix: 8)
+      })
+  }
+}
+
+extension SettingKind where Value == UInt32 {
+  /// The number of a group.
+  fileprivate static var group: SettingKind {
+    SettingKind("GROUP", allowed: "the name or the number of a group") { text throws(Refusal) in
+      // The largest number means none.
+      if let number = UInt32(exactly: wholeNumber(text) ?? -1), number < .max { return number }
+      guard let number = System.group(text) else { throw .because("there is no such group") }
+      return number
+    }
+  }
+}

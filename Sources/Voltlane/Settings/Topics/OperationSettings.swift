@@ -1,0 +1,75 @@
+import Logging
+import Relay
+import VoltlaneSettings
+
+struct OperationSettings: SettingsTopic {
+  static let title = "Operation"
+
+  let config = RelaySetting(
+    Setting(
+      name: "config", kind: .automatic(.file("a TOML file"), word: "none"), standard: "none",
+      summary: """
+        The file with settings that neither flags nor the environment give: keys are named as the flags are. SIGHUP \
+        reads it anew.
+        """),
+    reload: .no, place: { file, program in program.file = file.given })
+
+  let identity = RelaySetting(
+    Setting(
+      name: "identity", kind: .automatic(.fileOfKey, word: "none"), standard: "none",
+      summary: """
+        The file of the relay's secret key, made where it is missing, so that clients recognise the relay after a \
+        restart. 'none': a fresh key each start.
+        """),
+    reload: .no, place: { file, program in program.identity = file.given })
+
+  let congestionControl = RelaySetting(
+    Setting(
+      name: "congestion-control", kind: .automatic(.congestionControl, word: "system"), standard: "system",
+      summary: "The congestion control of every TCP connection. 'system': the machine's."),
+    reload: .no, to: \.congestionControl)
+
+  let shutdownTimeout = RelaySetting(
+    Setting(
+      name: "shutdown-timeout", kind: .duration(in: RelayConfiguration.shutdownTimeoutRange), standard: "5s",
+      summary: "How long a shutdown may take to hand over what is queued."),
+    reload: .yes, to: \.shutdownTimeout)
+
+  let logLevel = RelaySetting(
+    Setting(
+      name: "log-level", kind: .logLevel, standard: "info",
+      summary: "The least important messages that are logged, to standard error."),
+    reload: .yes,
+    place: { level, program in
+      program.logLevel = level
+      program.relay.eventLevel = Event.Level(level)
+    })
+}
+
+extension SettingKind where Value == String {
+  fileprivate static func file(_ allowed: String) -> SettingKind {
+    SettingKind("FILE", allowed: allowed, read: Settings.oneOf { $0.isEmpty || $0.utf8.contains(0) ? nil : $0 })
+  }
+
+  /// The name of a file with a key, and not the key.
+  fileprivate static var fileOfKey: SettingKind {
+    let file = file("a file that only its owner can read, or root and a group of the relay's")
+    return SettingKind(file.placeholder, allowed: file.allowed) { text throws(Refusal) in
+      guard !isSecret(text) else { throw .because("it is to be the name of a file that has it") }
+      return try file.read(text)
+    }
+  }
+
+  fileprivate static var congestionControl: SettingKind {
+    SettingKind(
+      "NAME", allowed: "a name in \(Machine.congestionControlFile)", read: Settings.oneOf { $0.isEmpty ? nil : $0 })
+  }
+}
+
+extension SettingKind where Value == Logger.Level {
+  fileprivate static var logLevel: SettingKind {
+    SettingKind(
+      "LEVEL", allowed: Logger.Level.allCases.map(\.rawValue).joined(separator: ", "),
+      read: Settings.oneOf { Logger.Level(rawValue: $0) })
+  }
+}

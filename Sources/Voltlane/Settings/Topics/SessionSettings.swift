@@ -1,0 +1,43 @@
+import Relay
+import VoltlaneSettings
+import VoltlaneWire
+
+struct SessionSettings: SettingsTopic {
+  static let title = "Sessions without a socket"
+
+  let staleTimeout = RelaySetting(
+    Setting(
+      name: "stale-timeout", kind: .duration(in: RelayConfiguration.staleTimeoutRange), standard: "5m",
+      summary: "How long a session that has lost its socket waits for its client to come back. 0: it ends at once."),
+    // What sessions without a socket cost is bounded by their number and their packets, however long they last.
+    reload: .yes, to: \.staleTimeout)
+
+  let maxStaleClients = RelaySetting(
+    Setting(
+      name: "max-stale-clients", kind: .number(in: RelayConfiguration.maxStaleClientsRange), standard: "65535",
+      summary: "Sessions of the relay that may be without a socket. At the limit another of them ends first."),
+    reload: .guarded(raised: \.maxStaleClients), to: \.maxStaleClients)
+
+  let missedPacketsBuffer = RelaySetting(
+    Setting(
+      name: "missed-packets-buffer", kind: .size(in: RelayConfiguration.missedPacketsBufferRange), standard: "64KiB",
+      summary: """
+        What is kept of packets that come for a client while it has no socket; over it, its session ends. One packet \
+        always fits, unless it is 0: then the first one ends the session. What its last socket did not deliver is kept \
+        besides, whatever this is.
+        """),
+    reload: .guarded(raised: \.missedPacketsBuffer), to: \.missedPacketsBuffer)
+
+  let missedPacketsTotal = RelaySetting(
+    Setting(
+      name: "missed-packets-total",
+      kind: .automatic(.size(in: RelayConfiguration.budgetRange))
+        .allowing("and at least --max-packet-size and \(Wire.sizePrefix)"),
+      standard: "auto",
+      summary: """
+        What is kept for all clients without a socket together; over it, the one that holds most ends. 'auto': an \
+        eighth of memory or of the cgroup's limit.
+        """),
+    reload: .guarded(raised: \.missedPacketsTotal), to: \.missedPacketsTotal,
+    decide: { program, machine in machine.anEighth(butAtLeast: program.largestKeptPacket) })
+}
