@@ -1,3 +1,5 @@
+import VoltlaneWire
+
 /// Every size and time of the data plane that is not a flag, with its reason. Sizes are bytes, times are nanoseconds.
 ///
 /// Figures named "measured" were taken on 2 cores over loopback with a prototype of this design.
@@ -21,7 +23,7 @@ enum Limits {
 
   /// One read of a client that is still in the handshake: the largest packet and no more, because what follows the
   /// client's key must be kept until the worker has answered.
-  static let handshakeRead = 4 + 256
+  static let handshakeRead = Wire.sizePrefix + Wire.maxHandshakePacket
 
   /// The buffer of an unfinished packet starts at this size and doubles as bytes arrive, so that a declared length
   /// alone costs nothing.

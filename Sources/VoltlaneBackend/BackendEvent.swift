@@ -59,7 +59,7 @@ public enum BackendEvent: Equatable, Sendable {
     switch self {
     case .data(_, let data): data.readableBytes + Limits.packetOverhead
     case .failure(_, let reason): reason.utf8.count + Limits.packetOverhead
-    default: Limits.packetOverhead
+    case .connected, .announced, .disconnected, .reconnection, .refusedPacket: Limits.packetOverhead
     }
   }
 }

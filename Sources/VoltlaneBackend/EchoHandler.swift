@@ -66,7 +66,12 @@ final class EchoHandler: ChannelInboundHandler {
 
   private func isData(_ packet: RawSpan) -> Bool {
     do {
-      return try Tag.decode(packet, from: .relay).flag == .data
+      switch try Tag.decode(packet, from: .relay).flag {
+      case .data: return true
+      case .failure, .reconnection: return false
+      // `Tag` refuses it as coming from a relay; if one slips through, it is not echoed.
+      case .kick: return false
+      }
     } catch {
       refused.increment()
       return false

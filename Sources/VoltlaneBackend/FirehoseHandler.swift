@@ -119,7 +119,10 @@ final class FirehoseHandler: ChannelInboundHandler {
     var events: [BackendEvent] = []
     do {
       while let packet = try splitter.next() {
-        let event = event(packet)
+        guard let event = event(packet) else {
+          intake.emit(events)
+          return close(.lost("the relay sent a packet that only a backend sends"))
+        }
         endAnnouncement(before: event, &events)
         events.append(event)
       }
@@ -137,7 +140,8 @@ final class FirehoseHandler: ChannelInboundHandler {
     events.append(.announced(firehose))
   }
 
-  private func event(_ packet: ByteBuffer) -> BackendEvent {
+  /// What a packet says; nil where nothing of it can be trusted.
+  private func event(_ packet: ByteBuffer) -> BackendEvent? {
     do {
       let tag = try Tag.decode(packet.readableBytesSpan, from: .relay)
       var data = packet
@@ -145,7 +149,9 @@ final class FirehoseHandler: ChannelInboundHandler {
       switch tag.flag {
       case .failure: return .failure(clientID: tag.clientID, reason: String(buffer: data))
       case .reconnection: return .reconnection(clientID: tag.clientID)
-      case .data, .kick: return .data(clientID: tag.clientID, data)
+      case .data: return .data(clientID: tag.clientID, data)
+      // `Tag` refuses it as coming from a relay. If one slips through, it must not pass for data.
+      case .kick: return nil
       }
     } catch {
       intake.refused.increment()

@@ -15,13 +15,13 @@ public enum FirehoseEnd: Sendable {
   case relay
   case backend
 
-  /// The flags that this end sends, each a bit: no branch for a flag in the decoder.
-  @inlinable
-  var flags: UInt8 {
-    func bit(_ flag: PacketFlag) -> UInt8 { 1 << flag.rawValue }
-    return switch self {
-    case .relay: bit(.data) | bit(.failure) | bit(.reconnection)
-    case .backend: bit(.data) | bit(.kick)
+  /// Whether this end sends packets with this flag. The compiler asks for every flag, and makes one test of it.
+  @inlinable @inline(__always)
+  public func sends(_ flag: PacketFlag) -> Bool {
+    switch flag {
+    case .data: true
+    case .failure, .reconnection: self == .relay
+    case .kick: self == .backend
     }
   }
 }
@@ -67,7 +67,7 @@ public struct Tag: Equatable, Sendable, BitwiseCopyable {
   @inlinable
   public init?(_ packet: RawSpan, from sender: FirehoseEnd) {
     guard packet.byteCount >= Wire.tag else { return nil }
-    guard let flag = PacketFlag(rawValue: packet.byte(at: 8)), sender.flags &>> flag.rawValue & 1 != 0 else {
+    guard let flag = PacketFlag(rawValue: packet.byte(at: Wire.clientID)), sender.sends(flag) else {
       return nil
     }
     self.init(clientID: packet.littleEndianUInt64(at: 0), flag: flag)
@@ -77,7 +77,7 @@ public struct Tag: Equatable, Sendable, BitwiseCopyable {
   public static func decode(_ packet: RawSpan, from sender: FirehoseEnd) throws(TaggedPacketError) -> Tag {
     if let tag = Tag(packet, from: sender) { return tag }
     guard packet.byteCount >= Wire.tag else { throw .tooShort(count: packet.byteCount) }
-    let raw = packet.byte(at: 8)
+    let raw = packet.byte(at: Wire.clientID)
     guard let flag = PacketFlag(rawValue: raw) else { throw .unknownFlag(raw) }
     throw .wrongDirection(flag)
   }
@@ -85,7 +85,7 @@ public struct Tag: Equatable, Sendable, BitwiseCopyable {
   /// The size prefix and the tag of a packet with `count` bytes of data: what goes on the wire before the data.
   public func framed(dataCount count: Int) -> [UInt8] {
     var bytes = Wire.sizePrefixBytes(Wire.tag + count)
-    bytes.reserveCapacity(Wire.sizePrefix + Wire.tag)
+    bytes.reserveCapacity(Wire.taggedHeader)
     for shift in stride(from: 0, to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: clientID >> UInt64(shift))) }
     bytes.append(flag.rawValue)
     return bytes

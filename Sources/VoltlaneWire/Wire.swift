@@ -3,8 +3,14 @@ public enum Wire {
   /// The `u32 size` before every packet on both links. It does not count itself.
   public static let sizePrefix = 4
 
+  /// The `u64 client id` of a tag.
+  public static let clientID = 8
+
   /// The `u64 client id | u8 flag` at the start of every packet on the firehose.
   public static let tag = 9
+
+  /// What stands before the data of a packet on the firehose: its size prefix and its tag.
+  @inlinable public static var taggedHeader: Int { sizePrefix + tag }
 
   /// What the relay accepts from a client by default: with its tag exactly 8 MiB, the most that the backends in the
   /// field accept.

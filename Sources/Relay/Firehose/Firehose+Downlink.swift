@@ -70,6 +70,10 @@ extension Firehose where K: ~Copyable {
         skip(size, &kernel)
       case .sameClient:
         joinRun()
+      case .unexpected:
+        publish(&kernel)
+        lose(EPROTO, &kernel)
+        return false
       case .oversized(let size):
         events.post(.backendOversized(size: UInt32(size), maximum: UInt32(settings.maxTaggedPacket)), &kernel)
         publish(&kernel)
@@ -84,6 +88,8 @@ extension Firehose where K: ~Copyable {
     case unfinished
     case noRoom(lane: Int)
     case malformed(size: Int)
+    /// Its flag is none that a backend sends, though its tag was taken for well formed.
+    case unexpected
     case oversized(size: Int)
     /// It is for the client of the packet before it: they may go on together.
     case sameClient
@@ -103,6 +109,13 @@ extension Firehose where K: ~Copyable {
       guard read &- parsed >= wireBytes else { break }
       guard let tag = Tag(memory.data(of: packet, size), from: .backend) else { return .malformed(size: size) }
       if tag.clientID == lastID { return .sameClient }
+      let kind: Descriptor.Kind
+      switch tag.flag {
+      case .data: kind = .data
+      case .kick: kind = .kick
+      // `Tag` refuses them as coming from a backend. If one slips through, it must not pass for data.
+      case .failure, .reconnection: return .unexpected
+      }
       let place = ids.place(of: tag.clientID)
       // An id that no shard has is no session's: any shard says so.
       let lane = place.shard < lanes.count ? place.shard : 0
@@ -113,7 +126,7 @@ extension Firehose where K: ~Copyable {
       lanes[lane].downlink.push(
         Descriptor(
           position: parsed &+ UInt64(Wire.tag), clientID: tag.clientID, slot: place.slot, dataCount: dataCount,
-          flag: tag.flag))
+          kind: kind))
       parsed &+= wireBytes
       lastID = tag.clientID
     }

@@ -1,4 +1,5 @@
 import Glibc
+import VoltlaneWire
 
 /// The backend's connection is lost: what that means for the packets under way and for the clients.
 extension Firehose where K: ~Copyable {
@@ -75,7 +76,13 @@ extension Firehose where K: ~Copyable {
     if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
     counters.add(.packetsRefused)
     events.post(.packetRefused(id: tag.clientID), &kernel)
-    if tag.flag == .data { refusedClient = tag.clientID }
+    switch tag.flag {
+    case .data: refusedClient = tag.clientID
+    // What the relay says of a session holds nothing of its client's.
+    case .failure, .reconnection: break
+    // The backend's, of which none is in a lane.
+    case .kick: break
+    }
   }
 
   func refusalLane(_ id: UInt64) -> Int { min(ids.place(of: id).shard, lanes.count - 1) }
@@ -92,7 +99,7 @@ extension Firehose where K: ~Copyable {
     let lane = refusalLane(id)
     // It stands for no bytes: its place is where the next packet's would be.
     lanes[lane].downlink.push(
-      Descriptor(refused: id, slot: ids.place(of: id).slot, position: parsed + UInt64(Descriptor.tagBefore)))
+      Descriptor(refused: id, slot: ids.place(of: id).slot, position: parsed + UInt64(Wire.tag)))
     refusedClient = nil
     if lanes[lane].downlink.publish(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
   }

@@ -14,30 +14,26 @@ struct Descriptor: BitwiseCopyable {
   private var bytes: UInt32
   private var slotOrNext: UInt32
   private(set) var packetCount: UInt32
-  private let kindValue: UInt32
+  let kind: Kind
 
-  /// What the shard is told.
-  enum Kind: UInt32 {
-    /// The protocol's flags.
-    case data = 0
-    case kick = 2
+  /// What the shard is told. Whoever reads one names every kind, so that the compiler asks what becomes of a new one.
+  enum Kind: UInt8, BitwiseCopyable {
+    case data
+    /// The backend ends the session.
+    case kick
     /// The backend's connection died twice within a packet of this client's: the packet is gone, and its client ends.
-    case refused = 0xffff
+    case refused
   }
 
-  /// Bytes from a packet's start in the memory to its `position`.
-  static let tagBefore = 9
-
-  /// A packet of `dataCount` bytes whose client header is at `position`. `flag` is one that a backend sends.
+  /// A packet of `dataCount` bytes whose client header is at `position`, ``Wire/tag`` bytes behind its own start.
   @inline(__always)
-  init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int, flag: PacketFlag) {
-    assert(flag == .data || flag == .kick)
+  init(position: UInt64, clientID: UInt64, slot: UInt32, dataCount: Int, kind: Kind) {
     self.position = position
     self.clientID = clientID
     bytes = UInt32(truncatingIfNeeded: dataCount &+ Wire.sizePrefix)
     slotOrNext = slot
     packetCount = 1
-    kindValue = UInt32(flag.rawValue)
+    self.kind = kind
   }
 
   /// Tells the shard that a packet of this client's was given up. It stands for no bytes of the memory.
@@ -47,7 +43,7 @@ struct Descriptor: BitwiseCopyable {
     bytes = 0
     slotOrNext = slot
     packetCount = 0
-    kindValue = Kind.refused.rawValue
+    kind = .refused
   }
 
   /// The slot that the id names in its shard: the firehose had to work it out to find the shard.
@@ -59,8 +55,7 @@ struct Descriptor: BitwiseCopyable {
     set { slotOrNext = newValue }
   }
 
-  @inline(__always) var isData: Bool { kindValue == Kind.data.rawValue }
-  var kind: Kind { Kind(rawValue: kindValue) ?? .data }
+  @inline(__always) var isData: Bool { kind == .data }
   /// Bytes of the packets with the client's headers.
   @inline(__always) var byteCount: Int { Int(bytes) }
 
@@ -109,7 +104,9 @@ struct DownlinkMemory: @unchecked Sendable {
   /// Room for a window of whole packets, one unfinished packet of the largest size, and a read.
   init(_ arena: Arena, maxPacketSize: Int) throws(RelayError) {
     var capacity = Limits.mebi
-    while capacity < Limits.downlinkWindow + maxPacketSize + 13 + 2 * Limits.downlinkRead { capacity *= 2 }
+    while capacity < Limits.downlinkWindow + maxPacketSize + Wire.taggedHeader + 2 * Limits.downlinkRead {
+      capacity *= 2
+    }
     mask = UInt64(capacity - 1)
     base = try arena.allocateRing(byteCount: capacity)
   }

@@ -1,12 +1,20 @@
 import Glibc
 import VoltlaneWire
 
-/// One shard's packets on their way to the firehose: the very bytes of the wire, in a ring that is mapped twice so that
-/// every stretch is contiguous and leaves in one send.
+/// One shard's packets on their way to the firehose, in a ring that is mapped twice so that every stretch is contiguous
+/// and leaves in one send.
 ///
+/// **A record of the lane is the wire format itself**: the firehose sends these very bytes, and a backend reads them.
+///
+///     0          4           12     13
 ///     +----------+-----------+------+---------- - -
-///     | u32 size | u64 id    | flag | data            size = 9 + data
+///     | u32 size | u64 id    | flag | data            size = Wire.tag + data
 ///     +----------+-----------+------+---------- - -
+///
+/// So nothing can be added to a record for the relay's own use: what a shard tells the firehose of a packet and the
+/// backend is not to see goes beside the ring, as ``PacketReference`` does. And what is changed here is changed for
+/// every backend: the layout is ``Tag`` in VoltlaneWire and its page in the documentation (Protocol.md); here it is
+/// written by `writeHeader` and read by `packetAtHead` and `dropPacketAtHead`, and nowhere else.
 ///
 /// A large packet's data crosses beside the ring, as a ``PacketReference`` at the position where its header ends.
 /// Only whole packets enter, so that a client that stalls in the middle of one delays no one else.
@@ -45,8 +53,10 @@ struct UplinkProducer: ~Copyable {
   private var references: RecordProducer<PacketReference>
   private let freedBytes: SharedWord
   private var pushedBytes: UInt64 = 0
+  /// Room for anything that the relay itself says of a session: the longest of its texts, behind a header.
+  let controlRoom: Int
 
-  static let headerSize = Wire.sizePrefix + Wire.tag
+  static let headerSize = Wire.taggedHeader
 
   init(_ lane: UplinkLane) {
     indices = lane.indices
@@ -57,6 +67,7 @@ struct UplinkProducer: ~Copyable {
     headSeen = lane.indices.head
     references = RecordProducer(lane.references)
     freedBytes = lane.freedBytes
+    controlRoom = UplinkProducer.headerSize + CloseReason.longestText
   }
 
   /// Bytes that fit. Looks at the firehose's position only when less than `wanted` fits by what was last seen.
@@ -77,6 +88,19 @@ struct UplinkProducer: ~Copyable {
     return headSeen == tail
   }
 
+  /// Whether what the relay says of a session fits, whatever it is.
+  mutating func hasControlRoom() -> Bool { room(for: controlRoom) >= controlRoom }
+
+  /// Writes what the relay itself says of a session. The caller has made sure of room; as that is seldom and not on a
+  /// packet's way, it is looked at once more: to write over what the firehose has yet to send would be worse than to end.
+  @inline(never)
+  mutating func say(_ flag: PacketFlag, of id: UInt64, _ text: StaticString? = nil) {
+    let count = text?.utf8CodeUnitCount ?? 0
+    // All callers ask for room first, and no text is longer than the longest.
+    precondition(room(for: UplinkProducer.headerSize + count) >= UplinkProducer.headerSize + count)
+    if let text { append(id: id, flag: flag, text.utf8Start, count) } else { append(id: id, flag: flag) }
+  }
+
   /// Writes one tagged packet.
   @inline(__always)
   mutating func append(id: UInt64, flag: PacketFlag, _ data: UnsafeRawPointer, _ count: Int) {
@@ -86,7 +110,7 @@ struct UplinkProducer: ~Copyable {
   }
 
   /// Writes one tagged packet without data.
-  mutating func append(id: UInt64, flag: PacketFlag) {
+  private mutating func append(id: UInt64, flag: PacketFlag) {
     _ = writeHeader(id: id, flag: flag, 0)
     tail &+= UInt64(UplinkProducer.headerSize)
   }
@@ -123,14 +147,19 @@ struct UplinkProducer: ~Copyable {
 
   /// Writes one data packet whose data stays in `buffer`, which now belongs to the lane.
   mutating func append(id: UInt64, reference buffer: PacketBuffer) {
-    _ = writeHeader(id: id, flag: .data, Int(buffer.count))
+    _ = writeHeader(id: id, flag: .data, Int(buffer.count), inLane: 0)
     tail &+= UInt64(UplinkProducer.headerSize)
     references.push(PacketReference(position: tail, buffer: buffer))
     pushedBytes &+= UInt64(buffer.capacity)
   }
 
   @inline(__always)
-  private func writeHeader(id: UInt64, flag: PacketFlag, _ count: Int) -> UnsafeMutableRawPointer {
+  private func writeHeader(
+    id: UInt64, flag: PacketFlag, _ count: Int, inLane: Int? = nil
+  ) -> UnsafeMutableRawPointer {
+    assert(
+      Int(capacity &- (tail &- indices.head)) >= UplinkProducer.headerSize &+ (inLane ?? count),
+      "the caller has made sure of room")
     let header = base + Int(truncatingIfNeeded: tail & (capacity &- 1))
     UplinkProducer.writeHeader(at: header, id: id, flag: flag, count)
     return header
@@ -140,8 +169,8 @@ struct UplinkProducer: ~Copyable {
   @inline(__always)
   static func writeHeader(at header: UnsafeMutableRawPointer, id: UInt64, flag: PacketFlag, _ count: Int) {
     header.storeBytes(of: UInt32(truncatingIfNeeded: count &+ Wire.tag).littleEndian, as: UInt32.self)
-    header.storeBytes(of: id.littleEndian, toByteOffset: 4, as: UInt64.self)
-    header.storeBytes(of: flag.rawValue, toByteOffset: 12, as: UInt8.self)
+    header.storeBytes(of: id.littleEndian, toByteOffset: Wire.sizePrefix, as: UInt64.self)
+    header.storeBytes(of: flag.rawValue, toByteOffset: Wire.sizePrefix &+ Wire.clientID, as: UInt8.self)
   }
 
   /// Shows the firehose what was appended, once for many packets: publishing each costs 60-85 ns between cores, once
@@ -267,8 +296,9 @@ struct UplinkConsumer: ~Copyable {
     let packet = packetAtHead()
     let header = base + Int(head & mask)
     let tag = Tag(
-      clientID: UInt64(littleEndian: header.loadUnaligned(fromByteOffset: 4, as: UInt64.self)),
-      flag: PacketFlag(rawValue: header.load(fromByteOffset: 12, as: UInt8.self)) ?? .failure)
+      clientID: UInt64(littleEndian: header.loadUnaligned(fromByteOffset: Wire.sizePrefix, as: UInt64.self)),
+      flag: PacketFlag(rawValue: header.load(fromByteOffset: Wire.sizePrefix &+ Wire.clientID, as: UInt8.self))
+        ?? .failure)
     head &+= UInt64(packet.laneBytes)
     handed = 0
     freeReferences()

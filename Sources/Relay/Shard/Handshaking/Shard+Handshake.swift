@@ -109,7 +109,8 @@ extension Shard where K: ~Copyable {
       case (.ping, .ping):
         guard keepHandshakeBytes(index, offset..<count, &kernel) else { return }
         return pingCame(index)
-      default:
+      // Any other packet, or one at the wrong time.
+      case (_, .ping), (_, .protocolVersion), (_, .publicKey), (_, .clientID), (_, .challenge), (_, .challengeResponse):
         return rejectMalformed(index, &kernel)
       }
     }

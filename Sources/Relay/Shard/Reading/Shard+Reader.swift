@@ -153,11 +153,11 @@ extension Shard where K: ~Copyable {
     return received
   }
 
-  /// The most that one receive may bring: in the worst case, packets without data, 4 bytes become 13 in the lane.
+  /// The most that one receive may bring: in the worst case, packets without data, a size prefix becomes one with a tag in the lane.
   @inline(__always)
   private mutating func readLimit() -> Int {
     let room = uplink.room(for: Limits.uplinkLane) &- Limits.uplinkReserve
-    return min(settings.pace.readSize, room / 13 &* 4)
+    return min(settings.pace.readSize, room / Wire.taggedHeader &* Wire.sizePrefix)
   }
 
   /// Puts the whole packets of `count` bytes at `start` into the lane, and keeps the rest. `goesOn`: the first packet

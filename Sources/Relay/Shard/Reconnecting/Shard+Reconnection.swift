@@ -240,7 +240,7 @@ extension Shard where K: ~Copyable {
     carryOverSlowness(index, sessions[slot].slowFor, kernel)
     sessions[slot].slowFor = 0
     // Before any data of the new connection, behind all of the old one.
-    uplink.append(id: sessions[slot].id, flag: .reconnection)
+    uplink.say(.reconnection, of: sessions[slot].id)
     counters.add(.reconnections)
     if events.wants(.debug) { events.post(.sessionReturned(id: sessions[slot].id), &kernel) }
     sendPending(index, &kernel)

@@ -27,7 +27,7 @@ extension Shard where K: ~Copyable {
   }
 
   /// Room in the uplink for a 0x01 or a 0x03.
-  mutating func hasControlRoom() -> Bool { uplink.room(for: 64) >= 64 }
+  mutating func hasControlRoom() -> Bool { uplink.hasControlRoom() }
 
   /// Sends the 0x01s that waited for room, oldest first.
   @inline(never)
@@ -50,7 +50,7 @@ extension Shard where K: ~Copyable {
   }
 
   private mutating func appendFailure(_ id: UInt64, _ reason: StaticString) {
-    uplink.append(id: id, flag: .failure, reason.utf8Start, reason.utf8CodeUnitCount)
+    uplink.say(.failure, of: id, reason)
   }
 
   /// Ends a session, and closes its client's connection where there is one.

@@ -1,4 +1,5 @@
 import Glibc
+import VoltlaneWire
 
 /// The packets of ``PendingBytes`` while there are some.
 ///
@@ -41,7 +42,7 @@ struct PendingPackets: BitwiseCopyable {
   @inline(never)
   mutating func append(_ packet: UnsafeRawPointer, _ packetCount: Int) -> Bool {
     // The prefix is not to be cut.
-    let room = last.map { $0.room < 4 ? 0 : $0.room } ?? 0
+    let room = last.map { $0.room < Wire.sizePrefix ? 0 : $0.room } ?? 0
     let inLast = min(room, packetCount)
     if inLast < packetCount {
       // All of the memory first: a packet is kept whole or not at all.
@@ -167,7 +168,7 @@ struct PendingPackets: BitwiseCopyable {
     normaliseCursor()
     var left = limit
     var gone = 0
-    while left >= 4, let size = firstPacketSize(), size <= left {
+    while left >= Wire.sizePrefix, let size = firstPacketSize(), size <= left {
       skip(size)
       left -= size
       gone += size
@@ -181,7 +182,7 @@ struct PendingPackets: BitwiseCopyable {
   /// The size of the first packet with its prefix; nil where there is none.
   private mutating func firstPacketSize() -> Int? {
     guard !isEmpty, let piece = first else { return nil }
-    return Int(UInt32(littleEndian: piece.bytes(at: piece.start).loadUnaligned(as: UInt32.self))) + 4
+    return Int(UInt32(littleEndian: piece.bytes(at: piece.start).loadUnaligned(as: UInt32.self))) + Wire.sizePrefix
   }
 
   /// Takes the first `skipped` bytes away, and gives the pieces back that are used up. The last stays, for what comes
