@@ -210,7 +210,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
 extension RelayConfiguration {
   /// As the kernel takes it, at least one where there is one.
   var userTimeoutMilliseconds: UInt32 {
-    UInt32(clamping: (tcpUserTimeout.nanoseconds + Limits.millisecond - 1) / Limits.millisecond)
+    UInt32(clamping: (self.tcpUserTimeout.nanoseconds + Limits.millisecond - 1) / Limits.millisecond)
   }
 }
 

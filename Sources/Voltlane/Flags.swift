@@ -28,13 +28,13 @@ struct TopicFlags<Topic: SettingsTopic>: ParsableArguments, CustomReflectable {
 
   init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: Key.self)
-    given = try Topic().settings.flatMap { setting in
+    given = try Settings.settings(of: Topic.self).flatMap { setting in
       try values.decode(Option<[Given]>.self, forKey: Key(setting.entry.name)).wrappedValue
     }
   }
 
   var customMirror: Mirror {
-    Mirror(self, children: Topic().settings.map { (label: $0.entry.name, value: $0.option as Any) })
+    Mirror(self, children: Settings.settings(of: Topic.self).map { (label: $0.entry.name, value: $0.option as Any) })
   }
 
   private struct Key: CodingKey {

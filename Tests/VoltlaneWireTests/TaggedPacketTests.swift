@@ -17,6 +17,7 @@ import struct VoltlaneWire.Tag
 
   @Test func everyWorkedPacketIsTested() {
     #expect(Set(Self.worked.map(\.name)) == Set(vectors["tagged"].keys))
+    #expect(Set(Self.worked.map(\.tag.flag)) == Set(PacketFlag.allCases))
   }
 
   @Test(arguments: worked) func encoding(name: String, tag: Tag, data: [UInt8]) {
@@ -24,15 +25,15 @@ import struct VoltlaneWire.Tag
   }
 
   @Test(arguments: worked) func decoding(name: String, tag: Tag, data: [UInt8]) throws {
-    let packet = Array(vectors["tagged", name].dropFirst(4))
+    let packet = Array(vectors["tagged", name].dropFirst(Wire.sizePrefix))
     let sender: FirehoseEnd = tag.flag == .kick ? .backend : .relay
     #expect(try decodeTag(packet, from: sender) == tag)
-    #expect(Array(packet.dropFirst(9)) == data)
+    #expect(Array(packet.dropFirst(Wire.tag)) == data)
   }
 
   @Test(arguments: worked) func everyTruncationOfTheTagIsRefused(name: String, tag: Tag, data: [UInt8]) {
-    let packet = Array(vectors["tagged", name].dropFirst(4))
-    for count in 0..<9 {
+    let packet = Array(vectors["tagged", name].dropFirst(Wire.sizePrefix))
+    for count in 0..<Wire.tag {
       #expect(throws: TaggedPacketError.tooShort(count: count)) {
         try decodeTag(Array(packet.prefix(count)), from: .relay)
       }
@@ -56,7 +57,7 @@ import struct VoltlaneWire.Tag
   }
 
   @Test(arguments: [FirehoseEnd.relay, .backend]) func unknownFlagIsRefused(sender: FirehoseEnd) {
-    for flag in UInt8(4)...255 {
+    for flag in UInt8.min...255 where PacketFlag(rawValue: flag) == nil {
       #expect(throws: TaggedPacketError.unknownFlag(flag)) {
         try decodeTag([0, 0, 0, 0, 0, 0, 0, 0, flag], from: sender)
       }

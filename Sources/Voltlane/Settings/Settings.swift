@@ -13,16 +13,23 @@ enum Settings: SettingDefinitions {
   static let operation = OperationSettings()
 
   /// In the order of the help and the documentation. What is left to the program is decided in this order too.
-  static let all: [any DeclaredSetting] =
-    addresses.settings + threads.settings + limits.settings + protection.settings + sessions.settings
-    + connections.settings + backendLoss.settings + operation.settings
+  static let all: [any DeclaredSetting] = topics.flatMap(\.settings)
+
+  /// The settings of a topic.
+  static func settings<Topic: SettingsTopic>(of topic: Topic.Type) -> [any DeclaredSetting] {
+    topics.first { $0.type == ObjectIdentifier(topic) }?.settings ?? []
+  }
+
+  private static let topics: [(type: ObjectIdentifier, settings: [any DeclaredSetting])] = [
+    addresses.listed, threads.listed, limits.listed, protection.listed, sessions.listed, connections.listed,
+    backendLoss.listed, operation.listed,
+  ]
 
   static let entries: [SettingEntry] = all.map(\.entry)
 }
 
 /// Settings that stand together in the help: each a property, declared where it stands.
 protocol SettingsTopic: Sendable {
-  init()
   /// As in the help.
   static var title: String { get }
 }
@@ -30,7 +37,7 @@ protocol SettingsTopic: Sendable {
 extension SettingsTopic {
   /// Its properties, in the order in which they are declared. Found by reflection: to list them once more would be one
   /// more place to forget one.
-  var settings: [any DeclaredSetting] {
-    Mirror(reflecting: self).children.compactMap { $0.value as? any DeclaredSetting }
+  fileprivate var listed: (type: ObjectIdentifier, settings: [any DeclaredSetting]) {
+    (ObjectIdentifier(Self.self), Mirror(reflecting: self).children.compactMap { $0.value as? any DeclaredSetting })
   }
 }
