@@ -117,31 +117,31 @@ struct TimerWheel: ~Copyable {
 }
 
 #if DEBUG
-  extension TimerWheel {
-    /// Returns how many connections are in the wheel.
-    func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) -> Int {
-      var found = 0
-      for slot in 0..<Limits.wheelSlots {
-        var (index, before) = (heads[slot], UInt32.none)
-        let bit = occupied[slot / 64] >> UInt64(slot % 64) & 1
-        try require((bit == 1) == (index != .none), "the bit of slot \(slot) of the wheel is wrong")
-        while index != .none {
-          let link = connections[index].timer
-          let isInReach = link.tick >= cursor && link.tick < cursor + UInt64(Limits.wheelSlots)
-          try require(isInReach, "connection \(index) comes up at tick \(link.tick), now is \(cursor)")
-          try require(Int(link.tick % UInt64(Limits.wheelSlots)) == slot, "connection \(index) is in slot \(slot)")
-          try require(link.previous == before, "connection \(index) does not follow \(before) in the wheel")
-          found += 1
-          try require(found <= connections.count, "the wheel has a loop")
-          (before, index) = (index, link.next)
-        }
+extension TimerWheel {
+  /// Returns how many connections are in the wheel.
+  func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) -> Int {
+    var found = 0
+    for slot in 0..<Limits.wheelSlots {
+      var (index, before) = (heads[slot], UInt32.none)
+      let bit = occupied[slot / 64] >> UInt64(slot % 64) & 1
+      try require((bit == 1) == (index != .none), "the bit of slot \(slot) of the wheel is wrong")
+      while index != .none {
+        let link = connections[index].timer
+        let isInReach = link.tick >= cursor && link.tick < cursor + UInt64(Limits.wheelSlots)
+        try require(isInReach, "connection \(index) comes up at tick \(link.tick), now is \(cursor)")
+        try require(Int(link.tick % UInt64(Limits.wheelSlots)) == slot, "connection \(index) is in slot \(slot)")
+        try require(link.previous == before, "connection \(index) does not follow \(before) in the wheel")
+        found += 1
+        try require(found <= connections.count, "the wheel has a loop")
+        (before, index) = (index, link.next)
       }
-      return found
     }
-
-    /// Whether a connection comes up in time for a deadline.
-    func isArmed(_ link: TimerLink, for deadline: UInt64) -> Bool {
-      link.tick != 0 && link.tick <= max(TimerWheel.tick(deadline) &+ 1, cursor &+ 1)
-    }
+    return found
   }
+
+  /// Whether a connection comes up in time for a deadline.
+  func isArmed(_ link: TimerLink, for deadline: UInt64) -> Bool {
+    link.tick != 0 && link.tick <= max(TimerWheel.tick(deadline) &+ 1, cursor &+ 1)
+  }
+}
 #endif

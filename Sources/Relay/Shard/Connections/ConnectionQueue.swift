@@ -89,34 +89,34 @@ struct ConnectionQueues {
 }
 
 #if DEBUG
-  extension ConnectionQueue {
-    /// Returns how many connections are in the queue.
-    fileprivate func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) -> Int {
-      var (index, before, found) = (head, UInt32.none, 0)
-      while index != .none {
-        let connection = connections[index]
-        let queue = connection.queue
-        try require(queue == kind, "connection \(index) is in the queue \(kind) and says \(queue)")
-        try require(connection.queuePrevious == before, "connection \(index) does not follow \(before)")
-        found += 1
-        try require(found <= connections.count, "the queue \(kind) has a loop")
-        (before, index) = (index, connection.queueNext)
-      }
-      try require(last == before, "the queue \(kind) ends at \(before), not at \(last)")
-      return found
+extension ConnectionQueue {
+  /// Returns how many connections are in the queue.
+  fileprivate func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) -> Int {
+    var (index, before, found) = (head, UInt32.none, 0)
+    while index != .none {
+      let connection = connections[index]
+      let queue = connection.queue
+      try require(queue == kind, "connection \(index) is in the queue \(kind) and says \(queue)")
+      try require(connection.queuePrevious == before, "connection \(index) does not follow \(before)")
+      found += 1
+      try require(found <= connections.count, "the queue \(kind) has a loop")
+      (before, index) = (index, connection.queueNext)
     }
+    try require(last == before, "the queue \(kind) ends at \(before), not at \(last)")
+    return found
   }
+}
 
-  extension ConnectionQueues {
-    /// Returns how many connections are in any queue.
-    func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) -> Int {
-      var found = try silent.checkInvariants(connections)
-      found += try halfway.checkInvariants(connections)
-      found += try challenged.checkInvariants(connections)
-      found += try newcomers.checkInvariants(connections)
-      found += try returners.checkInvariants(connections)
-      found += try returning.checkInvariants(connections)
-      return try found + gone.checkInvariants(connections)
-    }
+extension ConnectionQueues {
+  /// Returns how many connections are in any queue.
+  func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) -> Int {
+    var found = try silent.checkInvariants(connections)
+    found += try halfway.checkInvariants(connections)
+    found += try challenged.checkInvariants(connections)
+    found += try newcomers.checkInvariants(connections)
+    found += try returners.checkInvariants(connections)
+    found += try returning.checkInvariants(connections)
+    return try found + gone.checkInvariants(connections)
   }
+}
 #endif

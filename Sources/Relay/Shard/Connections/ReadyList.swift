@@ -30,11 +30,12 @@ struct ReadyList {
   /// Adds the connection at the end unless it is on a list.
   @inline(__always)
   mutating func append(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    guard connections[index].list == .none else { return }
-    connections[index].list = kind
-    connections[index].readyPlace = appended
-    connections[index].nextReady = .none
-    connections[index].previousReady = last
+    let connection = connections.address(index)
+    guard connection.pointee.list == .none else { return }
+    connection.pointee.list = kind
+    connection.pointee.readyPlace = appended
+    connection.pointee.nextReady = .none
+    connection.pointee.previousReady = last
     if last == .none { first = index } else { connections[last].nextReady = index }
     last = index
     appended &+= 1
@@ -45,10 +46,11 @@ struct ReadyList {
   mutating func popFirst(_ connections: borrowing ConnectionTable) -> UInt32? {
     guard first != .none else { return nil }
     let index = first
+    let connection = connections.address(index)
     // The new first connection keeps a stale link to its left, which nothing reads.
-    first = connections[index].nextReady
+    first = connection.pointee.nextReady
     if first == .none { last = .none }
-    connections[index].list = .none
+    connection.pointee.list = .none
     count &-= 1
     return index
   }
@@ -90,24 +92,24 @@ struct ReadyLists {
 }
 
 #if DEBUG
-  extension ReadyList {
-    func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) {
-      var (index, before, found) = (first, UInt32.none, 0)
-      while index != .none {
-        let connection = connections[index]
-        let list = connection.list
-        try require(list == kind, "connection \(index) is on the list of \(kind) and says \(list)")
-        if found > 0 {
-          try require(connection.previousReady == before, "connection \(index) does not follow \(before)")
-          let step = connection.readyPlace &- connections[before].readyPlace
-          try require(Int32(bitPattern: step) > 0, "connection \(index) has a place before that of \(before)")
-        }
-        found += 1
-        try require(found <= count, "the list of \(kind) is longer than \(count)")
-        (before, index) = (index, connection.nextReady)
+extension ReadyList {
+  func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) {
+    var (index, before, found) = (first, UInt32.none, 0)
+    while index != .none {
+      let connection = connections[index]
+      let list = connection.list
+      try require(list == kind, "connection \(index) is on the list of \(kind) and says \(list)")
+      if found > 0 {
+        try require(connection.previousReady == before, "connection \(index) does not follow \(before)")
+        let step = connection.readyPlace &- connections[before].readyPlace
+        try require(Int32(bitPattern: step) > 0, "connection \(index) has a place before that of \(before)")
       }
-      try require(found == count, "the list of \(kind) has \(found) connections, not \(count)")
-      try require(last == before, "the list of \(kind) ends at \(before), not at \(last)")
+      found += 1
+      try require(found <= count, "the list of \(kind) is longer than \(count)")
+      (before, index) = (index, connection.nextReady)
     }
+    try require(found == count, "the list of \(kind) has \(found) connections, not \(count)")
+    try require(last == before, "the list of \(kind) ends at \(before), not at \(last)")
   }
+}
 #endif

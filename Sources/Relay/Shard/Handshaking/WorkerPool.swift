@@ -65,14 +65,14 @@ struct WorkerPool: ~Copyable {
 }
 
 #if DEBUG
-  extension WorkerPool {
-    func checkInvariants() throws(InvariantViolation) {
-      var jobs = 0
-      for worker in 0..<workers.count {
-        try require((0...Limits.handshakeLane).contains(workers[worker].underWay), "a worker has too many jobs")
-        jobs += workers[worker].underWay
-      }
-      try require(jobs == jobsUnderWay, "the workers have \(jobs) jobs, not \(jobsUnderWay)")
+extension WorkerPool {
+  func checkInvariants() throws(InvariantViolation) {
+    var jobs = 0
+    for worker in 0..<workers.count {
+      try require((0...Limits.handshakeLane).contains(workers[worker].underWay), "a worker has too many jobs")
+      jobs += workers[worker].underWay
     }
+    try require(jobs == jobsUnderWay, "the workers have \(jobs) jobs, not \(jobsUnderWay)")
   }
+}
 #endif

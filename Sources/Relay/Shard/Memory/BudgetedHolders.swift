@@ -45,11 +45,11 @@ struct BudgetedHolders<Memory: HeldMemory>: ~Copyable {
 }
 
 #if DEBUG
-  extension BudgetedHolders {
-    func checkInvariants(_ slots: borrowing SlotMemory<Memory.Slot>, used: UInt32) throws(InvariantViolation) {
-      try holders.checkInvariants(slots, used: used)
-      let published = budget.largest(of: shard)
-      try require(published == UInt64(largestClass), "\(Memory.self): \(published) is published, not \(largestClass)")
-    }
+extension BudgetedHolders {
+  func checkInvariants(_ slots: borrowing SlotMemory<Memory.Slot>, used: UInt32) throws(InvariantViolation) {
+    try holders.checkInvariants(slots, used: used)
+    let published = budget.largest(of: shard)
+    try require(published == UInt64(largestClass), "\(Memory.self): \(published) is published, not \(largestClass)")
   }
+}
 #endif

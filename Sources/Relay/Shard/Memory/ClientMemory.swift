@@ -47,15 +47,15 @@ struct ClientMemory: ~Copyable {
 }
 
 #if DEBUG
-  extension ClientMemory {
-    func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) {
-      try waiting.checkInvariants(connections.slots, used: connections.used)
-      for index in 0..<connections.used {
-        let connection = connections[index]
-        let held = UInt32(clamping: connection.pending.memory + Int(connection.kernelMemory))
-        let charged = connection.phase == .closing ? connection.chargedLeaving : connection.charged
-        try require(charged == held, "connection \(index) is charged for \(charged) bytes and holds \(held)")
-      }
+extension ClientMemory {
+  func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) {
+    try waiting.checkInvariants(connections.slots, used: connections.used)
+    for index in 0..<connections.used {
+      let connection = connections[index]
+      let held = UInt32(clamping: connection.pending.memory + Int(connection.kernelMemory))
+      let charged = connection.phase == .closing ? connection.chargedLeaving : connection.charged
+      try require(charged == held, "connection \(index) is charged for \(charged) bytes and holds \(held)")
     }
   }
+}
 #endif

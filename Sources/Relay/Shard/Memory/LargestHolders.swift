@@ -87,31 +87,31 @@ struct LargestHolders<Memory: HeldMemory> {
 }
 
 #if DEBUG
-  extension LargestHolders {
-    /// `used`: the slots that were ever used.
-    func checkInvariants(_ slots: borrowing SlotMemory<Memory.Slot>, used: UInt32) throws(InvariantViolation) {
-      var holders = 0
-      for index in 0..<used {
-        let held = Memory.held(by: slots[index])
-        let sizeClass: Int8 = held == 0 ? -1 : Int8(63 - UInt64(held).leadingZeroBitCount)
-        let listed = Memory.links(of: slots[index]).sizeClass
-        try require(listed == sizeClass, "\(Memory.self): slot \(index) holds \(held) bytes, and is in list \(listed)")
-        if held > 0 { holders += 1 }
-      }
-      var found = 0
-      for sizeClass in 0..<40 {
-        var (index, before) = (heads[sizeClass], UInt32.none)
-        try require((occupied >> sizeClass & 1 == 1) == (index != .none), "the bit of list \(sizeClass) is wrong")
-        while index != .none {
-          let links = Memory.links(of: slots[index])
-          try require(Int(links.sizeClass) == sizeClass, "slot \(index) is in list \(sizeClass)")
-          try require(links.previous == before, "slot \(index) does not follow \(before)")
-          found += 1
-          try require(found <= holders, "\(Memory.self): more than the \(holders) holders are listed")
-          (before, index) = (index, links.next)
-        }
-      }
-      try require(found == holders, "\(Memory.self): \(found) are listed, \(holders) hold some")
+extension LargestHolders {
+  /// `used`: the slots that were ever used.
+  func checkInvariants(_ slots: borrowing SlotMemory<Memory.Slot>, used: UInt32) throws(InvariantViolation) {
+    var holders = 0
+    for index in 0..<used {
+      let held = Memory.held(by: slots[index])
+      let sizeClass: Int8 = held == 0 ? -1 : Int8(63 - UInt64(held).leadingZeroBitCount)
+      let listed = Memory.links(of: slots[index]).sizeClass
+      try require(listed == sizeClass, "\(Memory.self): slot \(index) holds \(held) bytes, and is in list \(listed)")
+      if held > 0 { holders += 1 }
     }
+    var found = 0
+    for sizeClass in 0..<40 {
+      var (index, before) = (heads[sizeClass], UInt32.none)
+      try require((occupied >> sizeClass & 1 == 1) == (index != .none), "the bit of list \(sizeClass) is wrong")
+      while index != .none {
+        let links = Memory.links(of: slots[index])
+        try require(Int(links.sizeClass) == sizeClass, "slot \(index) is in list \(sizeClass)")
+        try require(links.previous == before, "slot \(index) does not follow \(before)")
+        found += 1
+        try require(found <= holders, "\(Memory.self): more than the \(holders) holders are listed")
+        (before, index) = (index, links.next)
+      }
+    }
+    try require(found == holders, "\(Memory.self): \(found) are listed, \(holders) hold some")
   }
+}
 #endif

@@ -30,10 +30,10 @@ struct ReadingClock {
 }
 
 #if DEBUG
-  extension ReadingClock {
-    func checkInvariants(now: UInt64) throws(InvariantViolation) {
-      try require(!isStopped || stoppedSince <= now, "the reading clock has stood still since a time to come")
-      try require(delay <= now, "the reading clock has stood still for longer than there was time")
-    }
+extension ReadingClock {
+  func checkInvariants(now: UInt64) throws(InvariantViolation) {
+    try require(!isStopped || stoppedSince <= now, "the reading clock has stood still since a time to come")
+    try require(delay <= now, "the reading clock has stood still for longer than there was time")
   }
+}
 #endif

@@ -130,24 +130,25 @@ extension Shard where K: ~Copyable {
   /// One receive of an attached client. Returns the number of bytes.
   @inline(__always)
   private mutating func readPackets(_ index: UInt32, _ kernel: inout K) -> Int {
-    if !connections[index].flags.isDisjoint(with: .paused), !isReadThoughPaused(index) {
+    let connection = connections.address(index)
+    if !connection.pointee.flags.isDisjoint(with: .paused), !isReadThoughPaused(index) {
       _ = detachIfGone(index, &kernel)
       return 0
     }
-    if connections[index].unfinished != nil { return readOn(index, &kernel) }
+    if connection.pointee.unfinished != nil { return readOn(index, &kernel) }
     let limit = readLimit()
-    let received = kernel.receive(connections[index].socket, readBuffer.start, limit)
+    let received = kernel.receive(connection.pointee.socket, readBuffer.start, limit)
     guard received > 0 else {
       receivedNothing(index, received, &kernel)
       return 0
     }
-    if received == limit || connections[index].flags.contains(.hungUp) { markReady(index) }
+    if received == limit || connection.pointee.flags.contains(.hungUp) { markReady(index) }
     // The start of a size prefix that came earlier goes in front of what came now.
-    let prefixCount = Int(connections[index].prefixCount)
+    let prefixCount = Int(connection.pointee.prefixCount)
     var start = readBuffer.start
     if prefixCount > 0 {
-      start = readBuffer.putInFront(connections[index].prefix, prefixCount)
-      connections[index].prefixCount = 0
+      start = readBuffer.putInFront(connection.pointee.prefix, prefixCount)
+      connection.pointee.prefixCount = 0
     }
     forwardPackets(index, start, received &+ prefixCount, goesOn: prefixCount > 0, &kernel)
     return received
@@ -166,12 +167,13 @@ extension Shard where K: ~Copyable {
   private mutating func forwardPackets(
     _ index: UInt32, _ start: UnsafeMutableRawPointer, _ count: Int, goesOn: Bool, _ kernel: inout K
   ) {
+    let connection = connections.address(index)
     let end = UnsafeRawPointer(start + count)
     let taken = uplink.appendAll(
-      id: sessions[connections[index].session].id, from: start, to: end, maxSize: settings.maxPacketSize)
+      id: sessions[connection.pointee.session].id, from: start, to: end, maxSize: settings.maxPacketSize)
     if taken.count > 0 {
-      sessions[connections[index].session].isHeardOf = true
-      if goesOn { connections[index].deadline = .max }
+      sessions[connection.pointee.session].isHeardOf = true
+      if goesOn { connection.pointee.deadline = .max }
     }
     let bytes = (taken.end - UnsafeRawPointer(start)) &- taken.count &* Wire.sizePrefix
     counters.add(.packetsUp, taken.count)

@@ -102,35 +102,35 @@ struct SessionTable: ~Copyable {
 }
 
 #if DEBUG
-  extension SessionTable {
-    func checkInvariants() throws(InvariantViolation) {
-      var (slot, freed) = (free, 0)
-      while slot != .none {
-        try require(slots[slot].state == .free, "session \(slot) is listed as free and is not")
-        freed += 1
-        try require(freed <= Int(used), "the list of free sessions has a loop")
-        slot = slots[slot].next
-      }
-      var (owed, before) = (0, UInt32.none)
-      slot = endingFirst
-      while slot != .none {
-        try require(slots[slot].state == .ending, "session \(slot) waits to be reported and has not ended")
-        owed += 1
-        try require(owed <= Int(used), "the list of sessions to be reported has a loop")
-        (before, slot) = (slot, slots[slot].next)
-      }
-      try require(endingLast == before, "the last session to be reported is \(before), not \(endingLast)")
-      var counts = (live: 0, ending: 0, retired: 0)
-      for slot in 0..<used {
-        switch slots[slot].state {
-        case .attached, .halfClosed, .stale: counts.live += 1
-        case .ending: counts.ending += 1
-        case .free: if slots[slot].generation >= ClientIDs.generations { counts.retired += 1 }
-        }
-      }
-      try require(counts.live == live, "\(counts.live) sessions live, not \(live)")
-      try require(counts.ending == owed, "\(counts.ending) sessions have ended, \(owed) are to be reported")
-      try require(live + owed + freed + counts.retired == Int(used), "a slot of a session is lost")
+extension SessionTable {
+  func checkInvariants() throws(InvariantViolation) {
+    var (slot, freed) = (free, 0)
+    while slot != .none {
+      try require(slots[slot].state == .free, "session \(slot) is listed as free and is not")
+      freed += 1
+      try require(freed <= Int(used), "the list of free sessions has a loop")
+      slot = slots[slot].next
     }
+    var (owed, before) = (0, UInt32.none)
+    slot = endingFirst
+    while slot != .none {
+      try require(slots[slot].state == .ending, "session \(slot) waits to be reported and has not ended")
+      owed += 1
+      try require(owed <= Int(used), "the list of sessions to be reported has a loop")
+      (before, slot) = (slot, slots[slot].next)
+    }
+    try require(endingLast == before, "the last session to be reported is \(before), not \(endingLast)")
+    var counts = (live: 0, ending: 0, retired: 0)
+    for slot in 0..<used {
+      switch slots[slot].state {
+      case .attached, .halfClosed, .stale: counts.live += 1
+      case .ending: counts.ending += 1
+      case .free: if slots[slot].generation >= ClientIDs.generations { counts.retired += 1 }
+      }
+    }
+    try require(counts.live == live, "\(counts.live) sessions live, not \(live)")
+    try require(counts.ending == owed, "\(counts.ending) sessions have ended, \(owed) are to be reported")
+    try require(live + owed + freed + counts.retired == Int(used), "a slot of a session is lost")
   }
+}
 #endif

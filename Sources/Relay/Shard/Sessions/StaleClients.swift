@@ -70,10 +70,10 @@ struct StaleClients: ~Copyable {
 }
 
 #if DEBUG
-  extension StaleClients {
-    func checkInvariants(_ table: borrowing SessionTable) throws(InvariantViolation) {
-      try sessions.checkInvariants(table)
-      try missed.checkInvariants(table.slots, used: table.used)
-    }
+extension StaleClients {
+  func checkInvariants(_ table: borrowing SessionTable) throws(InvariantViolation) {
+    try sessions.checkInvariants(table)
+    try missed.checkInvariants(table.slots, used: table.used)
   }
+}
 #endif

@@ -172,35 +172,35 @@ struct StalePrefixes: ~Copyable {
 }
 
 #if DEBUG
-  extension StalePrefixes {
-    func checkInvariants() throws(InvariantViolation) {
-      try require(1 << level <= places && places < 2 << level, "there are \(places) places on level \(level)")
-      var found: UInt32 = 0
-      for place in 0..<places {
-        var prefix = firstIn[place]
-        while prefix != .none {
-          let key = prefixes[prefix].key
-          try require(self.place(of: key) == place, "prefix \(prefix) is in another's place")
-          found += 1
-          try require(found <= inUse, "more than \(inUse) prefixes are in the table")
-          prefix = prefixes[prefix].nextInPlace
-        }
+extension StalePrefixes {
+  func checkInvariants() throws(InvariantViolation) {
+    try require(1 << level <= places && places < 2 << level, "there are \(places) places on level \(level)")
+    var found: UInt32 = 0
+    for place in 0..<places {
+      var prefix = firstIn[place]
+      while prefix != .none {
+        let key = prefixes[prefix].key
+        try require(self.place(of: key) == place, "prefix \(prefix) is in another's place")
+        found += 1
+        try require(found <= inUse, "more than \(inUse) prefixes are in the table")
+        prefix = prefixes[prefix].nextInPlace
       }
-      try require(found == inUse, "\(found) prefixes are in the table, not \(inUse)")
-      var (counted, highest) = (UInt32(0), UInt32(0))
-      for count in 0...reached {
-        var (prefix, before) = (firstWith[count], UInt32.none)
-        while prefix != .none {
-          try require(prefixes[prefix].count == count, "prefix \(prefix) is among those with \(count) sessions")
-          try require(prefixes[prefix].previous == before, "prefix \(prefix) does not follow \(before)")
-          counted += 1
-          try require(counted <= inUse, "more than \(inUse) prefixes are listed by count")
-          highest = count
-          (before, prefix) = (prefix, prefixes[prefix].next)
-        }
-      }
-      try require(counted == inUse, "\(counted) prefixes are listed by count, not \(inUse)")
-      try require(highest == busiest, "the fullest prefix has \(highest) sessions, not \(busiest)")
     }
+    try require(found == inUse, "\(found) prefixes are in the table, not \(inUse)")
+    var (counted, highest) = (UInt32(0), UInt32(0))
+    for count in 0...reached {
+      var (prefix, before) = (firstWith[count], UInt32.none)
+      while prefix != .none {
+        try require(prefixes[prefix].count == count, "prefix \(prefix) is among those with \(count) sessions")
+        try require(prefixes[prefix].previous == before, "prefix \(prefix) does not follow \(before)")
+        counted += 1
+        try require(counted <= inUse, "more than \(inUse) prefixes are listed by count")
+        highest = count
+        (before, prefix) = (prefix, prefixes[prefix].next)
+      }
+    }
+    try require(counted == inUse, "\(counted) prefixes are listed by count, not \(inUse)")
+    try require(highest == busiest, "the fullest prefix has \(highest) sessions, not \(busiest)")
   }
+}
 #endif

@@ -87,51 +87,51 @@ struct StaleSessions: ~Copyable {
 }
 
 #if DEBUG
-  extension StaleSessions {
-    func checkInvariants(_ sessions: borrowing SessionTable) throws(InvariantViolation) {
-      var (slot, before, found, since) = (all.first, UInt32.none, 0, UInt64(0))
-      while slot != .none {
-        let session = sessions[slot]
-        try require(session.state == .stale, "session \(slot) is listed as stale and is \(session.state)")
-        try require(session.stalePrevious == before, "stale session \(slot) does not follow \(before)")
-        try require(session.staleSince >= since, "stale session \(slot) is older than the one before")
-        found += 1
-        try require(found <= count, "more than \(count) sessions are stale")
-        (before, since, slot) = (slot, session.staleSince, session.staleNext)
-      }
-      try require(found == count && all.last == before, "\(found) sessions are stale, not \(count)")
-      let alone = try countList(unheard, sessions) { !$0.isHeardOf }
-      try require(alone == unheardCount, "the backend has not heard of \(alone) stale sessions, not \(unheardCount)")
-      try prefixes.checkInvariants()
-      var inPrefixes = 0
-      for slot in 0..<sessions.used where sessions[slot].state == .stale && sessions[slot].isHeardOf {
-        inPrefixes += 1
-        guard let prefix = prefixes.find(sessions[slot].address.prefix) else {
-          throw InvariantViolation(description: "stale session \(slot) is in the list of no prefix")
-        }
-        // Once for each prefix, at its first session.
-        guard prefixes[prefix].sessions.first == slot else { continue }
-        let key = prefixes[prefix].key
-        let members = try countList(prefixes[prefix].sessions, sessions) { $0.address.prefix == key }
-        let counted = prefixes[prefix].count
-        try require(members == Int(counted), "a prefix has \(members) stale sessions, not \(counted)")
-      }
-      try require(inPrefixes + unheardCount == count, "a stale session is in two lists, or in none")
+extension StaleSessions {
+  func checkInvariants(_ sessions: borrowing SessionTable) throws(InvariantViolation) {
+    var (slot, before, found, since) = (all.first, UInt32.none, 0, UInt64(0))
+    while slot != .none {
+      let session = sessions[slot]
+      try require(session.state == .stale, "session \(slot) is listed as stale and is \(session.state)")
+      try require(session.stalePrevious == before, "stale session \(slot) does not follow \(before)")
+      try require(session.staleSince >= since, "stale session \(slot) is older than the one before")
+      found += 1
+      try require(found <= count, "more than \(count) sessions are stale")
+      (before, since, slot) = (slot, session.staleSince, session.staleNext)
     }
-
-    private func countList(
-      _ list: List, _ sessions: borrowing SessionTable, _ belongs: (Session) -> Bool
-    ) throws(InvariantViolation) -> Int {
-      var (slot, before, found) = (list.first, UInt32.none, 0)
-      while slot != .none {
-        try require(belongs(sessions[slot]), "stale session \(slot) is in another's list")
-        try require(sessions[slot].previous == before, "stale session \(slot) does not follow \(before)")
-        found += 1
-        try require(found <= count, "a list of stale sessions has a loop")
-        (before, slot) = (slot, sessions[slot].next)
+    try require(found == count && all.last == before, "\(found) sessions are stale, not \(count)")
+    let alone = try countList(unheard, sessions) { !$0.isHeardOf }
+    try require(alone == unheardCount, "the backend has not heard of \(alone) stale sessions, not \(unheardCount)")
+    try prefixes.checkInvariants()
+    var inPrefixes = 0
+    for slot in 0..<sessions.used where sessions[slot].state == .stale && sessions[slot].isHeardOf {
+      inPrefixes += 1
+      guard let prefix = prefixes.find(sessions[slot].address.prefix) else {
+        throw InvariantViolation(description: "stale session \(slot) is in the list of no prefix")
       }
-      try require(list.last == before, "a list of stale sessions ends at \(before), not at \(list.last)")
-      return found
+      // Once for each prefix, at its first session.
+      guard prefixes[prefix].sessions.first == slot else { continue }
+      let key = prefixes[prefix].key
+      let members = try countList(prefixes[prefix].sessions, sessions) { $0.address.prefix == key }
+      let counted = prefixes[prefix].count
+      try require(members == Int(counted), "a prefix has \(members) stale sessions, not \(counted)")
     }
+    try require(inPrefixes + unheardCount == count, "a stale session is in two lists, or in none")
   }
+
+  private func countList(
+    _ list: List, _ sessions: borrowing SessionTable, _ belongs: (Session) -> Bool
+  ) throws(InvariantViolation) -> Int {
+    var (slot, before, found) = (list.first, UInt32.none, 0)
+    while slot != .none {
+      try require(belongs(sessions[slot]), "stale session \(slot) is in another's list")
+      try require(sessions[slot].previous == before, "stale session \(slot) does not follow \(before)")
+      found += 1
+      try require(found <= count, "a list of stale sessions has a loop")
+      (before, slot) = (slot, sessions[slot].next)
+    }
+    try require(list.last == before, "a list of stale sessions ends at \(before), not at \(list.last)")
+    return found
+  }
+}
 #endif

@@ -146,18 +146,19 @@ extension Shard where K: ~Copyable {
     var gathered = 0
     for entry in 0..<sends.list.count {
       let index = sends.list[entry]
-      connections[index].flags.remove(.dirty)
-      guard connections[index].phase != .released else {
+      let connection = connections.address(index)
+      connection.pointee.flags.remove(.dirty)
+      guard connection.pointee.phase != .released else {
         connections.freeIfReleased(index)
         continue
       }
-      let count = Int(connections[index].inboxBytes)
-      if queues, connections[index].inboxCount == 1 {
-        let descriptor = downlink.taken(connections[index].inboxFirst)
+      let count = Int(connection.pointee.inboxBytes)
+      if queues, connection.pointee.inboxCount == 1 {
+        let descriptor = downlink.taken(connection.pointee.inboxFirst)
         queueSend(index, downlinkMemory[descriptor.pointee.position], count, &kernel)
-      } else if queues, count <= gather.capacity &- gathered, averagesSmall(index) {
+      } else if queues, count <= gather.capacity &- gathered, averagesSmall(connection.pointee) {
         let bytes = gather.start + gathered
-        gather.copy(downlink, downlinkMemory, connections[index].inboxFirst, connections[index].inboxCount, to: bytes)
+        gather.copy(downlink, downlinkMemory, connection.pointee.inboxFirst, connection.pointee.inboxCount, to: bytes)
         gathered &+= count
         queueSend(index, bytes, count, &kernel)
       } else {
@@ -168,8 +169,8 @@ extension Shard where K: ~Copyable {
   }
 
   @inline(__always)
-  private func averagesSmall(_ index: UInt32) -> Bool {
-    connections[index].inboxBytes <= connections[index].inboxCount &* UInt32(Limits.largestGathered)
+  private func averagesSmall(_ connection: Connection) -> Bool {
+    connection.inboxBytes <= connection.inboxCount &* UInt32(Limits.largestGathered)
   }
 
   @inline(__always)
@@ -213,11 +214,12 @@ extension Shard where K: ~Copyable {
 
   @inline(__always)
   private mutating func sent(_ index: UInt32, _ result: Int, _ kernel: inout K) {
-    connections[index].flags.remove(.sending)
-    if result == Int(connections[index].inboxBytes), connections[index].phase == .attached,
-      !connections[index].flags.contains(.lost)
+    let connection = connections.address(index)
+    connection.pointee.flags.remove(.sending)
+    if result == Int(connection.pointee.inboxBytes), connection.pointee.phase == .attached,
+      !connection.pointee.flags.contains(.lost)
     {
-      connections[index].inboxCount = 0
+      connection.pointee.inboxCount = 0
     } else {
       sentOtherwise(index, result, &kernel)
     }
