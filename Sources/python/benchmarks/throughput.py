@@ -21,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 
-from voltlane import Backend, Client, Data, FirehoseParser
+from voltlane import Backend, Client, Data, FirehoseParser, UnreachableError
 from voltlane.keys import SecretKey
 from voltlane.wire import Flag, HandshakeKind, framed, handshake_packet, tagged
 
@@ -218,7 +218,12 @@ def _clients(port: int, size: int, seconds: float) -> None:
                     client.try_send(answer)
 
     async def every() -> None:
-        await asyncio.sleep(0.5)
+        # The relay may still be starting.
+        while True:
+            with contextlib.suppress(UnreachableError):
+                async with await Client.connect(f"127.0.0.1:{port}"):
+                    break
+            await asyncio.sleep(0.05)
         meter = Meter()
         end = time.perf_counter() + seconds
         await asyncio.gather(*(one(meter, end) for _ in range(20)))
