@@ -7,10 +7,14 @@ extension Ledger {
   /// nothing goes wrong, and so nobody has a reason to wait.
   func checkAsleep() {
     guard world.plan.isCalm || world.isSettling, world.control.phase == .running, world[.backendConnections] > 0,
-      let backend = world.backend.link, backend.looksAlive, backend.isWritable, backend.arrived.isEmpty
+      // Nothing is handed over while the backend's connection is on probation.
+      let backend = world.backend.link, backend.sent > 0, backend.looksAlive, backend.isWritable,
+      backend.arrived.isEmpty
     else { return }
     for case let link? in world.descriptors where link !== backend && !link.arrived.isEmpty && link.error == 0 {
-      return world.fail("every host sleeps, and \(link.arrived.count) bytes of \(link.name) wait to be read")
+      let state = world.hosts.compactMap { $0.describe(link.descriptor) }.joined(separator: "; ")
+      return world.fail(
+        "every host sleeps, and \(link.arrived.count) bytes of \(link.name) wait to be read: \(state)")
     }
     for session in live where session.endedInside == nil && session.link.looksAlive && session.link.isWritable {
       guard session.link.truth.session === session, !session.link.finArrived else { continue }

@@ -89,9 +89,9 @@ extension World {
     case .pollReadable(let descriptor) where descriptor < 0:
       hostStates[host].controlIsWatched = true
     case .pollReadable(let descriptor):
-      link(descriptor)?.poll(token, host: host, forRoom: false, serial: operations)
+      poll(descriptor, token, host, forRoom: false)
     case .pollWritable(let descriptor):
-      link(descriptor)?.poll(token, host: host, forRoom: true, serial: operations)
+      poll(descriptor, token, host, forRoom: true)
     case .send(let descriptor, let bytes, let count):
       let sent = send(descriptor, UnsafeRawBufferPointer(start: bytes, count: count))
       if sent != count { post(host, token, Int32(sent)) }
@@ -100,6 +100,15 @@ extension World {
     case .close(let descriptor):
       close(descriptor)
     }
+  }
+
+  /// A poll may enter late for a socket that was handed to another shard meanwhile, which has closed it.
+  private func poll(_ descriptor: Int32, _ token: Token, _ host: Int, forRoom: Bool) {
+    guard let link = descriptors[Int(descriptor)] else {
+      post(host, token, -EBADF)
+      return
+    }
+    link.poll(token, host: host, forRoom: forRoom, serial: operations)
   }
 
   private func cancel(_ token: Token, _ host: Int) {

@@ -325,6 +325,21 @@ final class SimulatedHost {
     }
   }
 
+  /// What the relay has to say of a socket.
+  func describe(_ descriptor: Int32) -> String? {
+    var text: String?
+    withShard { shard in
+      for index in 0..<shard.connections.used {
+        let connection = shard.connections[index]
+        guard connection.phase.hasSocket, connection.socket == descriptor else { continue }
+        text =
+          "slot \(index) is \(connection.phase) with \(connection.flags), on the list of \(connection.list), "
+          + "\(connection.pending.count) bytes pending, \(connection.pending.unsentCount) of them unsent"
+      }
+    }
+    return text
+  }
+
   func withShard(_ body: (borrowing Shard<SimulatedKernel>) -> Void) {
     if host.shard.isHere { body(host.shard.role) }
   }
