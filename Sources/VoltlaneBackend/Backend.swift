@@ -24,8 +24,8 @@ import VoltlaneWire
 /// a connection that says nothing (a port scanner, a health check) takes nothing over. It follows that a backend
 /// serves one relay.
 ///
-/// **When a connection is lost** the relay dials again, within seconds, and its clients stay. The backend goes on
-/// listening; ``events`` tell of the end and of the next connection, and then which sessions are alive: see
+/// **When a connection is lost** the relay dials again, within seconds, and its clients stay. The backend keeps
+/// listening; ``events`` reports the end and the next connection, and then which sessions are alive: see
 /// <doc:Table-of-clients>. In between, sending throws ``BackendError/notConnected``. What either side had sent and the
 /// other had not yet read may be lost with the connection; the protocol has no acknowledgement.
 ///
@@ -90,8 +90,8 @@ public final class Backend: Sendable {
 
   /// Queues a packet for a client, and returns once it is queued; waits where too much is queued already.
   ///
-  /// The relay answers a packet for an id that is no session with a failure, `unknown client`. For a client that is
-  /// away it keeps packets, within its `missed-packets-buffer`.
+  /// The relay answers a packet for an id that is not a session with a failure, `unknown client`. It keeps packets for a
+  /// client that is away, within its `missed-packets-buffer`.
   ///
   /// Throws ``BackendError/notConnected`` while no relay is connected: the packet was dropped, and may be sent again
   /// after ``BackendEvent/connected(_:)``.

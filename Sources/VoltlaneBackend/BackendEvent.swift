@@ -45,11 +45,11 @@ public enum BackendEvent: Equatable, Sendable {
   /// A client's packet; it may have no bytes. It shares memory with its neighbours: to keep a small one for long, copy
   /// it, as with `Array(buffer: packet)`.
   case data(clientID: UInt64, ByteBuffer)
-  /// The client's session is over; this is the last that is heard of it, save in an answer to a packet for it
-  /// (`unknown client`).
+  /// The client's session is over. Nothing more is heard of it, except in an answer to a packet for it (`unknown
+  /// client`).
   case failure(clientID: UInt64, reason: String)
   /// The client came back after it had been away, or is announced on a new connection. Both are the same to a backend:
-  /// the session goes on, and what was sent to the client may have been lost.
+  /// the session continues, and what was sent to the client may have been lost.
   case reconnection(clientID: UInt64)
   /// A tagged packet that was skipped: short, of an unknown flag or of the wrong direction.
   case refusedPacket(TaggedPacketError)

@@ -110,7 +110,7 @@ public final class Client: Sendable {
   public var state: ClientState { link.states.state }
 
   /// The state as it is, then every change; it ends after ``ClientState/over(_:)``. Each call gives a stream of its
-  /// own. Who falls 64 changes behind misses the oldest.
+  /// own. A reader that falls 64 changes behind misses the oldest.
   public var states: AsyncStream<ClientState> { link.states.observe() }
 
   /// What the relay sends, until the session ends: normally, or with a ``ClientError``, after all that had come. See

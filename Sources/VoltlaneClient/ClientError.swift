@@ -11,9 +11,9 @@ public indirect enum ClientError: Error, Equatable, Sendable {
   case unreachable(Endpoint, reason: String)
   /// The relay was not reached, or the handshake not done, within the connect timeout.
   case timeout(Duration)
-  /// The relay took the connection and ended it before it gave out a client id, or before it was asked for an old one:
-  /// a relay that is full, is being stopped, or takes nobody in while its backend is lost. There is no error packet
-  /// that would say so.
+  /// The relay accepted the connection and ended it before it gave out a client id, or before it was asked for an old
+  /// one: it is full, is shutting down, or admits nobody while its backend is lost. There is no error packet that would
+  /// say so.
   case closedDuringHandshake
   /// A handshake packet that cannot be read: what answers there is hardly a relay.
   case malformedHandshake(HandshakePacketError)
@@ -34,8 +34,8 @@ public indirect enum ClientError: Error, Equatable, Sendable {
   /// The relay did not let this client come back this time: it reset the connection, or closed it after its challenge
   /// was answered. The session may live on.
   case refused
-  /// The challenge cannot be opened with this session's key: who answers shows the relay's public key and does not hold
-  /// its secret key, or the session is another client's.
+  /// The challenge cannot be opened with this session's key: the other side shows the relay's public key without having
+  /// its secret key, or the session belongs to another client.
   case invalidChallenge
   /// ``ClientOptions/Reconnection/giveUpAfter`` has passed since the connection was lost; `last` is what the last
   /// attempt came to. The session may live on, and can be resumed as long as it does.
@@ -50,7 +50,7 @@ public indirect enum ClientError: Error, Equatable, Sendable {
   case connectionLost(reason: String)
   /// The relay sent a packet of `size` bytes where `maximum` are allowed. The connection is closed.
   case oversizedPacket(size: Int, maximum: Int)
-  /// A packet to send of `size` bytes where `maximum` are allowed. It was not sent, and the connection goes on.
+  /// A packet to send of `size` bytes where `maximum` are allowed. It was not sent, and the connection continues.
   case packetTooLarge(size: Int, maximum: Int)
   /// The client is closed, its session over, or its sending side finished: the packet was not sent.
   case closed

@@ -4,8 +4,8 @@ import VoltlaneWire
 
 /// How a client connects, comes back, and how much it holds.
 public struct ClientOptions: Sendable {
-  /// The time for all of connecting: resolving the name, reaching the relay and the handshake. Each attempt to come
-  /// back has it anew.
+  /// The time for everything in connecting: resolving the name, reaching the relay and the handshake. Each attempt to
+  /// come back has this time again.
   public var connectTimeout: Duration
   /// The largest packet either way, in bytes: the relay's `max-packet-size`.
   public var maxPacketSize: Int
@@ -37,7 +37,7 @@ public struct ClientOptions: Sendable {
     /// The longest delay before any attempt.
     public var lastDelay: Duration
     /// The time from the loss of the connection after which the client gives up; nil: never. A relay forgets a client
-    /// after its `stale-timeout`, which is 5 minutes unless it is told otherwise.
+    /// after its `stale-timeout`, which is 5 minutes by default.
     public var giveUpAfter: Duration?
 
     public init(

@@ -5,8 +5,8 @@ import VoltlaneText
 /// All that a client needs to come back as itself, even from another process: see ``Client/session`` and
 /// ``Client/resume(_:to:options:)``.
 ///
-/// **Secret.** Who has it takes the session over. Save it where nobody else reads it. Its description leaves the secret
-/// key out; its `Codable` form does not.
+/// **Secret.** Anyone who has it can take over the session. Save it where nobody else can read it. Its description
+/// leaves the secret key out; its `Codable` form does not.
 public struct ClientSession: Equatable, Sendable {
   /// The name that the relay gave to the client.
   public var clientID: UInt64

@@ -132,8 +132,8 @@ final class ConnectionHandler: ChannelInboundHandler {
 
   /// Says something of the handshake.
   private func say(_ bytes: [UInt8]) {
-    // NIO tells nobody else of a write that fails, and it closes the channel within the call: who asks for the future
-    // after it hears of the end first.
+    // NIO reports a failed write to nobody else, and closes the channel within the call: code that asks for the future
+    // afterwards hears of the end first.
     let written = channel.eventLoop.makePromise(of: Void.self)
     written.futureResult.assumeIsolated().whenFailure { self.failure = self.failure ?? $0 }
     channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: written)

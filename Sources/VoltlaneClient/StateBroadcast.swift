@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The state of a client, for everybody who wants to know.
+/// The state of a client, for any number of observers.
 final class StateBroadcast: Sendable {
   private struct Shared {
     var state = ClientState.connected
@@ -29,7 +29,7 @@ final class StateBroadcast: Sendable {
     return isChanged
   }
 
-  /// The state as it is, then every change. Who is slow misses the oldest.
+  /// The state as it is, then every change. A slow reader misses the oldest.
   func observe() -> AsyncStream<ClientState> {
     let (stream, continuation) = AsyncStream.makeStream(
       of: ClientState.self, bufferingPolicy: .bufferingNewest(ClientLimits.states))

@@ -14,14 +14,14 @@ enum Settings: SettingDefinitions {
   static let wait = Setting(
     name: "wait", placeholder: "TIME|inf", standard: "1s", allowed: "inf, or \(durations(waits))",
     summary: """
-      After the end of stdin, leave when no packet has come for this long. 'inf': stay until the relay ends the \
+      After the end of stdin, exit when no packet has arrived for this long. 'inf': stay until the relay ends the \
       connection.
       """,
     read: automatic(duration(in: waits), word: "inf"))
 
   static let connectTimeout = Setting(
     name: "connect-timeout", placeholder: "TIME", standard: "10s", allowed: durations(timeouts),
-    summary: "How long reaching the relay and shaking hands may take, in each attempt.",
+    summary: "How long each attempt may take to reach the relay and shake hands.",
     read: duration(in: timeouts))
 
   static let maxPacketSize = Setting(
@@ -32,7 +32,7 @@ enum Settings: SettingDefinitions {
   static let relayKey = Setting(
     name: "relay-key", placeholder: "KEY|any", standard: "any",
     allowed: "any, or a public key as this program and the relay's log tell it: 66 hexadecimal digits",
-    summary: "The relay's public key. A relay with another key is refused.",
+    summary: "The relay's public key. A relay with another key is rejected.",
     read: automatic({ text throws(Refusal) in try publicKey(text) }, word: "any"))
 
   static let giveUp = Setting(
@@ -44,8 +44,8 @@ enum Settings: SettingDefinitions {
     name: "session", placeholder: "FILE|none", standard: "none",
     allowed: "none, or a file that only its owner can read",
     summary: """
-      Come back as the client whose session is in this file; where there is none, or its session is over, begin a new \
-      one and save it there. It holds a secret key.
+      Come back as the client whose session is in this file; if there is no file, or its session is over, begin a new \
+      one and save it there. The file holds a secret key.
       """,
     read: automatic(oneOf { $0.isEmpty || $0.utf8.contains(0) ? nil : $0 }, word: "none"))
 

@@ -9,7 +9,7 @@ extension Channel {
     return localAddress == remoteAddress
   }
 
-  /// Closes with a reset, which leaves no TIME-WAIT that would keep the port from whoever is to listen on it.
+  /// Closes with a reset, which leaves no TIME-WAIT that would keep the port from the program that should listen on it.
   package func reset() {
     guard let options = self as? any SocketOptionProvider else { return close(promise: nil) }
     options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in self.close(promise: nil) }

@@ -22,7 +22,7 @@ package enum StandardStreams {
     try write(Array(buffer: buffer), to: STDOUT_FILENO)
   }
 
-  /// Writes a line for the person who started the program. Where nobody hears it, nothing more can be done.
+  /// Writes a line for the person who started the program. If nobody reads it, nothing more can be done.
   package static func tell(_ line: String) {
     try? write(Array("\(line)\n".utf8), to: STDERR_FILENO)
   }

@@ -9,8 +9,8 @@ struct AddressSettings: SettingsTopic {
     Setting(
       name: "listen", kind: .endpoint, standard: "127.0.0.1:42000",
       summary: """
-        Where clients connect; [::] takes IPv6 only, so give 0.0.0.0 for IPv4 as well. A name is listened on at each \
-        of its addresses. May be given several times.
+        Where clients connect. [::] accepts IPv6 only, so give 0.0.0.0 as well for IPv4. The relay listens on every \
+        address of a name. May be given several times.
         """,
       isRepeatable: true),
     reload: .no, placeAll: { endpoints, program in program.relay.listeners = endpoints })
@@ -19,8 +19,8 @@ struct AddressSettings: SettingsTopic {
     Setting(
       name: "unix-socket-mode", kind: .automatic(.permissions, word: "umask"), standard: "umask",
       summary: """
-        Who may connect to a unix socket of --listen: the permissions of its file, where write permission is what lets \
-        a process connect. 'umask': what the process's umask leaves.
+        Who may connect to a unix socket of --listen: the permissions of its file, of which write permission is what \
+        lets a process connect. 'umask': what the process's umask leaves.
         """),
     reload: .no, to: \.unixSocketMode)
 
@@ -33,7 +33,7 @@ struct AddressSettings: SettingsTopic {
   let backend = RelaySetting(
     Setting(
       name: "backend", alias: "master", kind: .backend, standard: "127.0.0.1:42001",
-      summary: "The backend that is dialled. 'echo' embeds one that sends every packet back."),
+      summary: "The backend to dial. 'echo' embeds one that sends every packet back."),
     reload: .no,
     place: { backend, program in
       switch backend {

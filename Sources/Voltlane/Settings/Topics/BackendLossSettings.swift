@@ -8,7 +8,8 @@ struct BackendLossSettings: SettingsTopic {
     Setting(
       name: "announce", kind: .onOff, standard: "on",
       summary: """
-        Whether the backend is told on every connection but the first which sessions are alive, by a 0x03 each.
+        Whether every connection to the backend but the first begins by telling it which sessions are alive, with one \
+        0x03 each.
         """),
     reload: .yes, to: \.announce)
 
@@ -16,8 +17,9 @@ struct BackendLossSettings: SettingsTopic {
     Setting(
       name: "backend-loss", kind: SettingKind<BackendLoss>.word, standard: "hold",
       summary: """
-        When the backend is lost: 'hold' keeps the clients; 'drop' ends their sessions and refuses newcomers until it \
-        is back; 'exit' ends the sessions and then the relay, with exit code 75.
+        What happens when the backend is lost: 'hold' keeps the clients; 'drop' ends their sessions and refuses new \
+        ones until it is back; 'exit' ends the sessions and then the relay, with exit code 75. Before the first \
+        backend, all three hold.
         """),
     reload: .yes, to: \.backendLoss)
 
@@ -28,8 +30,8 @@ struct BackendLossSettings: SettingsTopic {
         .allowing("and with --backend-loss hold only"),
       standard: "off",
       summary: """
-        How long clients are held without a backend, from the start or its loss on, before their sessions end and \
-        newcomers are refused. 'off': for as long as it takes.
+        How long clients are held without a backend, from the start or its loss on, before their sessions end and new \
+        ones are refused. 'off': for as long as it takes.
         """),
     reload: .yes, to: \.backendLossTimeout)
 }

@@ -7,15 +7,14 @@ struct ConnectionSettings: SettingsTopic {
   let halfCloseTimeout = RelaySetting(
     Setting(
       name: "half-close-timeout", kind: .duration(in: RelayConfiguration.halfCloseTimeoutRange), standard: "5s",
-      summary: "How long a client that shut its sending side is still sent what comes for it."),
+      summary: "How long a client that has shut down its sending side is still sent what arrives for it."),
     reload: .yes, to: \.halfCloseTimeout)
 
   let keepalive = RelaySetting(
     Setting(
       name: "keepalive", kind: .wholeSeconds(in: RelayConfiguration.keepaliveRange), standard: "30s",
       summary: """
-        How long a TCP connection, a client's or the backend's, may be silent before it is probed for life. 0: it \
-        never is.
+        How long a TCP connection, a client's or the backend's, may be silent before it is probed. 0: it never is.
         """),
     reload: .no, to: \.keepalive)
 
@@ -23,10 +22,10 @@ struct ConnectionSettings: SettingsTopic {
     Setting(
       name: "coalesce-time", kind: .fineDuration(in: RelayConfiguration.coalesceTimeRange), standard: "100us",
       summary: """
-        How long a thread that would sleep waits for more packets before it takes those that came: fewer wake-ups, so \
-        less CPU, for up to this much delay each way. Only where a thread gets a packet in at least half of such \
-        times, not where clients send fewer for it; a lone client is never held up. From Linux 6.10 on. 0: it never \
-        waits.
+        How long a thread that would otherwise sleep waits for more packets before it takes those that have arrived: \
+        fewer wake-ups, so less CPU, for up to this much delay each way. It only waits if packets arrive in at least \
+        half of these times and clients do not send less because of it; a lone client is never delayed. Needs Linux \
+        6.10. 0: never wait.
         """),
     reload: .no, to: \.coalesceTime)
 

@@ -9,8 +9,8 @@ struct OperationSettings: SettingsTopic {
     Setting(
       name: "config", kind: .automatic(.file("a TOML file"), word: "none"), standard: "none",
       summary: """
-        The file with settings that neither flags nor the environment give: keys are named as the flags are. SIGHUP \
-        reads it anew.
+        The file with settings that neither flags nor the environment give: its keys have the names of the flags. \
+        SIGHUP reloads it.
         """),
     reload: .no, place: { file, program in program.file = file.given })
 
@@ -18,21 +18,24 @@ struct OperationSettings: SettingsTopic {
     Setting(
       name: "identity", kind: .automatic(.fileOfKey, word: "none"), standard: "none",
       summary: """
-        The file of the relay's secret key, made where it is missing, so that clients recognise the relay after a \
-        restart. 'none': a fresh key each start.
+        The file of the relay's secret key, created if missing, so that clients recognise the relay after a restart. \
+        'none': a fresh key at each start.
         """),
     reload: .no, place: { file, program in program.identity = file.given })
 
   let congestionControl = RelaySetting(
     Setting(
       name: "congestion-control", kind: .automatic(.congestionControl, word: "system"), standard: "system",
-      summary: "The congestion control of every TCP connection. 'system': the machine's."),
+      summary: "The congestion control of every TCP connection. 'system': the machine's default."),
     reload: .no, to: \.congestionControl)
 
   let shutdownTimeout = RelaySetting(
     Setting(
       name: "shutdown-timeout", kind: .duration(in: RelayConfiguration.shutdownTimeoutRange), standard: "5s",
-      summary: "How long a shutdown may take to hand over what is queued."),
+      summary: """
+        How long a shutdown may take to hand over what is queued. It takes that long if there is no backend to take \
+        it.
+        """),
     reload: .yes, to: \.shutdownTimeout)
 
   let logLevel = RelaySetting(

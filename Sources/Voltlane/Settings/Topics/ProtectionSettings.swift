@@ -9,8 +9,8 @@ struct ProtectionSettings: SettingsTopic {
     Setting(
       name: "memory-budget", kind: .automatic(.size(in: ProtectionConfiguration.memoryBudgetRange)), standard: "auto",
       summary: """
-        What the relay may hold for clients. At 85 % of it nobody new is let in; at 95 % sessions end with 'memory', \
-        those that hold most first. 'auto': half of memory or of the cgroup's limit.
+        How much memory the relay may hold for clients. At 85 % of it no new client is admitted; at 95 % sessions end \
+        with 'memory', starting with those that hold most. 'auto': half of memory or of the cgroup's limit.
         """),
     reload: .guarded(raised: \.protection.memoryBudget), to: \.protection.memoryBudget,
     decide: { _, machine in machine.automaticMemoryBudget })
@@ -19,8 +19,8 @@ struct ProtectionSettings: SettingsTopic {
     Setting(
       name: "max-clients", kind: .automatic(.limit), standard: "auto",
       summary: """
-        Connections of clients; one more is closed as soon as it was accepted. 'auto': what descriptors and the memory \
-        budget have room for. 0: no limit.
+        How many clients may be connected; one more is closed as soon as it is accepted. 'auto': as many as \
+        descriptors and the memory budget have room for. 0: no limit.
         """),
     reload: .guarded(raised: \.protection.maxClients), to: \.protection.maxClients,
     decide: { program, machine in
@@ -30,19 +30,19 @@ struct ProtectionSettings: SettingsTopic {
   let maxClientsPerIP = RelaySetting(
     Setting(
       name: "max-clients-per-ip", kind: .orNone(.number(in: ProtectionConfiguration.countRange)), standard: "64",
-      summary: "Connections of one address, that is an IPv4 address or an IPv6 /64. 0: no limit."),
+      summary: "Connections of one address, that is, an IPv4 address or an IPv6 /64. 0: no limit."),
     reload: .guarded(raised: \.protection.maxClientsPerAddress), to: \.protection.maxClientsPerAddress)
 
   let maxClientsPerPrefix = RelaySetting(
     Setting(
       name: "max-clients-per-prefix", kind: .orNone(.number(in: ProtectionConfiguration.countRange)), standard: "256",
-      summary: "Connections of one network, that is an IPv4 /24 or an IPv6 /56. 0: no limit."),
+      summary: "Connections of one network, that is, an IPv4 /24 or an IPv6 /56. 0: no limit."),
     reload: .guarded(raised: \.protection.maxClientsPerPrefix), to: \.protection.maxClientsPerPrefix)
 
   let acceptRate = RelaySetting(
     Setting(
       name: "accept-rate", kind: .orNone(.rate), standard: "0",
-      summary: "New connections of the relay; those that come faster are refused. 0: no limit."),
+      summary: "New connections of the relay; those above the rate are refused. 0: no limit."),
     reload: .guarded(raised: \.protection.acceptRate), to: \.protection.acceptRate)
 
   let acceptRatePerIP = RelaySetting(
@@ -56,7 +56,7 @@ struct ProtectionSettings: SettingsTopic {
       name: "handshake-timeout", kind: .orNone(.duration(in: ProtectionConfiguration.handshakeTimeoutRange)),
       standard: "5s",
       summary: """
-        How long a client may take for the whole handshake; time spent inside the relay is not counted. 0: no limit.
+        How long a client may take for the whole handshake, not counting time spent inside the relay. 0: no limit.
         """),
     reload: .guarded(raised: \.protection.handshakeTimeout), to: \.protection.handshakeTimeout)
 
@@ -64,8 +64,8 @@ struct ProtectionSettings: SettingsTopic {
     Setting(
       name: "max-pending-handshakes", kind: .orNone(.number(in: ProtectionConfiguration.countRange)), standard: "4096",
       summary: """
-        Connections of each shard that may be in the handshake. At the limit newcomers take the places of those that \
-        have kept the relay waiting the longest; where all get on with it, newcomers are refused. 0: no limit.
+        How many connections of each shard may be in the handshake. At the limit new ones take the places of those \
+        that have kept the relay waiting longest; if all of those make progress, new ones are refused. 0: no limit.
         """),
     reload: .guarded(raised: \.protection.maxPendingHandshakes), to: \.protection.maxPendingHandshakes)
 
@@ -73,7 +73,7 @@ struct ProtectionSettings: SettingsTopic {
     Setting(
       name: "max-pending-handshakes-per-ip", kind: .orNone(.number(in: ProtectionConfiguration.countRange)),
       standard: "16",
-      summary: "Connections of one address that may be in the handshake. 0: no limit."),
+      summary: "How many connections of one address may be in the handshake. 0: no limit."),
     reload: .guarded(raised: \.protection.maxPendingHandshakesPerAddress),
     to: \.protection.maxPendingHandshakesPerAddress)
 
@@ -81,8 +81,8 @@ struct ProtectionSettings: SettingsTopic {
     Setting(
       name: "ban-after", kind: .orNone(.rate), standard: "30/m",
       summary: """
-        How often one address may break the protocol (malformed handshakes, wrong responses to challenges, packets that \
-        are too large) until its new connections are refused. 0: as often as it likes.
+        How often one address may break the protocol (malformed handshakes, wrong responses to challenges, packets \
+        that are too large) before its new connections are refused. 0: no limit.
         """),
     reload: .guarded(raised: \.protection.banAfter), to: \.protection.banAfter)
 
@@ -96,15 +96,17 @@ struct ProtectionSettings: SettingsTopic {
     Setting(
       name: "reconnect-failures", kind: .orNone(.rate), standard: "5/m",
       summary: """
-        How often one address may fail to come back as one client until its attempts at that are refused. 0: no limit.
+        How often one address may fail to come back as the same client before further attempts are refused. 0: no \
+        limit.
         """),
     reload: .guarded(raised: \.protection.reconnectFailures), to: \.protection.reconnectFailures)
 
   let reconnectFailuresPerIP = RelaySetting(
     Setting(
       name: "reconnect-failures-per-ip", kind: .orNone(.rate), standard: "20/m",
-      summary:
-        "How often one address may fail to come back, as any client, until its attempts are refused. 0: no limit."),
+      summary: """
+        How often one address may fail to come back, as any client, before further attempts are refused. 0: no limit.
+        """),
     reload: .guarded(raised: \.protection.reconnectFailuresPerAddress), to: \.protection.reconnectFailuresPerAddress)
 
   let clientPacketRate = RelaySetting(
@@ -122,14 +124,17 @@ struct ProtectionSettings: SettingsTopic {
   let ratePolicy = RelaySetting(
     Setting(
       name: "rate-policy", kind: SettingKind<RatePolicy>.word, standard: "pause",
-      summary: "A client over its rates is not read for a while, or its session ends with 'rate limit'."),
+      summary: """
+        What happens to a client above its rates: 'pause' stops reading from it for a while, 'end' ends its session \
+        with 'rate limit'.
+        """),
     reload: .guarded { $0.protection.ratePolicy == .end && $1.protection.ratePolicy != .end },
     to: \.protection.ratePolicy)
 
   let idleTimeout = RelaySetting(
     Setting(
       name: "idle-timeout", kind: .orNone(.duration(in: ProtectionConfiguration.idleTimeoutRange)), standard: "0",
-      summary: "How long a client may send nothing until its session ends with 'idle timeout'. 0: for ever."),
+      summary: "How long a client may send nothing before its session ends with 'idle timeout'. 0: no limit."),
     reload: .guarded(raised: \.protection.idleTimeout), to: \.protection.idleTimeout)
 
   let slowClientTimeout = RelaySetting(
@@ -137,7 +142,8 @@ struct ProtectionSettings: SettingsTopic {
       name: "slow-client-timeout", kind: .orNone(.duration(in: ProtectionConfiguration.slowClientTimeoutRange)),
       standard: "10s",
       summary: """
-        How long a client may take nothing of what waits for it until its session ends with 'slow client'. 0: for ever.
+        How long a client may take nothing of what waits for it before its session ends with 'slow client'. 0: no \
+        limit.
         """),
     reload: .guarded(raised: \.protection.slowClientTimeout), to: \.protection.slowClientTimeout)
 
@@ -145,8 +151,8 @@ struct ProtectionSettings: SettingsTopic {
     Setting(
       name: "allow", kind: .networks, standard: "none",
       summary: """
-        Addresses to which neither limits by address apply nor --deny. May be given several times. The loopback and unix \
-        sockets have no limits by address either.
+        Addresses that are exempt from --deny and from limits by address. May be given several times. Loopback and \
+        unix sockets have no limits by address either.
         """,
       isRepeatable: true),
     reload: .guarded(grown: \.protection.allowed), to: \.protection.allowed)
@@ -168,8 +174,8 @@ struct ProtectionSettings: SettingsTopic {
     Setting(
       name: "reject", kind: SettingKind<Rejection>.word, standard: "close",
       summary: """
-        How a connection is refused to which nothing was sent yet: it is closed, reset, or forgotten without a word to \
-        its client (which needs CAP_NET_ADMIN; else the reset goes no further than the next router).
+        How a connection is refused to which nothing was sent yet: it is closed, reset, or forgotten without telling \
+        its client (which needs CAP_NET_ADMIN; otherwise the reset only reaches the next router).
         """),
     reload: .yes, to: \.protection.rejection)
 
@@ -178,22 +184,24 @@ struct ProtectionSettings: SettingsTopic {
       name: "tcp-defer-accept", kind: .orNone(.wholeSeconds(in: ProtectionConfiguration.deferAcceptRange)),
       standard: "0",
       summary: """
-        How long the kernel may keep a new TCP connection to itself until its client sends something. 0: not at all.
+        How long the kernel may hold back a new TCP connection until its client sends something. 0: not at all.
         """),
     reload: .no, to: \.protection.deferAccept)
 
   let backlog = RelaySetting(
     Setting(
       name: "backlog", kind: .number(in: ProtectionConfiguration.backlogRange), standard: "4096",
-      summary: "New connections that the kernel keeps until the relay accepts them; net.core.somaxconn bounds it too."),
+      summary: """
+        New connections that the kernel queues until the relay accepts them; net.core.somaxconn bounds it too.
+        """),
     reload: .no, to: \.protection.backlog)
 
   let proxyProtocol = RelaySetting(
     Setting(
       name: "proxy-protocol", kind: .networksAndUnix, standard: "none",
       summary: """
-        Load balancers, whose connections all begin with a PROXY header, version 1 or 2, within 3 s: limits see the \
-        client that it names. 'unix': those who connect to unix sockets. May be given several times.
+        Load balancers, whose connections must all begin with a PROXY header, version 1 or 2, within 3 s: limits see \
+        the client that it names. 'unix': connections to unix sockets. May be given several times.
         """,
       isRepeatable: true),
     reload: .guarded { old, new in

@@ -15,7 +15,7 @@ struct SessionSettings: SettingsTopic {
   let maxStaleClients = RelaySetting(
     Setting(
       name: "max-stale-clients", kind: .number(in: RelayConfiguration.maxStaleClientsRange), standard: "65535",
-      summary: "Sessions of the relay that may be without a socket. At the limit another of them ends first."),
+      summary: "How many sessions may be without a socket. At the limit another of them ends first."),
     reload: .guarded(raised: \.maxStaleClients), to: \.maxStaleClients)
 
   let missedPacketsBuffer = RelaySetting(
@@ -35,8 +35,8 @@ struct SessionSettings: SettingsTopic {
         .allowing("and at least --max-packet-size and \(Wire.sizePrefix)"),
       standard: "auto",
       summary: """
-        What is kept for all clients without a socket together; over it, the one that holds most ends. 'auto': an \
-        eighth of memory or of the cgroup's limit.
+        How much is kept for all clients without a socket together; above it, the one that holds most is ended. \
+        'auto': an eighth of memory or of the cgroup's limit.
         """),
     reload: .guarded(raised: \.missedPacketsTotal), to: \.missedPacketsTotal,
     decide: { program, machine in machine.anEighth(butAtLeast: program.largestKeptPacket) })

@@ -9,8 +9,8 @@ struct ThreadSettings: SettingsTopic {
     Setting(
       name: "cpus", kind: .automatic(.cpus), standard: "auto",
       summary: """
-        CPUs that the relay runs on. With one for each shard and the firehose, each is pinned to its own, in this \
-        order. 'auto': all that are allowed, and nothing is pinned.
+        CPUs that the relay runs on. Given one for each shard and one for a firehose of its own, each thread is pinned \
+        to its CPU, in this order. 'auto': all that are allowed, and nothing is pinned.
         """),
     reload: .no, place: { list, program in program.relay.cpus = list.given?.cpus ?? [] })
 
@@ -19,7 +19,7 @@ struct ThreadSettings: SettingsTopic {
       name: "firehose-core", kind: .firehoseCore, standard: "auto",
       summary: """
         Whether the connection to the backend has a thread of its own or shares the first shard's. 'auto': shared with \
-        one or two CPUs, own from three.
+        one or two CPUs, own from three on.
         """),
     reload: .no, to: \.firehoseCore,
     decide: { program, machine in program.cpuCount(on: machine) < 3 ? .shared : .own })
@@ -27,7 +27,9 @@ struct ThreadSettings: SettingsTopic {
   let shards = RelaySetting(
     Setting(
       name: "shards", kind: .automatic(.number(in: RelayConfiguration.shardRange)), standard: "auto",
-      summary: "Threads that serve clients. 'auto': the CPUs allowed, less one where the firehose has its own."),
+      summary: """
+        Threads that serve clients. 'auto': one for each allowed CPU, not counting the firehose's if it has its own.
+        """),
     reload: .no, to: \.shards,
     decide: { program, machine in
       let own = program.relay.firehoseCore == .own ? 1 : 0
@@ -38,7 +40,7 @@ struct ThreadSettings: SettingsTopic {
     Setting(
       name: "handshake-workers", kind: .automatic(.number(in: RelayConfiguration.handshakeWorkerRange)),
       standard: "auto",
-      summary: "Threads that do the cryptography of handshakes. 'auto': one for every four CPUs allowed."),
+      summary: "Threads that do the cryptography of handshakes. 'auto': one for every four allowed CPUs."),
     reload: .no, to: \.handshakeWorkers,
     decide: { program, machine in
       ((program.cpuCount(on: machine) + 3) / 4).clamped(to: RelayConfiguration.handshakeWorkerRange)
