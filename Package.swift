@@ -70,6 +70,15 @@ let package = Package(
       name: "ChatClient",
       dependencies: ["VoltlaneClient", .product(name: "NIOPosix", package: "swift-nio")],
       path: "Sources/Examples/ChatClient", swiftSettings: safe),
+    .target(
+      name: "LobbyPackets", dependencies: [.product(name: "NIOCore", package: "swift-nio")],
+      path: "Sources/Examples/LobbyPackets", swiftSettings: safe),
+    .executableTarget(
+      name: "LobbyServer", dependencies: ["LobbyPackets", "VoltlaneBackend"], path: "Sources/Examples/LobbyServer",
+      swiftSettings: safe),
+    .executableTarget(
+      name: "LobbyBot", dependencies: ["LobbyPackets", "VoltlaneClient"], path: "Sources/Examples/LobbyBot",
+      swiftSettings: safe),
 
     // What users build on.
     .target(
@@ -153,7 +162,8 @@ let package = Package(
       name: "LibraryTests",
       dependencies: [
         "VoltlaneClient", "VoltlaneBackend", "VoltlaneConnect", "VoltlaneEcho", "VoltlaneNIO", "VoltlaneWire",
-        "VoltlaneCrypto", "VoltlaneText", "VoltlaneSettings", "ChatServer", "ChatClient", "Voltlane",
+        "VoltlaneCrypto", "VoltlaneText", "VoltlaneSettings", "ChatServer", "ChatClient", "LobbyPackets",
+        "LobbyServer", "LobbyBot", "Voltlane",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ]),

@@ -18,11 +18,15 @@ import VoltlaneWire
 ///     }
 ///
 /// **Which connection.** A client id belongs to the connection that last named it. One connection is read at a time,
-/// the current one, and everything is sent on it. One that is accepted meanwhile waits; once it has sent its first
-/// bytes the current one is finished: it is read to its end, or discarded when it has brought nothing for a second.
+/// the current one, and everything is sent on it. One that is accepted meanwhile waits; once it has sent a whole tagged
+/// packet the current one is finished: it is read to its end, or discarded when it has brought nothing for a second.
 /// Only then the new one is read and becomes current. So packets of one client are never overtaken by later ones, and
-/// a connection that says nothing (a port scanner, a health check) takes nothing over. It follows that a backend
-/// serves one relay.
+/// a connection that says nothing, or something else (a port scanner, a health check, a browser), takes nothing over:
+/// ``BackendEvent/warning(_:)`` tells of it. It follows that a backend serves one relay.
+///
+/// **Speed.** Taking an event that waits, and sending while there is room, are done on the caller's thread without a
+/// suspension, so that a loop on the main actor is as fast as any. It is still one thread: a loop that is always busy
+/// lets nothing else of its actor run.
 ///
 /// **When a connection is lost** the relay dials again, within seconds, and its clients stay. The backend keeps
 /// listening; ``events`` reports the end and the next connection, and then which sessions are alive: see
@@ -59,22 +63,32 @@ public final class Backend: Sendable {
   ///   - endpoint: Port 0 takes any free port; see ``address``. The file of a unix socket on which nobody listens any
   ///     more is replaced.
   ///   - maxPacketSize: The relay's `max-packet-size`, in bytes, without the tag.
+  ///   - stopResolution: How precisely the backend notices that its process was stopped, or its machine asleep, for
+  ///     ``BackendBatch/age`` and ``oldestEventAge``: a timer runs that often. nil: it does not notice, and what came
+  ///     meanwhile looks new. At least a millisecond.
   ///   - group: The threads to run on; it uses one of them.
+  ///
+  /// Throws ``BackendError/cannotListen(_:reason:)``.
   public static func listen(
     on endpoint: Endpoint,
     maxPacketSize: Int = Wire.defaultMaxPacketSize,
+    stopResolution: Duration? = nil,
     group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup
   ) async throws(BackendError) -> Backend {
-    try await listen(on: endpoint, maxPacketSize: maxPacketSize, group: group, finishing: BackendLimits.finishing)
+    try await listen(
+      on: endpoint, maxPacketSize: maxPacketSize, stopResolution: stopResolution, group: group,
+      finishing: BackendLimits.finishing)
   }
 
   /// `finishing` is how long an old connection may bring nothing once a newer one has sent something.
   static func listen(
-    on endpoint: Endpoint, maxPacketSize: Int, group: any EventLoopGroup, finishing: TimeAmount
+    on endpoint: Endpoint, maxPacketSize: Int, stopResolution: Duration? = nil, group: any EventLoopGroup,
+    finishing: TimeAmount
   ) async throws(BackendError) -> Backend {
     precondition(Wire.maxPacketSizes.contains(maxPacketSize), "no size for packets")
+    precondition(stopResolution ?? .seconds(1) >= .milliseconds(1), "no resolution")
     let loop = group.next()
-    let intake = Intake(loop: loop, finishing: finishing)
+    let intake = Intake(loop: loop, finishing: finishing, stopResolution: stopResolution.map { TimeAmount($0) })
     let listener = try await Listener.start(on: endpoint, loop: loop) { channel in
       let handler = FirehoseHandler(channel: channel, intake: intake, maxPacketSize: maxPacketSize)
       try channel.pipeline.syncOperations.addHandler(handler)
@@ -88,29 +102,93 @@ public final class Backend: Sendable {
   /// How many tagged packets were skipped; each is also an event.
   public var refusedPacketCount: Int { intake.refused.value }
 
+  /// What is queued and not known to be with the kernel, in bytes; each packet counts its data and 64 bytes. 0 while no
+  /// relay is connected.
+  public var unsentByteCount: Int { intake.outbox?.bytes ?? 0 }
+
+  /// What the events that wait to be taken cost, in bytes; each counts its data and 64 bytes.
+  public var waitingByteCount: Int { intake.inbox.bytes }
+
+  /// How long ago the oldest event that waits to be taken has arrived, at most; nil where none waits. Events that the
+  /// kernel holds, because too much waits already, are not among them; once they are read they count from when the
+  /// reading stopped. With `stopResolution` that includes stops of the process.
+  public var oldestEventAge: Duration? {
+    intake.inbox.oldestArrival.map { .nanoseconds(max(0, (NIODeadline.now() - $0).nanoseconds)) }
+  }
+
   /// Queues a packet for a client, and returns once it is queued; waits where too much is queued already.
   ///
   /// The relay answers a packet for an id that is not a session with a failure, `unknown client`. It keeps packets for a
-  /// client that is away, within its `missed-packets-buffer`.
+  /// client that is away, within its `missed-packets-buffer`, unless the delivery is ``Delivery/volatile``.
   ///
   /// Throws ``BackendError/notConnected`` while no relay is connected: the packet was dropped, and may be sent again
-  /// after ``BackendEvent/connected(_:)``.
-  public nonisolated(nonsending) func send(_ data: ByteBuffer, to id: UInt64) async throws(BackendError) {
-    guard data.readableBytes <= maxPacketSize else {
-      throw .packetTooLarge(size: data.readableBytes, maximum: maxPacketSize)
-    }
-    try await send(Tag(clientID: id, flag: .data), data)
+  /// after ``BackendEvent/connected(_:)``. ``BackendError/packetTooLarge(size:maximum:)``, ``BackendError/cancelled``.
+  public nonisolated(nonsending) func send(
+    _ data: ByteBuffer, to id: UInt64, _ delivery: Delivery = .kept
+  ) async throws(BackendError) {
+    try check(data)
+    try await send(Header(clientID: id, flag: delivery.flag), data)
   }
 
   /// Queues a packet for a client, as the function above does.
-  public nonisolated(nonsending) func send(_ bytes: some Collection<UInt8>, to id: UInt64) async throws(BackendError) {
-    try await send(ByteBuffer(bytes: bytes), to: id)
+  public nonisolated(nonsending) func send(
+    _ bytes: some Collection<UInt8>, to id: UInt64, _ delivery: Delivery = .kept
+  ) async throws(BackendError) {
+    try await send(ByteBuffer(bytes: bytes), to: id, delivery)
+  }
+
+  /// Queues a packet for a client where there is room for it now, and never waits. False where packets of 4 MiB wait to
+  /// be sent: the packet was dropped.
+  ///
+  /// Throws ``BackendError/notConnected`` and ``BackendError/packetTooLarge(size:maximum:)``.
+  public func trySend(_ data: ByteBuffer, to id: UInt64, _ delivery: Delivery = .kept) throws(BackendError) -> Bool {
+    try check(data)
+    guard let outbox = intake.outbox else { throw .notConnected }
+    let tag = Header(clientID: id, flag: delivery.flag)
+    switch outbox.offer(header: { tag.write(to: &$0, dataCount: data.readableBytes) }, data: data) {
+    case .taken: return true
+    case .full: return false
+    case .closed: throw .notConnected
+    }
+  }
+
+  /// Queues a packet for many clients. It goes to the relay once, with their ids, and each of them gets it as if it had
+  /// been sent to each: with the same order, limits and failures. An id that stands twice gets it twice.
+  ///
+  /// More than 65,536 ids go in several packets. Needs a relay that knows multicasts; an older one skips and counts
+  /// them. Throws what ``send(_:to:_:)-(ByteBuffer,_,_)`` throws; where that happens between two of several packets, the
+  /// clients of the first ones get it.
+  public nonisolated(nonsending) func multicast(
+    _ data: ByteBuffer, to ids: some Collection<UInt64>, _ delivery: Delivery = .kept
+  ) async throws(BackendError) {
+    try check(data)
+    var rest = ids[...]
+    while !rest.isEmpty {
+      let some = Array(rest.prefix(Multicast.maxIDs))
+      rest = rest.dropFirst(some.count)
+      guard let outbox = intake.outbox else { throw .notConnected }
+      let header = Multicast.framed(to: some, isVolatile: delivery == .volatile, dataCount: data.readableBytes)
+      do {
+        try await outbox.send(header: { $0.writeBytes(header) }, headerCount: header.count, data: data)
+      } catch {
+        throw BackendError(error)
+      }
+    }
+  }
+
+  /// Queues a packet for many clients, as the function above does.
+  public nonisolated(nonsending) func multicast(
+    _ bytes: some Collection<UInt8>, to ids: some Collection<UInt64>, _ delivery: Delivery = .kept
+  ) async throws(BackendError) {
+    try await multicast(ByteBuffer(bytes: bytes), to: ids, delivery)
   }
 
   /// Ends a client's session for good. What was sent to it before is still delivered; a client that is away loses it.
   /// The end comes as an event, with the reason `kicked`, after packets that the relay had already taken from it.
+  ///
+  /// Throws ``BackendError/notConnected`` and ``BackendError/cancelled``.
   public nonisolated(nonsending) func kick(_ id: UInt64) async throws(BackendError) {
-    try await send(Tag(clientID: id, flag: .kick), ByteBuffer())
+    try await send(Header(clientID: id, flag: PacketFlag.kick.rawValue), ByteBuffer())
   }
 
   /// Stops to listen and closes every connection; ``events`` ends after what it holds. Stopping twice does nothing
@@ -120,20 +198,40 @@ public final class Backend: Sendable {
     await listener.stop()
   }
 
-  private nonisolated(nonsending) func send(_ tag: Tag, _ data: ByteBuffer) async throws(BackendError) {
+  private func check(_ data: ByteBuffer) throws(BackendError) {
+    guard data.readableBytes <= maxPacketSize else {
+      throw .packetTooLarge(size: data.readableBytes, maximum: maxPacketSize)
+    }
+  }
+
+  private nonisolated(nonsending) func send(_ tag: Header, _ data: ByteBuffer) async throws(BackendError) {
     guard let outbox = intake.outbox else { throw .notConnected }
     do {
-      try await outbox.send(
-        header: { header in
-          header.writeInteger(UInt32(Wire.tag + data.readableBytes), endianness: .little)
-          header.writeInteger(tag.clientID, endianness: .little)
-          header.writeInteger(tag.flag.rawValue)
-        }, data: data)
+      try await outbox.send(header: { tag.write(to: &$0, dataCount: data.readableBytes) }, data: data)
     } catch {
-      switch error {
-      case .closed: throw .notConnected
-      case .cancelled: throw .cancelled
-      }
+      throw BackendError(error)
+    }
+  }
+}
+
+/// What goes before the data of a tagged packet.
+private struct Header {
+  var clientID: UInt64
+  var flag: UInt8
+
+  /// Writes it for `count` bytes of data.
+  func write(to header: inout ByteBuffer, dataCount count: Int) {
+    header.writeInteger(UInt32(Wire.tag + count), endianness: .little)
+    header.writeInteger(clientID, endianness: .little)
+    header.writeInteger(flag)
+  }
+}
+
+extension BackendError {
+  fileprivate init(_ refusal: OutboxRefusal) {
+    switch refusal {
+    case .closed: self = .notConnected
+    case .cancelled: self = .cancelled
     }
   }
 }

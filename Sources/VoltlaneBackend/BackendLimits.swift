@@ -24,6 +24,10 @@ enum BackendLimits {
   /// relay waits for the acknowledgement of its data.
   static let keepAlive = KeepAlive(after: .seconds(30))
 
+  /// Clients whose end is remembered, so that it is told once: more than end within the time that a packet is on its
+  /// way. They take 2 MiB at most.
+  static let departed = 65_536
+
   /// Connections that wait for their turn. A relay dials one at a time; over this the oldest is dropped.
   static let waitingConnections = 16
 }

@@ -3,8 +3,8 @@ import VoltlaneNIO
 import VoltlaneText
 import VoltlaneWire
 
-/// One firehose connection: it cuts the stream into events once it is current. While it waits it reads once, to learn
-/// whether the relay has something to say.
+/// One firehose connection: it cuts the stream into events once it is current. While it waits it reads up to its first
+/// whole packet, to learn whether a relay is there and has something to say.
 final class FirehoseHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
 
@@ -18,13 +18,20 @@ final class FirehoseHandler: ChannelInboundHandler {
   let channel: any Channel
   /// Bytes that have come from the relay.
   private(set) var byteCount = 0
-  var hasSpoken: Bool { byteCount > 0 }
+  /// A whole tagged packet has come.
+  private(set) var hasSpoken = false
+  let remoteAddress: Endpoint?
+  /// A warning was given that it waits.
+  var isWarnedOf = false
 
   private let intake: Intake
   private var splitter: PacketSplitter
   private var phase = Phase.waiting
   /// Everything so far was a reconnection.
   private var isAnnouncing = true
+  /// The client that was named last while sessions are announced.
+  private var announced: UInt64?
+  private var arrivals: ArrivalClock
   /// The first cause of the end.
   private var ending: FirehoseEnding?
   private var isOpen = true
@@ -34,15 +41,26 @@ final class FirehoseHandler: ChannelInboundHandler {
     self.intake = intake
     outbox = Outbox(channel: channel, limit: BackendLimits.queue)
     splitter = PacketSplitter(maximum: maxPacketSize + Wire.tag)
+    remoteAddress = Endpoint(channel.remoteAddress)
+    arrivals = ArrivalClock(resolution: intake.stopResolution, now: .now())
+    // It may have to wait for its turn.
+    arrivals.pause(.now())
   }
 
   // MARK: From the intake
 
+  /// The connection, where it is current.
+  var firehose: Firehose? { if case .current(let firehose) = phase { firehose } else { nil } }
+
+  func tick() {
+    arrivals.tick(.now())
+  }
+
   func begin(number: Int) {
-    let firehose = Firehose(number: number, remoteAddress: Endpoint(channel.remoteAddress))
+    let firehose = Firehose(number: number, remoteAddress: remoteAddress)
     phase = .current(firehose)
     intake.emit([.connected(firehose)])
-    deliver()
+    deliver(arrival: arrivals.read(.now(), isAll: !hasSpoken))
     if isOpen { readIfRoom() } else { end() }
   }
 
@@ -67,21 +85,22 @@ final class FirehoseHandler: ChannelInboundHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let read = unwrapInboundIn(data)
-    let isFirst = !hasSpoken
     byteCount += read.readableBytes
     splitter.append(read)
     switch phase {
-    case .current:
-      deliver()
-    case .waiting:
-      if isFirst { intake.spoke() }
-    case .ended:
-      break
+    // A read that leaves room has found all that there was.
+    case .current: deliver(arrival: arrivals.read(.now(), isAll: read.writableBytes > 0))
+    case .waiting: if !hasSpoken { listen() }
+    case .ended: break
     }
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
-    if case .current = phase { readIfRoom() }
+    switch phase {
+    case .current: readIfRoom()
+    case .waiting: if !hasSpoken && ending == nil { channel.read() }
+    case .ended: break
+    }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -103,6 +122,37 @@ final class FirehoseHandler: ChannelInboundHandler {
 
   private var isDiscarded: Bool { ending == .replaced || ending == .stopped }
 
+  /// Whether it is a relay that speaks.
+  private func listen() {
+    do {
+      switch try splitter.peek({ Self.refusal(of: $0) }) {
+      case nil: break
+      case .some(nil):
+        hasSpoken = true
+        intake.spoke(self)
+      case .some(let refusal?): refuse("\(refusal)")
+      }
+    } catch {
+      refuse("its first packet has \(error.size) bytes; at most \(error.maximum) are allowed")
+    }
+  }
+
+  private static func refusal(of packet: RawSpan) -> TaggedPacketError? {
+    do {
+      _ = try Tag.decode(packet, from: .relay)
+      return nil
+    } catch .unknownFlag(ExtensionFlag.away.rawValue), .unknownFlag(ExtensionFlag.address.rawValue) {
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  private func refuse(_ reason: String) {
+    intake.warn(.strayConnection(from: remoteAddress, reason: reason))
+    close(.stopped)
+  }
+
   private func end() {
     guard case .current(let firehose) = phase else { return }
     phase = .ended
@@ -112,50 +162,85 @@ final class FirehoseHandler: ChannelInboundHandler {
   }
 
   private func readIfRoom() {
-    if intake.inbox.hasRoom() { channel.read() }
+    if intake.inbox.hasRoom() { channel.read() } else { arrivals.pause(.now()) }
   }
 
-  private func deliver() {
-    var events: [BackendEvent] = []
+  private func deliver(arrival: NIODeadline) {
+    var events: [(element: BackendEvent, cost: Int)] = []
     do {
       while let packet = try splitter.next() {
-        guard let event = event(packet) else {
-          intake.emit(events)
-          return close(.lost("the relay sent a packet that only a backend sends"))
-        }
+        guard let event = event(packet) else { continue }
+        hasSpoken = true
         endAnnouncement(before: event, &events)
-        events.append(event)
+        events.append((event, event.cost))
       }
-      intake.emit(events)
+      intake.inbox.append(events, arrival: arrival)
     } catch {
-      intake.emit(events)
+      intake.inbox.append(events, arrival: arrival)
       close(.oversizedPacket(size: error.size, maximum: error.maximum))
     }
   }
 
-  private func endAnnouncement(before event: BackendEvent, _ events: inout [BackendEvent]) {
+  private func endAnnouncement(
+    before event: BackendEvent, _ events: inout [(element: BackendEvent, cost: Int)]
+  ) {
     guard isAnnouncing, case .current(let firehose) = phase else { return }
-    if case .reconnection = event { return }
+    switch event {
+    case .reconnection(let id):
+      announced = id
+      return
+    // They belong to the reconnection before them.
+    case .away(let id) where id == announced: return
+    case .address(let id, _) where id == announced: return
+    default: break
+    }
     isAnnouncing = false
-    events.append(.announced(firehose))
+    events.append((.announced(firehose), BackendEvent.announced(firehose).cost))
   }
 
-  /// What a packet says; nil where nothing of it can be trusted.
+  /// nil where it is not to be told.
   private func event(_ packet: ByteBuffer) -> BackendEvent? {
+    var data = packet
     do {
       let tag = try Tag.decode(packet.readableBytesSpan, from: .relay)
-      var data = packet
       data.moveReaderIndex(forwardBy: Wire.tag)
       switch tag.flag {
-      case .failure: return .failure(clientID: tag.clientID, reason: String(buffer: data))
+      case .data, .kick: return .data(clientID: tag.clientID, data)
+      case .failure:
+        let reason = String(buffer: data)
+        return intake.isNews(tag.clientID, reason) ? .failure(clientID: tag.clientID, reason: reason) : nil
       case .reconnection: return .reconnection(clientID: tag.clientID)
-      case .data: return .data(clientID: tag.clientID, data)
-      // `Tag` refuses it as coming from a relay. If one slips through, it must not pass for data.
-      case .kick: return nil
       }
     } catch {
+      if let event = Self.extensionEvent(packet) { return event }
       intake.refused.increment()
       return .refusedPacket(error)
     }
+  }
+
+  /// What a packet with a flag of the extensions says; nil where it is none that a relay sends, or malformed.
+  private static func extensionEvent(_ packet: ByteBuffer) -> BackendEvent? {
+    var data = packet
+    guard let id = data.readInteger(endianness: .little, as: UInt64.self),
+      let flag = data.readInteger(as: UInt8.self).flatMap(ExtensionFlag.init(rawValue:))
+    else { return nil }
+    switch flag {
+    case .away: return .away(clientID: id)
+    case .address: return PeerAddress(data.readableBytesSpan).map { .address(clientID: id, Endpoint($0)) }
+    case .volatile, .multicast: return nil
+    }
+  }
+}
+
+extension Endpoint {
+  /// nil where the relay does not know.
+  fileprivate init?(_ address: PeerAddress) {
+    let (bytes, port): ([UInt8], UInt16)
+    switch address {
+    case .v4(let four, let number): (bytes, port) = (four, number)
+    case .v6(let sixteen, let number): (bytes, port) = (sixteen, number)
+    case .unknown: return nil
+    }
+    self.init(try? SocketAddress(packedIPAddress: ByteBuffer(bytes: bytes), port: Int(port)))
   }
 }

@@ -7,17 +7,31 @@ final class Intake: Sendable {
   let inbox: Inbox<BackendEvent, Never>
   let refused = Counter()
   private let loop: any EventLoop
+  /// How precisely stops of the process are noticed.
+  let stopResolution: TimeAmount?
   private let finishing: TimeAmount
+  private let departed: NIOLoopBoundBox<Departed>
+  private let ticking: NIOLoopBoundBox<RepeatedTask?>
   private let succession: NIOLoopBoundBox<Succession>
   private let current = Mutex<Outbox?>(nil)
 
-  init(loop: any EventLoop, finishing: TimeAmount) {
+  init(loop: any EventLoop, finishing: TimeAmount, stopResolution: TimeAmount?) {
     self.loop = loop
     self.finishing = finishing
+    self.stopResolution = stopResolution
+    departed = .makeBoxSendingValue(Departed(), eventLoop: loop)
+    ticking = .makeBoxSendingValue(nil, eventLoop: loop)
     let succession = NIOLoopBoundBox.makeBoxSendingValue(Succession(), eventLoop: loop)
     self.succession = succession
     inbox = Inbox(limit: BackendLimits.queue) {
       loop.execute { succession.value.current?.read() }
+    }
+    if let stopResolution {
+      loop.execute {
+        self.ticking.value = loop.scheduleRepeatedTask(initialDelay: stopResolution, delay: stopResolution) { _ in
+          for firehose in succession.value.all { firehose.tick() }
+        }
+      }
     }
   }
 
@@ -32,9 +46,23 @@ final class Intake: Sendable {
     advance()
   }
 
-  /// A connection that waits has sent its first bytes.
-  func spoke() {
+  /// A connection that waits has sent its first packet.
+  func spoke(_ firehose: FirehoseHandler) {
     finishCurrent()
+  }
+
+  /// Whether the failure of a client is to be told.
+  func isNews(_ id: UInt64, _ reason: String) -> Bool {
+    departed.value.isNews(id, reason: reason)
+  }
+
+  /// Strangers can bring about as many warnings as they like: they are told while there is room. False where there is
+  /// none.
+  @discardableResult
+  func warn(_ warning: BackendWarning) -> Bool {
+    guard inbox.bytes < BackendLimits.queue else { return false }
+    emit([.warning(warning)])
+    return true
   }
 
   func ended(_ firehose: FirehoseHandler) {
@@ -58,14 +86,16 @@ final class Intake: Sendable {
   /// Discards the current connection where it does not end by itself while another one wants to be read: when nothing
   /// has come of it for a while, although it was read.
   private func finishCurrent() {
-    guard let current = succession.value.current, succession.value.isAwaited else { return }
+    guard let current = succession.value.current, let newer = succession.value.awaited else { return }
     let readBefore = current.byteCount
     loop.assumeIsolated().scheduleTask(in: finishing) { [weak current] in
       guard let current, self.succession.value.current === current else { return }
       // While the consumer lags nothing could be read of it, nor could anything be read of the next one.
       if current.byteCount == readBefore && !self.inbox.isPaused {
+        if let firehose = current.firehose { self.warn(.replaced(firehose, by: newer.remoteAddress)) }
         current.close(.replaced)
       } else {
+        if !newer.isWarnedOf { newer.isWarnedOf = self.warn(.secondRelay(from: newer.remoteAddress)) }
         self.finishCurrent()
       }
     }
@@ -76,6 +106,7 @@ final class Intake: Sendable {
   func stop() async {
     let closed = loop.flatSubmit {
       self.succession.value.isStopped = true
+      self.ticking.value?.cancel()
       let firehoses = self.succession.value.all
       for firehose in firehoses { firehose.close(.stopped) }
       return EventLoopFuture.andAllComplete(firehoses.map(\.channel.closeFuture), on: self.loop)

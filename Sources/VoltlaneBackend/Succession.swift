@@ -10,8 +10,8 @@ struct Succession {
 
   var all: [FirehoseHandler] { waiting + (current.map { [$0] } ?? []) }
 
-  /// A connection that waits has something to say.
-  var isAwaited: Bool { waiting.contains(where: \.hasSpoken) }
+  /// The first connection that waits and has something to say.
+  var awaited: FirehoseHandler? { waiting.first(where: \.hasSpoken) }
 
   /// Adds a connection; returns one that has to go instead.
   mutating func append(_ firehose: FirehoseHandler) -> FirehoseHandler? {

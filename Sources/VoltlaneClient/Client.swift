@@ -25,10 +25,16 @@ import VoltlaneWire
 public final class Client: Sendable {
   private let link: Link
   private let maxPacketSize: Int
+  /// Kept for the lock that it may hold.
+  private let store: (any SessionStore)?
+  /// How it came by its session.
+  public let origin: SessionOrigin
 
-  private init(_ link: Link, maxPacketSize: Int) {
+  private init(_ link: Link, maxPacketSize: Int, origin: SessionOrigin, store: (any SessionStore)?) {
     self.link = link
     self.maxPacketSize = maxPacketSize
+    self.origin = origin
+    self.store = store
   }
 
   deinit {
@@ -48,12 +54,13 @@ public final class Client: Sendable {
   }
 
   static func connect(
-    to endpoint: Endpoint, options: ClientOptions, pacing: Pacing
+    to endpoint: Endpoint, options: ClientOptions, pacing: Pacing, origin: SessionOrigin = .new,
+    store: (any SessionStore)? = nil
   ) async throws(ClientError) -> Client {
     precondition(Wire.maxPacketSizes.contains(options.maxPacketSize), "no size for packets")
     let link = try await Link.open(
       to: endpoint, key: try makeKey(), as: nil, relayKey: try options.pinnedKey(), options: options, pacing: pacing)
-    return Client(link, maxPacketSize: options.maxPacketSize)
+    return Client(link, maxPacketSize: options.maxPacketSize, origin: origin, store: store)
   }
 
   /// Comes back as the client of a saved ``session``, as after a restart of the program. The relay is the one of the
@@ -69,7 +76,8 @@ public final class Client: Sendable {
   }
 
   static func resume(
-    _ session: ClientSession, to endpoint: Endpoint, options: ClientOptions, pacing: Pacing
+    _ session: ClientSession, to endpoint: Endpoint, options: ClientOptions, pacing: Pacing,
+    store: (any SessionStore)? = nil
   ) async throws(ClientError) -> Client {
     precondition(Wire.maxPacketSizes.contains(options.maxPacketSize), "no size for packets")
     let (secret, relayKey) = try session.keys()
@@ -79,7 +87,7 @@ public final class Client: Sendable {
     let identity = Identity(clientID: session.clientID, relayKey: relayKey)
     let link = try await Link.open(
       to: endpoint, key: secret, as: identity, relayKey: relayKey, options: options, pacing: pacing)
-    return Client(link, maxPacketSize: options.maxPacketSize)
+    return Client(link, maxPacketSize: options.maxPacketSize, origin: .resumed, store: store)
   }
 
   /// The name that the relay gave to this client: unique for the life of the relay, and kept through reconnections.
@@ -172,6 +180,15 @@ public final class Client: Sendable {
   /// `stale-timeout`, and ``session`` stays good that long.
   public func close() async {
     _ = try? await link.close().get()
+  }
+
+  /// Gives the connection up and makes a new one at once, or makes the next attempt at once where it is away: for an
+  /// application that knows that its network has changed, or its machine was asleep. What was sent and not yet
+  /// delivered may be lost, as with any connection: see <doc:Reconnection>.
+  ///
+  /// Does nothing where the client does not reconnect, has finished or is over. ``states`` tell how it goes.
+  public func reconnectNow() {
+    link.reconnectNow()
   }
 
   private static func makeKey() throws(ClientError) -> SecretKey {

@@ -37,11 +37,17 @@ public indirect enum ClientError: Error, Equatable, Sendable {
   /// The challenge cannot be opened with this session's key: the other side shows the relay's public key without having
   /// its secret key, or the session belongs to another client.
   case invalidChallenge
+  /// Another client seems to have the same ``ClientSession``, in another process perhaps: the relay closed three
+  /// connections in a row soon after they were made, while the session lived on. The client comes back ever more
+  /// rarely. What is sent to the session reaches the one or the other.
+  case sessionShared
   /// ``ClientOptions/Reconnection/giveUpAfter`` has passed since the connection was lost; `last` is what the last
   /// attempt came to. The session may live on, and can be resumed as long as it does.
   case gaveUp(after: Duration, last: ClientError)
   /// A saved session whose keys are no keys.
   case invalidSession(KeyError)
+  /// A session could not be loaded or saved.
+  case sessionStore(SessionStoreError)
 
   // Connected.
 
@@ -79,8 +85,10 @@ extension ClientError: CustomStringConvertible {
     case .refused: "the relay refused to take the client back this time"
     case .invalidChallenge:
       "the relay's challenge cannot be opened: the session belongs to another client, or this is not a relay"
+    case .sessionShared: "another client has the same session, and takes it away again and again"
     case .gaveUp(let time, let last): "gave up after \(time): \(last)"
     case .invalidSession(let error): "the saved session is invalid: \(error)"
+    case .sessionStore(let error): "\(error)"
     case .connectionLost(let reason): "the connection to the relay was lost: \(reason)"
     case .oversizedPacket(let size, let maximum):
       "the relay sent a packet of \(size) bytes; at most \(maximum) are allowed"

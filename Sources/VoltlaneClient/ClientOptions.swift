@@ -20,11 +20,16 @@ public struct ClientOptions: Sendable {
   public var relayKey: [UInt8]?
   /// How the client comes back when its connection is lost; nil: it does not, and ``Client/packets`` end.
   public var reconnection: Reconnection?
-  /// How long the relay may be silent until the kernel asks whether it is still there; it counts as lost after twice
-  /// that. Without it, a client that only receives would never notice that its network is gone. nil: off. While sent
-  /// data is unacknowledged it is the kernel's retransmissions that decide (about 15 minutes unless `tcp_retries2` says
-  /// otherwise).
+  /// How long the relay may be silent until the kernel asks whether it is still there (TCP keepalive, whole seconds); it
+  /// counts as lost after twice that, or after ``userTimeout`` where that is longer. Without it, a client that only
+  /// receives would never notice that its network is gone. nil: off.
   public var keepAlive: Duration?
+  /// How long what was sent may stay unacknowledged until the connection counts as lost (TCP_USER_TIMEOUT). nil: the
+  /// system's limit, about 15 minutes unless `tcp_retries2` says otherwise.
+  public var userTimeout: Duration?
+  /// A packet that is sent where nothing comes; nil: none. The kernel's ways above need none: it is for whom their times
+  /// are too long, or whose connection leads through proxies, which keep it alive without a relay behind.
+  public var heartbeat: Heartbeat?
   /// The threads to run on; a client uses one of them.
   public var group: any EventLoopGroup
 
@@ -51,6 +56,25 @@ public struct ClientOptions: Sendable {
     }
   }
 
+  /// A packet of the application's that shows that the network, the relay and the backend are there. Version 2 of the
+  /// protocol has none of its own: the backend sees this one like any other, and has to know it.
+  public struct Heartbeat: Equatable, Sendable {
+    /// What is sent.
+    public var packet: [UInt8]
+    /// It is sent once nothing has come from the relay for so long, and again after as long.
+    public var interval: Duration
+    /// The connection counts as lost where nothing has come, of whatever kind, for so long after it was sent: the
+    /// backend has to answer. nil: only what the kernel finds out counts.
+    public var answerWithin: Duration?
+
+    public init(packet: [UInt8], interval: Duration = .seconds(10), answerWithin: Duration? = nil) {
+      precondition(interval > .zero && answerWithin ?? .seconds(1) > .zero, "no times of a heartbeat")
+      self.packet = packet
+      self.interval = interval
+      self.answerWithin = answerWithin
+    }
+  }
+
   public init(
     connectTimeout: Duration = .seconds(10),
     maxPacketSize: Int = Wire.defaultMaxPacketSize,
@@ -59,6 +83,8 @@ public struct ClientOptions: Sendable {
     relayKey: [UInt8]? = nil,
     reconnection: Reconnection? = Reconnection(),
     keepAlive: Duration? = .seconds(30),
+    userTimeout: Duration? = .seconds(30),
+    heartbeat: Heartbeat? = nil,
     group: any EventLoopGroup = .singletonMultiThreadedEventLoopGroup
   ) {
     self.connectTimeout = connectTimeout
@@ -68,6 +94,8 @@ public struct ClientOptions: Sendable {
     self.relayKey = relayKey
     self.reconnection = reconnection
     self.keepAlive = keepAlive
+    self.userTimeout = userTimeout
+    self.heartbeat = heartbeat
     self.group = group
   }
 }

@@ -45,10 +45,11 @@ struct Connection: Sendable {
           return opened.fail(ClientError.unreachable(endpoint, reason: "nobody listens there"))
         }
         let handler = ConnectionHandler(
-          channel: channel, handshake: handshake, queues: queues, maxPacketSize: options.maxPacketSize,
+          channel: channel, handshake: handshake, queues: queues, options: options,
           timeout: ConnectionHandler.Timeout(duration: timeout, deadline: deadline), opened: opened)
         do {
           try keepAlive?.configure(channel)
+          if let userTimeout = options.userTimeout { try KeepAlive.limitUnacknowledged(userTimeout, on: channel) }
           try channel.pipeline.syncOperations.addHandler(handler)
         } catch {
           // It has ended already: a relay that takes nobody in closes at once.

@@ -23,7 +23,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
   private let channel: any Channel
   private let queues: Queues
-  private let maxPacketSize: Int
+  private let options: ClientOptions
   private let timeout: Timeout
   private let opened: EventLoopPromise<Connection>
   /// Of an established connection.
@@ -32,17 +32,19 @@ final class ConnectionHandler: ChannelInboundHandler {
   private var phase: Phase
   private let opening: [UInt8]
   private var splitter = PacketSplitter(maximum: Wire.maxHandshakePacket)
+  /// Of the handshake, then of the heartbeat.
   private var timer: Scheduled<Void>?
+  private var pulse: Pulse?
   /// What the network did, where it was not an orderly close.
   private var failure: (any Error)?
 
   init(
-    channel: any Channel, handshake: Handshake, queues: Queues, maxPacketSize: Int, timeout: Timeout,
+    channel: any Channel, handshake: Handshake, queues: Queues, options: ClientOptions, timeout: Timeout,
     opened: EventLoopPromise<Connection>
   ) {
     self.channel = channel
     self.queues = queues
-    self.maxPacketSize = maxPacketSize
+    self.options = options
     self.timeout = timeout
     self.opened = opened
     opening = handshake.opening
@@ -60,6 +62,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     if case .closing = phase { return }
+    pulse?.heard(.now())
     splitter.append(unwrapInboundIn(data))
     var packets: [(element: ByteBuffer, cost: Int)] = []
     do {
@@ -77,7 +80,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     switch phase {
     // What waits to be taken is of an earlier connection.
     case .handshake: context.read()
-    case .established: if queues.inbox.hasRoom() { context.read() }
+    case .established: readIfRoom()
     case .closing: break
     }
   }
@@ -142,14 +145,43 @@ final class ConnectionHandler: ChannelInboundHandler {
   private func establish(_ identity: Identity) {
     timer?.cancel()
     phase = .established
-    splitter.maximum = maxPacketSize
+    splitter.maximum = options.maxPacketSize
     let ended = channel.eventLoop.makePromise(of: ClientError?.self)
     self.ended = ended
     queues.outbox.attach(channel)
+    if let heartbeat = options.heartbeat {
+      pulse = Pulse(heartbeat, now: .now())
+      beat()
+    }
     opened.succeed(
       Connection(
         channel: channel, identity: identity, remoteAddress: Endpoint(channel.remoteAddress),
         ended: ended.futureResult))
+  }
+
+  private func readIfRoom() {
+    if queues.inbox.hasRoom() { channel.read() }
+  }
+
+  /// Does what the heartbeat asks for, and comes back when it asks for more.
+  private func beat() {
+    guard case .established = phase, let heartbeat = options.heartbeat else { return }
+    // What nobody reads may be there.
+    if queues.inbox.isPaused { pulse?.heard(.now()) }
+    guard let step = pulse?.step(.now()) else { return }
+    switch step {
+    case .wait: break
+    case .send:
+      let packet = ByteBuffer(bytes: heartbeat.packet)
+      // Where there is no room, more than a heartbeat is on its way.
+      let offer = queues.outbox.offer(
+        header: { $0.writeInteger(UInt32(packet.readableBytes), endianness: .little) }, data: packet)
+      if case .closed = offer { return }
+    case .dead:
+      return close(.connectionLost(reason: "nothing came for \(heartbeat.answerWithin ?? .zero) after a heartbeat"))
+    }
+    guard let next = pulse?.next else { return }
+    timer = channel.eventLoop.assumeIsolated().scheduleTask(deadline: next) { self.beat() }
   }
 
   /// What the end of an established connection means; nil where nothing was lost.

@@ -34,6 +34,10 @@ final class Link: Sendable {
     /// The newest connection, which may have ended.
     var connection: Connection
     var task: Task<Void, Never>?
+    /// Ends the delay or the attempt that is under way.
+    var interrupt: (@Sendable () -> Void)?
+    /// The application wants a new connection at once.
+    var isHurried = false
   }
 
   private init(_ connection: Connection, key: SecretKey, queues: Queues, place: Place, pacing: Pacing) {
@@ -82,10 +86,21 @@ final class Link: Sendable {
     return connection.ended
   }
 
+  /// Gives the connection, or the delay or attempt in its place, up for a new attempt at once.
+  func reconnectNow() {
+    guard place.options.reconnection != nil, !queues.outbox.hasFinished else { return }
+    let (connection, interrupt) = current.withLock { current in
+      current.isHurried = true
+      return (current.connection, current.interrupt)
+    }
+    if let interrupt { interrupt() } else { connection.channel.close(promise: nil) }
+  }
+
   // MARK: -
 
   private func run(_ first: Connection) async {
     var connection = first
+    var takeovers = 0
     var backoff = Backoff(place.options.reconnection ?? .init())
     while true {
       let begin = pacing.now()
@@ -93,13 +108,20 @@ final class Link: Sendable {
       guard let policy = place.options.reconnection, isWorthComingBack(after: loss) else {
         return end(loss.map { .failed($0) } ?? .closedByRelay)
       }
-      if pacing.now() - begin >= ClientLimits.settled { backoff.startOver() }
+      let isSettled = pacing.now() - begin >= ClientLimits.settled
+      if isSettled { backoff.startOver() }
+      // Closed in good order while young: by the relay, as it is sure once the session is found alive.
+      takeovers = isSettled || loss != nil || isHurried ? 0 : takeovers + 1
       do {
-        connection = try await comeBack(after: loss, policy, &backoff)
+        connection = try await comeBack(after: loss, policy, &backoff, takeovers: takeovers)
       } catch {
         return end(.failed(error))
       }
-      current.withLock { $0.connection = connection }
+      current.withLock { current in
+        current.connection = connection
+        current.isHurried = false
+        current.interrupt = nil
+      }
       // Closed meanwhile: whoever did it may have seen the connection before.
       guard states.change(to: .reconnected) else { return connection.channel.close(promise: nil) }
     }
@@ -115,7 +137,7 @@ final class Link: Sendable {
   /// once it has been heard twice: the first time it may be a proxy that closed, or that made a FIN of a reset.
   /// Everything else may pass: a relay that is not there yet, or full, or something else at its address.
   private func comeBack(
-    after loss: ClientError?, _ policy: ClientOptions.Reconnection, _ backoff: inout Backoff
+    after loss: ClientError?, _ policy: ClientOptions.Reconnection, _ backoff: inout Backoff, takeovers: Int
   ) async throws(ClientError) -> Connection {
     let begin = pacing.now()
     let handshake = Handshake(returning: identity, sessionKey: key.sessionKey(with: identity.relayKey))
@@ -129,15 +151,29 @@ final class Link: Sendable {
       guard left > .zero else { throw .gaveUp(after: time, last: cause) }
       return left
     }
+    var sharedDelay = Self.sharedDelay(policy, takeovers)
+    if sharedDelay != nil { cause = .sessionShared }
     while true {
       attempt += 1
+      if takeHurry() {
+        backoff.startOver()
+        cause = .connectionLost(reason: "the application wants a new one")
+        sharedDelay = .zero
+      }
       guard states.change(to: .reconnecting(attempt: attempt, cause: cause)) else { throw .closed }
-      try await Self.sleep(min(backoff.next(fraction: pacing.fraction()), try timeLeft()), pacing)
+      let delay = min(sharedDelay ?? backoff.next(fraction: pacing.fraction()), try timeLeft())
+      sharedDelay = nil
       do {
-        return try await place.open(
-          handshake, queues: queues, timeout: min(place.options.connectTimeout, try timeLeft()))
+        if delay > .zero {
+          try await interruptible { [pacing] () throws(ClientError) in try await Self.sleep(delay, pacing) }
+        }
+        let timeout = min(place.options.connectTimeout, try timeLeft())
+        return try await interruptible { [place, queues] () throws(ClientError) in
+          try await place.open(handshake, queues: queues, timeout: timeout)
+        }
       } catch {
         switch error {
+        case .cancelled where isHurried && !Task.isCancelled: continue
         case .wrongRelayKey, .cancelled, .gaveUp: throw error
         case .sessionOver where hasHeardThatItIsOver: throw error
         case .sessionOver: hasHeardThatItIsOver = true
@@ -148,6 +184,42 @@ final class Link: Sendable {
         cause = error
       }
     }
+  }
+
+  /// The delay of a client that shares its session; nil where it does not seem to.
+  private static func sharedDelay(_ policy: ClientOptions.Reconnection, _ takeovers: Int) -> Duration? {
+    guard takeovers >= ClientLimits.takeovers else { return nil }
+    return min(policy.lastDelay * (1 << min(takeovers - ClientLimits.takeovers, 10)), ClientLimits.sharedDelay)
+  }
+
+  private var isHurried: Bool { current.withLock { $0.isHurried } }
+
+  private func takeHurry() -> Bool {
+    current.withLock { current in
+      defer { current.isHurried = false }
+      return current.isHurried
+    }
+  }
+
+  /// Does `work` as a task that ``reconnectNow()`` cancels, and with which it ends.
+  private func interruptible<Result: Sendable>(
+    _ work: @escaping @Sendable () async throws(ClientError) -> Result
+  ) async throws(ClientError) -> Result {
+    let task = Task { () -> Swift.Result<Result, ClientError> in
+      do throws(ClientError) { return .success(try await work()) } catch { return .failure(error) }
+    }
+    // Hurried before it could be heard: then it is not waited for.
+    let isLate = current.withLock { current in
+      current.interrupt = { task.cancel() }
+      return current.isHurried
+    }
+    if isLate { task.cancel() }
+    let result = await withTaskCancellationHandler {
+      await task.value
+    } onCancel: {
+      task.cancel()
+    }
+    return try result.get()
   }
 
   private static func sleep(_ duration: Duration, _ pacing: Pacing) async throws(ClientError) {

@@ -19,7 +19,8 @@ private func advice(on error: ClientError, _ configuration: Configuration) -> St
   case .connectionLost: configuration.options.reconnection == nil ? "start again to reconnect" : nil
   case .oversizedPacket, .packetTooLarge: "give the relay's --max-packet-size to this program too"
   case .noKey: "free some memory"
-  case .closed, .cancelled: nil
+  case .sessionShared: "give each of them a session of its own with --session"
+  case .closed, .cancelled, .sessionStore: nil
   }
 }
 

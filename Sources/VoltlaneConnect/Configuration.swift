@@ -5,7 +5,7 @@ import VoltlaneSettings
 struct Configuration {
   var relay: Endpoint
   var options: ClientOptions
-  var session: SessionFile?
+  var session: FileSessionStore?
   var cutsLines: Bool
   var ending: Conversation.Ending
 
@@ -17,7 +17,7 @@ struct Configuration {
       relayKey: try Settings.relayKey.value(of: command.relayKey).given)
     let giveUp = try Settings.giveUp.value(of: command.giveUp).given
     options.reconnection = command.noReconnect ? nil : ClientOptions.Reconnection(giveUpAfter: giveUp)
-    session = try Settings.session.value(of: command.session).given.map(SessionFile.init)
+    session = try Settings.session.value(of: command.session).given.map(FileSessionStore.init(path:))
     cutsLines = !command.raw
     ending = Conversation.Ending(
       quiet: try Settings.wait.value(of: command.wait).given, halfCloses: command.halfClose)

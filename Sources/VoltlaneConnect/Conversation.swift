@@ -40,8 +40,10 @@ final class Conversation: Sendable {
       if ending.halfCloses { try await self.client.finish() }
       guard let quiet = ending.quiet else { return false }
       try await self.waitForQuiet(quiet)
-      // While there is no connection, only what has yet to be sent is worth waiting for.
-      if self.isConnected || self.client.unsentByteCount > 0 { try await self.client.finish() }
+      // While the connection is away, only what has yet to be sent is worth waiting for. Where nothing is, it was lost
+      // all the same: nobody knows what should have come.
+      if let loss = self.loss, self.client.unsentByteCount == 0 { throw ClientError.gaveUp(after: quiet, last: loss) }
+      try await self.client.finish()
       return true
     }
     let telling = Task { await self.tellStates() }
@@ -71,8 +73,9 @@ final class Conversation: Sendable {
     }
   }
 
-  private var isConnected: Bool {
-    if case .reconnecting = client.state { false } else { true }
+  /// Why the connection is away; nil where it is not.
+  private var loss: ClientError? {
+    if case .reconnecting(_, let cause) = client.state { cause } else { nil }
   }
 
   /// Reports when the connection is lost and when it is back. Attempts in between are reported if their outcome differs

@@ -5,7 +5,6 @@ func exitStatus(of error: any Error) -> Int32 {
   switch error {
   case let error as ClientError: exitStatus(of: error)
   case is LineTooLong: 65
-  case is SessionFileError: 66
   default: 74
   }
 }
@@ -13,8 +12,8 @@ func exitStatus(of error: any Error) -> Int32 {
 private func exitStatus(of error: ClientError) -> Int32 {
   switch error {
   case .malformedHandshake, .unexpectedHandshakePacket, .invalidRelayKey, .oversizedPacket, .packetTooLarge: 65
-  case .invalidSession: 66
-  case .unreachable, .timeout, .closedDuringHandshake, .refused: 69
+  case .invalidSession, .sessionStore: 66
+  case .unreachable, .timeout, .closedDuringHandshake, .refused, .sessionShared: 69
   case .connectionLost, .closed, .cancelled, .noKey, .sessionOver: 74
   case .wrongRelayKey, .invalidChallenge: 77
   case .gaveUp(_, let last):

@@ -39,7 +39,7 @@ struct VoltlaneConnect: AsyncParsableCommand {
         64  wrong usage
         65  the other side breaks the protocol, or a line is too long for a packet
         66  the session file cannot be used
-        69  the relay cannot be reached, does not answer or refuses the connection
+        69  the relay cannot be reached, does not answer or refuses the connection, or is away when --wait ends
         74  the session is over, the connection was lost, or stdin or stdout failed
         77  the relay's key is not the one that was expected
       """,
@@ -82,9 +82,6 @@ struct VoltlaneConnect: AsyncParsableCommand {
   func run() async throws {
     let configuration = try Configuration(self)
     do {
-      // Held to the end of the process.
-      let lock = try configuration.session?.lock()
-      defer { withExtendedLifetime(lock) {} }
       let client = try await connect(configuration)
       StandardStreams.tell("client id \(String(clientID: client.clientID))")
       StandardStreams.tell("relay key \(hexadecimal(client.relayPublicKey))")
@@ -98,20 +95,15 @@ struct VoltlaneConnect: AsyncParsableCommand {
     }
   }
 
-  private func connect(_ configuration: Configuration) async throws -> Client {
-    var options = configuration.options
-    if let saved = try await configuration.session?.read() {
-      do {
-        return try await Client.resume(saved, to: configuration.relay, options: options)
-      } catch {
-        guard error == .sessionOver else { throw error }
-        StandardStreams.tell("voltlane-connect: the saved session is over; starting a new one")
-        // It is still the same relay.
-        options.relayKey = saved.relayKey
-      }
+  private func connect(_ configuration: Configuration) async throws(ClientError) -> Client {
+    guard let store = configuration.session else {
+      return try await Client.connect(to: configuration.relay, options: configuration.options)
     }
-    let client = try await Client.connect(to: configuration.relay, options: options)
-    try await configuration.session?.write(client.session)
+    let client = try await Client.open(
+      at: configuration.relay, store: store, options: configuration.options, retry: nil)
+    if case .replaced = client.origin {
+      StandardStreams.tell("voltlane-connect: the saved session is over; starting a new one")
+    }
     return client
   }
 }

@@ -24,8 +24,9 @@ struct FrameQueue {
 
   var isEmpty: Bool { frames.isEmpty }
 
-  mutating func append(header: (inout ByteBuffer) -> Void, data: ByteBuffer, cost: Int) {
-    let isLarge = data.readableBytes > Self.copiedSize
+  /// `headerCount`: how many bytes `header` writes.
+  mutating func append(header: (inout ByteBuffer) -> Void, headerCount: Int = 0, data: ByteBuffer, cost: Int) {
+    let isLarge = max(data.readableBytes, headerCount) > Self.copiedSize
     if isLarge || !isLastOpen { frames.append(Frames()) }
     let last = frames.count - 1
     header(&frames[last].buffer)

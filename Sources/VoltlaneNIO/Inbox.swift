@@ -36,6 +36,8 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     /// The producer was told to stop reading, and not yet to go on.
     @usableFromInline var isPaused = false
     /// What follows the last element, once it is known.
+    /// When the last element arrived that a taker was waiting for.
+    @usableFromInline var servedArrival: NIODeadline?
     @usableFromInline var ending: Ending?
     @usableFromInline var takers = Waiters<Ending>()
   }
@@ -67,6 +69,7 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
       for entry in elements {
         if let taker = state.takers.popFirst() {
           served.append((taker.continuation, entry.element))
+          state.servedArrival = arrival
         } else {
           state.waiting.append(Entry(element: entry.element, cost: entry.cost, arrival: arrival))
           state.bytes += entry.cost
@@ -110,9 +113,9 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     let waiting = takeAll()
     if !waiting.elements.isEmpty { return waiting }
     guard let first = try await next() else { return nil }
-    // It was handed over as it came.
     let rest = takeAll()
-    return ([first] + rest.elements, min(rest.arrival, .now()))
+    let arrival = state.withLock { $0.servedArrival } ?? rest.arrival
+    return ([first] + rest.elements, min(rest.arrival, arrival))
   }
 
   /// Waits for the next element, or the ending.

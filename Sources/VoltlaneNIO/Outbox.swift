@@ -20,8 +20,8 @@ package enum OutboxOffer: Sendable {
 
 /// What tasks send on a channel, bounded in bytes. It may outlive its channel and go on with the next one.
 ///
-/// A sender waits while `limit` bytes or more are queued or with the channel; then its packet is taken, whatever its
-/// size. So at most `limit` and one packet is held for all senders together, and any legal packet fits. While there is
+/// Where `limit` bytes or more are queued or with the channel, a sender waits until that is half as much; then its
+/// packet is taken, whatever its size. So at most `limit` and one packet is held for all senders together, and any legal packet fits. While there is
 /// no channel the same holds, and nothing leaves.
 ///
 /// What is queued while a write is under way leaves in one write: senders that are quicker than the socket share its
@@ -49,8 +49,10 @@ package final class Outbox: Sendable {
     var senders = Waiters<OutboxRefusal?>()
     var finishers = Waiters<OutboxRefusal?>()
 
-    /// The senders for whom there is room now.
+    /// The senders for whom there is room now: those who wait, wait until half of it is free. To wake one for every
+    /// write made a sender on the main thread several times slower than one elsewhere.
     mutating func admit(below limit: Int) -> [Sender] {
+      guard bytes <= limit / 2 else { return [] }
       var admitted: [Sender] = []
       while bytes < limit, let sender = senders.popFirst() {
         bytes += sender.cost
@@ -118,14 +120,17 @@ package final class Outbox: Sendable {
     for sender in admitted { sender.resume(returning: nil) }
   }
 
-  /// Queues one packet where there is room: `header` writes what goes before `data`.
-  package func offer(header: (inout ByteBuffer) -> Void, data: ByteBuffer) -> OutboxOffer {
-    let cost = data.readableBytes + Limits.packetOverhead
+  /// Queues one packet where there is room: `header` writes what goes before `data`. Where that is more than a size and
+  /// a tag, `headerCount` says how many bytes.
+  package func offer(
+    header: (inout ByteBuffer) -> Void, headerCount: Int = 0, data: ByteBuffer
+  ) -> OutboxOffer {
+    let cost = data.readableBytes + headerCount + Limits.packetOverhead
     let (offer, channel) = state.withLock { state -> (OutboxOffer, (any Channel)?) in
       if state.isRefusing { return (.closed, nil) }
       guard state.senders.isEmpty, state.bytes < limit else { return (.full, nil) }
       state.bytes += cost
-      state.queue.append(header: header, data: data, cost: cost)
+      state.queue.append(header: header, headerCount: headerCount, data: data, cost: cost)
       return (.taken, state.startWriting())
     }
     if let channel { ask(channel) }
@@ -135,18 +140,18 @@ package final class Outbox: Sendable {
   /// Queues one packet: `header` writes what goes before `data`. Returns once it is queued, not once it is sent; where
   /// there is room that is at once, on the caller's thread.
   package nonisolated(nonsending) func send(
-    header: (inout ByteBuffer) -> Void, data: ByteBuffer
+    header: (inout ByteBuffer) -> Void, headerCount: Int = 0, data: ByteBuffer
   ) async throws(OutboxRefusal) {
-    switch offer(header: header, data: data) {
+    switch offer(header: header, headerCount: headerCount, data: data) {
     case .taken: return
     case .closed: throw .closed
     case .full: break
     }
-    let cost = data.readableBytes + Limits.packetOverhead
+    let cost = data.readableBytes + headerCount + Limits.packetOverhead
     if let refusal = await reserve(cost) { throw refusal }
     let (isQueued, channel) = state.withLock { state -> (Bool, (any Channel)?) in
       guard !state.isRefusing else { return (false, nil) }
-      state.queue.append(header: header, data: data, cost: cost)
+      state.queue.append(header: header, headerCount: headerCount, data: data, cost: cost)
       return (true, state.startWriting())
     }
     guard isQueued else { throw .closed }

@@ -53,6 +53,12 @@ package struct PacketSplitter {
     return unread.readSlice(length: size)
   }
 
+  /// What `body` makes of the next packet, which stays; nil where it has not come whole yet.
+  package func peek<Result>(_ body: (RawSpan) -> Result) throws(OversizedPacket) -> Result? {
+    guard let size = try nextSize(), unread.readableBytes - Wire.sizePrefix >= size else { return nil }
+    return body(unread.readableBytesSpan.extracting(Wire.sizePrefix..<(Wire.sizePrefix + size)))
+  }
+
   /// The longest run of whole packets at the front for which `keeps` holds, exactly as it was read: size prefixes
   /// included. Packets before it for which it does not hold are skipped. nil where no such packet has come yet.
   package mutating func nextRun(where keeps: (RawSpan) -> Bool) throws(OversizedPacket) -> ByteBuffer? {

@@ -12,9 +12,14 @@ final class BackendPeer {
       guard let backend else { return "error closed there is no backend" }
       switch (command, words.count) {
       case ("receive", 1): return await waiting.next(within: Int(words[0]) ?? 0) ?? "timeout"
-      case ("send", 2):
+      case ("send", 2), ("volatile", 2):
         guard let id = UInt64(clientID: words[0]), let packet = packet(words[1]) else { return "error other no data" }
-        try await backend.send(packet, to: id)
+        try await backend.send(packet, to: id, command == "volatile" ? .volatile : .kept)
+        return "ok"
+      case ("multicast", 3):
+        let ids = words[1].split(separator: ",").compactMap { UInt64(clientID: $0) }
+        guard let packet = packet(words[2]) else { return "error other no data" }
+        try await backend.multicast(packet, to: ids, words[0] == "volatile" ? .volatile : .kept)
         return "ok"
       case ("kick", 1):
         guard let id = UInt64(clientID: words[0]) else { return "error other no id" }
@@ -44,6 +49,10 @@ final class BackendPeer {
         case .data(let id, let packet): waiting.append("data \(String(clientID: id)) \(summary(packet))")
         case .failure(let id, let reason): waiting.append("failure \(String(clientID: id)) \(reason)")
         case .reconnection(let id): waiting.append("reconnection \(String(clientID: id))")
+        case .away(let id): waiting.append("away \(String(clientID: id))")
+        case .address(let id, .tcp(let host, let port)):
+          waiting.append("address \(String(clientID: id)) \(host.contains(":") ? 6 : 4) \(host) \(port)")
+        case .address(let id, _): waiting.append("address \(String(clientID: id)) 0 - 0")
         default: break
         }
       }

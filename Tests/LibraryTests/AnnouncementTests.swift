@@ -44,6 +44,28 @@ import VoltlaneWire
     await backend.stop()
   }
 
+  /// Addresses and absences of those who are named belong to it; those of others end it.
+  @Test func whoIsAwayAndFromWhere() async throws {
+    let (backend, relay, _) = try await start()
+    var events = backend.events.makeAsyncIterator()
+    let v4 = tagged(1, .address, [4, 192, 0, 2, 7, 0x50, 0xc3])
+    let v6 = tagged(2, .address, [6, 0x20, 1, 0x0d, 0xb8] + Array(repeating: 0, count: 11) + [7, 0x50, 0xc3])
+    try await relay.write(
+      tagged(1, .reconnection) + v4 + tagged(1, .away) + tagged(2, .reconnection) + v6 + tagged(3, .address, [0, 0, 0])
+        + tagged(3, .data) + tagged(3, .away) + tagged(3, .address, [4, 1]))
+    #expect(await events.next() == .reconnection(clientID: 1))
+    #expect(await events.next() == .address(clientID: 1, .tcp(host: "192.0.2.7", port: 50_000)))
+    #expect(await events.next() == .away(clientID: 1))
+    #expect(await events.next() == .reconnection(clientID: 2))
+    #expect(await events.next() == .address(clientID: 2, .tcp(host: "2001:db8::7", port: 50_000)))
+    guard case .announced = await events.next() else { throw BackendError.notConnected }
+    #expect(await events.next() == .address(clientID: 3, nil))
+    #expect(await events.next() == .data(clientID: 3, ByteBuffer()))
+    #expect(await events.next() == .away(clientID: 3))
+    #expect(await events.next() == .refusedPacket(.unknownFlag(7)))
+    await backend.stop()
+  }
+
   /// A connection that ends within its announcement ended it not: the next one announces anew.
   @Test func aLossWithinIt() async throws {
     let backend = try await Backend.listen(on: .tcp(host: "127.0.0.1", port: 0))

@@ -65,6 +65,27 @@ import VoltlaneText
     await line.backend.stop()
   }
 
+  /// Two clients with one session take it from each other; both notice and say so, and come back ever more rarely.
+  @Test func twoClientsWithOneSession() async throws {
+    let line = try await Line.start()
+    defer { line.stop() }
+    let time = TestPacing()
+    let first = try await line.connect(time.pacing)
+    let states = first.states
+    let second = try await Client.resume(
+      first.session, to: line.cable.endpoint, options: persistent, pacing: TestPacing().pacing)
+    for await state in states {
+      if case .reconnecting(1, .sessionShared) = state { break }
+    }
+    // The delays of ordinary losses, then ever longer ones.
+    while time.sleeps.filter({ $0 >= .seconds(20) }).isEmpty { await Task.yield() }
+    let shared = time.sleeps.filter { $0 >= .seconds(10) }
+    #expect(shared.first == .seconds(10))
+    await second.close()
+    await first.close()
+    await line.backend.stop()
+  }
+
   /// Another secret key is refused, and the owner gets in after it.
   @Test func anotherKeyIsRefused() async throws {
     let line = try await Line.start()

@@ -28,7 +28,7 @@ import VoltlaneWire
   @Test func skipsAndCountsWhatItCannotRead() async throws {
     let echo = try await EchoBackend.listen(on: anyPort)
     let relay = try await BytePeer.connect(to: echo.address)
-    let unknownFlag = framed([1, 0, 0, 0, 0, 0, 0, 0, 4])
+    let unknownFlag = framed([1, 0, 0, 0, 0, 0, 0, 0, 8])
     try await relay.writeByteByByte(
       framed([]) + tagged(1, .data, [1]) + framed([1, 2, 3, 4, 5, 6, 7, 8]) + unknownFlag + tagged(1, .kick)
         + tagged(1, .data, [2]))

@@ -102,6 +102,13 @@ func tagged(_ id: UInt64, _ flag: PacketFlag, _ data: [UInt8] = []) -> [UInt8] {
   Tag(clientID: id, flag: flag).framed(dataCount: data.count) + data
 }
 
+/// A framed tagged packet with a flag of the extensions.
+func tagged(_ id: UInt64, _ flag: ExtensionFlag, _ data: [UInt8] = []) -> [UInt8] {
+  var bytes = tagged(id, PacketFlag.data, data)
+  bytes[Wire.sizePrefix + 8] = flag.rawValue
+  return bytes
+}
+
 /// Bytes that tell their place, so that a lost or moved one shows.
 func pattern(_ count: Int) -> [UInt8] {
   var bytes: [UInt8] = []

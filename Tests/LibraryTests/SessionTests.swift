@@ -113,39 +113,40 @@ import VoltlaneWire
     }
   }
 
-  // MARK: - The file of voltlane-connect
+  // MARK: - The file
 
   @Test func theFileIsForItsOwnerOnly() async throws {
     let path = "/tmp/voltlane-session-\(UInt64.random(in: 0 ... .max))"
-    defer { try? FileManager.default.removeItem(atPath: path) }
-    let file = SessionFile(path: path)
-    #expect(try await file.read() == nil)
+    defer { for file in [path, path + ".lock"] { try? FileManager.default.removeItem(atPath: file) } }
+    let file = FileSessionStore(path: path)
+    #expect(try await file.load() == nil)
     let session = ClientSession(clientID: 1 << 63, secretKey: pattern(32), relayKey: [2] + pattern(32))
-    try await file.write(session)
-    #expect(try await file.read() == session)
+    try await file.save(session)
+    #expect(try await file.load() == session)
     let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
     #expect(mode == 0o600)
-    // It is replaced, and nothing is left beside it.
+    // It is replaced, and nothing is left beside it but the lock.
     var next = session
     next.clientID = 2
-    try await file.write(next)
-    #expect(try await file.read() == next)
+    try await file.save(next)
+    #expect(try await file.load() == next)
     #expect(
-      try FileManager.default.contentsOfDirectory(atPath: "/tmp").filter { "/tmp/\($0)".hasPrefix(path) }.count == 1)
+      try FileManager.default.contentsOfDirectory(atPath: "/tmp").filter { "/tmp/\($0)".hasPrefix(path) }.sorted()
+        == [path, path + ".lock"].map { String($0.dropFirst(5)) })
 
     try FileManager.default.setAttributes([.posixPermissions: 0o640], ofItemAtPath: path)
-    await #expect(throws: SessionFileError.self) { try await file.read() }
+    await #expect(throws: SessionStoreError.readableByOthers(path)) { try await file.load() }
   }
 
   @Test func aFileThatHoldsNoSession() {
     let session = ClientSession(clientID: 1, secretKey: pattern(32), relayKey: [2] + pattern(32))
-    let text = SessionFile.text(session)
-    #expect(SessionFile.session(text) == session)
+    let text = FileSessionStore.text(session)
+    #expect(FileSessionStore.session(text) == session)
     for broken in [
       "", "voltlane session 1\n", text.replacing("session 1", with: "session 2"), text + "more\n",
       text.replacing("client-id 0000000000000001", with: "client-id 1"), String(text.dropLast(3)),
     ] {
-      #expect(SessionFile.session(broken) == nil)
+      #expect(FileSessionStore.session(broken) == nil)
     }
   }
 }

@@ -34,10 +34,79 @@ import Testing
     #expect(await iterator.next() == .data(clientID: 1, ByteBuffer(bytes: [1])))
     let new = try await BytePeer.connect(to: backend.address)
     try await new.write(tagged(1, .reconnection))
+    // It was open still, which somebody should know.
+    guard case .warning(.replaced(let firehose, by: _)) = await iterator.next() else { throw BackendError.notConnected }
+    #expect(firehose.number == 1)
     #expect(await ending(&iterator) == .replaced)
     #expect(await connected(&iterator) == 2)
     #expect(await iterator.next() == .reconnection(clientID: 1))
     #expect(await old.readToEnd() == [])
+    await backend.stop()
+  }
+
+  /// A browser, half a packet and a packet of nobody's take nothing over, however long it waits.
+  @Test func whatIsNoRelayTakesNothingOver() async throws {
+    let (backend, relay, events) = try await start(finishing: .milliseconds(1))
+    var iterator = events
+    try await relay.write(tagged(1, .data, [1]))
+    #expect(await iterator.next() == .data(clientID: 1, ByteBuffer(bytes: [1])))
+    for (bytes, reason) in [
+      (Array("GET / HTTP/1.1\r\n\r\n".utf8), "542393671 bytes"), (framed(pattern(8)), "shorter than its tag"),
+      (framed([1, 0, 0, 0, 0, 0, 0, 0, 9]), "unknown flag 9"), (tagged(1, .kick), "not for this direction"),
+    ] {
+      let stray = try await BytePeer.connect(to: backend.address)
+      try await stray.write(bytes)
+      guard case .warning(.strayConnection(_, let told)) = await iterator.next() else {
+        throw BackendError.notConnected
+      }
+      #expect(told.contains(reason), "\(told)")
+      #expect(await stray.readToEnd() == [])
+    }
+    let slow = try await BytePeer.connect(to: backend.address)
+    try await slow.write(tagged(1, .data, pattern(1000)).dropLast())
+    // Longer than the current one would have had; it goes on all the same.
+    try await backend.send([2], to: 1)
+    #expect(await relay.read(14) == tagged(1, .data, [2]))
+    try await relay.write(tagged(1, .data, [3]))
+    #expect(await iterator.next() == .data(clientID: 1, ByteBuffer(bytes: [3])))
+    // With the last byte it is a relay, and the old connection is given up.
+    try await slow.write(tagged(1, .data, pattern(1000)).suffix(1))
+    guard case .warning(.replaced) = await iterator.next() else { throw BackendError.notConnected }
+    #expect(await ending(&iterator) == .replaced)
+    #expect(await connected(&iterator) == 2)
+    #expect(await iterator.next() == .data(clientID: 1, ByteBuffer(bytes: pattern(1000))))
+    await backend.stop()
+  }
+
+  @Test func aStrangerThatCameFirstMakesRoom() async throws {
+    let (backend, stranger, events) = try await start(finishing: .milliseconds(10))
+    var iterator = events
+    let relay = try await BytePeer.connect(to: backend.address)
+    try await relay.write(tagged(1, .data, [1]))
+    guard case .warning(.replaced) = await iterator.next() else { throw BackendError.notConnected }
+    #expect(await ending(&iterator) == .replaced)
+    #expect(await connected(&iterator) == 2)
+    #expect(await iterator.next() == .data(clientID: 1, ByteBuffer(bytes: [1])))
+    #expect(await stranger.readToEnd() == [])
+    await backend.stop()
+  }
+
+  @Test func aSecondRelayIsTold() async throws {
+    let (backend, first, events) = try await start(finishing: .milliseconds(20))
+    var iterator = events
+    let second = try await BytePeer.connect(to: backend.address)
+    let speaking = Task { while !Task.isCancelled { try await first.write(tagged(1, .data, [1])) } }
+    try await second.write(tagged(2, .data, [2]))
+    var told: BackendEvent?
+    while told == nil {
+      let event = await iterator.next()
+      if case .warning = event { told = event }
+    }
+    guard case .warning(.secondRelay) = told else {
+      Issue.record("\(String(describing: told))")
+      return
+    }
+    speaking.cancel()
     await backend.stop()
   }
 

@@ -30,7 +30,7 @@ struct TestChannel {
       try channel.pipeline.syncOperations.addHandler(reads)
       try channel.pipeline.syncOperations.addHandler(
         ConnectionHandler(
-          channel: channel, handshake: handshake, queues: queues, maxPacketSize: Wire.defaultMaxPacketSize,
+          channel: channel, handshake: handshake, queues: queues, options: ClientOptions(),
           timeout: .init(duration: .seconds(60), deadline: .distantFuture), opened: promise))
     }
   }

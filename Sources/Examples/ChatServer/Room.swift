@@ -29,7 +29,7 @@ struct Room {
     case .announced:
       defer { unannounced = [] }
       return unannounced.sorted().flatMap { leave($0) }
-    case .disconnected, .refusedPacket:
+    case .disconnected, .refusedPacket, .away, .address, .warning:
       return []
     }
   }

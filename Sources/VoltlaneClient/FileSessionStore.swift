@@ -1,33 +1,42 @@
 import Glibc
 import NIOCore
 import NIOPosix
-import VoltlaneClient
+import Synchronization
 import VoltlaneNIO
 import VoltlaneText
 
-/// A session kept in a file that only its owner can read:
+/// A session kept in a file that only its owner reads, as lines of text:
 ///
 ///     voltlane session 1
 ///     client-id 16 hexadecimal digits
 ///     secret-key 64 hexadecimal digits
 ///     relay-key 66 hexadecimal digits
 ///
-/// Lines and not JSON: reading JSON would take Foundation, which is several times the size of this program.
-struct SessionFile {
-  let path: String
+/// From the first ``load()`` on it is locked, by a file beside it with `.lock` behind its name, until the store is no
+/// longer referenced; a ``Client`` that was opened with the store refers to it. So a second process, or a second client
+/// of this one, gets ``SessionStoreError/inUse(_:)`` instead of taking the session away. (The lock is the kernel's,
+/// `flock`: it goes with its process, however that ends. Between machines that share a file system it may not hold.)
+public final class FileSessionStore: SessionStore {
+  /// Where the file is.
+  public let path: String
+  private let lock = Mutex<SessionLock?>(nil)
 
+  // Lines and not JSON: reading that would take Foundation, which is several times the size of a small program.
   private static let title = "voltlane session 1"
   /// More than a session takes, in bytes.
   private static let largest = 1024
   private static let files = NonBlockingFileIO(threadPool: .singleton)
 
-  /// Keeps others from the session while the lock lives.
-  func lock() throws(SessionFileError) -> SessionLock {
-    try SessionLock(of: path)
+  /// Touches nothing yet. The folder of the file has to exist.
+  public init(path: String) {
+    self.path = path
   }
 
-  /// nil if there is no such file.
-  func read() async throws(SessionFileError) -> ClientSession? {
+  /// Locks the file, and reads it; nil where there is none.
+  public func load() async throws(SessionStoreError) -> ClientSession? {
+    try lock.withLock { lock throws(SessionStoreError) in
+      if lock == nil { lock = try SessionLock(of: path) }
+    }
     let content: String
     let isPrivate: Bool
     do {
@@ -35,7 +44,7 @@ struct SessionFile {
       content = try await Self.files.withFileHandle(_deprecatedPath: path, mode: .read) { handle in
         String(buffer: try await Self.files.read(fileHandle: handle, byteCount: Self.largest, allocator: .init()))
       }
-    } catch let error as SessionFileError {
+    } catch let error as SessionStoreError {
       throw error
     } catch let error as IOError where error.errnoCode == ENOENT {
       return nil
@@ -48,8 +57,8 @@ struct SessionFile {
     return session
   }
 
-  /// Replaces the file in one step: after an interruption it is either the old one or the new one.
-  func write(_ session: ClientSession) async throws(SessionFileError) {
+  /// Replaces the file in one step: whoever is interrupted has the old one or the new one.
+  public func save(_ session: ClientSession) async throws(SessionStoreError) {
     let new = "\(path).\(UInt64.random(in: 0 ... .max)).new"
     do {
       try await Self.files.withFileHandle(
@@ -67,8 +76,8 @@ struct SessionFile {
   /// Whether only its owner can read it: if others can, the secret key is not secret any more.
   private func check() async throws -> Bool {
     let mode = try await Self.files.lstat(path: path).st_mode
-    // Nor a link: writing replaces the link, not the file that it leads to.
-    guard mode & S_IFMT == S_IFREG else { throw SessionFileError.noSession(path) }
+    // Nor a link: to write replaces it, and not what it leads to.
+    guard mode & S_IFMT == S_IFREG else { throw SessionStoreError.noSession(path) }
     return mode & 0o077 == 0
   }
 
@@ -94,23 +103,5 @@ struct SessionFile {
       let relay = field(3, "relay-key").flatMap({ bytes(hexadecimal: $0) }), relay.count == 33
     else { return nil }
     return ClientSession(clientID: id, secretKey: secret, relayKey: relay)
-  }
-}
-
-enum SessionFileError: Error, CustomStringConvertible {
-  case unreadable(String, reason: String)
-  case unwritable(String, reason: String)
-  case noSession(String)
-  case readableByOthers(String)
-  case inUse(String)
-
-  var description: String {
-    switch self {
-    case .unreadable(let path, let reason): "cannot read the session file \(path): \(reason)"
-    case .unwritable(let path, let reason): "cannot write the session file \(path): \(reason)"
-    case .noSession(let path): "\(path) contains no session; give another file, or remove it to begin a new session"
-    case .inUse(let path): "the session in \(path) is in use by another voltlane-connect; end it, or give another file"
-    case .readableByOthers(let path): "\(path) holds a secret key, and others may read it; chmod 600 fixes that"
-    }
   }
 }

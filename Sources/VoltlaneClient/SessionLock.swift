@@ -9,7 +9,7 @@ import VoltlaneText
 final class SessionLock: Sendable {
   private let descriptor: CInt
 
-  init(of file: String) throws(SessionFileError) {
+  init(of file: String) throws(SessionStoreError) {
     let path = "\(file).lock"
     descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw .unwritable(path, reason: systemMessage(errno)) }

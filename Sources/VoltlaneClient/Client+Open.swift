@@ -1,0 +1,151 @@
+import VoltlaneCrypto
+
+/// How a client came by its session.
+public enum SessionOrigin: Equatable, Sendable {
+  /// It is new: nothing was saved, or nobody asked.
+  case new
+  /// It is the saved one, which goes on.
+  case resumed
+  /// It is new, because the saved one is over. The backend was told of the end of `previous`, and knows nothing of its
+  /// being the same client.
+  case replaced(previous: UInt64)
+}
+
+extension Client {
+  /// A client for the whole life of a program, over its restarts: resumes the session that `store` has, tries again
+  /// where the relay is not there, begins a new one where there is none or it is over, and saves it. ``origin`` says
+  /// which it was.
+  ///
+  ///     let store = FileSessionStore(path: "ada.session")
+  ///     let client = try await Client.open(at: Endpoint("relay.example.org:42000"), store: store)
+  ///
+  /// That a session is over is believed once the relay has said it twice. A new session has to be with the same relay:
+  /// its key stays pinned to that of the saved one, and a relay with another key is refused with
+  /// ``ClientError/wrongRelayKey(expected:received:)``, which says that another relay answers, or that its key was
+  /// changed; a person has to decide what that means, and remove the session if it was meant.
+  ///
+  /// When the session ends later, ``packets`` end with ``ClientError/sessionOver`` as ever; to open again with the same
+  /// store begins a new one:
+  ///
+  ///     while true {
+  ///       let client = try await Client.open(at: endpoint, store: store)
+  ///       do { for try await packet in client.packets { use(packet) } } catch ClientError.sessionOver { continue }
+  ///       break
+  ///     }
+  ///
+  /// - Parameters:
+  ///   - retry: How often, and for how long, to try where the relay is not there, full, or says neither yes nor no; nil:
+  ///     once. It is about the first connection alone: ``ClientOptions/reconnection`` has its own.
+  ///   - onRetry: Is told of each attempt that came to nothing and is followed by another: its number, from 1 on, and
+  ///     why.
+  ///
+  /// Throws ``ClientError/sessionStore(_:)``, ``ClientError/gaveUp(after:last:)``, ``ClientError/cancelled``, what says
+  /// that no relay is there (``ClientError/malformedHandshake(_:)`` and such), and without `retry` also what
+  /// ``connect(to:options:)`` and ``resume(_:to:options:)`` throw.
+  public static func open(
+    at endpoint: Endpoint, store: any SessionStore, options: ClientOptions = ClientOptions(),
+    retry: ClientOptions.Reconnection? = ClientOptions.Reconnection(),
+    onRetry: @Sendable (_ attempt: Int, _ cause: ClientError) -> Void = { _, _ in }
+  ) async throws(ClientError) -> Client {
+    try await open(at: endpoint, store: store, options: options, retry: retry, onRetry: onRetry, pacing: .real)
+  }
+
+  static func open(
+    at endpoint: Endpoint, store: any SessionStore, options: ClientOptions, retry: ClientOptions.Reconnection?,
+    onRetry: @Sendable (Int, ClientError) -> Void, pacing: Pacing
+  ) async throws(ClientError) -> Client {
+    var opening = Opening(endpoint: endpoint, options: options, saved: try await load(store), pacing: pacing)
+    let begin = pacing.now()
+    var backoff = Backoff(retry ?? .init())
+    var attempt = 0
+    while true {
+      attempt += 1
+      do {
+        let client = try await opening.attempt(store)
+        if opening.isNew { try await save(client, in: store) }
+        return client
+      } catch {
+        guard let retry, error.mayPass else { throw error }
+        var delay = backoff.next(fraction: pacing.fraction())
+        if let time = retry.giveUpAfter {
+          let left = time - (pacing.now() - begin)
+          guard left > .zero else { throw .gaveUp(after: time, last: error) }
+          delay = min(delay, left)
+        }
+        onRetry(attempt, error)
+        try await sleep(delay, pacing)
+      }
+    }
+  }
+
+  private static func load(_ store: any SessionStore) async throws(ClientError) -> ClientSession? {
+    do {
+      return try await store.load()
+    } catch {
+      throw .sessionStore(error)
+    }
+  }
+
+  /// A client whose session cannot be saved is none that comes back.
+  private static func save(_ client: Client, in store: any SessionStore) async throws(ClientError) {
+    do {
+      try await store.save(client.session)
+    } catch {
+      await client.close()
+      throw .sessionStore(error)
+    }
+  }
+
+  private static func sleep(_ delay: Duration, _ pacing: Pacing) async throws(ClientError) {
+    do {
+      try await pacing.sleep(delay)
+    } catch {
+      throw .cancelled
+    }
+  }
+}
+
+/// What is known so far of a client that is being opened.
+private struct Opening {
+  let endpoint: Endpoint
+  var options: ClientOptions
+  let saved: ClientSession?
+  let pacing: Pacing
+  /// The relay has said, twice, that the saved session is over.
+  private var isOver = false
+
+  init(endpoint: Endpoint, options: ClientOptions, saved: ClientSession?, pacing: Pacing) {
+    self.endpoint = endpoint
+    self.options = options
+    self.saved = saved
+    self.pacing = pacing
+  }
+
+  var isNew: Bool { saved == nil || isOver }
+
+  mutating func attempt(_ store: any SessionStore) async throws(ClientError) -> Client {
+    if let saved, !isOver {
+      do {
+        return try await Client.resume(saved, to: endpoint, options: options, pacing: pacing, store: store)
+      } catch {
+        guard error == .sessionOver else { throw error }
+        isOver = true
+        // It is the same relay still.
+        options.relayKey = options.relayKey ?? saved.relayKey
+      }
+    }
+    return try await Client.connect(
+      to: endpoint, options: options, pacing: pacing, origin: saved.map { .replaced(previous: $0.clientID) } ?? .new,
+      store: store)
+  }
+}
+
+extension ClientError {
+  /// Whether another attempt to open may have another outcome.
+  fileprivate var mayPass: Bool {
+    switch self {
+    case .unreachable, .timeout, .closedDuringHandshake, .refused, .sessionOver, .connectionLost: true
+    default: false
+    }
+  }
+}
