@@ -67,7 +67,8 @@ struct Identity {
     return key
   }
 
-  private static func key(
+  /// The key in the first `count` bytes of a text.
+  static func key(
     in text: borrowing SecretBytes, count: Int, file: String
   ) throws(IdentityError) -> SecretKey {
     try text.withSpan { text throws(IdentityError) in

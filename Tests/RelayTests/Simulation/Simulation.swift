@@ -20,6 +20,8 @@ final class Simulation {
   var random: SeededRandom
   /// How rough the kernel is: one call in so many is cut short or refused; 0 for never.
   var roughness = 4
+  /// Whether what happens is noted, which takes most of a run's time.
+  var keepsTrace = true
 
   private var sockets: [SimulatedSocket] = []
   private var completions: [[Completion]] = []
@@ -167,7 +169,10 @@ final class Simulation {
     for host in hosts.indices { complete(host, Token(.control), 1, more: true) }
   }
 
-  func note(_ line: @autoclosure () -> String) { trace.append(line()) }
+  func note(_ line: @autoclosure () -> String) { if keepsTrace { trace.append(line()) } }
+
+  /// Lets go of the hosts, which hold this in turn: whoever runs very many has to.
+  func end() { hosts = [] }
 
   subscript(metric: Metric) -> UInt64 { parts.counters.reduce(0) { $0 + $1[metric] } }
 
