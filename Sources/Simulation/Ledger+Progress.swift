@@ -12,6 +12,8 @@ extension Ledger {
       backend.arrived.isEmpty
     else { return }
     for case let link? in world.descriptors where link !== backend && !link.arrived.isEmpty && link.error == 0 {
+      // A client that has yet to take what waits for it is not read meanwhile.
+      if let session = link.truth.session, !session.next.contains(session.down.count) { continue }
       let state = world.hosts.compactMap { $0.describe(link.descriptor) }.joined(separator: "; ")
       return world.fail(
         "every host sleeps, and \(link.arrived.count) bytes of \(link.name) wait to be read: \(state)")
