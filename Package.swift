@@ -116,7 +116,8 @@ let package = Package(
       // For spans of memory that a method returns.
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
 
-    // The relay in a simulated world. It looks into the relay's module, as debug builds and tools/sim allow. No product.
+    // The relay in a simulated world. It looks into the relay's module, as debug builds and tools/sim allow. No
+    // product.
     .target(
       name: "Simulation", dependencies: ["Relay", "VoltlaneWire", "VoltlaneCrypto"],
       swiftSettings: [.define("TESTABLE", .when(configuration: .debug))]),

@@ -1,9 +1,9 @@
 /// Why a session ended, as the backend is told in the session's one 0x01.
 ///
-/// To add one: a line here; its words in `text`, which are the protocol, because backends compare them (a test holds the
-/// list in Protocol.md to them); a counter in `metric`; whether it is a limit's in `isLimit`. The compiler asks for the
-/// last three, tests for its rows in Protocol.md and Operation.md. The room that the uplink keeps for it follows from
-/// the longest text.
+/// To add one: a line here; its words in `text`, which are the protocol, because backends compare them (a test holds
+/// the list in Protocol.md to them); a counter in `metric`; whether it is a limit's in `isLimit`. The compiler asks for
+/// the last three, tests for its rows in Protocol.md and Operation.md. The room that the uplink keeps for it follows
+/// from the longest text.
 public enum CloseReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case staleTimeout, staleTableFull, bufferOverflow, kicked, packetTooLarge, packetTimeout, rateLimit, idleTimeout
   case slowClient, memory, backendLost, backendRefusedPacket, relayDraining

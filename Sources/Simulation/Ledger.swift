@@ -6,8 +6,8 @@ import VoltlaneWire
 /// The checker. It sees what crosses the relay's calls, on each connection in each direction, and at the end of each
 /// turn what became of it:
 ///
-/// - of what the relay has read from clients, the backend is handed every whole packet, in order, once, whatever becomes
-///   of the connections on either side; then one 0x01;
+/// - of what the relay has read from clients, the backend is handed every whole packet, in order, once, whatever
+///   becomes of the connections on either side; then one 0x01;
 /// - of what the relay has read from the backend, a client is handed every whole packet, in order, once, over however
 ///   many connections, until its session has ended;
 /// - a session is its owner's, and an id is never used again;

@@ -5,8 +5,8 @@ import VoltlaneCrypto
 
 /// The relay, its machine, its network, its clients and its backend in one thread, all from one seed.
 ///
-/// - Each of the relay's hosts has a ``SimulatedKernel``. A tick is one turn of one host. Which one, of those that could
-///   run, is chance; a host's turn and its going to sleep are two steps, between which others may run.
+/// - Each of the relay's hosts has a ``SimulatedKernel``. A tick is one turn of one host. Which one, of those that
+///   could run, is chance; a host's turn and its going to sleep are two steps, between which others may run.
 /// - What the network and the machine do later stands in one queue of events, by time. When no host can run, the clock
 ///   jumps to the next event or deadline.
 /// - Clients, the backend and the operator act in events of their own. Each has its own chance, so that leaving one out

@@ -118,8 +118,8 @@ public final class Backend: Sendable {
 
   /// Queues a packet for a client, and returns once it is queued; waits where too much is queued already.
   ///
-  /// The relay answers a packet for an id that is not a session with a failure, `unknown client`. It keeps packets for a
-  /// client that is away, within its `missed-packets-buffer`, unless the delivery is ``Delivery/volatile``.
+  /// The relay answers a packet for an id that is not a session with a failure, `unknown client`. It keeps packets for
+  /// a client that is away, within its `missed-packets-buffer`, unless the delivery is ``Delivery/volatile``.
   ///
   /// Throws ``BackendError/notConnected`` while no relay is connected: the packet was dropped, and may be sent again
   /// after ``BackendEvent/connected(_:)``. ``BackendError/packetTooLarge(size:maximum:)``, ``BackendError/cancelled``.
@@ -156,8 +156,8 @@ public final class Backend: Sendable {
   /// been sent to each: with the same order, limits and failures. An id that stands twice gets it twice.
   ///
   /// More than 65,536 ids go in several packets. Needs a relay that knows multicasts; an older one skips and counts
-  /// them. Throws what ``send(_:to:_:)-(ByteBuffer,_,_)`` throws; where that happens between two of several packets, the
-  /// clients of the first ones get it.
+  /// them. Throws what ``send(_:to:_:)-(ByteBuffer,_,_)`` throws; where that happens between two of several packets,
+  /// the clients of the first ones get it.
   public nonisolated(nonsending) func multicast(
     _ data: ByteBuffer, to ids: some Collection<UInt64>, _ delivery: Delivery = .kept
   ) async throws(BackendError) {

@@ -81,8 +81,8 @@ public enum BackendEvent: Equatable, Sendable {
   /// the session continues, and what was sent to the client may have been lost.
   case reconnection(clientID: UInt64)
   /// The client has lost its connection, and its session waits for it: packets to it are kept, within the relay's
-  /// `missed-packets-buffer`. ``reconnection(clientID:)`` says that it is back, ``failure(clientID:reason:)`` that it is
-  /// not coming. Told only by a relay with `--away on`.
+  /// `missed-packets-buffer`. ``reconnection(clientID:)`` says that it is back, ``failure(clientID:reason:)`` that it
+  /// is not coming. Told only by a relay with `--away on`.
   case away(clientID: UInt64)
   /// Where the client connects from, as a numeric host and a port; nil where the relay cannot know, as of a unix
   /// socket. The first that is heard of a session, and again after each ``reconnection(clientID:)``. Told only by a

@@ -64,8 +64,8 @@ public struct BackendBatch: RandomAccessCollection, Sendable {
   public let events: [BackendEvent]
   let arrival: NIODeadline
 
-  /// How long ago the oldest of them has arrived, at most: see ``Backend/oldestEventAge``. A backend that was stopped, or
-  /// fell behind, sees here that what it reads is old.
+  /// How long ago the oldest of them has arrived, at most: see ``Backend/oldestEventAge``. A backend that was stopped,
+  /// or fell behind, sees here that what it reads is old.
   public var age: Duration { .nanoseconds(Swift.max(0, (NIODeadline.now() - arrival).nanoseconds)) }
 
   public var startIndex: Int { events.startIndex }

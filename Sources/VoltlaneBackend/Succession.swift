@@ -24,8 +24,8 @@ struct Succession {
     waiting.removeAll { $0 === firehose }
   }
 
-  /// Makes the next connection current if there is none, and returns it: those that have spoken in their order, then the
-  /// newest, because the older ones are more likely to be left over.
+  /// Makes the next connection current if there is none, and returns it: those that have spoken in their order, then
+  /// the newest, because the older ones are more likely to be left over.
   mutating func advance() -> FirehoseHandler? {
     guard !isStopped, current == nil, let next = waiting.first(where: \.hasSpoken) ?? waiting.last else { return nil }
     waiting.removeAll { $0 === next }

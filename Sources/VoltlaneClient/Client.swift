@@ -17,8 +17,9 @@ import VoltlaneWire
 /// **Coming back.** A client stands for a session of the relay, which outlives its connection. When the connection is
 /// lost, the client reconnects by itself, proves who it is and continues: ``packets`` with what the relay kept
 /// meanwhile, and ``send(_:)-(ByteBuffer)`` with what was waiting. ``states`` reports this, and
-/// ``ClientOptions/reconnection`` configures it. The client ends when the relay has said twice that the session is over,
-/// when a relay with another key answers, or when it is time to give up. See <doc:Reconnection> for what may be lost.
+/// ``ClientOptions/reconnection`` configures it. The client ends when the relay has said twice that the session is
+/// over, when a relay with another key answers, or when it is time to give up. See <doc:Reconnection> for what may be
+/// lost.
 ///
 /// A client that is no longer referenced closes its connection at once, as ``close()`` does; ``packets`` and their
 /// iterators refer to it, ``states`` do not.

@@ -11,8 +11,8 @@ public struct ClientOptions: Sendable {
   public var maxPacketSize: Int
   /// The connection is not read while packets of this many bytes wait to be taken; each counts its data and 64 bytes.
   public var receiveLimit: Int
-  /// ``Client/send(_:)-(ByteBuffer)`` waits while this many bytes of packets wait to be sent; each packet counts its data
-  /// and 64 bytes. The same limit holds while there is no connection.
+  /// ``Client/send(_:)-(ByteBuffer)`` waits while this many bytes of packets wait to be sent; each packet counts its
+  /// data and 64 bytes. The same limit holds while there is no connection.
   public var sendLimit: Int
   /// The relay's public key, where it is known beforehand: a SEC1 point, 33 bytes, as ``Client/relayPublicKey`` gives
   /// it. A relay with another key is refused with ``ClientError/wrongRelayKey(expected:received:)``. nil: the key of
@@ -20,15 +20,15 @@ public struct ClientOptions: Sendable {
   public var relayKey: [UInt8]?
   /// How the client comes back when its connection is lost; nil: it does not, and ``Client/packets`` end.
   public var reconnection: Reconnection?
-  /// How long the relay may be silent until the kernel asks whether it is still there (TCP keepalive, whole seconds); it
-  /// counts as lost after twice that, or after ``userTimeout`` where that is longer. Without it, a client that only
+  /// How long the relay may be silent until the kernel asks whether it is still there (TCP keepalive, whole seconds);
+  /// it counts as lost after twice that, or after ``userTimeout`` where that is longer. Without it, a client that only
   /// receives would never notice that its network is gone. nil: off.
   public var keepAlive: Duration?
   /// How long what was sent may stay unacknowledged until the connection counts as lost (TCP_USER_TIMEOUT). nil: the
   /// system's limit, about 15 minutes unless `tcp_retries2` says otherwise.
   public var userTimeout: Duration?
-  /// A packet that is sent where nothing comes; nil: none. The kernel's ways above need none: it is for whom their times
-  /// are too long, or whose connection leads through proxies, which keep it alive without a relay behind.
+  /// A packet that is sent where nothing comes; nil: none. The kernel's ways above need none: it is for whom their
+  /// times are too long, or whose connection leads through proxies, which keep it alive without a relay behind.
   public var heartbeat: Heartbeat?
   /// The threads to run on; a client uses one of them.
   public var group: any EventLoopGroup

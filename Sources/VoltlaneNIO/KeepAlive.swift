@@ -17,8 +17,8 @@ package struct KeepAlive: Sendable {
     probes = (2 * idle + interval) / (2 * interval)
   }
 
-  /// How long what was sent may stay unacknowledged, which a unix socket has no use for. Where probes go out as well, the
-  /// kernel lets this time decide about them, instead of their number.
+  /// How long what was sent may stay unacknowledged, which a unix socket has no use for. Where probes go out as well,
+  /// the kernel lets this time decide about them, instead of their number.
   package static func limitUnacknowledged(_ timeout: Duration, on channel: any Channel) throws {
     guard let options = channel.syncOptions, channel.localAddress?.protocol != .unix else { return }
     // 0 would be the system's limit.

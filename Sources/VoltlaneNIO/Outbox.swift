@@ -21,8 +21,8 @@ package enum OutboxOffer: Sendable {
 /// What tasks send on a channel, bounded in bytes. It may outlive its channel and go on with the next one.
 ///
 /// Where `limit` bytes or more are queued or with the channel, a sender waits until that is half as much; then its
-/// packet is taken, whatever its size. So at most `limit` and one packet is held for all senders together, and any legal packet fits. While there is
-/// no channel the same holds, and nothing leaves.
+/// packet is taken, whatever its size. So at most `limit` and one packet is held for all senders together, and any
+/// legal packet fits. While there is no channel the same holds, and nothing leaves.
 ///
 /// What is queued while a write is under way leaves in one write: senders that are quicker than the socket share its
 /// system calls.

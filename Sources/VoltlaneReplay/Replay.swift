@@ -1,9 +1,9 @@
 import VoltlaneCrypto
 
 /// One shard and the firehose on one thread, fed as fast as they take it, without sockets: what is left is the relay's
-/// own work, and callgrind counts its instructions (tools/check-instructions). Only within one module can the data plane
-/// be specialised and inlined for another kernel as it is in the relay, so this program compiles the relay's sources
-/// into a module of its own: the folder `Relay` here is a link to them.
+/// own work, and callgrind counts its instructions (tools/check-instructions). Only within one module can the data
+/// plane be specialised and inlined for another kernel as it is in the relay, so this program compiles the relay's
+/// sources into a module of its own: the folder `Relay` here is a link to them.
 struct Replay {
   enum Direction: String {
     case up, down

@@ -1,7 +1,7 @@
 /// Flags of the firehose beyond ``PacketFlag``: for backends that speak to many, and want to know to whom.
 public enum ExtensionFlag: UInt8, Sendable, BitwiseCopyable, CaseIterable {
-  /// The client's connection is lost, and its session waits for it. Relay to backend where it was told to (`--away on`),
-  /// no data.
+  /// The client's connection is lost, and its session waits for it. Relay to backend where it was told to (`--away
+  /// on`), no data.
   case away = 4
   /// The client's packet, which is worth nothing later: dropped where it cannot be delivered soon. Backend to relay.
   case volatile = 5

@@ -1,12 +1,13 @@
-/// One packet for many clients, behind the tag of a packet with the flag ``ExtensionFlag/multicast``, whose own id is 0:
+/// One packet for many clients, behind the tag of a packet with the flag ``ExtensionFlag/multicast``, whose own id is
+/// 0:
 ///
 ///     0      1       5              5 + 8n
 ///     +------+-------+--------------+------- - -
 ///     | kind | u32 n | n x u64 id   | packet
 ///     +------+-------+--------------+------- - -
 ///
-/// The kind is 0, for ordinary packets, or ``ExtensionFlag/volatile``: the packet goes to each id as one of that kind would have
-/// gone by itself. An id that stands twice gets it twice.
+/// The kind is 0, for ordinary packets, or ``ExtensionFlag/volatile``: the packet goes to each id as one of that kind
+/// would have gone by itself. An id that stands twice gets it twice.
 public enum Multicast {
   /// Bytes of the kind and the number of ids.
   public static let prefix = 5
@@ -22,6 +23,7 @@ public enum Multicast {
   public static func framed(
     to ids: some Collection<UInt64>, isVolatile: Bool, dataCount count: Int
   ) -> [UInt8] {
+    // Only what a backend links calls this, never the relay.
     precondition(ids.count <= maxIDs, "no multicast")
     var bytes = Wire.sizePrefixBytes(Wire.tag + prefix + 8 * ids.count + count)
     bytes.reserveCapacity(Wire.sizePrefix + Wire.tag + prefix + 8 * ids.count)

@@ -212,7 +212,7 @@ import VoltlaneText
       "voltlane-connect", [relay.listener.endpoint.description, "--session", path]
     ).end()
     #expect(second.status == 66)
-    #expect(second.errors.contains("the session in \(path) is in use by another voltlane-connect; "))
+    #expect(second.errors.contains("the session in \(path) is in use by another client; "))
     try first.endInput()
     #expect(await peer.readToEnd() == [])
     #expect(try await first.end().status == 0)
@@ -268,7 +268,7 @@ import VoltlaneText
     #expect(
       errors == """
         voltlane-connect: cannot reach \(listener.endpoint): connection refused; check the address, and that the relay \
-        runs
+        is running
 
         """)
   }
@@ -290,7 +290,7 @@ import VoltlaneText
 
   /// Every setting names itself, the value and what is allowed.
   @Test(arguments: [
-    ("ADDRESS", "nonsense", ": it has no port"), ("ADDRESS", "::1:5", ": an IPv6 address stands in brackets"),
+    ("ADDRESS", "nonsense", ": it has no port"), ("ADDRESS", "::1:5", ": an IPv6 address needs brackets"),
     ("ADDRESS", "host:0", ": nothing can be reached at port 0"), ("--wait", "-1", ""),
     ("--wait", "3", ": it has no unit"),
     ("--connect-timeout", "0", ""), ("--connect-timeout", "25h", ""), ("--max-packet-size", "0", ""),

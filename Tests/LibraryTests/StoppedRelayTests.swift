@@ -16,8 +16,8 @@ import VoltlaneText
     let relay = try Program(
       "voltlane",
       [
-        "--listen", "127.0.0.1:0", "--backend", "\(backend.address)", "--shards", "1", "--idle-timeout", "8s",
-        "--packet-timeout", "8s", "--handshake-timeout", "8s",
+        "--listen", "127.0.0.1:0", "--backend", "\(backend.address)", "--shards", "1", "--idle-timeout", "20s",
+        "--packet-timeout", "20s", "--handshake-timeout", "20s",
       ])
     defer {
       relay.send(SIGCONT)
@@ -59,7 +59,7 @@ import VoltlaneText
     for peer in peers[(count / 2)...] { try await peer.write([1, 0, 0, 0, 3]) }
     for newcomer in newcomers { try await newcomer.write(hello) }
     // The standstill itself.
-    try await Task.sleep(for: .seconds(10))
+    try await Task.sleep(for: .seconds(23))
     relay.send(SIGCONT)
     try await hear(3)
     for newcomer in newcomers { #expect(await newcomer.read(39).count == 39) }

@@ -93,8 +93,10 @@ private struct SourceFile {
   }
 
   func accesses(_ names: String...) throws -> [MemoryOrders.Access] {
-    let pattern =
-      /\.(load|store|exchange|wrappingAdd|compareExchange)\(.*?ordering: \.(\w+)\)|(atomicMemoryFence)\(ordering: \.(\w+)\)/
+    let pattern = #/
+      \.(load|store|exchange|wrappingAdd|compareExchange)\(.*?ordering:\ \.(\w+)\)
+      |(atomicMemoryFence)\(ordering:\ \.(\w+)\)
+      /#
     let accesses = try body(names).matches(of: pattern).map { match -> MemoryOrders.Access in
       guard let order = WeakMemory.Order(rawValue: String(match.2 ?? match.4 ?? "")) else {
         throw MemoryOrders.Unreadable(what: "\(path): \(match.0)")

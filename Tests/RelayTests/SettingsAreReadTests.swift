@@ -8,8 +8,8 @@ import Testing
   private static let sources = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().appendingPathComponent("Sources")
 
-  /// What the data plane's sources read of what, such as `settings.announces`; but those of `file`, where the fields are
-  /// declared, and nothing in comments.
+  /// What the data plane's sources read of what, such as `settings.announces`; but those of `file`, where the fields
+  /// are declared, and nothing in comments.
   private static func reads(without file: String) throws -> Set<String> {
     let relay = FileManager.default.enumerator(
       at: sources.appendingPathComponent("Relay"), includingPropertiesForKeys: nil)

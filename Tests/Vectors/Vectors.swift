@@ -15,7 +15,8 @@ public struct Vectors: Sendable {
       let file = try JSONDecoder().decode(File.self, from: json)
       sections = [
         "keys": file.keys, "ecdh": file.ecdh, "challenge": file.challenge,
-        "packets": file.packets, "framed": file.framed, "tagged": file.tagged, "extensions": file.firehose_extensions_framed,
+        "packets": file.packets, "framed": file.framed, "tagged": file.tagged,
+        "extensions": file.extensions,
       ].mapValues { $0.mapValues(bytes(hex:)) }
       varints = file.varint.map { (UInt64($0.value)!, bytes(hex: $0.hex)) }
     } catch {
@@ -37,8 +38,13 @@ public struct Vectors: Sendable {
 }
 
 private struct File: Decodable {
-  var keys, ecdh, challenge, packets, framed, tagged, firehose_extensions_framed: [String: String]
+  var keys, ecdh, challenge, packets, framed, tagged, extensions: [String: String]
   var varint: [Varint]
+
+  enum CodingKeys: String, CodingKey {
+    case keys, ecdh, challenge, packets, framed, tagged, varint
+    case extensions = "firehose_extensions_framed"
+  }
 
   struct Varint: Decodable {
     var value: String

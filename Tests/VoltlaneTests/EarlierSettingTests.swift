@@ -135,7 +135,8 @@ import VoltlaneSettings
         "relay.toml:2:22: clients.stale_timeout_secs: it is not a whole number",
         "relay.toml:3:30: clients.missed_packets_buffer_size: it is not a whole number",
         "VOLTLANE_LOG_LEVEL: 'loud' is not allowed. Allowed: \(Settings.operation.logLevel.entry.allowed).",
-        "relay.toml:5:11: listener.address: '1' is not allowed: it has no port. Allowed: \(Settings.addresses.listen.entry.allowed).",
+        "relay.toml:5:11: listener.address: '1' is not allowed: it has no port. Allowed: "
+          + "\(Settings.addresses.listen.entry.allowed).",
       ])
   }
 }

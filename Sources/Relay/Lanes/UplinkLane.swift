@@ -92,7 +92,8 @@ struct UplinkProducer: ~Copyable {
   mutating func hasControlRoom() -> Bool { room(for: controlRoom) >= controlRoom }
 
   /// Writes what the relay itself says of a session. The caller has made sure of room; as that is seldom and not on a
-  /// packet's way, it is looked at once more: to write over what the firehose has yet to send would be worse than to end.
+  /// packet's way, it is looked at once more: to write over what the firehose has yet to send would be worse than to
+  /// end.
   @inline(never)
   mutating func say(_ flag: PacketFlag, of id: UInt64, _ text: StaticString? = nil) {
     let count = text?.utf8CodeUnitCount ?? 0

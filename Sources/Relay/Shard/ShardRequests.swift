@@ -10,8 +10,8 @@ struct ShardRequests: Sendable {
   @inline(__always)
   func isAsked(_ shard: Int) -> Bool { words[shard].relaxed != 0 }
 
-  /// Whether `shard` was asked. Clears the request, in one step: a request that arrives between a look and a store would
-  /// be overwritten.
+  /// Whether `shard` was asked. Clears the request, in one step: a request that arrives between a look and a store
+  /// would be overwritten.
   @inline(__always)
   func take(_ shard: Int) -> Bool { isAsked(shard) && words[shard].takeDown() }
 }

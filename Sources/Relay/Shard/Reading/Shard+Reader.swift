@@ -154,7 +154,8 @@ extension Shard where K: ~Copyable {
     return received
   }
 
-  /// The most that one receive may bring: in the worst case, packets without data, a size prefix becomes one with a tag in the lane.
+  /// The most that one receive may bring: in the worst case, packets without data, a size prefix becomes one with a tag
+  /// in the lane.
   @inline(__always)
   private mutating func readLimit() -> Int {
     let room = uplink.room(for: Limits.uplinkLane) &- Limits.uplinkReserve
