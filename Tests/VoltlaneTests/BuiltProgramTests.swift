@@ -21,7 +21,7 @@ struct BuiltProgramTests {
   }
 
   @Test(arguments: [
-    (["--shards", "0"], "Error: --shards: '0' is not allowed. Allowed: auto or a number from 1 to 256."),
+    (["--shards", "0"], "Error: --shards: '0' is not allowed. Allowed: auto, or a number from 1 to 256."),
     (
       ["--cpus", "8191"],
       "Error: --cpus: '8191' is not allowed: this process is not allowed to run on CPU 8191, only on "
@@ -130,7 +130,7 @@ struct BuiltProgramTests {
     relay.send(SIGINT)
     let outcome = relay.finish()
     #expect(outcome.code == 128 + SIGINT)
-    #expect(outcome.errors.contains("again: ending at once"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("again: exiting at once"), "\(outcome.errors)")
     _ = client.finish()
   }
 

@@ -112,7 +112,7 @@ import VoltlaneSettings
   /// The step of the packet's path that a reader jumps to is where the README says.
   @Test func pathsNameFilesAndFunctions() throws {
     let readme = try Self.text(Self.root.appendingPathComponent("README.md"))
-    let steps = readme.matches(of: #/\n    (\w+)\.?(\w*) +([A-Z]\w+/[\w+]+\.swift) /#)
+    let steps = readme.matches(of: #/\n    (\w+)\.?(\w*) +([A-Z]\w+(?:/[\w+]+)+\.swift) /#)
     #expect(steps.count == 11)
     for step in steps {
       let source = try Self.text(Self.root.appendingPathComponent("Sources/Relay/\(step.3)"))
