@@ -93,7 +93,8 @@ private struct SourceFile {
   }
 
   func accesses(_ names: String...) throws -> [MemoryOrders.Access] {
-    let pattern = #/
+    let pattern =
+      #/
       \.(load|store|exchange|wrappingAdd|compareExchange)\(.*?ordering:\ \.(\w+)\)
       |(atomicMemoryFence)\(ordering:\ \.(\w+)\)
       /#
