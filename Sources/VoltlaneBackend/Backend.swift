@@ -34,7 +34,7 @@ import VoltlaneWire
 /// other had not yet read may be lost with the connection; the protocol has no acknowledgement.
 ///
 /// **Bounds.** While 4 MiB of events wait to be taken, the connection is not read, and TCP slows the relay. While 4 MiB
-/// of packets wait to be sent, ``send(_:to:)-(ByteBuffer,_)`` waits. Neither waits for the other, and a relay keeps
+/// of packets wait to be sent, ``send(_:to:_:)-(ByteBuffer,_,_)`` waits. Neither waits for the other, and a relay keeps
 /// reading the firehose while it writes, so a consumer that answers each event before it takes the next cannot
 /// deadlock. (Once a relay has closed its side, whatever the kernel had already received is read at once, even above
 /// the limit: at most the socket's receive buffer.)

@@ -34,6 +34,9 @@ extension Client {
   ///     }
   ///
   /// - Parameters:
+  ///   - endpoint: Where the relay is.
+  ///   - store: Where the session is kept.
+  ///   - options: Of the client, and of each of its connections.
   ///   - retry: How often, and for how long, to try where the relay is not there, full, or says neither yes nor no;
   ///     nil: once. It is about the first connection alone: ``ClientOptions/reconnection`` has its own.
   ///   - onRetry: Is told of each attempt that came to nothing and is followed by another: its number, from 1 on, and

@@ -1,5 +1,5 @@
-/// One packet for many clients, behind the tag of a packet with the flag ``ExtensionFlag/multicast``, whose own id is
-/// 0:
+/// One packet for many clients. It stands behind the tag of a packet with the flag ``ExtensionFlag/multicast``, whose
+/// own id is 0:
 ///
 ///     0      1       5              5 + 8n
 ///     +------+-------+--------------+------- - -
@@ -20,6 +20,7 @@ public enum Multicast {
   /// - Parameters:
   ///   - ids: at most ``maxIDs``.
   ///   - isVolatile: whether it goes to each as a volatile packet.
+  ///   - count: the packet's size in bytes.
   public static func framed(
     to ids: some Collection<UInt64>, isVolatile: Bool, dataCount count: Int
   ) -> [UInt8] {
