@@ -23,7 +23,13 @@ struct SimulatedKernel: Kernel, ~Copyable {
   var machineNow: UInt64 { clock.machine }
   var grace: UInt64 { clock.grace }
 
-  mutating func submit(_ operation: KernelOperation, _ token: Token) { queued.append((operation, token)) }
+  // What a call does is none of the relay's: the memory that it takes is the simulation's.
+
+  mutating func submit(_ operation: KernelOperation, _ token: Token) {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    queued.append((operation, token))
+  }
 
   mutating func next() -> Completion? {
     world.leaveRelay()
@@ -135,28 +141,68 @@ struct SimulatedKernel: Kernel, ~Copyable {
     world.noteCall("abandon", socket, 0, 0)
     world.link(socket)?.abandon()
   }
-  mutating func setUserTimeout(_ socket: Int32, _ milliseconds: UInt32, unanswered: UInt32) { _ = world.link(socket) }
-  mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool { world.shun(addresses, at: listener) }
-  mutating func unburden(_ socket: Int32) { _ = world.link(socket) }
-  mutating func peerAddress(_ socket: Int32) -> ClientAddress { world.link(socket)?.address ?? .none }
-  mutating func unread(_ socket: Int32) -> Int { world.link(socket)?.arrived.count ?? 0 }
-  mutating func unacknowledged(_ socket: Int32) -> Int { world.link(socket)?.unacknowledgedForRelay() ?? 0 }
+  mutating func setUserTimeout(_ socket: Int32, _ milliseconds: UInt32, unanswered: UInt32) {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    _ = world.link(socket)
+  }
+  mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    return world.shun(addresses, at: listener)
+  }
+  mutating func unburden(_ socket: Int32) {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    _ = world.link(socket)
+  }
+  mutating func peerAddress(_ socket: Int32) -> ClientAddress {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    return world.link(socket)?.address ?? .none
+  }
+  mutating func unread(_ socket: Int32) -> Int {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    return world.link(socket)?.arrived.count ?? 0
+  }
+  mutating func unacknowledged(_ socket: Int32) -> Int {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    return world.link(socket)?.unacknowledgedForRelay() ?? 0
+  }
   mutating func memory(of socket: Int32) -> Int {
     world.leaveRelay()
     defer { world.enterRelay() }
     guard let link = world.link(socket) else { return 0 }
     return 2 * (link.arrived.count + link.unacknowledged)
   }
-  mutating func silence(_ socket: Int32) -> UInt64 { world.link(socket)?.silence ?? 0 }
+  mutating func silence(_ socket: Int32) -> UInt64 {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    return world.link(socket)?.silence ?? 0
+  }
   mutating func backlog(_ socket: Int32) -> Backlog {
     world.leaveRelay()
     defer { world.enterRelay() }
     guard let link = world.link(socket) else { return Backlog(waiting: 0, taken: 0) }
     return Backlog(waiting: link.unacknowledged, taken: link.isLocal ? nil : UInt64(link.acknowledged))
   }
-  mutating func dial(_ address: SocketAddress) -> Int32 { world.dial() }
-  mutating func dialResult(_ socket: Int32) -> DialResult { world.dialResult(socket) }
-  mutating func resolve(_ token: Token) { world.resolve(token, host) }
+  mutating func dial(_ address: SocketAddress) -> Int32 {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    return world.dial()
+  }
+  mutating func dialResult(_ socket: Int32) -> DialResult {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    return world.dialResult(socket)
+  }
+  mutating func resolve(_ token: Token) {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    world.resolve(token, host)
+  }
   mutating func lookUp(_ completion: Completion) -> LookUp { world.lookUp }
   mutating func resolvedAddress(_ index: Int) -> SocketAddress? {
     world.leaveRelay()
@@ -164,7 +210,11 @@ struct SimulatedKernel: Kernel, ~Copyable {
     return world.hasAddress ? SocketAddress(unixPath: "/simulated") : nil
   }
   mutating func random() -> UInt64 { world.relayChance.next() }
-  mutating func ring(_ bell: Bell) { world.ring(bell.ringDescriptor, host) }
+  mutating func ring(_ bell: Bell) {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    world.ring(bell.ringDescriptor, host)
+  }
   mutating func ringAgain(_ completion: Completion) {
     world.leaveRelay()
     defer { world.enterRelay() }

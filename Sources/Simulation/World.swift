@@ -108,6 +108,13 @@ public final class World {
     if depth == 0 { door?.setInside(false) }
   }
 
+  /// What is written down is none of the relay's, even where the relay is at work: a trace changes nothing.
+  private func outside(_ body: () -> Void) {
+    if depth > 0 { door?.setInside(false) }
+    body()
+    if depth > 0 { door?.setInside(true) }
+  }
+
   public init(
     seed: UInt64, keepsTrace: Bool = false, without absent: Set<Int> = [], door: AllocatorDoor? = nil
   ) throws {
@@ -165,12 +172,15 @@ public final class World {
 
   public func fail(_ text: @autoclosure () -> String) {
     guard failure == nil else { return }
-    failure = Failure(text: text(), turn: turns, time: now)
-    trace.note("FAILED: \(failure!.text)")
+    outside {
+      failure = Failure(text: text(), turn: turns, time: now)
+      trace.note("FAILED: \(failure!.text)")
+    }
   }
 
   func note(_ line: @autoclosure () -> String) {
-    trace.note("\(turns) \(now / 1000) \(line())")
+    guard trace.isKept else { return }
+    outside { trace.note("\(turns) \(now / 1000) \(line())") }
   }
 
   func schedule(_ time: UInt64, _ body: @escaping () -> Void) { events.add(time, body) }
