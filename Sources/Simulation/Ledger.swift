@@ -118,7 +118,7 @@ final class Ledger {
     if case .clientID(let id)? = try? HandshakePacket.decode(packet.bytes) { offered.append((id, link)) }
   }
 
-  func relaySent(_ link: Link, _ bytes: UnsafeRawBufferPointer) {
+  func relaySent(_ link: Link, _ bytes: UnsafeRawBufferPointer, knowsFin: Bool) {
     var end = link.sent - bytes.count - link.truth.outgoing.partial
     let isBackend = if case .backend = link.truth.role { true } else { false }
     var cutter = link.truth.outgoing
@@ -128,7 +128,8 @@ final class Ledger {
       if isBackend {
         handUp(link, packet)
       } else {
-        link.truth.sentNow.append((Fingerprint(packet), packet.first, end))
+        link.truth.sentNow.append(
+          SentPacket(packet: Fingerprint(packet), first: packet.first, end: end, knowsFin: knowsFin))
       }
     }
     link.truth.outgoing = cutter
@@ -282,10 +283,11 @@ final class Ledger {
     link.truth.isTouched = false
     let sent = link.truth.sentNow
     link.truth.sentNow.removeAll(keepingCapacity: true)
-    for (packet, first, end) in sent {
+    for entry in sent {
+      let packet = entry.packet
       let number = link.truth.packetsOut
       link.truth.packetsOut += 1
-      if isHandshake(link, number, first) { continue }
+      if isHandshake(link, number, entry.first) { continue }
       guard let session = link.truth.session else {
         return world.fail("\(link.name) is sent a packet, and has no session")
       }
@@ -298,7 +300,7 @@ final class Ledger {
       session.next = session.next.compactMap {
         $0 < session.down.count && session.down[$0] == packet ? $0 + 1 : nil
       }
-      if link.finArrived { link.truth.sentAfterFin.append((index, end, link.finRead)) }
+      if link.finArrived { link.truth.sentAfterFin.append((index, entry.end, entry.knowsFin)) }
     }
   }
 

@@ -7,7 +7,8 @@ struct SimulatedKernel: Kernel, ~Copyable {
   let world: World
   let host: Int
   private var clock: ThreadClock
-  private var queued: [(operation: KernelOperation, token: Token)] = []
+  /// With each, whether the relay had read the client's FIN when it asked for it.
+  private var queued: [(operation: KernelOperation, token: Token, knowsFin: Bool)] = []
   private var batch: [Completion] = []
   private var taken = 0
   private(set) var hasSettled = true
@@ -28,7 +29,8 @@ struct SimulatedKernel: Kernel, ~Copyable {
   mutating func submit(_ operation: KernelOperation, _ token: Token) {
     world.leaveRelay()
     defer { world.enterRelay() }
-    queued.append((operation, token))
+    let knowsFin = if case .send(let socket, _, _) = operation { world.link(socket)?.finRead ?? false } else { false }
+    queued.append((operation, token, knowsFin))
   }
 
   mutating func next() -> Completion? {
@@ -62,7 +64,7 @@ struct SimulatedKernel: Kernel, ~Copyable {
     world.leaveRelay()
     defer { world.enterRelay() }
     let count = world.submissions(of: queued.count)
-    for index in 0..<count { world.start(queued[index].operation, queued[index].token, host) }
+    for entry in queued.prefix(count) { world.start(entry.operation, entry.token, host, knowsFin: entry.knowsFin) }
     queued.removeFirst(count)
     collect()
   }

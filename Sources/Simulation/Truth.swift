@@ -19,20 +19,29 @@ struct LinkTruth {
   var early: [Fingerprint] = []
 
   var outgoing = PacketCutter()
-  /// Packets that the relay has sent since the last turn's end, each with where it ended in the stream.
-  var sentNow: [(packet: Fingerprint, first: UInt8?, end: Int)] = []
+  /// What the relay has sent since the last turn's end.
+  var sentNow: [SentPacket] = []
   var isTouched = false
   var packetsOut = 0
   var session: SessionTruth?
   /// The session has gone on to another connection.
   var isSuperseded = false
   /// Of what was sent after the client's FIN: which packet it was, where it ended, and whether the relay knew of the
-  /// FIN.
+  /// FIN when it asked for the send.
   var sentAfterFin: [(index: Int, end: Int, isKept: Bool)] = []
 
   // The backend's.
   var hasBegun = false
   var isSweeping = false
+}
+
+/// A packet that the relay has sent, as it was at the call: the turn's end may know more.
+struct SentPacket {
+  let packet: Fingerprint
+  let first: UInt8?
+  /// Where it ended in the stream.
+  let end: Int
+  let knowsFin: Bool
 }
 
 /// What the checker knows of one session.

@@ -76,7 +76,7 @@ extension World {
     return chance.below(count + 1)
   }
 
-  func start(_ operation: KernelOperation, _ token: Token, _ host: Int) {
+  func start(_ operation: KernelOperation, _ token: Token, _ host: Int, knowsFin: Bool) {
     operations += 1
     switch operation {
     case .accept(let descriptor):
@@ -93,7 +93,7 @@ extension World {
     case .pollWritable(let descriptor):
       poll(descriptor, token, host, forRoom: true)
     case .send(let descriptor, let bytes, let count):
-      let sent = send(descriptor, UnsafeRawBufferPointer(start: bytes, count: count))
+      let sent = send(descriptor, UnsafeRawBufferPointer(start: bytes, count: count), knowsFin: knowsFin)
       if sent != count { post(host, token, Int32(sent)) }
     case .cancel(let target):
       cancel(target, host)
@@ -277,11 +277,15 @@ extension World {
     return " (\(link.name))"
   }
 
-  func send(_ socket: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+  /// `knowsFin`: the relay had read the client's FIN when it asked for the send, of which this may be long ago.
+  func send(_ socket: Int32, _ bytes: UnsafeRawBufferPointer, knowsFin: Bool? = nil) -> Int {
     guard let link = link(socket) else { return -Int(EBADF) }
     ledger.relayTriesToSend(link, bytes)
     let result = link.send(bytes)
-    if result > 0 { ledger.relaySent(link, UnsafeRawBufferPointer(rebasing: bytes[0..<result])) }
+    if result > 0 {
+      let taken = UnsafeRawBufferPointer(rebasing: bytes[0..<result])
+      ledger.relaySent(link, taken, knowsFin: knowsFin ?? link.finRead)
+    }
     noteCall("send", socket, bytes.count, result)
     return result
   }

@@ -15,6 +15,7 @@ struct Arguments {
   var keepsTrace = false
   var runsTwice = false
   var isInTurn = false
+  var runsKept = false
   var absent: Set<Int> = []
 
   struct Mistake: Error, CustomStringConvertible {
@@ -32,6 +33,7 @@ struct Arguments {
       --without N,..  leaves out these clients
       --trace         prints what happens (of one world)
       --twice         runs the world again and compares (of one world)
+      --kept          the worlds in which something once failed, each with a trace and without
 
     It exits with 1 where the relay breaks a promise.
     """
@@ -72,10 +74,13 @@ struct Arguments {
       case "--trace": keepsTrace = true
       case "--twice": runsTwice = true
       case "--in-turn": isInTurn = true
+      case "--kept": runsKept = true
       default: throw Mistake(description: "there is no flag '\(flag)'; --help has those that there are")
       }
     }
-    guard seeds != nil || seconds != nil else { throw Mistake(description: "give --seed, --seeds or --for") }
+    guard seeds != nil || seconds != nil || runsKept else {
+      throw Mistake(description: "give --seed, --seeds, --for or --kept")
+    }
   }
 
   private static func range(_ text: String) throws(Mistake) -> ClosedRange<UInt64> {
@@ -96,6 +101,7 @@ struct Arguments {
 
   /// Runs the worlds, and returns the exit code.
   func run() -> Int32 {
+    if runsKept { return KeptSeed.all.filter { !run($0) }.isEmpty ? 0 : 1 }
     if let seeds, seeds.count == 1 || isInTurn { return runInTurn(seeds) }
     // Fresh seeds begin somewhere that nobody has been, as far as chance knows.
     let fresh = UInt64.random(in: 1_000_000...(1 << 40))
@@ -114,6 +120,25 @@ struct Arguments {
       fflush(nil)
     }
     return isClean ? 0 : 1
+  }
+
+  /// A trace only writes down what happens. It takes memory and time, and neither may be the world's.
+  private func run(_ kept: KeptSeed) -> Bool {
+    do {
+      let outcome = try Run(seed: kept.seed, door: Arguments.door).run(turns: kept.ticks)
+      let traced = try Run(seed: kept.seed, keepsTrace: true, door: Arguments.door).run(turns: kept.ticks)
+      if let failure = outcome.failure ?? traced.failure {
+        print("seed \(kept.seed) FAILED: \(failure)")
+      } else if outcome.digest != traced.digest {
+        print("seed \(kept.seed) FAILED: with a trace it is another world")
+      } else {
+        print("seed \(kept.seed) ran \(outcome.turns) turns")
+        return true
+      }
+    } catch {
+      print("seed \(kept.seed) FAILED: the world cannot be made: \(error)")
+    }
+    return false
   }
 
   private func run(_ seed: UInt64) -> Bool {
