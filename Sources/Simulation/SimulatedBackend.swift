@@ -180,7 +180,10 @@ final class SimulatedBackend: Peer {
     switch chance.below(4) {
     case 0: return Wire.sizePrefixBytes(chance.below(9)) + bytes(8)
     case 1: return Wire.sizePrefixBytes(9) + bytes(8) + [UInt8(chance.between(1, 255))]
-    case 2: return Wire.sizePrefixBytes(world.plan.configuration.maxPacketSize + 10 + chance.below(1000))
+    case 2:
+      // Too large for all but a multicast, which its flag says that it is not.
+      let size = world.plan.configuration.maxPacketSize + 10 + chance.below(1000)
+      return Wire.sizePrefixBytes(size) + bytes(8) + [PacketFlag.data.rawValue]
     default: return Wire.sizePrefixBytes(20) + bytes(8) + [1] + bytes(11)
     }
   }

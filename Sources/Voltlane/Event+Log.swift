@@ -154,6 +154,7 @@ extension Event.MalformedPacket {
     case .tooShort: "shorter than a tag"
     case .unknownFlag: "unknown flag"
     case .wrongDirection: "a flag for the other direction"
+    case .multicast: "a multicast of neither kind, or with a list or a packet that is too long"
     }
   }
 }

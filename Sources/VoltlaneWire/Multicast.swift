@@ -15,6 +15,9 @@ public enum Multicast {
   /// The most ids that one packet may name.
   public static let maxIDs = 65_536
 
+  /// By how much a multicast may be larger than a packet for one client.
+  @inlinable public static var mostOverhead: Int { prefix + Wire.clientID * maxIDs }
+
   /// What goes on the wire before the packet of `count` bytes: size prefix, tag, kind and ids.
   ///
   /// - Parameters:

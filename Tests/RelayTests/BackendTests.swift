@@ -1,4 +1,5 @@
 import Testing
+import VoltlaneWire
 
 @testable import Relay
 
@@ -154,13 +155,23 @@ import Testing
     #expect(scene.next() == nil && scene.simulation[.sessionsEnded] == 0)
   }
 
-  @Test func aPacketAboveTheMaximumCostsTheConnectionAndNoClient() throws {
+  /// A size that only a multicast may have is judged by the flag; one that nothing may have, by itself.
+  @Test(
+    arguments: [
+      (1010, 0), (1010, 5), (1009 + Multicast.mostOverhead, 2), (1010 + Multicast.mostOverhead, nil),
+    ] as [(Int, UInt8?)])
+  func aPacketAboveTheMaximumCostsTheConnectionAndNoClient(size: Int, flag: UInt8?) throws {
     let scene = try SessionScene { $0.maxPacketSize = 1000 }
     var member = scene.join()
     scene.send(member.id, [UInt8](repeating: 3, count: 1000))
     #expect(member.client.next()?.count == 1000)
-    scene.simulation.write([0xf2, 3, 0, 0], to: scene.backend.socket)
+    scene.simulation.write(Wire.sizePrefixBytes(size), to: scene.backend.socket)
     scene.simulation.settle(for: 0)
+    #expect(scene.backend.socket.relayClosed == (flag == nil))
+    if let flag {
+      scene.simulation.write([UInt8](repeating: 0, count: Wire.clientID) + [flag], to: scene.backend.socket)
+      scene.simulation.settle(for: 0)
+    }
     #expect(scene.backend.socket.relayClosed && !member.socket.relayFinished)
   }
 

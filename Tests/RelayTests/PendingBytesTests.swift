@@ -9,6 +9,8 @@ import Testing
 @Suite struct PendingBytesTests {
   private struct Model {
     var packets: [[UInt8]] = []
+    /// For each packet, whether it is volatile.
+    var volatile: [Bool] = []
     var handed = 0
     var bytes: [UInt8] { packets.flatMap { $0 } }
 
@@ -18,7 +20,18 @@ import Testing
         left -= first.count
         handed -= first.count
         packets.removeFirst()
+        volatile.removeFirst()
       }
+    }
+
+    /// Returns how many.
+    mutating func dropVolatile() -> Int {
+      let kept = packets.indices.filter { !volatile[$0] }
+      defer {
+        packets = kept.map { packets[$0] }
+        volatile = kept.map { _ in false }
+      }
+      return packets.count - kept.count
     }
   }
 
@@ -27,8 +40,8 @@ import Testing
     return withUnsafeBytes(of: UInt32(size).littleEndian, Array.init) + data
   }
 
-  private static func append(_ packet: [UInt8], to pending: inout PendingBytes) {
-    let isKept = pending.append(packet, packet.count)
+  private static func append(_ packet: [UInt8], to pending: inout PendingBytes, isVolatile: Bool = false) {
+    let isKept = pending.append(packet, packet.count, isVolatile: isVolatile)
     #expect(isKept)
   }
 
@@ -54,8 +67,10 @@ import Testing
       switch random.below(8) {
       case 0, 1, 2:
         let packet = Self.packet(random.below(largest), &random)
-        Self.append(packet, to: &pending)
+        let isVolatile = random.oneIn(3)
+        Self.append(packet, to: &pending, isVolatile: isVolatile)
         model.packets.append(packet)
+        model.volatile.append(isVolatile)
       case 3, 4:
         let taken = random.below(pending.unsentCount + 1)
         pending.hand(taken)
@@ -70,7 +85,8 @@ import Testing
         pending.acknowledge(allBut: unacknowledged)
         model.forget(model.handed - min(model.handed, unacknowledged))
       default:
-        pending.takeBack(exempt: random.below(2 * largest))
+        let dropped = pending.takeBack(exempt: random.below(2 * largest))
+        #expect(dropped == model.dropVolatile())
         model.handed = 0
         var own = PendingBytes()
         if random.oneIn(2) {
@@ -78,12 +94,16 @@ import Testing
           let isKept = own.append(own: ping, ping.count)
           #expect(isKept)
           model.packets.insert(ping, at: 0)
+          model.volatile.insert(false, at: 0)
         }
         own.carryOver(pending, exempt: random.below(2 * largest))
         pending = own
         // The relay's own packets are for this socket alone.
         pending.takeBack(exempt: .max)
-        if model.packets.first == [1, 0, 0, 0, 0] { model.packets.removeFirst() }
+        if model.packets.first == [1, 0, 0, 0, 0] {
+          model.packets.removeFirst()
+          model.volatile.removeFirst()
+        }
       }
       pending.checkInvariants()
       let bytes = model.bytes

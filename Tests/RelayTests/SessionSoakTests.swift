@@ -188,7 +188,7 @@ import VoltlaneWire
           }
         case .reconnection:
           #expect(people[index].failures == 0, "0x03 after the 0x01")
-        case .kick: Issue.record("a kick from the relay")
+        case .kick, .away, .volatile, .multicast, .address: Issue.record("\(packet.flag) from the relay")
         }
       }
       for index in people.indices where people[index].isOnline {

@@ -27,7 +27,11 @@ public enum Metric: Int, CaseIterable, Sendable {
   case packetsUp, bytesUp, packetsDown, bytesDown
   case packetsUnknownClient, answersDropped, packetsMalformed, packetsRefused
   // By ``Event/MalformedPacket``; together they are the malformed packets.
-  case packetsTooShort, packetsUnknownFlag, packetsWrongDirection
+  case packetsTooShort, packetsUnknownFlag, packetsWrongDirection, packetsMalformedMulticast
+  /// Packets for many clients, each of them once; what each of the clients gets is among the packets down.
+  case multicasts
+  /// Volatile packets that could not be delivered soon.
+  case volatileDropped
   case backendConnections, backendDialsFailed
   /// Connections that ended before they had proved that there is a backend behind them; they count as failed dials too.
   case backendsClosedEarly

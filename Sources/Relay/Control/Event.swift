@@ -58,13 +58,14 @@ public enum Event: Sendable, BitwiseCopyable {
   case packetRefused(id: UInt64)
 
   public enum MalformedPacket: Sendable, CaseIterable, BitwiseCopyable {
-    case tooShort, unknownFlag, wrongDirection
+    case tooShort, unknownFlag, wrongDirection, multicast
 
     var metric: Metric {
       switch self {
       case .tooShort: .packetsTooShort
       case .unknownFlag: .packetsUnknownFlag
       case .wrongDirection: .packetsWrongDirection
+      case .multicast: .packetsMalformedMulticast
       }
     }
   }

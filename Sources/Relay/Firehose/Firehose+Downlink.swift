@@ -57,23 +57,28 @@ extension Firehose where K: ~Copyable {
   /// waits.
   mutating func cutPackets(_ kernel: inout K) -> Bool {
     stalledLane = nil
+    if multicast != nil, let lane = passMulticast() { return stall(lane, &kernel) }
     while true {
       switch passPackets() {
       case .unfinished:
         publish(&kernel)
         return true
       case .noRoom(let lane):
-        stalledLane = lane
-        publish(&kernel)
-        return false
-      case .malformed(let size):
-        skip(size, &kernel)
+        return stall(lane, &kernel)
+      case .other(let size):
+        if let lane = passOther(size, &kernel) { return stall(lane, &kernel) }
       case .sameClient:
         joinRun()
       case .unexpected:
         publish(&kernel)
         lose(EPROTO, &kernel)
         return false
+      case .oversized(let size) where mayBeMulticast(size):
+        guard read &- parsed >= UInt64(Wire.sizePrefix &+ size) else {
+          publish(&kernel)
+          return true
+        }
+        if let lane = passOther(size, &kernel) { return stall(lane, &kernel) }
       case .oversized(let size):
         events.post(.backendOversized(size: UInt32(size), maximum: UInt32(settings.maxTaggedPacket)), &kernel)
         publish(&kernel)
@@ -83,11 +88,19 @@ extension Firehose where K: ~Copyable {
     }
   }
 
+  /// The packet at `parsed` waits for room in a lane.
+  private mutating func stall(_ lane: Int, _ kernel: inout K) -> Bool {
+    stalledLane = lane
+    publish(&kernel)
+    return false
+  }
+
   /// What passing packets on stopped at: the packet at `parsed`.
   private enum Obstacle {
     case unfinished
     case noRoom(lane: Int)
-    case malformed(size: Int)
+    /// It has another flag than the published ones that a backend sends, or none.
+    case other(size: Int)
     /// Its flag is none that a backend sends, though its tag was taken for well formed.
     case unexpected
     case oversized(size: Int)
@@ -107,7 +120,7 @@ extension Firehose where K: ~Copyable {
       guard size <= settings.maxTaggedPacket else { return .oversized(size: size) }
       let wireBytes = UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
       guard read &- parsed >= wireBytes else { break }
-      guard let tag = Tag(memory.data(of: packet, size), from: .backend) else { return .malformed(size: size) }
+      guard let tag = Tag(memory.data(of: packet, size), from: .backend) else { return .other(size: size) }
       if tag.clientID == lastID { return .sameClient }
       let kind: Descriptor.Kind
       switch tag.flag {
@@ -163,11 +176,42 @@ extension Firehose where K: ~Copyable {
     }
   }
 
+  /// Passes on a packet whose flag is none of the published ones, or skips it where it is malformed. Returns the lane
+  /// that has no room for it.
+  @inline(never)
+  private mutating func passOther(_ size: Int, _ kernel: inout K) -> Int? {
+    let data = memory.data(of: memory[parsed], size)
+    switch size < Wire.tag ? nil : ExtensionFlag(rawValue: data.byte(at: Wire.clientID)) {
+    case .volatile: return passVolatile(size)
+    case .multicast where beginMulticast(size): return passMulticast()
+    case .multicast: skip(size, as: .multicast, &kernel)
+    case .away, .address: skip(size, as: .wrongDirection, &kernel)
+    case nil: skip(size, &kernel)
+    }
+    return nil
+  }
+
+  /// The same as for an ordinary packet, one by one.
+  private mutating func passVolatile(_ size: Int) -> Int? {
+    let packet = memory[parsed]
+    let id = memory.data(of: packet, size).littleEndianUInt64(at: 0)
+    let place = ids.place(of: id)
+    let lane = place.shard < lanes.count ? place.shard : 0
+    guard lanes[lane].downlink.hasRoom() else { return lane }
+    let dataCount = size &- Wire.tag
+    (packet + Wire.tag).storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
+    lanes[lane].downlink.push(
+      Descriptor(
+        position: parsed &+ UInt64(Wire.tag), clientID: id, slot: place.slot, dataCount: dataCount, kind: .volatile))
+    parsed &+= UInt64(Wire.sizePrefix &+ size)
+    return nil
+  }
+
   /// Skips the malformed packet at `parsed`: its length is known, so the stream stays in step.
   @inline(never)
-  mutating func skip(_ size: Int, _ kernel: inout K) {
+  mutating func skip(_ size: Int, as malformed: Event.MalformedPacket? = nil, _ kernel: inout K) {
     counters.add(.packetsMalformed)
-    let what = Firehose.whatIsWrong(memory.data(of: memory[parsed], size))
+    let what = malformed ?? Firehose.whatIsWrong(memory.data(of: memory[parsed], size))
     events.tally(what.metric, .warning, &kernel)
     parsed &+= UInt64(Wire.sizePrefix &+ size)
   }
@@ -180,7 +224,8 @@ extension Firehose where K: ~Copyable {
     } catch {
       switch error {
       case .tooShort: return .tooShort
-      case .unknownFlag: return .unknownFlag
+      // On probation, all that a relay says comes here.
+      case .unknownFlag(let flag): return ExtensionFlag(rawValue: flag) == nil ? .unknownFlag : .wrongDirection
       case .wrongDirection: return .wrongDirection
       }
     }
@@ -220,6 +265,7 @@ extension Firehose where K: ~Copyable {
   /// Begins the memory anew where nothing in it is in use but, at most, a little of an unfinished packet: what is used
   /// over and over stays in the cache.
   private mutating func rewind() {
+    assert(multicast == nil, "what is left of it is passed on first")
     let rest = Int(read &- parsed)
     guard parsed >= UInt64(Limits.downlinkRead) || rest == 0, parsed > 0, rest <= Limits.downlinkRewind,
       oldestHeld() == parsed

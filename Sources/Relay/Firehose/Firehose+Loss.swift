@@ -15,6 +15,7 @@ extension Firehose where K: ~Copyable {
     isFlapping = count == nil
     events.post(.backendLost(errno: error, isDialledAgain: !isTheEnd, count: count), &kernel)
     closeSocket(&kernel)
+    giveUpMulticast()
     read = parsed
     if !isYoung {
       // Where the clock ran on after the thread had stood still, nobody has said so yet.

@@ -31,9 +31,12 @@ extension Firehose where K: ~Copyable {
     while read &- parsed >= UInt64(Wire.sizePrefix) {
       let packet = memory[parsed]
       let size = Int(UInt32(littleEndian: packet.loadUnaligned(as: UInt32.self)))
-      guard size <= settings.maxTaggedPacket else { return failProbation(.noBackend, &kernel) }
+      guard size <= settings.maxTaggedPacket + Multicast.mostOverhead else {
+        return failProbation(.noBackend, &kernel)
+      }
       guard read &- parsed >= UInt64(Wire.sizePrefix + min(size, Wire.tag)) else { return }
-      if size >= Wire.tag, Tag(memory.data(of: packet, Wire.tag), from: .backend) != nil {
+      if size > settings.maxTaggedPacket, !isMulticast(at: parsed) { return failProbation(.noBackend, &kernel) }
+      if size >= Wire.tag, isBackends(packet) {
         hasSpoken = true
         trust(&kernel)
         _ = cutPackets(&kernel)
@@ -41,6 +44,16 @@ extension Firehose where K: ~Copyable {
       }
       guard read &- parsed >= UInt64(Wire.sizePrefix + size) else { return }
       skip(size, &kernel)
+    }
+  }
+
+  /// Whether a packet of at least the size of a tag has the flag of one that backends send.
+  private func isBackends(_ packet: UnsafeMutableRawPointer) -> Bool {
+    let tag = memory.data(of: packet, Wire.tag)
+    if Tag(tag, from: .backend) != nil { return true }
+    switch ExtensionFlag(rawValue: tag.byte(at: Wire.clientID)) {
+    case .volatile, .multicast: return true
+    case .away, .address, nil: return false
     }
   }
 

@@ -52,6 +52,8 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   var parsed: UInt64 = 0
   /// The lane that has no room for the next packet; `parsed` stands before it.
   var stalledLane: Int?
+  /// The packet at `parsed`, where it is for many clients and has not been passed on to all of them.
+  var multicast: MulticastProgress?
 
   var state = State.idle
   var socket: Int32 = -1

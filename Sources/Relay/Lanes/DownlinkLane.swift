@@ -8,6 +8,9 @@ import VoltlaneWire
 ///     received    | u32 size | u64 id           | flag | data | u32 size | u64 id | flag | data
 ///     for client             |   ...   | u32 size of data | data | u32 size | data
 ///                                      ^ position
+///
+/// A packet for many clients is a descriptor for each of them, in the lanes of their shards: all have the same position,
+/// and the packet lies there once.
 struct Descriptor: BitwiseCopyable {
   let position: UInt64
   let clientID: UInt64
@@ -19,6 +22,8 @@ struct Descriptor: BitwiseCopyable {
   /// What the shard is told. Whoever reads one names every kind, so that the compiler asks what becomes of a new one.
   enum Kind: UInt8, BitwiseCopyable {
     case data
+    /// A packet that is worth nothing later.
+    case volatile
     /// The backend ends the session.
     case kick
     /// The backend's connection died twice within a packet of this client's: the packet is gone, and its client ends.
@@ -55,7 +60,10 @@ struct Descriptor: BitwiseCopyable {
     set { slotOrNext = newValue }
   }
 
+  /// Whether others may be moved up behind it.
   @inline(__always) var isData: Bool { kind == .data }
+  /// Whether it stands for packets, of either kind.
+  @inline(__always) var isPackets: Bool { kind.rawValue <= Kind.volatile.rawValue }
   /// Bytes of the packets with the client's headers.
   @inline(__always) var byteCount: Int { Int(bytes) }
 
@@ -104,9 +112,8 @@ struct DownlinkMemory: @unchecked Sendable {
   /// Room for a window of whole packets, one unfinished packet of the largest size, and a read.
   init(_ arena: Arena, maxPacketSize: Int) throws(RelayError) {
     var capacity = Limits.mebi
-    while capacity < Limits.downlinkWindow + maxPacketSize + Wire.taggedHeader + 2 * Limits.downlinkRead {
-      capacity *= 2
-    }
+    let largest = Wire.taggedHeader + Multicast.mostOverhead + maxPacketSize
+    while capacity < Limits.downlinkWindow + largest + 2 * Limits.downlinkRead { capacity *= 2 }
     mask = UInt64(capacity - 1)
     base = try arena.allocateRing(byteCount: capacity)
   }

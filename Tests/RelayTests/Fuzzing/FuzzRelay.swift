@@ -195,7 +195,7 @@ struct FuzzRelay {
 
   private mutating func backendStep(_ script: inout FuzzScript) {
     let step = script.byte()
-    switch step % 14 {
+    switch step % 16 {
     case 0, 1: toRelay(script.piece())
     case 2: toClient(script.byte(), script.piece(), .data)
     case 3: toClient(script.byte(), filler(step, count: 256 * Int(script.byte())), .data)
@@ -211,6 +211,8 @@ struct FuzzRelay {
     case 10: setBackendRoom(&script)
     case 11: simulation.backendListens = script.byte() & 1 == 0
     case 12: toRelay(Wire.sizePrefixBytes(Int(script.byte()) << 20))
+    case 13: toMany(&script)
+    case 14: toClient(script.byte(), script.piece(), .volatile)
     default: clientStep(&script)
     }
     if step & 128 != 0 { settle() }
@@ -223,10 +225,21 @@ struct FuzzRelay {
     simulation.write(bytes, to: socket)
   }
 
-  private mutating func toClient(_ choice: UInt8, _ data: [UInt8], _ flag: PacketFlag) {
+  private mutating func toClient(_ choice: UInt8, _ data: [UInt8], _ flag: SimulatedBackend.Flag) {
     learnIDs()
     guard !ids.isEmpty else { return }
     toRelay(SimulatedBackend.packet(ids[Int(choice) % ids.count], flag, data))
+  }
+
+  /// A multicast of either kind to some of the clients and of the ids that nobody has; or one whose kind or list is odd.
+  private mutating func toMany(_ script: inout FuzzScript) {
+    learnIDs()
+    let choice = script.byte()
+    var to: [UInt64] = choice & 1 == 0 ? ids : []
+    for _ in 0..<script.below(8) { to.append(ids.isEmpty ? 1 : ids[script.below(ids.count)] ^ UInt64(choice & 2)) }
+    var packet = SimulatedBackend.multicast(to, script.piece(), isVolatile: choice & 4 != 0)
+    if choice & 0x18 == 0x18 { packet[Wire.taggedHeader + script.below(Multicast.prefix)] = script.byte() }
+    toRelay(packet)
   }
 
   private func setBackendRoom(_ script: inout FuzzScript) {

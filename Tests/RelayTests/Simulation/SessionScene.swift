@@ -39,7 +39,7 @@ final class SessionScene {
 
   // MARK: The backend
 
-  func send(_ id: UInt64, _ data: [UInt8], _ flag: PacketFlag = .data) {
+  func send(_ id: UInt64, _ data: [UInt8], _ flag: SimulatedBackend.Flag = .data) {
     simulation.write(SimulatedBackend.packet(id, flag, data), to: backend.socket)
     simulation.settle()
   }

@@ -43,20 +43,35 @@ struct SimulatedBackend {
 
   init(_ socket: SimulatedSocket) { self.socket = socket }
 
+  /// All flags of the firehose, the published four and the others.
+  enum Flag: UInt8, CaseIterable {
+    case data, failure, kick, reconnection, away, volatile, multicast, address
+  }
+
   struct Packet: Equatable {
     var id: UInt64
-    var flag: PacketFlag
+    var flag: Flag
     var data: [UInt8]
   }
 
   mutating func next() -> Packet? {
     guard let packet = nextPacket(socket.outgoing, &parsed) else { return nil }
-    let tag = try! Tag.decode(packet.span.bytes, from: .relay)
-    return Packet(id: tag.clientID, flag: tag.flag, data: Array(packet.dropFirst(Wire.tag)))
+    let flag = Flag(rawValue: packet[Wire.clientID])!
+    // The published ones are read as a backend's library does, which knows who may send them.
+    if PacketFlag(rawValue: flag.rawValue) != nil { _ = try! Tag.decode(packet.span.bytes, from: .relay) }
+    return Packet(
+      id: packet.span.bytes.littleEndianUInt64(at: 0), flag: flag, data: Array(packet.dropFirst(Wire.tag)))
   }
 
-  static func packet(_ id: UInt64, _ flag: PacketFlag = .data, _ data: [UInt8] = []) -> [UInt8] {
-    Tag(clientID: id, flag: flag).framed(dataCount: data.count) + data
+  static func packet(_ id: UInt64, _ flag: Flag = .data, _ data: [UInt8] = []) -> [UInt8] {
+    var bytes = Tag(clientID: id, flag: .data).framed(dataCount: data.count)
+    bytes[Wire.sizePrefix + Wire.clientID] = flag.rawValue
+    return bytes + data
+  }
+
+  /// One packet for many clients.
+  static func multicast(_ ids: [UInt64], _ data: [UInt8], isVolatile: Bool = false) -> [UInt8] {
+    Multicast.framed(to: ids, isVolatile: isVolatile, dataCount: data.count) + data
   }
 }
 

@@ -62,7 +62,7 @@ extension Shard where K: ~Copyable {
 
   /// What a connection's socket did not deliver is its session's, at the start of what the client missed.
   mutating func keepUndelivered(of index: UInt32, _ slot: UInt32) {
-    connections[index].pending.takeBack(exempt: settings.carriedOver)
+    counters.add(.volatileDropped, connections[index].pending.takeBack(exempt: settings.carriedOver))
     sessions[slot].missed = connections[index].pending
     connections[index].pending = PendingBytes()
   }

@@ -26,10 +26,11 @@ struct PendingBytes: BitwiseCopyable {
   var unsentCount: Int { packets?.pointee.unsentCount ?? 0 }
 
   /// Appends one whole packet with its size prefix. False where the system has no memory: nothing has changed then.
-  mutating func append(_ packet: UnsafeRawPointer, _ byteCount: Int) -> Bool {
+  /// `isVolatile`: it is dropped when its socket is gone.
+  mutating func append(_ packet: UnsafeRawPointer, _ byteCount: Int, isVolatile: Bool = false) -> Bool {
     guard let packets = madeSure() else { return false }
     defer { freeIfEmpty() }
-    return packets.pointee.append(packet, byteCount)
+    return packets.pointee.append(packet, byteCount, isVolatile: isVolatile)
   }
 
   /// The same for a handshake packet of the relay's. There are only such before it.
@@ -70,10 +71,12 @@ struct PendingBytes: BitwiseCopyable {
   }
 
   /// The socket is gone: what it did not take whole, or was not seen to deliver, begins anew, and of that at most
-  /// `exempt` bytes count towards no limit. Memory that is of no more use is given back.
-  mutating func takeBack(exempt: Int) {
-    packets?.pointee.takeBack(exempt: exempt)
-    freeIfEmpty()
+  /// `exempt` bytes count towards no limit. Memory that is of no more use is given back. Volatile packets are dropped:
+  /// returns how many.
+  @discardableResult
+  mutating func takeBack(exempt: Int) -> Int {
+    defer { freeIfEmpty() }
+    return packets?.pointee.takeBack(exempt: exempt) ?? 0
   }
 
   /// Takes over all that `other` keeps, behind what is here, which is the relay's own; of it at most `exempt` bytes

@@ -11,6 +11,8 @@ import VoltlaneWire
 /// there is no room: nothing that is kept is ever copied again, however much it is. Only a size prefix lies in one
 /// piece for certain.
 ///
+/// Volatile packets lie among the others; where they begin is noted in their pieces.
+///
 /// Invariant: `count` is the sum of what the pieces keep and `memory` of what they cost; `handed <= count`, `own +
 /// exempt <= count`; a packet begins at the start of the first piece; `cursor` is `handed` bytes further on.
 struct PendingPackets: BitwiseCopyable {
@@ -40,13 +42,15 @@ struct PendingPackets: BitwiseCopyable {
 
   /// Appends one whole packet with its size prefix. False where there is no memory: nothing has changed then.
   @inline(never)
-  mutating func append(_ packet: UnsafeRawPointer, _ packetCount: Int) -> Bool {
+  mutating func append(_ packet: UnsafeRawPointer, _ packetCount: Int, isVolatile: Bool = false) -> Bool {
+    let place = isVolatile ? PendingPiece.volatilePlace : 0
     // The prefix is not to be cut.
-    let room = last.map { $0.room < Wire.sizePrefix ? 0 : $0.room } ?? 0
+    let room = last.map { $0.room < Wire.sizePrefix + place ? 0 : $0.room - place } ?? 0
     let inLast = min(room, packetCount)
     if inLast < packetCount {
       // All of the memory first: a packet is kept whole or not at all.
-      guard let (head, tail) = pieces(for: packetCount - inLast) else { return false }
+      guard let (head, tail) = pieces(for: packetCount - inLast + (inLast == 0 ? place : 0)) else { return false }
+      if isVolatile { (inLast == 0 ? head : last)?.noteVolatile() }
       last?.append(packet, inLast)
       var rest = packet + inLast
       var left = packetCount - inLast
@@ -60,6 +64,7 @@ struct PendingPackets: BitwiseCopyable {
       }
       link(head, tail)
     } else {
+      if isVolatile { last?.noteVolatile() }
       last!.append(packet, packetCount)  // there is one: it has the room
     }
     byteCount += UInt32(packetCount)
@@ -205,15 +210,49 @@ struct PendingPackets: BitwiseCopyable {
 
   /// The socket is gone: what it did not take whole, or was not seen to deliver, begins anew, and of that at most
   /// `exempt` bytes count towards no limit. The relay's own packets were for that socket. Memory that is of no more use
-  /// is given back.
-  mutating func takeBack(exempt limit: Int) {
+  /// is given back. Volatile packets are dropped: returns how many.
+  mutating func takeBack(exempt limit: Int) -> Int {
     skip(Int(own))
     own = 0
     handed = 0
+    let dropped = dropVolatile()
     exempt = UInt32(min(count, limit))
     fit()
     cursor = first
     cursorOffset = first?.start ?? 0
+    return dropped
+  }
+
+  /// Each piece keeps what it has of other packets, in no more memory than that needs, and is given back where that is
+  /// nothing. Returns how many packets there were.
+  private mutating func dropVolatile() -> Int {
+    var (dropped, rest) = (0, 0)
+    var before: PendingPiece?
+    var next = first
+    while let piece = next {
+      next = piece.next
+      let count = piece.count
+      let found = piece.dropVolatile(rest: rest)
+      dropped += found.packets
+      rest = found.rest
+      byteCount -= UInt32(count - piece.count)
+      guard piece.count < count else {
+        before = piece
+        continue
+      }
+      memoryCount -= UInt32(piece.memory)
+      if piece.count == 0 {
+        piece.free()
+        if let before { before.next = next } else { first = next }
+      } else {
+        let fitted = piece.fitted()
+        memoryCount += UInt32(fitted.memory)
+        if let before { before.next = fitted } else { first = fitted }
+        before = fitted
+      }
+    }
+    last = before
+    return dropped
   }
 
   /// Takes over all that `other` keeps, behind what is here, which is the relay's own; of it at most `limit` bytes
@@ -281,6 +320,7 @@ struct PendingPackets: BitwiseCopyable {
       kept += piece.count
       cost += piece.memory
       precondition((0...16).contains(piece.memory - piece.allocatedMemory), "a piece costs something else")
+      precondition(piece.placesAreInOrder, "a volatile packet is not where it is said to be")
       next = piece.next
       if next == nil { precondition(piece.isSame(as: last), "the list does not end with the last piece") }
     }

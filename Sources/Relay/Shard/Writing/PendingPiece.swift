@@ -1,27 +1,35 @@
 import CLinux
 import Glibc
+import VoltlaneWire
 
 /// A piece of the memory in which packets wait for a client, in a list of such pieces.
 ///
-///     0      8        12      16    20   24        start        end        memory - 24
-///     +------+--------+-------+-----+----+---------+------------+----------+
-///     | next | memory | start | end |    |  taken  |    kept    |   free   |
-///     +------+--------+-------+-----+----+---------+------------+----------+
+///     0      8        12      16    20         24        start        end          memory - 24
+///     +------+--------+-------+-----+----------+---------+------------+------+----------+
+///     | next | memory | start | end | volatile |  taken  |    kept    | free | u32, u32 |
+///     +------+--------+-------+-----+----------+---------+------------+------+----------+
+///
+/// At the end, last first, stand the places at which volatile packets begin, `volatile` of them: those are dropped when
+/// the client's socket is gone. They may lie anywhere between others, and cost no piece of their own.
 ///
 /// `memory` is what the piece costs at the allocator, which puts 8 bytes of its own before each and may give 16 more
 /// than it was asked for. Whether it does is not looked at: the relay is not to behave in another way for that.
 ///
-/// Invariant: `headerSize <= start <= end <= memory - 24`; `memory` is a multiple of `Limits.pendingPieceLeast`.
+/// Invariant: `headerSize <= start <= end <= memory - 24 - 4 * volatile`; `memory` is a multiple of
+/// `Limits.pendingPieceLeast`.
 struct PendingPiece: BitwiseCopyable {
   private struct Header: BitwiseCopyable {
     var next: UnsafeMutableRawPointer?
     var memory: UInt32
     var start: UInt32
     var end: UInt32
+    var volatileCount: UInt32 = 0
   }
 
   static let headerSize = 24
   private static let allocatorShare = 24
+  /// What a piece needs besides for a volatile packet that begins in it.
+  static let volatilePlace = 4
 
   private let base: UnsafeMutableRawPointer
 
@@ -67,7 +75,8 @@ struct PendingPiece: BitwiseCopyable {
   var end: UInt32 { header.pointee.end }
   var count: Int { Int(end - start) }
   /// Bytes that can be appended.
-  var room: Int { memory - PendingPiece.allocatorShare - Int(end) }
+  var room: Int { placesEnd - PendingPiece.volatilePlace * Int(header.pointee.volatileCount) - Int(end) }
+  private var placesEnd: Int { memory - PendingPiece.allocatorShare }
 
   /// The bytes from `offset` on, which is between `start` and `end`.
   func bytes(at offset: UInt32) -> UnsafeMutableRawPointer { base + Int(offset) }
@@ -78,10 +87,58 @@ struct PendingPiece: BitwiseCopyable {
     header.pointee.end += UInt32(byteCount)
   }
 
+  /// The packet that is appended next is volatile. There is room for it and for its place.
+  func noteVolatile() {
+    header.pointee.volatileCount += 1
+    (base + volatilePlace(header.pointee.volatileCount - 1)).storeBytes(of: end, as: UInt32.self)
+  }
+
+  private func volatilePlace(_ index: UInt32) -> Int { placesEnd - PendingPiece.volatilePlace * (Int(index) + 1) }
+
+  /// Drops the volatile packets that begin here, and the first `rest` bytes, which belong to one that begins in a piece
+  /// before this. Returns how many packets there were, and how many bytes of the last lie in the next piece.
+  func dropVolatile(rest: Int) -> (packets: Int, rest: Int) {
+    let leading = min(rest, count)
+    skip(leading)
+    var (packets, left) = (0, rest - leading)
+    // What is kept moves up over what is dropped.
+    var (from, to) = (Int(start), Int(start))
+    func keep(upTo end: Int) {
+      memmove(base + to, base + from, end - from)
+      to += end - from
+    }
+    for index in 0..<header.pointee.volatileCount {
+      let place = Int((base + volatilePlace(index)).load(as: UInt32.self))
+      // One before that was forgotten.
+      guard place >= from else { continue }
+      keep(upTo: place)
+      let size = Wire.sizePrefix + Int(UInt32(littleEndian: (base + place).loadUnaligned(as: UInt32.self)))
+      from = min(place + size, Int(end))
+      left = place + size - from
+      packets += 1
+    }
+    keep(upTo: Int(end))
+    header.pointee.end = UInt32(to)
+    header.pointee.volatileCount = 0
+    return (packets, left)
+  }
+
   /// Forgets the first `byteCount` of the bytes that are kept.
   func skip(_ byteCount: Int) { header.pointee.start += UInt32(byteCount) }
 
-  /// Moves what is kept to a piece no larger than it needs, and gives this one back. Returns that piece, or this one
+  /// Whether the places of volatile packets lie behind one another among what is kept, or before. For tests.
+  var placesAreInOrder: Bool {
+    var before: UInt32 = 0
+    for index in 0..<header.pointee.volatileCount {
+      let place = (base + volatilePlace(index)).load(as: UInt32.self)
+      guard place > before, place < end else { return false }
+      before = place
+    }
+    return true
+  }
+
+  /// Moves what is kept to a piece no larger than it needs, and gives this one back. No packet in it is volatile.
+  /// Returns that piece, or this one
   /// where nothing would be won or there is no memory.
   ///
   /// Shrinking this one in place would leave holes that are too small for the next piece: measured,

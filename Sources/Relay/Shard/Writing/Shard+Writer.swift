@@ -46,7 +46,7 @@ extension Shard where K: ~Copyable {
     while left > 0, runs < available {
       let position = start &+ UInt32(truncatingIfNeeded: runs)
       let descriptor = downlink.taken(position).pointee
-      guard descriptor.isData, let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else { break }
+      guard descriptor.isPackets, let slot = sessions.find(descriptor.clientID, at: descriptor.slot) else { break }
       let index = sessions[slot].connection
       // By its address, found once: the compiler cannot know that writing to the slot does not move the table.
       let connection = connections.address(index)
@@ -93,6 +93,11 @@ extension Shard where K: ~Copyable {
       while let packet = packets.take() {
         keep(packet, for: descriptor.clientID, at: descriptor.slot, &kernel)
       }
+    case .volatile:
+      var packets = PacketRun(descriptor, in: downlinkMemory)
+      while let packet = packets.take() {
+        keepVolatile(packet, for: descriptor.clientID, at: descriptor.slot, &kernel)
+      }
     }
   }
 
@@ -109,6 +114,33 @@ extension Shard where K: ~Copyable {
     } else if keepPending(index, packet, &kernel), connections[index].phase == .halfClosed {
       sendPending(index, &kernel)
     }
+  }
+
+  /// The same for one that is worth nothing later: it waits behind others while they are few, and ends nobody.
+  private mutating func keepVolatile(
+    _ packet: ClientPacket, for id: UInt64, at slot: UInt32, _ kernel: inout K
+  ) {
+    guard let slot = sessions.findLive(id, at: slot), sessions[slot].connection != .none,
+      keepPendingVolatile(sessions[slot].connection, packet, &kernel)
+    else { return counters.add(.volatileDropped) }
+    counters.add(.packetsDown)
+    counters.add(.bytesDown, packet.count &- Wire.sizePrefix)
+    let index = sessions[slot].connection
+    if connections[index].phase == .halfClosed { sendPending(index, &kernel) }
+  }
+
+  /// Keeps a volatile packet where less than a quarter of what may wait for its client does. False where it is dropped.
+  private mutating func keepPendingVolatile(_ index: UInt32, _ packet: ClientPacket, _ kernel: inout K) -> Bool {
+    if connections[index].phase == .halfClosed {
+      connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
+    }
+    let waiting = connections[index].pending.count
+    guard waiting < (settings.clientSendBuffer + 3) / 4, waiting < Limits.largestPending,
+      connections[index].pending.append(packet.bytes, packet.count, isVolatile: true)
+    else { return false }
+    memory.charge(index, connections)
+    updateBacklog(index, kernel)
+    return true
   }
 
   /// Keeps one whole packet that the socket has no room for; over the limit its client ends. Counts the packet's data
@@ -257,6 +289,7 @@ extension Shard where K: ~Copyable {
     keeping: for _ in 0..<left {
       let run = downlink.taken(position).pointee
       position = run.next
+      let isVolatile = run.kind == .volatile
       var packets = PacketRun(run, in: downlinkMemory)
       while let packet = packets.take() {
         let part = min(taken, packet.count)
@@ -264,12 +297,14 @@ extension Shard where K: ~Copyable {
         if part == packet.count, !keeps { continue }
         if part > 0 {
           // Begun: the rest of it is sent whatever the limit.
-          guard connections[index].pending.append(packet.bytes, packet.count) else {
+          guard connections[index].pending.append(packet.bytes, packet.count, isVolatile: isVolatile) else {
             // The client got a part of it, and can't get anything else behind that.
-            evict(index, over: .system, &kernel)
+            if !isVolatile { evict(index, over: .system, &kernel) }
             return detach(index, &kernel)
           }
           if keeps { connections[index].pending.handKeeping(part) } else { connections[index].pending.hand(part) }
+        } else if isVolatile {
+          if !keepPendingVolatile(index, packet, &kernel) { counters.add(.volatileDropped) }
         } else {
           guard keepPending(index, packet, &kernel) else { break keeping }
         }
@@ -294,6 +329,10 @@ extension Shard where K: ~Copyable {
       position = run.next
       var packets = PacketRun(run, in: downlinkMemory)
       while let packet = packets.take() {
+        guard run.kind != .volatile else {
+          counters.add(.volatileDropped)
+          continue
+        }
         guard slot != .none, sessions[slot].state == .stale, sessions[slot].id == id else { return }
         keepMissed(slot, packet, &kernel)
       }

@@ -1,0 +1,109 @@
+import VoltlaneWire
+
+/// How far the firehose has come with a packet for many clients.
+struct MulticastProgress {
+  /// Where the ids lie in the memory, how many there are, and how many have got the packet.
+  let ids: UInt64
+  let count: Int
+  var passed = 0
+  /// The last id, which is no longer in the memory: the clients' size prefix is written over its end.
+  let lastID: UInt64
+  /// Where the packet lies as clients get it, and the bytes of its data.
+  let position: UInt64
+  let dataCount: Int
+  let kind: Descriptor.Kind
+  /// Where the whole of it ends.
+  let end: UInt64
+}
+
+/// One packet for many clients. It lies in the memory once, and crosses to the shards as a descriptor for each client:
+///
+///     received    | u32 size | u64 0 | flag | kind | u32 n | u64 id | ... | u64 id   | packet
+///     for clients |                                                   ... | u32 size | packet
+///                                                                         ^ position of every descriptor
+///
+/// A slow client takes its share to its own pending bytes, as of any packet, so that it keeps the memory from nobody.
+/// A lane without room holds the packet up where it is, as it does any other.
+extension Firehose where K: ~Copyable {
+  /// Whether the packet at `position`, whose header has been read, is for many clients.
+  func isMulticast(at position: UInt64) -> Bool {
+    memory[position].load(fromByteOffset: Wire.sizePrefix + Wire.clientID, as: UInt8.self)
+      == ExtensionFlag.multicast.rawValue
+  }
+
+  /// Whether the packet at `parsed`, which is larger than one for a single client may be, is for many, as far as it has
+  /// been read.
+  func mayBeMulticast(_ size: Int) -> Bool {
+    size <= settings.maxTaggedPacket + Multicast.mostOverhead
+      && (read &- parsed < UInt64(Wire.taggedHeader) || isMulticast(at: parsed))
+  }
+
+  /// Begins with the packet at `parsed`, which has been read whole. False where it is malformed.
+  mutating func beginMulticast(_ size: Int) -> Bool {
+    guard size >= Wire.tag + Multicast.prefix else { return false }
+    let data = memory.data(of: memory[parsed], size)
+    let kind: Descriptor.Kind
+    switch data.byte(at: Wire.tag) {
+    case PacketFlag.data.rawValue: kind = .data
+    case ExtensionFlag.volatile.rawValue: kind = .volatile
+    default: return false
+    }
+    let count = Int(data.littleEndianUInt32(at: Wire.tag + 1))
+    let list = Wire.tag + Multicast.prefix
+    guard count <= Multicast.maxIDs, count * Wire.clientID <= size - list else { return false }
+    let dataCount = size - list - count * Wire.clientID
+    guard dataCount <= settings.maxTaggedPacket - Wire.tag else { return false }
+    counters.add(.multicasts)
+    let end = parsed &+ UInt64(Wire.sizePrefix + size)
+    guard count > 0 else {
+      parsed = end
+      return true
+    }
+    let position = end &- UInt64(dataCount + Wire.sizePrefix)
+    multicast = MulticastProgress(
+      ids: parsed &+ UInt64(Wire.sizePrefix + list), count: count,
+      lastID: data.littleEndianUInt64(at: list + (count - 1) * Wire.clientID), position: position,
+      dataCount: dataCount, kind: kind, end: end)
+    // Before the first shard sees it, and once for all: over the end of the last id.
+    memory[position].storeBytes(of: UInt32(dataCount).littleEndian, as: UInt32.self)
+    return true
+  }
+
+  /// Passes it on to the clients that have not got it. The lane without room that holds it up; nil where all have it.
+  @inline(never)
+  mutating func passMulticast() -> Int? {
+    guard var progress = multicast else { return nil }
+    // The list lies in one piece, as every packet does.
+    let list = memory[progress.ids]
+    while progress.passed < progress.count {
+      let isLast = progress.passed == progress.count &- 1
+      let offset = progress.passed &* Wire.clientID
+      let id =
+        isLast
+        ? progress.lastID : UInt64(littleEndian: list.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+      let place = ids.place(of: id)
+      // As for any packet: any shard says of an id that no shard has that it is no session's.
+      let lane = place.shard < lanes.count ? place.shard : 0
+      guard lanes[lane].downlink.hasRoom() else {
+        multicast = progress
+        return lane
+      }
+      lanes[lane].downlink.push(
+        Descriptor(
+          position: progress.position, clientID: id, slot: place.slot, dataCount: progress.dataCount,
+          kind: progress.kind))
+      progress.passed &+= 1
+    }
+    parsed = progress.end
+    multicast = nil
+    return nil
+  }
+
+  /// The connection is gone: a client that has not got the packet by now does not get it, as with any packet that waits
+  /// here. What the others have of it stays in the memory until they give it back.
+  mutating func giveUpMulticast() {
+    guard let multicast else { return }
+    parsed = multicast.end
+    self.multicast = nil
+  }
+}
