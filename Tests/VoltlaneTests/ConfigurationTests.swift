@@ -11,7 +11,7 @@ import VoltlaneSettings
   ) throws -> LoadedSettings {
     let config = file == nil ? [] : ["--config", "relay.toml"]
     return try LoadedSettings(
-      flags: try Flags.parse(config + arguments).given, environment: environment, on: .test,
+      flags: try given(config + arguments), environment: environment, on: .test,
       files: SettingsFiles(configuration: file))
   }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Synchronization
 import Testing
 import VoltlaneSettings
 
@@ -27,9 +28,20 @@ extension SettingsFiles {
   }
 }
 
+private let parsed = Mutex<[[String]: [Given]]>([:])
+
+/// What flags give. The same arguments are parsed once: in a debug build ArgumentParser examines every declaration each
+/// time, which takes a quarter of a second and would be most of what these tests do.
+func given(_ arguments: [String]) throws -> [Given] {
+  if let known = parsed.withLock({ $0[arguments] }) { return known }
+  let given = try Flags.parse(arguments).given
+  parsed.withLock { $0[arguments] = given }
+  return given
+}
+
 /// The configuration that `arguments` give on `machine`.
 func configure(_ arguments: [String], on machine: Machine = .test) throws -> ProgramConfiguration {
-  let given = try GivenSettings(flags: try Flags.parse(arguments).given, environment: [:], files: SettingsFiles())
+  let given = try GivenSettings(flags: try given(arguments), environment: [:], files: SettingsFiles())
   return try ProgramConfiguration(given, on: machine)
 }
 

@@ -9,7 +9,7 @@ import VoltlaneSettings
 
   private func reload(_ arguments: [String] = []) throws -> Reload {
     Reload(
-      flags: try Flags.parse(["--config", "relay.toml"] + arguments).given,
+      flags: try given(["--config", "relay.toml"] + arguments),
       settings: try ConfigurationTests.load(arguments, file: start))
   }
 
@@ -127,7 +127,7 @@ import VoltlaneSettings
   @Test func aListMayBecomeNothing() throws {
     let file = { (list: String) in "deny = \(list)\n" }
     let loaded = try ConfigurationTests.load(file: file("['10.0.0.1']"))
-    let reload = Reload(flags: try Flags.parse(["--config", "relay.toml"]).given, settings: loaded)
+    let reload = Reload(flags: try given(["--config", "relay.toml"]), settings: loaded)
     let outcome = try reload.read(
       environment: [:], on: .test, files: SettingsFiles(configuration: file("[]"), after: loaded.fingerprints))
     #expect(outcome.settings.configuration.relay.protection.denied.isEmpty)

@@ -34,7 +34,7 @@ import VoltlaneSettings
   private func change(_ name: String, _ old: String, _ new: String) throws -> Reload.Change? {
     let file = { (value: String) in "\(name) = '\(value)'\n" }
     let loaded = try ConfigurationTests.load(file: file(old))
-    let reload = Reload(flags: try Flags.parse(["--config", "relay.toml"]).given, settings: loaded)
+    let reload = Reload(flags: try given(["--config", "relay.toml"]), settings: loaded)
     let outcome = try reload.read(
       environment: [:], on: .test, files: SettingsFiles(configuration: file(new), after: loaded.fingerprints))
     return outcome.changes.first { $0.name == name }

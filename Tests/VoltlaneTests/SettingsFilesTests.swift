@@ -43,7 +43,7 @@ import VoltlaneSettings
       return Array((path == "x.toml" ? "deny = ['@one', '@two', '@one']\nallow = '@one'\n\(end)" : "10.0.0.1\n").utf8)
     }
     let loaded = try? LoadedSettings(
-      flags: try Flags.parse(["--config", "x.toml"]).given, environment: ["VOLTLANE_PROXY_PROTOCOL": "@three,@one"],
+      flags: try given(["--config", "x.toml"]), environment: ["VOLTLANE_PROXY_PROTOCOL": "@three,@one"],
       on: .test, files: files)
     if end != "[", let loaded {
       #expect(loaded.configuration.relay.protection.denied.count == 3)
