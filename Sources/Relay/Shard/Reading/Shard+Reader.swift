@@ -157,7 +157,7 @@ extension Shard where K: ~Copyable {
   /// The most that one receive may bring: in the worst case, packets without data, a size prefix becomes one with a tag
   /// in the lane.
   @inline(__always)
-  private mutating func readLimit() -> Int {
+  mutating func readLimit() -> Int {
     let room = uplink.room(for: Limits.uplinkLane) &- Limits.uplinkReserve
     return min(settings.pace.readSize, room / Wire.taggedHeader &* Wire.sizePrefix)
   }
@@ -165,7 +165,7 @@ extension Shard where K: ~Copyable {
   /// Puts the whole packets of `count` bytes at `start` into the lane, and keeps the rest. `goesOn`: the first packet
   /// began with an earlier read, and so did its deadline.
   @inline(__always)
-  private mutating func forwardPackets(
+  mutating func forwardPackets(
     _ index: UInt32, _ start: UnsafeMutableRawPointer, _ count: Int, goesOn: Bool, _ kernel: inout K
   ) {
     let connection = connections.address(index)
@@ -183,171 +183,14 @@ extension Shard where K: ~Copyable {
     if taken.end != end { keepRest(index, taken.end, end - taken.end, &kernel) }
   }
 
-  /// Keeps what has arrived of an unfinished packet; ends the client where the packet will be too large.
-  @inline(never)
-  private mutating func keepRest(
-    _ index: UInt32, _ rest: UnsafeRawPointer, _ count: Int, _ kernel: inout K
-  ) {
-    if connections[index].deadline == .max, settings.packetTimeout != .max {
-      setDeadline(index, now(kernel) &+ settings.packetTimeout)
-    }
-    if count < Wire.sizePrefix {
-      connections[index].prefixCount = UInt8(count)
-      connections[index].prefix = 0
-      for offset in 0..<count {
-        connections[index].prefix |= UInt32(rest.load(fromByteOffset: offset, as: UInt8.self)) << UInt32(8 * offset)
-      }
-      return
-    }
-    let size = Int(UInt32(littleEndian: rest.loadUnaligned(as: UInt32.self)))
-    guard size <= settings.maxPacketSize else {
-      noteOffence(index, &kernel)
-      return endClient(index, .packetTooLarge, &kernel)
-    }
-    let had = count &- Wire.sizePrefix
-    connections[index].declared = UInt32(size)
-    connections[index].unfinished = PacketBuffer(
-      copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), unfinished.budget)
-    guard connections[index].unfinished != nil else { return evict(index, over: .system, &kernel) }
-    unfinished.update(index, connections.slots)
-    unfinishedGrew(&kernel)
-  }
-
-  /// A buffer grows with the bytes that arrived, at most to twice their number: the declared size costs nothing.
-  private func unfinishedCapacity(had: Int, of size: Int) -> Int {
-    max(1, min(size, max(2 &* had, Limits.firstUnfinishedCapacity)))
-  }
-
-  /// Goes on with an unfinished packet, in one receive: what fits goes into its own buffer, and what does not, or comes
-  /// behind it, into the shared one.
-  @inline(never)
-  private mutating func readOn(_ index: UInt32, _ kernel: inout K) -> Int {
-    if connections[index].flags.contains(.stashed) {
-      forwardStash(index, &kernel)
-      return 0
-    }
-    // The caller has looked.
-    let buffer = connections[index].unfinished.unsafelyUnwrapped
-    let missing = Int(connections[index].declared) &- Int(buffer.count)
-    let own = min(Int(buffer.capacity) &- Int(buffer.count), missing)
-    let shared = readLimit() &- Limits.largestCopied
-    let received = kernel.receive(
-      connections[index].socket, buffer.end, own, readBuffer.start, shared)
-    guard received > 0 else {
-      receivedNothing(index, received, &kernel)
-      return 0
-    }
-    if received == own &+ shared || connections[index].flags.contains(.hungUp) { markReady(index) }
-    let inOwn = min(received, own)
-    connections[index].unfinished?.count &+= UInt32(inOwn)
-    // How much of what came into the shared buffer still belongs to the packet.
-    let rest = min(received, missing) &- inOwn
-    if received >= missing {
-      guard finishPacket(index, rest) else {
-        evict(index, over: .system, &kernel)
-        return received
-      }
-      forwardPackets(
-        index, readBuffer.start + rest, received &- inOwn &- rest, goesOn: false, &kernel)
-    } else if rest > 0 {
-      if extendUnfinished(index, rest) { unfinishedGrew(&kernel) } else { evict(index, over: .system, &kernel) }
-    }
-    return received
-  }
-
-  /// Appends the first `count` bytes of the shared buffer to the unfinished packet, whose buffer grows for them. False
-  /// where there is no memory for that.
-  private mutating func extendUnfinished(_ index: UInt32, _ count: Int) -> Bool {
-    guard var buffer = connections[index].unfinished else { return false }
-    let had = Int(buffer.count) &+ count
-    guard buffer.grow(to: unfinishedCapacity(had: had, of: Int(connections[index].declared)), unfinished.budget) else {
-      return false
-    }
-    buffer.append(readBuffer.start, count)
-    connections[index].unfinished = buffer
-    unfinished.update(index, connections.slots)
-    return true
-  }
-
-  /// The unfinished packet is whole with the first `rest` bytes of the shared buffer: it crosses the lane, copied where
-  /// it is small. False where there is no memory for it in one piece.
-  private mutating func finishPacket(_ index: UInt32, _ rest: Int) -> Bool {
-    let id = sessions[connections[index].session].id
-    sessions[connections[index].session].isHeardOf = true
-    let size = Int(connections[index].declared)
-    if size > Limits.largestCopied, rest > 0, !extendUnfinished(index, rest) { return false }
-    guard let buffer = connections[index].unfinished else { return false }
-    connections[index].unfinished = nil
-    unfinished.update(index, connections.slots)
-    connections[index].deadline = .max
-    counters.add(.packetsUp)
-    counters.add(.bytesUp, size)
-    if settings.pace.isMetered { meter(index, packets: 1, bytes: size) }
-    if size <= Limits.largestCopied {
-      uplink.append(id: id, buffer.bytes, Int(buffer.count), readBuffer.start, rest)
-      buffer.free(unfinished.budget)
-    } else {
-      // It waits for the backend now, for which its client is not to blame: the lane's bound only stops the reading of
-      // clients, while the budget would evict them.
-      unfinished.budget.giveBack(Int(buffer.capacity))
-      uplink.append(id: id, reference: buffer)
-    }
-    return true
-  }
-
-  /// Takes the packets that came behind the client's key.
-  private mutating func forwardStash(_ index: UInt32, _ kernel: inout K) {
-    connections[index].flags.remove(.stashed)
-    let count = restoreKept(index)
-    // What is in the socket comes after it.
-    markReady(index)
-    forwardPackets(index, readBuffer.start, count, goesOn: false, &kernel)
-  }
-
   /// A receive of an attached client brought no bytes: there are none, the client's FIN, or an error.
   @inline(never)
-  private mutating func receivedNothing(_ index: UInt32, _ result: Int, _ kernel: inout K) {
+  mutating func receivedNothing(_ index: UInt32, _ result: Int, _ kernel: inout K) {
     guard result != 0 else { return halfClose(index, &kernel) }
     switch Refusal(result) {
     case .wouldBlock: connections[index].flags.remove(.hungUp)
     case .later: markReady(index)
     case .broken: detach(index, &kernel)
     }
-  }
-
-  // MARK: The budget of unfinished packets
-
-  /// Over the budget, the client with the largest unfinished packet is evicted, here or in the shard that has it.
-  mutating func unfinishedGrew(_ kernel: inout K) {
-    guard let holder = unfinished.shardToEvict() else { return }
-    if holder == index {
-      evictLargestUnfinished(&kernel)
-    } else {
-      unfinished.budget.requests.ask(holder)
-      peers.wake(holder, &kernel)
-    }
-  }
-
-  @inline(never)
-  mutating func evictLargestUnfinished(_ kernel: inout K) {
-    guard unfinished.budget.isExceeded, let largest = unfinished.largest(connections.slots) else { return }
-    evict(largest, over: .unfinishedPackets, &kernel)
-  }
-
-  /// Moves what is kept of a connection to the start of the read buffer, and returns how many bytes that is.
-  mutating func restoreKept(_ index: UInt32) -> Int {
-    guard let buffer = connections[index].unfinished else { return 0 }
-    readBuffer.start.copyMemory(from: buffer.bytes, byteCount: Int(buffer.count))
-    discardUnfinished(index)
-    return Int(buffer.count)
-  }
-
-  /// Frees an unfinished packet's buffer.
-  mutating func discardUnfinished(_ index: UInt32) {
-    connections[index].prefixCount = 0
-    guard let buffer = connections[index].unfinished else { return }
-    connections[index].unfinished = nil
-    unfinished.update(index, connections.slots)
-    buffer.free(unfinished.budget)
   }
 }
