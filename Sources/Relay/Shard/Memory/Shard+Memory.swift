@@ -63,6 +63,17 @@ extension Shard where K: ~Copyable {
     reject(index, budget == .unfinishedPackets ? .unfinishedPackets : .memory, &kernel)
   }
 
+  /// Evicts a client that has been sent part of a packet whose rest is lost. It is reset: a FIN would look like an
+  /// orderly end, and nothing may follow the part.
+  mutating func evictWithinPacket(_ index: UInt32, over budget: Event.Budget, _ kernel: inout K) {
+    let slot = connections[index].session
+    if slot != .none {
+      events.tally(budget.metric, .warning, &kernel)
+      removeSession(slot, .memory, &kernel)
+    }
+    reset(index, &kernel)
+  }
+
   /// Evicts a session because all together hold more than they may, or the system has no more memory.
   mutating func evictSession(_ slot: UInt32, over budget: Event.Budget, _ kernel: inout K) {
     events.tally(budget.metric, .warning, &kernel)

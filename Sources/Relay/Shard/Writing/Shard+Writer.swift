@@ -299,7 +299,9 @@ extension Shard where K: ~Copyable {
           // Begun: the rest of it is sent whatever the limit.
           guard connections[index].pending.append(packet.bytes, packet.count, isVolatile: isVolatile) else {
             // The client got a part of it, and can't get anything else behind that.
-            if !isVolatile { evict(index, over: .system, &kernel) }
+            guard isVolatile else { return evictWithinPacket(index, over: .system, &kernel) }
+            // Its session waits for it. Where it has sent a FIN, that ends with a reset as well.
+            if connections[index].phase != .halfClosed { kernel.reset(connections[index].socket) }
             return detach(index, &kernel)
           }
           if keeps { connections[index].pending.handKeeping(part) } else { connections[index].pending.hand(part) }
