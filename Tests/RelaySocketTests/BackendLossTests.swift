@@ -155,6 +155,17 @@ import VoltlaneWire
     #expect(try rig.test.isOver(away.id))
   }
 
+  /// Its session may be one of a shard that ended its own before it began: a FIN would say that it is over.
+  @Test(arguments: Layout.allCases)
+  func `who has yet to say which session they want is reset with the backend`(_ layout: Layout) throws {
+    let rig = try Rig(layout) { $0.backendLoss = .drop }
+    let socket = try rig.test.connect()
+    try socket.send(RawClient.version)
+    #expect(try socket.receive(RawClient.relayKey.count) == RawClient.relayKey)
+    rig.firehose.socket.reset()
+    #expect(try socket.receiveToEnd().end == .reset(ECONNRESET))
+  }
+
   @Test func `a unix backend will do`() throws {
     let path = "/tmp/voltlane-backend-\(getpid()).sock"
     unlink(path)

@@ -162,9 +162,9 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func challengeNotSealed(_ connection: Token, _ kernel: inout K) {
     guard let index = connections.find(connection), connections[index].phase == .sealing else { return }
-    // There is no challenge that could go before a close.
+    // There is no challenge that could go before a close, and without one a FIN says that the session is over.
     noteRejection(.memory, connections[index].address, &kernel)
-    abort(index, &kernel)
+    rejectUnchallenged(index, atOnce: true, &kernel)
   }
 
   /// 7. The client's response has come, and a worker opens it. The challenge's own box, sent back, would open to the

@@ -77,7 +77,9 @@ extension Shard where K: ~Copyable {
     endAllSessions(.backendLost, &kernel)
     for index in 0..<connections.used {
       switch connections[index].phase {
-      case .proxy, .version, .key, .verifying: closeHandshake(index, &kernel)
+      case .proxy, .version, .verifying: closeHandshake(index, &kernel)
+      // It may be about to name a session in a shard that has yet to end its own, or that has begun since it did.
+      case .key: rejectUnchallenged(index, &kernel)
       default: break
       }
     }

@@ -382,6 +382,8 @@ extension Shard where K: ~Copyable {
       }
     }
     guard connections[index].pending.append(own: packet, count) else {
+      // Not a FIN: in the place of a challenge it says that the session is over.
+      kernel.reset(connections[index].socket)
       detach(index, &kernel)
       return false
     }
