@@ -53,9 +53,22 @@ struct BuiltProgram {
     process.standardInput = running.input
     process.standardOutput = running.output
     process.standardError = running.errors
+    Self.withholdDescriptors()
     try process.run()
+    // A program that does not say or do what its test waits for fails that test, and does not hold up all others.
+    DispatchQueue.global().asyncAfter(deadline: .now() + 240) { [process] in
+      if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    }
     return running
   }
+
+  /// Keeps programs that are started from inheriting what other tests have open at that moment: a pipe would not end
+  /// before they do, and a file would seem to be written all the time. Foundation closes every number up to the largest
+  /// that it finds in use, but not a larger one that is opened between its look and the start: so a large one is in
+  /// use.
+  static func withholdDescriptors() { _ = largeDescriptor }
+
+  private static let largeDescriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 900)
 
   // MARK: In a network of its own
 
@@ -106,6 +119,7 @@ struct BuiltProgram {
       let process = Process()
       process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
       process.arguments = ["nsenter", "--target", "\(self.process.processIdentifier)", "--net", "sh", "-c", command]
+      BuiltProgram.withholdDescriptors()
       try process.run()
       process.waitUntilExit()
       if process.terminationStatus != 0 { throw CocoaError(.executableLoad) }

@@ -58,6 +58,7 @@ final class UnheardRelay: @unchecked Sendable {
     process.currentDirectoryURL = folder
     process.standardInput = FileHandle.nullDevice
     if let errors { process.standardError = errors }
+    BuiltProgram.withholdDescriptors()
     try process.run()
     (errors as? Pipe).map { try? $0.fileHandleForWriting.close() }
     // A relay that hangs fails its test, and does not hold up all others.

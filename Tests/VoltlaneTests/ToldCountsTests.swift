@@ -80,7 +80,7 @@ struct ToldCountsTests {
 
   /// A connection from an address of the loopback.
   private func connect(to port: UInt16, from source: String) throws -> Int32 {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     try #require(descriptor >= 0)
     for (call, address, port) in [(bind, source, 0), (Foundation.connect, "127.0.0.1", port)] {
       var name = sockaddr_in()
