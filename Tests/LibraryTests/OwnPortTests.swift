@@ -20,6 +20,7 @@ import Testing
     process.arguments = ["unshare", "--net", "sh", "-c", script]
     process.standardOutput = output
     process.standardError = output
+    Program.withholdDescriptors()
     try process.run()
     let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
     process.waitUntilExit()

@@ -24,9 +24,17 @@ final class Program: Sendable {
         continuation.yield(process.terminationStatus)
         continuation.finish()
       }
+      Self.withholdDescriptors()
       try process.run()
     }
   }
+
+  /// Keeps programs that are started from inheriting what other tests have open at that moment: a pipe would not end
+  /// before they do. Foundation closes every number up to the largest that it finds in use, but not a larger one
+  /// that is opened between its look and the start: so a large one is in use.
+  static func withholdDescriptors() { _ = largeDescriptor }
+
+  private static let largeDescriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 900)
 
   func write(_ text: String) throws {
     try input.fileHandleForWriting.write(contentsOf: Data(text.utf8))

@@ -41,9 +41,10 @@ final class BuiltRelay {
       Array(command.dropFirst()) + [
         "--listen", "127.0.0.1:0", "--backend", "\(backend)", "--shards", "1", "--firehose-core", "shared",
       ] + arguments
-    let errors = Pipe()
+    let errors = BuiltRelay.pipe()
     process.standardError = errors
     process.standardInput = FileHandle.nullDevice
+    BuiltRelay.withholdDescriptors()
     try process.run()
     let descriptor = errors.fileHandleForReading.fileDescriptor
     Foundation.Thread.detachNewThread { [written] in
@@ -74,13 +75,30 @@ final class BuiltRelay {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: command[0])
     process.arguments = Array(command.dropFirst())
-    let errors = Pipe()
+    let errors = BuiltRelay.pipe()
     process.standardError = errors
+    BuiltRelay.withholdDescriptors()
     try process.run()
     let log = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     return (process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus, log)
   }
+
+  /// Keeps programs that are started from inheriting what other tests have open at that moment: a pipe would not end
+  /// before they do. Foundation closes every number up to the largest that it finds in use, but not a larger one
+  /// that is opened between its look and the start: so a large one is in use.
+  private static func withholdDescriptors() { _ = largeDescriptor }
+
+  /// One that no process inherits but the one that it is given to: others would keep it from ending.
+  private static func pipe() -> Pipe {
+    let pipe = Pipe()
+    for end in [pipe.fileHandleForReading, pipe.fileHandleForWriting] {
+      _ = fcntl(end.fileDescriptor, F_SETFD, FD_CLOEXEC)
+    }
+    return pipe
+  }
+
+  private static let largeDescriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 900)
 
   deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
 
@@ -107,6 +125,7 @@ final class BuiltRelay {
       asItsUser + [BuiltRelay.find("prlimit") ?? "", "--pid", "\(process.processIdentifier)", "\(option)=\(value):"]
     tool.executableURL = URL(fileURLWithPath: command[0])
     tool.arguments = Array(command.dropFirst())
+    BuiltRelay.withholdDescriptors()
     try tool.run()
     tool.waitUntilExit()
     guard tool.terminationStatus == 0 else { throw SocketFailure.system("prlimit \(option)", tool.terminationStatus) }

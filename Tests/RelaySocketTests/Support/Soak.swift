@@ -86,7 +86,7 @@ struct Soak {
     }
     let relay = test.relay
     var socket = try backend.accept().socket
-    // Until it counts as the backend, nothing is sent on it: if it died sooner, the next connection would be the relay's
+    // Until it counts as the backend nothing is sent on it: if it died sooner, the next connection would be the relay's
     // first, and would begin without a sweep.
     try #require(test.eventually(.backendConnections, is: 1))
     // The first round warms up what stays: buffers, and the allocator's.
