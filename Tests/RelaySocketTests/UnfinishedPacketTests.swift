@@ -93,8 +93,8 @@ import VoltlaneWire
     try largest.socket.send(Wire.sizePrefixBytes(1 << 20) + pattern(900_000))
     #expect(try rig.firehose.socket.staysSilent(milliseconds: 50))
     try others[0].socket.send(Array(framed(data)[..<100_000]))
-    // Well before the other shard would wake for a timer of its own.
-    #expect(SocketCalls.wait(rig.firehose.socket.descriptor, POLLIN, milliseconds: 2000))
+    // Well before the other shard would wake for a timer of its own, that of the packet: 30 s.
+    #expect(SocketCalls.wait(rig.firehose.socket.descriptor, POLLIN, milliseconds: 15_000))
     #expect(try rig.firehose.receive() == .failure(largest.id, "memory"))
     #expect(try largest.socket.receiveToEnd() == ([], .fin))
     #expect(try rig.firehose.socket.staysSilent())

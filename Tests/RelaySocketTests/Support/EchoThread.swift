@@ -30,8 +30,8 @@ final class EchoThread: Sendable {
   }
 
   /// The reasons with which the session was ended; waits for the first.
-  func failures(of id: UInt64, within milliseconds: Int32 = patience) throws -> [String] {
-    for _ in 0..<milliseconds {
+  func failures(of id: UInt64) throws -> [String] {
+    for _ in 0..<patience {
       if let reasons = state.withLock({ $0.failures[id] }) { return reasons }
       usleep(1000)
     }

@@ -11,7 +11,7 @@ enum SocketFailure: Error {
 }
 
 /// How long a test waits for what must happen at last. Long: it bounds a failing test, and measures nothing.
-let patience: Int32 = 10_000
+let patience: Int32 = 60_000
 
 /// A socket that a test plays byte by byte.
 final class RawSocket: @unchecked Sendable {
