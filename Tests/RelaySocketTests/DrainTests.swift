@@ -147,7 +147,11 @@ import VoltlaneWire
         }
         // The kernel takes a ring down a little later.
         if let before {
-          for _ in 0..<patience where openDescriptors() > before { usleep(1000) }
+          var waits = 0
+          while openDescriptors() > before, waits < patience {
+            usleep(1000)
+            waits += 1
+          }
           try #require(openDescriptors() == before)
         } else {
           usleep(500_000)

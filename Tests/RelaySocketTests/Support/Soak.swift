@@ -146,7 +146,7 @@ struct Soak {
       usleep(1000)
     }
     // Everybody has all that is due.
-    for _ in 0..<(6 * patience) where ledger.settled < Soak.clientCount { usleep(1000) }
+    _ = test.eventually { ledger.settled >= Soak.clientCount }
     let live = ledger.countLive()
     if !test.eventually({ relay[.sessionsStarted] - relay[.sessionsEnded] == live }) {
       ledger.complain("\(relay[.sessionsStarted] - relay[.sessionsEnded]) sessions where \(live) are alive")
