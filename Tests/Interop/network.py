@@ -1,5 +1,7 @@
 """The relay under test, and what stands in for parts of the network."""
 
+import itertools
+import os
 import socket
 import struct
 import subprocess
@@ -11,12 +13,21 @@ from peer import Failure
 HOST = "127.0.0.1"
 
 
+_numbers = itertools.count(os.getpid() % 100 * 200)
+
+
 def free_port():
-    """A port on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    """A port on which nobody listens, for a relay that will. The kernel gives none out so far below its own range, so
+    no other scenario gets it until then."""
+    while True:
+        port = 10_000 + next(_numbers) % 20_000
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
 
 
 def reset(connection):
