@@ -121,6 +121,27 @@ import VoltlaneSettings
     }
   }
 
+  /// So is each step of a reconnection, in the file that its lines name or in `Shard+Reconnection.swift`, and they stand
+  /// in the design page in the order in which that file has them.
+  @Test func stepsOfAReconnectionAreWhereTheDesignSays() throws {
+    let page = try Self.text(Self.documentation.appendingPathComponent("Design.md"))
+    let section = page.components(separatedBy: "\n## A reconnection, step by step\n").last?
+      .components(separatedBy: "\n## ").first
+    let steps = try #require(section).components(separatedBy: "\n    Shard.").dropFirst()
+    #expect(steps.count == 14)
+    var place: String.Index?
+    for step in steps {
+      let name = step.prefix { $0.isLetter }
+      let named = step.firstMatch(of: #/ in (\w+/[\w+]+\.swift)/#).map { String($0.1) }
+      let source = try Self.text(
+        Self.root.appendingPathComponent("Sources/Relay/Shard/\(named ?? "Reconnecting/Shard+Reconnection.swift")"))
+      let declaration = try #require(source.range(of: "func \(name)("), "\(name) in \(named ?? "the file of them all")")
+      guard named == nil else { continue }
+      #expect(place.map { $0 < declaration.lowerBound } ?? true, "\(name) stands before the step before it")
+      place = declaration.lowerBound
+    }
+  }
+
   @Test func lastSectionSaysWhereToTouch() throws {
     let sections = try Self.text(Self.root.appendingPathComponent("README.md")).split(separator: "\n")
       .filter { $0.hasPrefix("## ") }

@@ -136,6 +136,16 @@ import VoltlaneWire
     (readme ?? "").components(separatedBy: "\n## The source\n").last?
     .components(separatedBy: "\n\n").first ?? ""
 
+  /// The folders of a shard are one line of the map, by what they are for.
+  @Test func everyFolderOfAShardIsOnTheMap() throws {
+    let line = try #require(Self.map.split(separator: "\n").first { $0.contains(" Shard/ ") })
+    let found = try FileManager.default.contentsOfDirectory(
+      at: ReadmeTests.root.appendingPathComponent("Sources/Relay/Shard"), includingPropertiesForKeys: nil)
+    for url in found where url.pathExtension.isEmpty {
+      #expect(line.contains(url.lastPathComponent.lowercased()), "\(url.lastPathComponent)")
+    }
+  }
+
   @Test(arguments: ["Sources", "Sources/Relay", "Sources/Voltlane"]) func everyFolderIsOnTheMap(folder: String) throws {
     let depth = folder == "Sources" ? "      " : "        "
     let found = try FileManager.default.contentsOfDirectory(
