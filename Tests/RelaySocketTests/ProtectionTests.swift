@@ -70,7 +70,7 @@ import VoltlaneWire
   }
 
   @Test func `a handshake has its time`() throws {
-    let scene = try ProtectionScene(.shared) { $0.protection.handshakeTimeout = .milliseconds(300) }
+    let scene = try ProtectionScene(.shared) { $0.protection.handshakeTimeout = .seconds(2) }
     let socket = try scene.connect()
     let (answer, _) = try socket.receiveToEnd()
     #expect(answer == [])
@@ -81,7 +81,7 @@ import VoltlaneWire
   /// A client that keeps sending has no more time than a silent one.
   @Test(arguments: Layout.allCases)
   func `a handshake in drops has no more time`(_ layout: Layout) throws {
-    let scene = try ProtectionScene(layout) { $0.protection.handshakeTimeout = .milliseconds(500) }
+    let scene = try ProtectionScene(layout) { $0.protection.handshakeTimeout = .seconds(2) }
     let socket = try scene.connect()
     for byte in RawClient.hello {
       guard (try? socket.sendSome([byte])) != nil, socket.end == nil else { break }
