@@ -33,7 +33,7 @@ import VoltlaneSettings
     #expect(program.relay.coalesceTime == .microseconds(100))
     #expect(program.relay.tcpUserTimeout == .seconds(60))
     #expect(program.relay.backendTimeout == .seconds(30))
-    #expect(program.relay.announce)
+    #expect(program.relay.announce && !program.relay.tellsAway)
     #expect(program.relay.backendLoss == .hold)
     #expect(program.relay.backendLossTimeout == nil)
     #expect(program.identity == nil)
@@ -283,7 +283,7 @@ import VoltlaneSettings
     ("packet-timeout", "9223372036854775807h", "too long"), ("packet-timeout", "soon", "not a whole number"),
     ("assembly-budget", "0", nil), ("assembly-budget", "8388598", "less than --max-packet-size, which is 8388599"),
     ("stale-timeout", "5", "write 5s"), ("stale-timeout", "169h", nil), ("stale-timeout", "00", "write 0s"),
-    ("max-stale-clients", "16777217", nil), ("max-stale-clients", "-1", nil),
+    ("away", "yes", nil), ("max-stale-clients", "16777217", nil), ("max-stale-clients", "-1", nil),
     ("missed-packets-buffer", "none", "not a whole number"), ("missed-packets-buffer", "1025GiB", nil),
     ("missed-packets-total", "0", nil), ("missed-packets-total", "8388602", "the largest packet needs 8388603"),
     ("half-close-timeout", "61m", nil), ("half-close-timeout", "5", "write 5s"),

@@ -90,6 +90,9 @@ public struct RelayConfiguration: Sendable {
   /// Whether every firehose connection but the first begins with a 0x03 for each session that is alive.
   public var announce = true
 
+  /// Whether the backend is told of each session that becomes stale, by a 0x04.
+  public var tellsAway = false
+
   /// What happens to the clients when the backend is lost.
   public var backendLoss = BackendLoss.hold
 

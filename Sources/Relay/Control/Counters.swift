@@ -30,6 +30,8 @@ public enum Metric: Int, CaseIterable, Sendable {
   case packetsTooShort, packetsUnknownFlag, packetsWrongDirection, packetsMalformedMulticast
   /// Packets for many clients, each of them once; what each of the clients gets is among the packets down.
   case multicasts
+  /// Sessions of which the backend was told that they had become stale.
+  case awayTold
   /// Volatile packets that could not be delivered soon.
   case volatileDropped
   case backendConnections, backendDialsFailed

@@ -1,4 +1,5 @@
 import Glibc
+import VoltlaneWire
 
 /// How the firehose asks a shard for its live sessions, and how the shard answers with one 0x03 for each.
 struct SweepLane: Sendable {
@@ -12,7 +13,8 @@ struct SweepLane: Sendable {
   }
 }
 
-/// The 0x03s of one shard, as they go on the wire. Its size is bounded by the number of sessions: 13 bytes each.
+/// The 0x03s of one shard as they go on the wire, each with the 0x04 of a stale session behind it where those are told.
+/// Its size is bounded by the number of sessions.
 ///
 /// Invariant: `count <= capacity`; the last owner of the value frees it.
 struct SweepAnswer: BitwiseCopyable {
@@ -23,9 +25,10 @@ struct SweepAnswer: BitwiseCopyable {
   private(set) var count: Int
   private let capacity: Int
 
-  init(request: UInt64, sessions: Int) {
+  /// Of at most so many packets.
+  init(request: UInt64, packets: Int) {
     self.request = request
-    capacity = sessions * UplinkProducer.headerSize
+    capacity = packets * UplinkProducer.headerSize
     bytes = malloc(max(capacity, 1))
     count = 0
   }
@@ -33,11 +36,15 @@ struct SweepAnswer: BitwiseCopyable {
   /// It has no sessions, however many there are.
   var hasFailed: Bool { bytes == nil }
 
-  mutating func append(_ id: UInt64) {
+  mutating func appendReconnection(_ id: UInt64) { append(id, PacketFlag.reconnection.rawValue) }
+
+  mutating func appendAway(_ id: UInt64) { append(id, ExtensionFlag.away.rawValue) }
+
+  private mutating func append(_ id: UInt64, _ flag: UInt8) {
     guard let bytes else { return }
-    // One for each session that lives, as many as it was made for.
+    // Of each session that lives, as many as it was made for.
     precondition(count + UplinkProducer.headerSize <= capacity)
-    UplinkProducer.writeHeader(at: bytes + count, id: id, flag: .reconnection, 0)
+    UplinkProducer.writeHeader(at: bytes + count, id: id, flag: flag, 0)
     count += UplinkProducer.headerSize
   }
 

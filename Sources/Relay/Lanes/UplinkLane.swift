@@ -99,19 +99,36 @@ struct UplinkProducer: ~Copyable {
     let count = text?.utf8CodeUnitCount ?? 0
     // All callers ask for room first, and no text is longer than the longest.
     precondition(room(for: UplinkProducer.headerSize + count) >= UplinkProducer.headerSize + count)
-    if let text { append(id: id, flag: flag, text.utf8Start, count) } else { append(id: id, flag: flag) }
+    if let text {
+      append(id: id, flag: flag.rawValue, text.utf8Start, count)
+    } else {
+      append(id: id, flag: flag.rawValue)
+    }
+  }
+
+  /// The same for a session that has become stale.
+  @inline(never)
+  mutating func sayAway(of id: UInt64) {
+    // As above.
+    precondition(hasControlRoom())
+    append(id: id, flag: ExtensionFlag.away.rawValue)
   }
 
   /// Writes one tagged packet.
   @inline(__always)
   mutating func append(id: UInt64, flag: PacketFlag, _ data: UnsafeRawPointer, _ count: Int) {
+    append(id: id, flag: flag.rawValue, data, count)
+  }
+
+  @inline(__always)
+  private mutating func append(id: UInt64, flag: UInt8, _ data: UnsafeRawPointer, _ count: Int) {
     let header = writeHeader(id: id, flag: flag, count)
     memcpy(header + UplinkProducer.headerSize, data, count)
     tail &+= UInt64(UplinkProducer.headerSize &+ count)
   }
 
   /// Writes one tagged packet without data.
-  private mutating func append(id: UInt64, flag: PacketFlag) {
+  private mutating func append(id: UInt64, flag: UInt8) {
     _ = writeHeader(id: id, flag: flag, 0)
     tail &+= UInt64(UplinkProducer.headerSize)
   }
@@ -140,7 +157,8 @@ struct UplinkProducer: ~Copyable {
   mutating func append(
     id: UInt64, _ first: UnsafeRawPointer, _ firstCount: Int, _ second: UnsafeRawPointer, _ secondCount: Int
   ) {
-    let data = writeHeader(id: id, flag: .data, firstCount &+ secondCount) + UplinkProducer.headerSize
+    let header = writeHeader(id: id, flag: PacketFlag.data.rawValue, firstCount &+ secondCount)
+    let data = header + UplinkProducer.headerSize
     memcpy(data, first, firstCount)
     memcpy(data + firstCount, second, secondCount)
     tail &+= UInt64(UplinkProducer.headerSize &+ firstCount &+ secondCount)
@@ -148,7 +166,7 @@ struct UplinkProducer: ~Copyable {
 
   /// Writes one data packet whose data stays in `buffer`, which now belongs to the lane.
   mutating func append(id: UInt64, reference buffer: PacketBuffer) {
-    _ = writeHeader(id: id, flag: .data, Int(buffer.count), inLane: 0)
+    _ = writeHeader(id: id, flag: PacketFlag.data.rawValue, Int(buffer.count), inLane: 0)
     tail &+= UInt64(UplinkProducer.headerSize)
     references.push(PacketReference(position: tail, buffer: buffer))
     pushedBytes &+= UInt64(buffer.capacity)
@@ -156,7 +174,7 @@ struct UplinkProducer: ~Copyable {
 
   @inline(__always)
   private func writeHeader(
-    id: UInt64, flag: PacketFlag, _ count: Int, inLane: Int? = nil
+    id: UInt64, flag: UInt8, _ count: Int, inLane: Int? = nil
   ) -> UnsafeMutableRawPointer {
     assert(
       Int(capacity &- (tail &- indices.head)) >= UplinkProducer.headerSize &+ (inLane ?? count),
@@ -166,12 +184,13 @@ struct UplinkProducer: ~Copyable {
     return header
   }
 
-  /// Writes the size prefix and the tag of a packet with `count` bytes of data.
+  /// Writes the size prefix and the tag of a packet with `count` bytes of data. `flag` is a ``PacketFlag`` or an
+  /// ``ExtensionFlag``.
   @inline(__always)
-  static func writeHeader(at header: UnsafeMutableRawPointer, id: UInt64, flag: PacketFlag, _ count: Int) {
+  static func writeHeader(at header: UnsafeMutableRawPointer, id: UInt64, flag: UInt8, _ count: Int) {
     header.storeBytes(of: UInt32(truncatingIfNeeded: count &+ Wire.tag).littleEndian, as: UInt32.self)
     header.storeBytes(of: id.littleEndian, toByteOffset: Wire.sizePrefix, as: UInt64.self)
-    header.storeBytes(of: flag.rawValue, toByteOffset: Wire.sizePrefix &+ Wire.clientID, as: UInt8.self)
+    header.storeBytes(of: flag, toByteOffset: Wire.sizePrefix &+ Wire.clientID, as: UInt8.self)
   }
 
   /// Shows the firehose what was appended, once for many packets: publishing each costs 60-85 ns between cores, once
@@ -292,7 +311,8 @@ struct UplinkConsumer: ~Copyable {
   /// Where the first packet begins that was not handed over whole.
   var headPosition: UInt64 { head }
 
-  /// Gives up the packet at `head`, and returns its tag.
+  /// Gives up the packet at `head`, and returns its tag; of a packet with an ``ExtensionFlag``, as of a failure: it is the
+  /// relay's own.
   mutating func dropPacketAtHead() -> Tag {
     let packet = packetAtHead()
     let header = base + Int(head & mask)

@@ -15,6 +15,8 @@ struct ShardSettings: BitwiseCopyable, Sendable {
   /// Of all shards together.
   var maxStaleClients: Int
   var missedPacketsBuffer: Int
+  /// Whether the backend is told of sessions that become stale.
+  var tellsAway: Bool
   var handshakeTimeout: UInt64
   var rejection: Rejection
   /// `.max` where a client need not read.
@@ -36,7 +38,7 @@ extension ShardSettings {
       packetTimeout: configuration.packetTimeout?.nanoseconds ?? .max,
       halfCloseTimeout: configuration.halfCloseTimeout.nanoseconds,
       staleTimeout: configuration.staleTimeout.nanoseconds, maxStaleClients: configuration.maxStaleClients,
-      missedPacketsBuffer: configuration.missedPacketsBuffer,
+      missedPacketsBuffer: configuration.missedPacketsBuffer, tellsAway: configuration.tellsAway,
       handshakeTimeout: configuration.protection.handshakeTimeout?.nanoseconds ?? .max,
       rejection: configuration.protection.rejection,
       slowClientTimeout: configuration.protection.slowClientTimeout?.nanoseconds ?? .max,

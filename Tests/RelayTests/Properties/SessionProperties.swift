@@ -49,7 +49,7 @@ import VoltlaneCrypto
       case 4:
         expect(table.firstOwed == owed.first?.slot)
         guard let first = owed.first else { break }
-        table.removeFirstOwed()
+        table.removeFirstOwed(.failure)
         over.insert(first.id)
         owed.removeFirst()
       default: break

@@ -58,6 +58,8 @@ extension Shard where K: ~Copyable {
     if events.wants(.debug) { events.post(.sessionStale(id: sessions[slot].id), &kernel) }
     missedGrew(&kernel)
     if stale.totals.count > settings.maxStaleClients { evictStale(&kernel) }
+    // Last: of one that was over at once, the backend hears nothing but that.
+    if settings.tellsAway, sessions[slot].state == .stale { tellAway(slot) }
   }
 
   /// What a connection's socket did not deliver is its session's, at the start of what the client missed.

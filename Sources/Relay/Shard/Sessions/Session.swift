@@ -14,6 +14,15 @@ struct Session: BitwiseCopyable {
     case ending
   }
 
+  /// What waits for room in the uplink lane, in the order in which the backend is told it.
+  struct Owed: OptionSet {
+    let rawValue: UInt8
+    /// The 0x04 of a session that went stale.
+    static let away = Owed(rawValue: 1)
+    /// The 0x01 of one that is over.
+    static let failure = Owed(rawValue: 2)
+  }
+
   // In this order the least is lost to alignment: there are many of them.
   var id: UInt64
   /// Sessions that this slot has held. Stays when the slot is free.
@@ -29,9 +38,11 @@ struct Session: BitwiseCopyable {
   var missed = PendingBytes()
   /// The connection's slot; `.none` while stale.
   var connection: UInt32
-  /// The list that the slot is in: free ones, those whose 0x01 waits, or stale ones of one prefix, oldest first.
+  /// The list that the slot is in: free ones, or stale ones of one prefix, oldest first.
   var next: UInt32 = .none
   var previous: UInt32 = .none
+  /// The next session of which the backend is owed something.
+  var owedNext: UInt32 = .none
   /// Neighbours among all stale sessions, oldest first.
   var staleNext: UInt32 = .none
   var stalePrevious: UInt32 = .none
@@ -40,6 +51,7 @@ struct Session: BitwiseCopyable {
   var holderLinks = HolderLinks()
   var state: State
   var reason: CloseReason = .staleTimeout
+  var owed: Owed = []
   /// Whether the backend was told of the session: by a packet or a 0x03.
   var isHeardOf = false
   /// What a reconnection is checked against; the key agreement is done when first needed.

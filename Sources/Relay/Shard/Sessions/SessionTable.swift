@@ -9,8 +9,9 @@ struct SessionTable: ~Copyable {
   private let shard: Int
   private var free: UInt32 = .none
   private(set) var used: UInt32 = 0
-  private var endingFirst: UInt32 = .none
-  private var endingLast: UInt32 = .none
+  /// Sessions of which the backend is owed something.
+  private var owedFirst: UInt32 = .none
+  private var owedLast: UInt32 = .none
   private(set) var live = 0
 
   init(shard: Int, ids: ClientIDs) throws(RelayError) {
@@ -77,19 +78,29 @@ struct SessionTable: ~Copyable {
     live -= 1
     slots[slot].state = .ending
     slots[slot].reason = reason
-    slots[slot].next = .none
-    if endingLast == .none { endingFirst = slot } else { slots[endingLast].next = slot }
-    endingLast = slot
+    owe(slot, .failure)
   }
 
-  /// The oldest session whose 0x01 waits.
-  var firstOwed: UInt32? { endingFirst == .none ? nil : endingFirst }
+  /// The backend is to be told of a session as soon as there is room.
+  mutating func owe(_ slot: UInt32, _ what: Session.Owed) {
+    defer { slots[slot].owed.formUnion(what) }
+    guard slots[slot].owed.isEmpty else { return }
+    slots[slot].owedNext = .none
+    if owedLast == .none { owedFirst = slot } else { slots[owedLast].owedNext = slot }
+    owedLast = slot
+  }
 
-  mutating func removeFirstOwed() {
-    let slot = endingFirst
-    endingFirst = slots[slot].next
-    if endingFirst == .none { endingLast = .none }
-    release(slot)
+  /// The session of which the backend has been owed something for the longest.
+  var firstOwed: UInt32? { owedFirst == .none ? nil : owedFirst }
+
+  /// The backend was told `what` of the first: of a session that is over, its 0x01 was the last.
+  mutating func removeFirstOwed(_ what: Session.Owed) {
+    let slot = owedFirst
+    slots[slot].owed.remove(what)
+    guard slots[slot].owed.isEmpty else { return }
+    owedFirst = slots[slot].owedNext
+    if owedFirst == .none { owedLast = .none }
+    if slots[slot].state == .ending { release(slot) }
   }
 
   private mutating func release(_ slot: UInt32) {
@@ -112,14 +123,20 @@ extension SessionTable {
       slot = slots[slot].next
     }
     var (owed, before) = (0, UInt32.none)
-    slot = endingFirst
+    slot = owedFirst
+    var listed = 0
     while slot != .none {
-      try require(slots[slot].state == .ending, "session \(slot) waits to be reported and has not ended")
-      owed += 1
-      try require(owed <= Int(used), "the list of sessions to be reported has a loop")
-      (before, slot) = (slot, slots[slot].next)
+      let (state, isOver) = (slots[slot].state, slots[slot].owed.contains(.failure))
+      try require(!slots[slot].owed.isEmpty, "session \(slot) waits to be reported for nothing")
+      try require(isOver == (state == .ending) && state != .free, "session \(slot) is \(state), \(isOver)")
+      owed += isOver ? 1 : 0
+      listed += 1
+      try require(listed <= Int(used), "the list of sessions to be reported has a loop")
+      (before, slot) = (slot, slots[slot].owedNext)
     }
-    try require(endingLast == before, "the last session to be reported is \(before), not \(endingLast)")
+    try require(owedLast == before, "the last session to be reported is \(before), not \(owedLast)")
+    let waiting = (0..<used).count { !slots[$0].owed.isEmpty }
+    try require(waiting == listed, "\(waiting) sessions wait to be reported, \(listed) are listed")
     var counts = (live: 0, ending: 0, retired: 0)
     for slot in 0..<used {
       switch slots[slot].state {

@@ -29,12 +29,29 @@ extension Shard where K: ~Copyable {
   /// Room in the uplink for a 0x01 or a 0x03.
   mutating func hasControlRoom() -> Bool { uplink.hasControlRoom() }
 
-  /// Sends the 0x01s that waited for room, oldest first.
+  /// Says what waited for room, oldest first; of each session in order.
   @inline(never)
   mutating func sendOwed() {
     while let slot = sessions.firstOwed, hasControlRoom() {
-      appendFailure(sessions[slot].id, sessions[slot].reason.text)
-      sessions.removeFirstOwed()
+      if sessions[slot].owed.contains(.away) {
+        uplink.sayAway(of: sessions[slot].id)
+        sessions.removeFirstOwed(.away)
+      } else {
+        appendFailure(sessions[slot].id, sessions[slot].reason.text)
+        sessions.removeFirstOwed(.failure)
+      }
+    }
+  }
+
+  /// A session has become stale. To be told so makes the backend know nobody, as far as the table of stale sessions is
+  /// concerned: a crowd that connects and goes away must not take the places of the backend's own clients.
+  @inline(never)
+  mutating func tellAway(_ slot: UInt32) {
+    counters.add(.awayTold)
+    if sessions.firstOwed == nil, hasControlRoom() {
+      uplink.sayAway(of: sessions[slot].id)
+    } else {
+      sessions.owe(slot, .away)
     }
   }
 
@@ -89,15 +106,16 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func answerSweep(_ kernel: inout K) {
     guard let request = sweep.takeRequest() else { return }
-    var answer = SweepAnswer(request: request, sessions: sessions.live)
+    var answer = SweepAnswer(request: request, packets: settings.tellsAway ? 2 * sessions.live : sessions.live)
     for slot in 0..<sessions.used where !answer.hasFailed {
       switch sessions[slot].state {
       case .stale:
         stale.noteHeardOf(slot, sessions)
-        answer.append(sessions[slot].id)
+        answer.appendReconnection(sessions[slot].id)
+        if settings.tellsAway { answer.appendAway(sessions[slot].id) }
       case .attached, .halfClosed:
         sessions[slot].isHeardOf = true
-        answer.append(sessions[slot].id)
+        answer.appendReconnection(sessions[slot].id)
       case .free, .ending: break
       }
     }

@@ -12,6 +12,12 @@ struct SessionSettings: SettingsTopic {
     // What sessions without a socket cost is bounded by their number and their packets, however long they last.
     reload: .yes, to: \.staleTimeout)
 
+  let away = RelaySetting(
+    Setting(
+      name: "away", kind: .onOff, standard: "off",
+      summary: "Whether the backend is told, by a 0x04, when a session has lost its socket and waits for its client."),
+    reload: .yes, to: \.tellsAway)
+
   let maxStaleClients = RelaySetting(
     Setting(
       name: "max-stale-clients", kind: .number(in: RelayConfiguration.maxStaleClientsRange), standard: "65535",
