@@ -163,7 +163,7 @@ bool voltlane_is_local(const struct sockaddr *address, socklen_t length) {
 }
 
 struct voltlane_address voltlane_peer_address(int socket) {
-  struct voltlane_address address = {0, 0};
+  struct voltlane_address address = {0, 0, 0};
   struct sockaddr_storage peer;
   socklen_t length = sizeof peer;
   if (getpeername(socket, (struct sockaddr *)&peer, &length) < 0) {
@@ -177,11 +177,13 @@ struct voltlane_address voltlane_peer_address(int socket) {
   }
   if (peer.ss_family == AF_INET) {
     address.low = 0xffff00000000 | ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr);
+    address.port = ntohs(((struct sockaddr_in *)&peer)->sin_port);
   } else if (peer.ss_family == AF_INET6) {
     unsigned long long halves[2];
     memcpy(halves, &((struct sockaddr_in6 *)&peer)->sin6_addr, sizeof halves);
     address.high = be64toh(halves[0]);
     address.low = be64toh(halves[1]);
+    address.port = ntohs(((struct sockaddr_in6 *)&peer)->sin6_port);
   }
   return address;
 }

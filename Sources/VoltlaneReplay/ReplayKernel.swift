@@ -90,6 +90,7 @@ struct ReplayKernel: Kernel, ~Copyable {
   @inline(never) mutating func shun(_ addresses: [AddressKey], at listener: Int32) -> Bool { true }
   @inline(never) mutating func unburden(_ socket: Int32) {}
   @inline(never) mutating func peerAddress(_ socket: Int32) -> ClientAddress { .none }
+  @inline(never) mutating func peerPort(_ socket: Int32) -> UInt16 { 0 }
   @inline(never) mutating func unread(_ socket: Int32) -> Int { 0 }
   @inline(never) mutating func unacknowledged(_ socket: Int32) -> Int { 0 }
   @inline(never) mutating func memory(of socket: Int32) -> Int { 0 }

@@ -25,6 +25,7 @@ import VoltlaneSettings
   /// A value of each setting other than its default, as its flag would have it.
   static let values: [String: String] = [
     "listen": "10.0.0.1:7", "unix-socket-mode": "0660", "unix-socket-group": "7", "backend": "10.0.0.5:7",
+    "addresses": "on",
     "shards": "2", "firehose-core": "shared", "cpus": "0-1",
     "handshake-workers": "3", "max-packet-size": "1KiB", "client-send-buffer": "2MiB", "client-receive-buffer": "1MiB",
     "packet-timeout": "31s",

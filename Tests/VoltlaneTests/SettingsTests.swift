@@ -33,7 +33,7 @@ import VoltlaneSettings
     #expect(program.relay.coalesceTime == .microseconds(100))
     #expect(program.relay.tcpUserTimeout == .seconds(60))
     #expect(program.relay.backendTimeout == .seconds(30))
-    #expect(program.relay.announce && !program.relay.tellsAway)
+    #expect(program.relay.announce && !program.relay.tellsAway && !program.relay.tellsAddresses)
     #expect(program.relay.backendLoss == .hold)
     #expect(program.relay.backendLossTimeout == nil)
     #expect(program.identity == nil)
@@ -267,7 +267,7 @@ import VoltlaneSettings
     ("cpus", "0-", "'0-' is neither"), ("cpus", "0,0-1", "CPU 0 is listed twice"), ("cpus", "x", "'x' is neither"),
     ("cpus", "0-99999999999", "there is no CPU 99999999999"),
     ("cpus", "0,2", "not allowed to run on CPU 2, only on 0-1,4-5"),
-    ("handshake-workers", "0", nil), ("handshake-workers", "65", nil),
+    ("addresses", "1", nil), ("handshake-workers", "0", nil), ("handshake-workers", "65", nil),
     ("max-packet-size", "0", nil), ("max-packet-size", "0KiB", nil), ("max-packet-size", "1073741825", nil),
     ("max-packet-size", "2GiB", nil), ("max-packet-size", "KiB", "not a whole number"),
     ("max-packet-size", "1.5MiB", "not a whole number"), ("max-packet-size", "1 MiB", "not a whole number"),

@@ -130,6 +130,12 @@ import VoltlaneWire
     #expect(page.contains("\n| \(flag.rawValue) | \(flag) | \(direction) | "))
   }
 
+  @Test(arguments: ExtensionFlag.allCases) func theProtocolListsEveryExtension(flag: ExtensionFlag) throws {
+    let page = try ReadmeTests.text(ReadmeTests.documentation.appendingPathComponent("Protocol.md"))
+    let direction = flag == .away || flag == .address ? "relay to backend" : "backend to relay"
+    #expect(page.contains("\n| \(flag.rawValue) | \(flag) | \(direction) | "))
+  }
+
   // MARK: The map of the source
 
   private static let map =

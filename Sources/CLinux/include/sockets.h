@@ -105,6 +105,7 @@ int voltlane_dial(const struct sockaddr *address, socklen_t length, const char *
 // The peer's address as the two halves of an IPv6 one, with an IPv4 address as ::ffff:a.b.c.d; 0 for a Unix socket.
 struct voltlane_address {
   unsigned long long high, low;
+  unsigned short port;
 };
 struct voltlane_address voltlane_peer_address(int socket);
 

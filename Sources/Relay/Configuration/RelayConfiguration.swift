@@ -93,6 +93,9 @@ public struct RelayConfiguration: Sendable {
   /// Whether the backend is told of each session that becomes stale, by a 0x04.
   public var tellsAway = false
 
+  /// Whether the backend is told where each client connects from, by a 0x07.
+  public var tellsAddresses = false
+
   /// What happens to the clients when the backend is lost.
   public var backendLoss = BackendLoss.hold
 
@@ -135,6 +138,7 @@ extension RelayConfiguration {
     new.cpus = running.cpus
     new.handshakeWorkers = running.handshakeWorkers
     new.maxPacketSize = running.maxPacketSize
+    new.tellsAddresses = running.tellsAddresses
     new.clientReceiveBuffer = running.clientReceiveBuffer
     new.keepalive = running.keepalive
     new.tcpUserTimeout = running.tcpUserTimeout

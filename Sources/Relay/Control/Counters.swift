@@ -32,6 +32,8 @@ public enum Metric: Int, CaseIterable, Sendable {
   case multicasts
   /// Sessions of which the backend was told that they had become stale.
   case awayTold
+  /// How often the backend was told where a client connects from, sweeps left out.
+  case addressesTold
   /// Volatile packets that could not be delivered soon.
   case volatileDropped
   case backendConnections, backendDialsFailed

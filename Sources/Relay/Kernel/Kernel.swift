@@ -68,6 +68,9 @@ protocol Kernel: ~Copyable {
   /// Where the client connects from.
   mutating func peerAddress(_ socket: Int32) -> ClientAddress
 
+  /// The port that it connects from; 0 for a unix socket.
+  mutating func peerPort(_ socket: Int32) -> UInt16
+
   /// Bytes that have arrived and were not received yet.
   mutating func unread(_ socket: Int32) -> Int
 

@@ -56,6 +56,8 @@ extension RingKernel {
     return ClientAddress(bits: UInt128(address.high) << 64 | UInt128(address.low))
   }
 
+  mutating func peerPort(_ socket: Int32) -> UInt16 { voltlane_peer_address(socket).port }
+
   mutating func unread(_ socket: Int32) -> Int { Int(voltlane_unread(socket)) }
 
   mutating func unacknowledged(_ socket: Int32) -> Int { Int(voltlane_unacknowledged(socket)) }

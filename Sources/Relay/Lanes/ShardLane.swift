@@ -7,6 +7,8 @@ struct HandedSocket: BitwiseCopyable {
   let timeLeft: UInt64
   let address: AddressKey
   var standing: Standing
+  /// Where it comes from, as the backend is told.
+  let origin: ClientOrigin
   /// What came behind the id.
   let early: PacketBuffer?
   /// What it did not take of the relay's key.
@@ -17,7 +19,8 @@ extension HandedSocket {
   /// One that was just accepted.
   init(new socket: Int32) {
     self.init(
-      socket: socket, id: nil, timeLeft: 0, address: .none, standing: [], early: nil, pending: PendingBytes())
+      socket: socket, id: nil, timeLeft: 0, address: .none, standing: [], origin: .unknown, early: nil,
+      pending: PendingBytes())
   }
 }
 

@@ -13,8 +13,8 @@ struct SweepLane: Sendable {
   }
 }
 
-/// The 0x03s of one shard as they go on the wire, each with the 0x04 of a stale session behind it where those are told.
-/// Its size is bounded by the number of sessions.
+/// The 0x03s of one shard as they go on the wire, each with the session's 0x07 and a stale one's 0x04 behind it, where
+/// those are told. Its size is bounded by the number of sessions.
 ///
 /// Invariant: `count <= capacity`; the last owner of the value frees it.
 struct SweepAnswer: BitwiseCopyable {
@@ -25,10 +25,12 @@ struct SweepAnswer: BitwiseCopyable {
   private(set) var count: Int
   private let capacity: Int
 
-  /// Of at most so many packets.
-  init(request: UInt64, packets: Int) {
+  /// Of at most so many sessions. `tellsAway`, `tellsAddresses`: with the 0x04s of those that are stale, with all 0x07s.
+  init(request: UInt64, sessions: Int, tellsAway: Bool, tellsAddresses: Bool) {
     self.request = request
-    capacity = packets * UplinkProducer.headerSize
+    let away = tellsAway ? UplinkProducer.headerSize : 0
+    let address = tellsAddresses ? UplinkProducer.headerSize + ClientOrigin.longest : 0
+    capacity = sessions * (UplinkProducer.headerSize + address + away)
     bytes = malloc(max(capacity, 1))
     count = 0
   }
@@ -40,12 +42,19 @@ struct SweepAnswer: BitwiseCopyable {
 
   mutating func appendAway(_ id: UInt64) { append(id, ExtensionFlag.away.rawValue) }
 
-  private mutating func append(_ id: UInt64, _ flag: UInt8) {
+  mutating func append(_ id: UInt64, _ origin: ClientOrigin) {
+    var (data, dataCount) = origin.encoded
+    append(id, ExtensionFlag.address.rawValue, &data, dataCount)
+  }
+
+  private mutating func append(_ id: UInt64, _ flag: UInt8, _ data: UnsafeRawPointer? = nil, _ dataCount: Int = 0) {
     guard let bytes else { return }
     // Of each session that lives, as many as it was made for.
-    precondition(count + UplinkProducer.headerSize <= capacity)
-    UplinkProducer.writeHeader(at: bytes + count, id: id, flag: flag, 0)
+    precondition(count + UplinkProducer.headerSize + dataCount <= capacity)
+    UplinkProducer.writeHeader(at: bytes + count, id: id, flag: flag, dataCount)
     count += UplinkProducer.headerSize
+    if let data { memcpy(bytes + count, data, dataCount) }
+    count += dataCount
   }
 
   /// The bytes from `offset` on.

@@ -53,7 +53,8 @@ struct UplinkProducer: ~Copyable {
   private var references: RecordProducer<PacketReference>
   private let freedBytes: SharedWord
   private var pushedBytes: UInt64 = 0
-  /// Room for anything that the relay itself says of a session: the longest of its texts, behind a header.
+  /// Room for anything that the relay itself says of a session: the longest of its texts behind a header, or a 0x03 and
+  /// where its client connects from.
   let controlRoom: Int
 
   static let headerSize = Wire.taggedHeader
@@ -67,7 +68,8 @@ struct UplinkProducer: ~Copyable {
     headSeen = lane.indices.head
     references = RecordProducer(lane.references)
     freedBytes = lane.freedBytes
-    controlRoom = UplinkProducer.headerSize + CloseReason.longestText
+    controlRoom =
+      UplinkProducer.headerSize + max(CloseReason.longestText, UplinkProducer.headerSize + ClientOrigin.longest)
   }
 
   /// Bytes that fit. Looks at the firehose's position only when less than `wanted` fits by what was last seen.
@@ -112,6 +114,15 @@ struct UplinkProducer: ~Copyable {
     // As above.
     precondition(hasControlRoom())
     append(id: id, flag: ExtensionFlag.away.rawValue)
+  }
+
+  /// Says where a session's client connects from.
+  @inline(never)
+  mutating func say(_ origin: ClientOrigin, of id: UInt64) {
+    var (bytes, count) = origin.encoded
+    // As above.
+    precondition(room(for: UplinkProducer.headerSize + count) >= UplinkProducer.headerSize + count)
+    append(id: id, flag: ExtensionFlag.address.rawValue, &bytes, count)
   }
 
   /// Writes one tagged packet.

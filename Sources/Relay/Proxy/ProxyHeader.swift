@@ -20,6 +20,8 @@ struct ProxyHeader: Equatable {
   let byteCount: Int
   /// The client's address; nil if the proxy speaks for itself, or does not know.
   let client: ClientAddress?
+  /// The port that the client connects from; 0 where there is none.
+  var port: UInt16 = 0
   /// What follows after `byteCount`.
   let values: ProxyValues
 
@@ -79,11 +81,11 @@ struct ProxyHeader: Equatable {
       return .header(ProxyHeader(byteCount: end + 1, client: nil, values: values))
     }
     let isV6 = isWord(fields[1], "TCP6", in: bytes)
-    guard count == 6, isV6 || isWord(fields[1], "TCP4", in: bytes), isPort(fields[4], in: bytes),
-      isPort(fields[5], in: bytes), let source = address(fields[2], isV6: isV6, in: bytes),
+    guard count == 6, isV6 || isWord(fields[1], "TCP4", in: bytes), let port = number(ofPort: fields[4], in: bytes),
+      number(ofPort: fields[5], in: bytes) != nil, let source = address(fields[2], isV6: isV6, in: bytes),
       address(fields[3], isV6: isV6, in: bytes) != nil
     else { return .malformed(.line) }
-    return .header(ProxyHeader(byteCount: end + 1, client: source, values: values))
+    return .header(ProxyHeader(byteCount: end + 1, client: source, port: port, values: values))
   }
 
   private static func isWord(_ field: Range<Int>, _ word: StaticString, in bytes: RawSpan) -> Bool {
@@ -102,13 +104,13 @@ struct ProxyHeader: Equatable {
     return ClientAddress(text: text.span.bytes, isV6: isV6)
   }
 
-  private static func isPort(_ field: Range<Int>, in bytes: RawSpan) -> Bool {
+  private static func number(ofPort field: Range<Int>, in bytes: RawSpan) -> UInt16? {
     var number = 0
     for offset in field {
-      guard (0x30...0x39).contains(bytes.byte(at: offset)) else { return false }
+      guard (0x30...0x39).contains(bytes.byte(at: offset)) else { return nil }
       number = min(number * 10 + Int(bytes.byte(at: offset) - 0x30), Int(UInt16.max) + 1)
     }
-    return !field.isEmpty && number <= UInt16.max
+    return field.isEmpty ? nil : UInt16(exactly: number)
   }
 
   // MARK: Version 2
@@ -134,15 +136,18 @@ struct ProxyHeader: Equatable {
     guard length >= addresses else { return .malformed(.addresses) }
     guard bytes.byteCount >= fixed + addresses else { return .incomplete }
     let client = family == 1 ? v4(bytes, at: fixed) : family == 2 ? v6(bytes, at: fixed) : ClientAddress.none
-    return .header(header(bytes, addresses: addresses, length, client, areChecked: true))
+    // Behind both addresses; those of unix sockets are paths.
+    let port = family == 3 ? 0 : bigEndian(bytes, at: fixed + (family == 1 ? 8 : 32))
+    return .header(
+      header(bytes, addresses: addresses, length, client, UInt16(truncatingIfNeeded: port), areChecked: true))
   }
 
   private static func header(
-    _ bytes: RawSpan, addresses: Int, _ length: Int, _ client: ClientAddress?, areChecked: Bool
+    _ bytes: RawSpan, addresses: Int, _ length: Int, _ client: ClientAddress?, _ port: UInt16 = 0, areChecked: Bool
   ) -> ProxyHeader {
     let start = bytes.extracting(0..<(fixed + addresses))
     let values = ProxyValues(behind: start, count: length - addresses, areChecked: areChecked)
-    return ProxyHeader(byteCount: start.byteCount, client: client, values: values)
+    return ProxyHeader(byteCount: start.byteCount, client: client, port: port, values: values)
   }
 
   private static func bigEndian(_ bytes: RawSpan, at offset: Int) -> Int {

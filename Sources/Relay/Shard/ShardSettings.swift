@@ -17,6 +17,9 @@ struct ShardSettings: BitwiseCopyable, Sendable {
   var missedPacketsBuffer: Int
   /// Whether the backend is told of sessions that become stale.
   var tellsAway: Bool
+  /// Whether the backend is told where clients connect from. Fixed for as long as the relay runs, because otherwise it
+  /// would not be known of clients that are there.
+  var tellsAddresses: Bool
   var handshakeTimeout: UInt64
   var rejection: Rejection
   /// `.max` where a client need not read.
@@ -39,6 +42,7 @@ extension ShardSettings {
       halfCloseTimeout: configuration.halfCloseTimeout.nanoseconds,
       staleTimeout: configuration.staleTimeout.nanoseconds, maxStaleClients: configuration.maxStaleClients,
       missedPacketsBuffer: configuration.missedPacketsBuffer, tellsAway: configuration.tellsAway,
+      tellsAddresses: configuration.tellsAddresses,
       handshakeTimeout: configuration.protection.handshakeTimeout?.nanoseconds ?? .max,
       rejection: configuration.protection.rejection,
       slowClientTimeout: configuration.protection.slowClientTimeout?.nanoseconds ?? .max,

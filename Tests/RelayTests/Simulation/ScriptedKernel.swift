@@ -105,6 +105,7 @@ struct ScriptedKernel: Kernel, ~Copyable {
   }
   mutating func unburden(_ socket: Int32) { simulation.socket(socket).isUnburdened = true }
   mutating func peerAddress(_ socket: Int32) -> ClientAddress { simulation.socket(socket).peerAddress }
+  mutating func peerPort(_ socket: Int32) -> UInt16 { simulation.socket(socket).peerPort }
   mutating func unread(_ socket: Int32) -> Int { simulation.socket(socket).available }
   mutating func unacknowledged(_ socket: Int32) -> Int {
     precondition(!simulation.socket(socket).relayReset, "a socket that was reset knows nothing of acknowledgements")

@@ -22,6 +22,8 @@ final class SimulatedSocket {
   var unacknowledged = 0
   var silence: UInt64 = 0
   var peerAddress = ClientAddress(v4: 0x7f00_0001)
+  /// Another one for each.
+  var peerPort: UInt16 { peerAddress == .none ? 0 : 50_000 &+ UInt16(truncatingIfNeeded: descriptor) }
   /// How many more the socket takes before the test makes room.
   var room = Int.max
   var relayFinished = false

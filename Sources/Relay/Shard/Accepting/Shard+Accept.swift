@@ -59,6 +59,7 @@ extension Shard where K: ~Copyable {
     }
     connections[index].address = address.key
     connections[index].standing = standing
+    if settings.tellsAddresses { connections.origins[index] = ClientOrigin(address, port: kernel.peerPort(socket)) }
     enter(isProxied ? .proxy : .version, index)
     counters.add(.clientsAccepted)
     beginSampling(kernel)

@@ -31,7 +31,7 @@ extension Shard where K: ~Copyable {
         guard keepHandshakeBytes(index, 0..<header.byteCount, &kernel) else { return }
         return markReady(index)
       }
-      guard endProxyHeader(index, header.client, &kernel) else { return }
+      guard endProxyHeader(index, header, &kernel) else { return }
       guard keepHandshakeBytes(index, end..<total, &kernel) else { return }
       markReady(index)
     }
@@ -48,7 +48,7 @@ extension Shard where K: ~Copyable {
     if values.remaining == 0 {
       let count = restoreKept(index)
       guard case .header(let header) = ProxyHeader.parse(readBuffer.span(count)),
-        endProxyHeader(index, header.client, &kernel)
+        endProxyHeader(index, header, &kernel)
       else { return }
     }
     if received == wanted || connections[index].flags.contains(.hungUp) { markReady(index) }
@@ -66,12 +66,13 @@ extension Shard where K: ~Copyable {
   /// The header is complete: the client behind the proxy is known, and what follows is its own. Returns false where the
   /// client was rejected.
   private mutating func endProxyHeader(
-    _ index: UInt32, _ client: ClientAddress?, _ kernel: inout K
+    _ index: UInt32, _ header: ProxyHeader, _ kernel: inout K
   ) -> Bool {
     connections[index].forgetProxyValues()
     // Without a client it is the proxy's own connection, to which no limit by address applies.
-    if let client {
+    if let client = header.client {
       connections[index].address = client.key
+      if settings.tellsAddresses { connections.origins[index] = ClientOrigin(client, port: header.port) }
       var standing = connections[index].standing
       let reason = admit(client, &standing, &kernel)
       connections[index].standing = standing

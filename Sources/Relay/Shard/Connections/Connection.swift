@@ -140,12 +140,17 @@ extension Connection {
 /// A shard's connections. Invariant: a slot is in the list of free ones or in use.
 struct ConnectionTable: ~Copyable {
   private(set) var slots: SlotMemory<Connection>
+  /// Where each comes from as the backend is told, with `--addresses on`: beside the slots, so that it costs nothing
+  /// where it is off.
+  let origins: SlotMemory<ClientOrigin>
   private var free: UInt32 = .none
   private(set) var used: UInt32 = 0
   private(set) var count = 0
 
   init() throws(RelayError) {
-    slots = try SlotMemory(capacity: Limits.connectionsPerShard)
+    let slots = try SlotMemory<Connection>(capacity: Limits.connectionsPerShard)
+    origins = try SlotMemory(capacity: Limits.connectionsPerShard)
+    self.slots = slots
   }
 
   subscript(index: UInt32) -> Connection {

@@ -240,6 +240,11 @@ extension Shard where K: ~Copyable {
     attach(index, slot, kernel)
     counters.add(.sessionsStarted)
     if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
+    // Before anything else that the backend may hear of it.
+    if settings.tellsAddresses {
+      sessions.origins[slot] = connections.origins[index]
+      tellAddress(slot)
+    }
     guard sendHandshake(index, .clientID(id), &kernel) else { return }
     // The poll's edges were ignored while the worker was busy: read once to find out.
     markReady(index)

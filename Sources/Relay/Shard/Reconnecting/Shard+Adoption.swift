@@ -31,6 +31,7 @@ extension Shard where K: ~Copyable {
     enter(.key, index)
     connections[index].address = handed.address
     connections[index].standing = handed.standing
+    if settings.tellsAddresses { connections.origins[index] = handed.origin }
     admission.takeHandshake(index, connections)
     connections[index].unfinished = handed.early
     unfinished.update(index, connections.slots)

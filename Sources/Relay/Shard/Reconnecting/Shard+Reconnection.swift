@@ -100,7 +100,8 @@ extension Shard where K: ~Copyable {
     unfinished.update(index, connections.slots)
     let handed = HandedSocket(
       socket: connections[index].socket, id: id, timeLeft: timeLeft(index, kernel),
-      address: connections[index].address, standing: connections[index].standing, early: early,
+      address: connections[index].address, standing: connections[index].standing,
+      origin: settings.tellsAddresses ? connections.origins[index] : .unknown, early: early,
       pending: connections[index].pending)
     peers.hand(handed, to: shard)
     connections[index].pending = PendingBytes()
@@ -243,6 +244,10 @@ extension Shard where K: ~Copyable {
     sessions[slot].slowFor = 0
     // Before any data of the new connection, behind all of the old one.
     uplink.say(.reconnection, of: sessions[slot].id)
+    if settings.tellsAddresses {
+      sessions.origins[slot] = connections.origins[index]
+      sayAddress(slot)
+    }
     counters.add(.reconnections)
     if events.wants(.debug) { events.post(.sessionReturned(id: sessions[slot].id), &kernel) }
     sendPending(index, &kernel)

@@ -17,10 +17,12 @@ struct Session: BitwiseCopyable {
   /// What waits for room in the uplink lane, in the order in which the backend is told it.
   struct Owed: OptionSet {
     let rawValue: UInt8
-    /// The 0x04 of a session that went stale.
-    static let away = Owed(rawValue: 1)
+    /// The 0x07 of a session that has begun.
+    static let address = Owed(rawValue: 1)
+    /// The 0x04 of one that went stale.
+    static let away = Owed(rawValue: 2)
     /// The 0x01 of one that is over.
-    static let failure = Owed(rawValue: 2)
+    static let failure = Owed(rawValue: 4)
   }
 
   // In this order the least is lost to alignment: there are many of them.

@@ -5,6 +5,9 @@ import VoltlaneCrypto
 /// Invariant: a slot is in the list of free ones, or retired, or used; `live` counts those attached or stale.
 struct SessionTable: ~Copyable {
   private(set) var slots: SlotMemory<Session>
+  /// Where each session's client connected from last, with `--addresses on`: beside the slots, so that it costs nothing
+  /// where it is off.
+  let origins: SlotMemory<ClientOrigin>
   private let ids: ClientIDs
   private let shard: Int
   private var free: UInt32 = .none
@@ -15,7 +18,9 @@ struct SessionTable: ~Copyable {
   private(set) var live = 0
 
   init(shard: Int, ids: ClientIDs) throws(RelayError) {
-    slots = try SlotMemory(capacity: SessionTable.capacity(of: ids))
+    let slots = try SlotMemory<Session>(capacity: SessionTable.capacity(of: ids))
+    origins = try SlotMemory(capacity: SessionTable.capacity(of: ids))
+    self.slots = slots
     self.ids = ids
     self.shard = shard
   }

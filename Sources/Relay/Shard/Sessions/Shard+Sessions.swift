@@ -33,7 +33,10 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func sendOwed() {
     while let slot = sessions.firstOwed, hasControlRoom() {
-      if sessions[slot].owed.contains(.away) {
+      if sessions[slot].owed.contains(.address) {
+        sayAddress(slot)
+        sessions.removeFirstOwed(.address)
+      } else if sessions[slot].owed.contains(.away) {
         uplink.sayAway(of: sessions[slot].id)
         sessions.removeFirstOwed(.away)
       } else {
@@ -41,6 +44,19 @@ extension Shard where K: ~Copyable {
         sessions.removeFirstOwed(.failure)
       }
     }
+  }
+
+  /// A session has begun: the backend is told where its client connects from. That makes the backend know nobody, as
+  /// far as the table of stale sessions is concerned, nor does the 0x04.
+  @inline(never)
+  mutating func tellAddress(_ slot: UInt32) {
+    if sessions.firstOwed == nil, hasControlRoom() { sayAddress(slot) } else { sessions.owe(slot, .address) }
+  }
+
+  /// There is room for it.
+  mutating func sayAddress(_ slot: UInt32) {
+    counters.add(.addressesTold)
+    uplink.say(sessions.origins[slot], of: sessions[slot].id)
   }
 
   /// A session has become stale. To be told so makes the backend know nobody, as far as the table of stale sessions is
@@ -106,16 +122,19 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func answerSweep(_ kernel: inout K) {
     guard let request = sweep.takeRequest() else { return }
-    var answer = SweepAnswer(request: request, packets: settings.tellsAway ? 2 * sessions.live : sessions.live)
+    var answer = SweepAnswer(
+      request: request, sessions: sessions.live, tellsAway: settings.tellsAway, tellsAddresses: settings.tellsAddresses)
     for slot in 0..<sessions.used where !answer.hasFailed {
       switch sessions[slot].state {
       case .stale:
         stale.noteHeardOf(slot, sessions)
         answer.appendReconnection(sessions[slot].id)
+        if settings.tellsAddresses { answer.append(sessions[slot].id, sessions.origins[slot]) }
         if settings.tellsAway { answer.appendAway(sessions[slot].id) }
       case .attached, .halfClosed:
         sessions[slot].isHeardOf = true
         answer.appendReconnection(sessions[slot].id)
+        if settings.tellsAddresses { answer.append(sessions[slot].id, sessions.origins[slot]) }
       case .free, .ending: break
       }
     }
