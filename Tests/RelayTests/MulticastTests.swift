@@ -208,6 +208,26 @@ import VoltlaneWire
     #expect(scene.simulation[.packetsMalformed] == UInt64(odd.count))
   }
 
+  /// Clients that do not read hold shares of their own, within the budget of all; those that hold most end, and who reads
+  /// gets everything.
+  @Test(arguments: [SimulatedBackend.Flag.data, .volatile])
+  func aFloodStaysWithinTheBudget(kind: SimulatedBackend.Flag) throws {
+    let budget = 8 << 20
+    let scene = try SessionScene { $0.protection.memoryBudget = budget }
+    scene.simulation.roughness = 0
+    var reader = scene.join()
+    let slow = (0..<20).map { scene.join(shard: $0 % 2) }
+    for member in slow { member.socket.room = 0 }
+    let packet = [UInt8](repeating: 9, count: 100 << 10)
+    for _ in 0..<40 {
+      multicast(scene, slow.map(\.id) + [reader.id], packet, kind)
+      #expect(reader.client.next() == packet)
+      #expect(scene.simulation.parts.memory.used <= budget)
+    }
+    #expect(scene.simulation[.endedMemory] > 0)
+    #expect(scene.simulation[.packetsDown] >= 40)
+  }
+
   /// What a relay says is in the wrong direction.
   @Test(arguments: [SimulatedBackend.Flag.away, .address]) func aBackendDoesNotSaySo(flag: SimulatedBackend.Flag) throws
   {

@@ -74,7 +74,7 @@ extension Firehose where K: ~Copyable {
         lose(EPROTO, &kernel)
         return false
       case .oversized(let size) where mayBeMulticast(size):
-        guard read &- parsed >= UInt64(Wire.sizePrefix &+ size) else {
+        guard read &- parsed >= UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size) else {
           publish(&kernel)
           return true
         }
@@ -203,7 +203,7 @@ extension Firehose where K: ~Copyable {
     lanes[lane].downlink.push(
       Descriptor(
         position: parsed &+ UInt64(Wire.tag), clientID: id, slot: place.slot, dataCount: dataCount, kind: .volatile))
-    parsed &+= UInt64(Wire.sizePrefix &+ size)
+    parsed &+= UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
     return nil
   }
 

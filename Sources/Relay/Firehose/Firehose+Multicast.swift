@@ -27,14 +27,14 @@ struct MulticastProgress {
 extension Firehose where K: ~Copyable {
   /// Whether the packet at `position`, whose header has been read, is for many clients.
   func isMulticast(at position: UInt64) -> Bool {
-    memory[position].load(fromByteOffset: Wire.sizePrefix + Wire.clientID, as: UInt8.self)
+    memory[position].load(fromByteOffset: Wire.sizePrefix &+ Wire.clientID, as: UInt8.self)
       == ExtensionFlag.multicast.rawValue
   }
 
   /// Whether the packet at `parsed`, which is larger than one for a single client may be, is for many, as far as it has
   /// been read.
   func mayBeMulticast(_ size: Int) -> Bool {
-    size <= settings.maxTaggedPacket + Multicast.mostOverhead
+    size <= settings.maxTaggedPacket &+ Multicast.mostOverhead
       && (read &- parsed < UInt64(Wire.taggedHeader) || isMulticast(at: parsed))
   }
 
@@ -50,22 +50,22 @@ extension Firehose where K: ~Copyable {
     }
     let count = Int(data.littleEndianUInt32(at: Wire.tag + 1))
     let list = Wire.tag + Multicast.prefix
-    guard count <= Multicast.maxIDs, count * Wire.clientID <= size - list else { return false }
-    let dataCount = size - list - count * Wire.clientID
-    guard dataCount <= settings.maxTaggedPacket - Wire.tag else { return false }
+    guard count <= Multicast.maxIDs, count &* Wire.clientID <= size &- list else { return false }
+    let dataCount = size &- list &- count &* Wire.clientID
+    guard dataCount <= settings.maxTaggedPacket &- Wire.tag else { return false }
     counters.add(.multicasts)
-    let end = parsed &+ UInt64(Wire.sizePrefix + size)
+    let end = parsed &+ UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
     guard count > 0 else {
       parsed = end
       return true
     }
-    let position = end &- UInt64(dataCount + Wire.sizePrefix)
+    let position = end &- UInt64(truncatingIfNeeded: dataCount &+ Wire.sizePrefix)
     multicast = MulticastProgress(
       ids: parsed &+ UInt64(Wire.sizePrefix + list), count: count,
-      lastID: data.littleEndianUInt64(at: list + (count - 1) * Wire.clientID), position: position,
+      lastID: data.littleEndianUInt64(at: list &+ (count &- 1) &* Wire.clientID), position: position,
       dataCount: dataCount, kind: kind, end: end)
     // Before the first shard sees it, and once for all: over the end of the last id.
-    memory[position].storeBytes(of: UInt32(dataCount).littleEndian, as: UInt32.self)
+    memory[position].storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
     return true
   }
 

@@ -31,12 +31,12 @@ extension Firehose where K: ~Copyable {
     while read &- parsed >= UInt64(Wire.sizePrefix) {
       let packet = memory[parsed]
       let size = Int(UInt32(littleEndian: packet.loadUnaligned(as: UInt32.self)))
-      guard size <= settings.maxTaggedPacket + Multicast.mostOverhead else {
+      guard size <= settings.maxTaggedPacket &+ Multicast.mostOverhead else {
         return failProbation(.noBackend, &kernel)
       }
       guard read &- parsed >= UInt64(Wire.sizePrefix + min(size, Wire.tag)) else { return }
       if size > settings.maxTaggedPacket, !isMulticast(at: parsed) { return failProbation(.noBackend, &kernel) }
-      if size >= Wire.tag, isBackends(packet) {
+      if size >= Wire.tag, isBackends(at: parsed) {
         hasSpoken = true
         trust(&kernel)
         _ = cutPackets(&kernel)
@@ -47,9 +47,9 @@ extension Firehose where K: ~Copyable {
     }
   }
 
-  /// Whether a packet of at least the size of a tag has the flag of one that backends send.
-  private func isBackends(_ packet: UnsafeMutableRawPointer) -> Bool {
-    let tag = memory.data(of: packet, Wire.tag)
+  /// Whether the packet at `position`, whose tag has been read, has the flag of one that backends send.
+  private func isBackends(at position: UInt64) -> Bool {
+    let tag = memory.data(of: memory[position], Wire.tag)
     if Tag(tag, from: .backend) != nil { return true }
     switch ExtensionFlag(rawValue: tag.byte(at: Wire.clientID)) {
     case .volatile, .multicast: return true

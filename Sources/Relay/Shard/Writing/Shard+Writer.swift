@@ -135,7 +135,7 @@ extension Shard where K: ~Copyable {
       connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
     }
     let waiting = connections[index].pending.count
-    guard waiting < (settings.clientSendBuffer + 3) / 4, waiting < Limits.largestPending,
+    guard waiting < (settings.clientSendBuffer &+ 3) / 4, waiting < Limits.largestPending,
       connections[index].pending.append(packet.bytes, packet.count, isVolatile: true)
     else { return false }
     memory.charge(index, connections)
