@@ -76,7 +76,9 @@ extension SimulatedHost {
       for index in 0..<shard.connections.used where shard.connections[index].phase != .free {
         let connection = shard.connections[index]
         held.bytes += connection.pending.memory
-        if connection.pending.count > held.mostOfOne { held.mostOfOne = connection.pending.count }
+        // What a turn had for a client before its close was decided is sent all the same.
+        let closing = connection.phase == .closing ? Limits.gather : 0
+        held.mostOfOne = max(held.mostOfOne, connection.pending.count - closing)
         if let unfinished = connection.unfinished { held.add(Int(unfinished.capacity)) }
         if connection.attempt != nil { held.add(MemoryLayout<Attempt>.size) }
         // A worker may have its session's key.

@@ -8,9 +8,16 @@ extension Ledger {
   func checkAsleep() {
     guard world.plan.isCalm || world.isSettling, world.control.phase == .running, world[.backendConnections] > 0,
       // Nothing is handed over while the backend's connection is on probation.
-      let backend = world.backend.link, backend.sent > 0, backend.looksAlive, backend.isWritable,
-      backend.arrived.isEmpty
+      let backend = world.backend.link, backend.sent > 0, backend.looksAlive, backend.isWritable
     else { return }
+    guard backend.arrived.isEmpty else {
+      return world.fail("every host sleeps, and \(backend.arrived.count) bytes of the backend wait to be read")
+    }
+    for session in live where session.endedInside == nil {
+      if session.up[session.upSeen...].contains(where: { !$0.isLoose && $0.packet != .reconnection }), mayMiss == 0 {
+        return world.fail("every host sleeps, and packets of \(session.ownerName) wait to be handed over")
+      }
+    }
     for case let link? in world.descriptors where link !== backend && !link.arrived.isEmpty && link.error == 0 {
       // A client that has yet to take what waits for it is not read meanwhile.
       if let session = link.truth.session, !session.next.contains(session.down.count) { continue }
@@ -24,6 +31,42 @@ extension Ledger {
         return world.fail("every host sleeps, and packets wait for \(session.ownerName)")
       }
     }
+  }
+
+  /// What the relay has read for a client is sent within a few turns of those who have it in hand, as long as its
+  /// socket takes it: whatever is sent to others, and whatever they do with it.
+  func checkFairnessDown() {
+    guard world.control.phase == .running else { return }
+    let firehose = world.turnsOf(world.firehoseHost)
+    for session in live where session.endedInside == nil {
+      let link = session.link
+      guard link.truth.session === session, link.looksAlive, !link.finArrived, link.isWritable,
+        !session.next.contains(session.down.count)
+      else {
+        session.dueSince = nil
+        continue
+      }
+      let shard = world.turnsOf(session.shard)
+      guard let since = session.dueSince else {
+        session.dueSince = (shard, firehose)
+        continue
+      }
+      let turns = min(shard - since.shard, firehose - since.firehose)
+      mostDue = max(mostDue, turns)
+      // A turn sends half a megabyte, and some turns are needed to find out that there is room.
+      let bound = 4 + world.plan.people
+      if turns > bound { world.fail("\(link.name) is sent nothing for \(turns) turns; \(bound) are enough") }
+    }
+  }
+
+  /// A connection of a client ended in the handshake. In a world that is fair nothing breaks connections, and whoever
+  /// keeps the rules is let in, back to its session while that lives: unless another connection of its own was first.
+  func wasTurnedAway(_ link: Link, claim: UInt64?, openedAt: UInt64) {
+    guard world.plan.isFair, world.control.phase == .running else { return }
+    if let claim {
+      guard let session = sessions[claim], session.endedInside == nil, session.attachedAt < openedAt else { return }
+    }
+    world.fail("\(link.name) keeps the rules and is turned away")
   }
 
   /// A client was read that had waited for so many turns of its shard, all of which had room for what it says.

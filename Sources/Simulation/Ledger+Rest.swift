@@ -12,6 +12,7 @@ extension Ledger {
   /// Everything that was under way has arrived.
   func checkSettled() {
     for session in live where session.endedInside == nil {
+      if session.kickRead { world.fail("\(session.ownerName) was kicked, and its session lives") }
       let unseen = session.up[session.upSeen...].filter { !$0.isLoose && $0.packet != .reconnection }
       if !unseen.isEmpty {
         world.fail(
@@ -32,7 +33,7 @@ extension Ledger {
       if world[.clientsRefused] > 0 {
         world.fail("\(world[.clientsRefused]) clients were refused, and nothing went wrong")
       }
-      let sent = all.reduce(0) { $0 + $1.up.count }
+      let sent = all.reduce(0) { $0 + $1.up.count + ($1.reason == nil ? 0 : 1) }
       if world.backend.packetsReceived != sent {
         world.fail("the backend has \(world.backend.packetsReceived) packets of \(sent), and nothing went wrong")
       }

@@ -23,6 +23,8 @@ final class Ledger {
   private var touched: [Link] = []
   /// Ids that the relay has tried to send in this turn.
   private var offered: [(id: UInt64, link: Link)] = []
+  /// Sessions that the relay has tried to go on with in this turn.
+  private var resumed: [(id: UInt64, link: Link)] = []
   /// What the backend was handed in this turn.
   private var handedUp: [(link: Link, id: UInt64, flag: PacketFlag, packet: Fingerprint, text: String)] = []
   private var strangers: [UInt64: (addressed: Int, answers: Int)] = [:]
@@ -31,11 +33,15 @@ final class Ledger {
   private var ended: [UInt64]
   private var refused: UInt64 = 0
   /// Packets that were given up because two connections died within them.
-  private var mayMiss = 0
+  private(set) var mayMiss = 0
   private(set) var reasons: [String: Int] = [:]
+  /// The most sessions that were stale at a time.
+  private(set) var mostStale = 0
   /// The most that the relay has had of the allocator, and the longest that an honest client waited to be read.
   var mostHeld = 0
   var mostWaited = 0
+  /// The same for one that waited to be sent what the relay had read for it.
+  var mostDue = 0
 
   init(_ world: World) {
     self.world = world
@@ -61,6 +67,8 @@ final class Ledger {
     let turn = world.turns
     var cutter = link.truth.incoming
     link.truth.incoming = PacketCutter()
+    link.truth.bytesIn += bytes.count
+    let packetsBefore = link.truth.packetsIn
     cutter.cut(bytes) { packet in
       let number = link.truth.packetsIn
       link.truth.packetsIn += 1
@@ -73,6 +81,11 @@ final class Ledger {
       }
     }
     if cutter.isBroken { link.truth.session?.tooLargeSeen = true }
+    if cutter.partial == 0 {
+      link.truth.partialSince = .max
+    } else if link.truth.partialSince == .max || link.truth.packetsIn != packetsBefore {
+      link.truth.partialSince = world.now
+    }
     link.truth.incoming = cutter
   }
 
@@ -100,6 +113,7 @@ final class Ledger {
       if packet[8] == PacketFlag.kick.rawValue {
         session.kickRead = true
       } else if !session.kickRead {
+        if session.next.contains(session.down.count) { session.waitsSince = world.now }
         session.down.append(Fingerprint(UnsafeRawBufferPointer(rebasing: packet[Wire.tag...])))
         session.downBytes += packet.count - Wire.tag + Wire.sizePrefix
       }
@@ -111,11 +125,19 @@ final class Ledger {
 
   // MARK: What the relay sends
 
-  func relayTriesToSend(_ link: Link, _ bytes: UnsafeRawBufferPointer) {
+  func relayTriesToSend(_ link: Link, _ bytes: UnsafeRawBufferPointer, result: Int) {
     if link.truth.isSuperseded { world.fail("\(link.name) is sent something after its session has gone on") }
-    guard link.truth.session == nil, case .newcomer = link.truth.role, bytes.count > Wire.sizePrefix else { return }
+    // Where a packet begins: what is sent behind a part of one may look like anything.
+    guard link.truth.session == nil, link.truth.outgoing.partial == 0, bytes.count > Wire.sizePrefix else { return }
     let packet = UnsafeRawBufferPointer(rebasing: bytes[Wire.sizePrefix...])
-    if case .clientID(let id)? = try? HandshakePacket.decode(packet.bytes) { offered.append((id, link)) }
+    switch (link.truth.role, try? HandshakePacket.decode(packet.bytes)) {
+    case (.newcomer, .clientID(let id)?): offered.append((id, link))
+    // The session goes on, unless the socket turns out to be gone; after a FIN that is found out later.
+    case (.returner(let id), .ping?) where bytes.count == FramedHandshakePacket.ping.byteCount:
+      let goesOn = result >= 0 || [EAGAIN, EINTR, ENOBUFS, ENOMEM, EPIPE].contains(Int32(-result))
+      if goesOn { resumed.append((id, link)) }
+    default: break
+    }
   }
 
   func relaySent(_ link: Link, _ bytes: UnsafeRawBufferPointer, knowsFin: Bool) {
@@ -175,8 +197,13 @@ final class Ledger {
       attachments(world.hosts[host])
       // Some have ended, or lost their connection, in the turn in which they began.
       for (id, link) in offered where sessions[id] == nil { begin(id, link, world.hosts[host].shard ?? 0) }
+      for (id, link) in resumed where link.truth.session == nil && !link.truth.isSuperseded {
+        if let session = sessions[id], session.endedInside == nil { goOn(session, link) }
+      }
       offered.removeAll()
+      resumed.removeAll()
     }
+    mostStale = max(mostStale, world.parts.staleTotals.count)
     if counters[.sessionsEnded] != ended[host] {
       ended[host] = counters[.sessionsEnded]
       endings(world.hosts[host])
@@ -193,6 +220,7 @@ final class Ledger {
       for entry in handedUp { checkUp(entry.link, entry.id, entry.flag, entry.packet, entry.text) }
       handedUp.removeAll(keepingCapacity: true)
     }
+    if world.plan.isFair { checkFairnessDown() }
     if world.turns % world.plan.memoryCheckEvery == 0 { checkMemory() }
   }
 
@@ -240,6 +268,7 @@ final class Ledger {
 
   private func attach(_ session: SessionTruth, _ link: Link) {
     link.truth.session = session
+    session.attachedAt = world.now
     link.truth.incoming.largest = world.plan.configuration.maxPacketSize
     for packet in link.truth.early {
       guard packet.size <= world.plan.configuration.maxPacketSize else {
@@ -300,6 +329,7 @@ final class Ledger {
       session.next = session.next.compactMap {
         $0 < session.down.count && session.down[$0] == packet ? $0 + 1 : nil
       }
+      session.dueSince = nil
       if link.finArrived { link.truth.sentAfterFin.append((index, entry.end, entry.knowsFin)) }
     }
   }

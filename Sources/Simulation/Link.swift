@@ -28,16 +28,20 @@ final class Link {
   private var peerFinQueued = false
   /// The peer's FIN has come to the relay's socket.
   private(set) var finArrived = false
-  /// The relay has read it.
+  /// The relay has read it from a client that it had taken in: one that is still shaking hands it reads again.
   private(set) var finRead = false
   /// The error with which the connection ended for the relay; 0 while it has not.
   private(set) var error: Int32 = 0
   private var errorWasTold = false
+  /// The kernel would not take what the relay had to say last, though there was room.
+  private(set) var sendWasRefused = false
   /// When bytes began to lie unread, in turns of the host that has to read them.
   private var unreadSince: Int?
   /// When the relay has last read something, and when it closed the socket.
   var lastRead: UInt64 = 0
   var closedAt = UInt64.max
+  /// When the relay last read it or sent on it: a close may enter the kernel long after it was decided.
+  private(set) var calledAt: UInt64 = 0
 
   // Towards the peer.
   private var toPeer = ByteQueue()
@@ -386,12 +390,14 @@ final class Link {
 
   func receive(_ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
     guard count > 0 else { return 0 }
+    calledAt = world.now
     if !arrived.isEmpty {
       if let refusal = world.refusesReceive() { return -Int(refusal) }
       var taken = min(count, arrived.count)
       let isPartial = taken > 1 && world.chance.happens(world.plan.odds.partialReads)
       if isPartial { taken = world.chance.between(1, taken) }
       arrived.take(taken, into: target)
+      world.moves += 1
       if let unreadSince, let readerTurns, !world.backendWasBlocked(since: unreadSince) {
         world.ledger.checkFairness(self, waited: readerTurns - unreadSince)
       }
@@ -403,7 +409,7 @@ final class Link {
       return taken
     }
     if finArrived {
-      finRead = true
+      finRead = truth.session != nil
       world.ledger.relayReadFin(self)
       return 0
     }
@@ -419,11 +425,16 @@ final class Link {
       world.fail("the relay sends on \(name) after its FIN")
       return -Int(EPIPE)
     }
+    calledAt = world.now
     if error != 0 {
       defer { errorWasTold = true }
       return -Int(errorWasTold ? EPIPE : error)
     }
-    if let refusal = world.refusesSend() { return -Int(refusal) }
+    sendWasRefused = false
+    if let refusal = world.refusesSend() {
+      sendWasRefused = true
+      return -Int(refusal)
+    }
     let room = sendCapacity - unacknowledged
     guard room > 0 else { return -Int(EAGAIN) }
     var taken = min(bytes.count, room)
@@ -431,6 +442,7 @@ final class Link {
     if unacknowledged == 0 { lastAcknowledgement = world.now }
     toPeer.append(UnsafeRawBufferPointer(rebasing: bytes[0..<taken]))
     sent += taken
+    world.moves += 1
     unacknowledged += taken
     runUserTimeout()
     pumpToPeer()
@@ -438,7 +450,8 @@ final class Link {
   }
 
   private func pumpToPeer() {
-    guard !isCut else { return }
+    // What was reset has no FIN any more.
+    guard !isCut, !relayReset else { return }
     while !toPeer.isEmpty {
       let window = inboxCapacity - inbox.count - crossingToPeer
       guard window > 0 || peerClosed else { return }

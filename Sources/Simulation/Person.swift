@@ -36,11 +36,15 @@ final class Person: Peer {
     var hasFinished = false
     /// The relay's key has come.
     var hasKey = false
+    let openedAt: UInt64
+    /// What is missing of a packet that it has begun.
+    var owed: Int?
 
     init(_ link: Link, claim: UInt64?, mood: Mood) {
       self.link = link
       self.claim = claim
       self.mood = mood
+      openedAt = link.world.now
     }
   }
 
@@ -53,6 +57,9 @@ final class Person: Peer {
   }
 
   func begin() { world.schedule(world.now &+ 150_000_000 &+ chance.next() % 100_000_000) { [self] in act() } }
+
+  /// The one client of a fair world that does what it likes.
+  var isMischievous: Bool { number == 0 && world.plan.isFair }
 
   private var session: Talk? { talks.last { $0.stage == .attached && $0.claim ?? id == id && $0.link.peerHopes } }
   var isAttached: Bool { session != nil }
@@ -86,7 +93,7 @@ final class Person: Peer {
     let leisure = isCalm ? 50_000_000 : chance.time(max(world.plan.leisure / 16, 1), world.plan.leisure)
     world.schedule(world.after(leisure)) { [self] in act() }
     if !isCalm, world.now >= moodEnds {
-      mood = chance.pick(number == 0 && world.plan.isFair ? Mood.allCases : world.plan.moods)
+      mood = chance.pick(isMischievous ? Mood.allCases : world.plan.moods)
       moodEnds = world.now &+ chance.time(100_000_000, 10_000_000_000)
       world.note("    \(name) is now \(mood)")
     }
@@ -132,7 +139,7 @@ final class Person: Peer {
         let size = chance.between(1, max(1, world.plan.configuration.maxPacketSize))
         let count = chance.below(size)
         link.write(Wire.sizePrefixBytes(size) + bytes(count))
-        owed[ObjectIdentifier(link)] = size - count
+        talk.owed = size - count
       }
       read(talk)
     case .malformed, .replaying, .echoingChallenge, .wrong, .parking, .guessing:
@@ -142,7 +149,8 @@ final class Person: Peer {
     case .finishing:
       sendSome(talk, chance.below(3))
       if chance.oneIn(3), !talk.hasFinished { finish(talk) }
-      read(talk)
+      // What waits for it then is not acknowledged, and has to be sent again when it comes back.
+      if !talk.hasFinished { read(talk) } else if chance.oneIn(6) { link.reset() }
     case .restless:
       sendSome(talk, chance.below(3))
       read(talk)
@@ -155,8 +163,6 @@ final class Person: Peer {
       }
     }
   }
-  /// What is missing of packets that it has begun, by connection.
-  private var owed: [ObjectIdentifier: Int] = [:]
 
   private func finish(_ talk: Talk) {
     guard !talk.hasFinished else { return }
@@ -203,7 +209,10 @@ final class Person: Peer {
 
   private func sendSome(_ talk: Talk, _ count: Int) {
     guard count > 0, !talk.hasFinished, talk.link.unsentByPeer < 1 << 17 else { return }
-    if let left = owed.removeValue(forKey: ObjectIdentifier(talk.link)) { talk.link.write(bytes(left)) }
+    if let left = talk.owed {
+      talk.owed = nil
+      talk.link.write(bytes(left))
+    }
     var all: [UInt8] = []
     for _ in 0..<count { all += packet() }
     say(talk, all)
@@ -222,11 +231,14 @@ final class Person: Peer {
   private func open(as claim: UInt64?, _ mood: Mood) {
     let plan = world.plan
     var address = chance.pick(plan.addresses)
+    // What it does counts against its address, and the others' is another one.
+    if isMischievous { address = ClientAddress(v4: 0xc000_0201) }
     if plan.hasUnixListener, chance.oneIn(3) { address = .none }
     var header: [UInt8] = []
     if let proxy = plan.proxy, chance.oneIn(3) {
       address = proxy
-      header = Array("PROXY TCP4 198.51.100.\(chance.below(4)) 10.0.0.1 \(1000 + number) 42000\r\n".utf8)
+      let source = isMischievous ? "192.0.2.1" : "198.51.100.\(chance.below(4))"
+      header = Array("PROXY TCP4 \(source) 10.0.0.1 \(1000 + number) 42000\r\n".utf8)
     }
     let link = world.connect(self, address, shard: chance.below(16), chance: Chance(chance.next()))
     link.truth.headerBytes = header.count
@@ -302,6 +314,7 @@ final class Person: Peer {
     if talk.stage == .attached, !isCalm {
       switch mood {
       case .slow, .deaf, .sipping: return
+      case .finishing where talk.hasFinished: return
       default: if chance.oneIn(4) { return }
       }
     }
@@ -346,15 +359,19 @@ final class Person: Peer {
       // Between id and challenge an orderly close says that the session is over.
       if talk.stage == .challenge, talk.hasKey, talk.cutter.partial == 0, let claim = talk.claim,
         talk.mood != .malformed,
-        talk.finishesAfter == nil
+        talk.finishesAfter == nil,
+        // Where a socket cannot be reset, the beginning of a challenge says that the session lives; if it can be sent.
+        !link.isLocal || !link.sendWasRefused
       {
         world.ledger.isToldOver(claim, link)
         if claim == id { id = nil }
       }
     }
+    if !isMischievous, !isCalm, !talk.hasFinished, talk.stage != .attached {
+      world.ledger.wasTurnedAway(link, claim: talk.claim, openedAt: talk.openedAt)
+    }
     talk.stage = .over
     link.close()
-    owed[ObjectIdentifier(link)] = nil
   }
 }
 #endif

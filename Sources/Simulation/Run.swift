@@ -41,7 +41,12 @@ public struct Run {
     world.controller.relax()
     pass(5_000_000_000)
     world.isSettling = true
-    pass(Run.settleTime)
+    // A thin connection takes its time: as long as something moves there may be more to come.
+    var moves: Int
+    repeat {
+      moves = world.moves
+      pass(Run.settleTime)
+    } while world.failure == nil && world.moves != moves
     world.isSettling = false
     world.ledger.checkSettled()
     guard world.failure == nil else { return }

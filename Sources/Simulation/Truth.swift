@@ -15,6 +15,9 @@ struct LinkTruth {
 
   var incoming = PacketCutter()
   var packetsIn = 0
+  var bytesIn = 0
+  /// When the packet that has come in part began to come.
+  var partialSince = UInt64.max
   /// Data that came before the relay took the client in.
   var early: [Fingerprint] = []
 
@@ -72,10 +75,14 @@ final class SessionTruth {
   var down: [Fingerprint] = []
   var downBytes = 0
   var next: [Int] = [0]
+  /// Since when something is due to its client and could be sent: turns of its shard and of the firehose.
+  var dueSince: (shard: Int, firehose: Int)?
   /// Packets and kicks that were for it, and answers that there is no such client.
   var addressed = 0
   var answers = 0
   var kickRead = false
+  /// When it has last got a connection.
+  var attachedAt: UInt64 = 0
 
   var endedInside: (turn: Int, time: UInt64)?
   /// The reason in its 0x01.
@@ -84,8 +91,11 @@ final class SessionTruth {
   var announcedOn = 0
   var tooLargeSeen = false
   /// When it ended: whether a packet of its client was unfinished, and how many bytes waited for it.
-  var hadUnfinished = false
+  var unfinishedSince = UInt64.max
   var waitingAtEnd = 0
+  var unacknowledgedAtEnd = 0
+  /// Since when something has waited for its client without a break.
+  var waitsSince = UInt64.max
 
   init(id: UInt64, link: Link, shard: Int, now: UInt64) {
     self.id = id
@@ -107,7 +117,8 @@ final class SessionTruth {
 
   /// It has ended in this turn: what came in the same turn may have come before or after.
   func end(turn: Int, time: UInt64) {
-    hadUnfinished = link.truth.incoming.partial > 0
+    unfinishedSince = link.truth.partialSince
+    unacknowledgedAtEnd = link.unacknowledged
     let first = next.first ?? 0
     waitingAtEnd = down[min(first, down.count)...].reduce(0) { $0 + $1.size + 4 }
     endedInside = (turn, time)

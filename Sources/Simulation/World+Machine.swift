@@ -27,6 +27,7 @@ extension World {
   func sleeps(_ host: Int, until deadline: UInt64) {
     hostStates[host].step = .asleep(until: deadline)
     hostStates[host].idleTurns = 0
+    hostStates[host].fruitlessTurns = 0
   }
   func staysAwake(_ host: Int) { hostStates[host].step = .turn }
   func hasPosted(_ host: Int) -> Bool { !hostStates[host].posted.isEmpty }
@@ -280,8 +281,8 @@ extension World {
   /// `knowsFin`: the relay had read the client's FIN when it asked for the send, of which this may be long ago.
   func send(_ socket: Int32, _ bytes: UnsafeRawBufferPointer, knowsFin: Bool? = nil) -> Int {
     guard let link = link(socket) else { return -Int(EBADF) }
-    ledger.relayTriesToSend(link, bytes)
     let result = link.send(bytes)
+    ledger.relayTriesToSend(link, bytes, result: result)
     if result > 0 {
       let taken = UnsafeRawBufferPointer(rebasing: bytes[0..<result])
       ledger.relaySent(link, taken, knowsFin: knowsFin ?? link.finRead)

@@ -68,6 +68,9 @@ public final class World {
     var controlIsWatched = false
     var turns = 0
     var idleTurns = 0
+    /// Turns in a row, without a sleep between them, in which nothing moved anywhere.
+    var fruitlessTurns = 0
+    var movesSeen = 0
     /// How many turns it had had when the backend last took nothing.
     var blockedAt = 0
   }
@@ -79,6 +82,10 @@ public final class World {
   var listeners: [Listener] = []
   var operations = 0
   var kernelCalls = 0
+  /// Calls that took bytes from a socket or gave it some.
+  var moves = 0
+  /// The most turns in a row in which a host stayed awake and nothing moved.
+  private(set) var mostFruitless = 0
   /// How the look-up of the backend's name ends, and whether an address is known.
   var lookUp = LookUp.found
   var hasAddress = true
@@ -256,12 +263,21 @@ public final class World {
   }
 
   /// Turns in a row in which a host does nothing, and after which it does not sleep, mean that it spins.
+  /// Where nothing goes wrong, calls that move nothing are no reason to stay awake either.
   private func noteIdleness(_ index: Int, isIdle: Bool) {
     hostStates[index].idleTurns = isIdle ? hostStates[index].idleTurns + 1 : 0
     if hostStates[index].idleTurns > 2000 { fail("host \(index) spins: 2000 turns in which it does nothing") }
+    let isFruitless = !isHostile && hostStates[index].movesSeen == moves
+    hostStates[index].movesSeen = moves
+    hostStates[index].fruitlessTurns = isFruitless ? hostStates[index].fruitlessTurns + 1 : 0
+    mostFruitless = max(mostFruitless, hostStates[index].fruitlessTurns)
+    if hostStates[index].fruitlessTurns > 500 { fail("host \(index) spins: 500 turns in which nothing moves") }
   }
 
   func turnsOf(_ host: Int) -> Int { hostStates[host].turns }
+
+  /// The firehose's own host comes behind those of the shards.
+  var firehoseHost: Int { configuration.firehoseCore == .own ? configuration.shards : 0 }
 
   /// Whether the backend took nothing at some time since a host had had so many turns.
   func backendWasBlocked(since turns: Int) -> Bool { hostStates.contains { $0.blockedAt >= turns } }

@@ -77,7 +77,8 @@ struct WorldPlan {
     }
     configuration = settings
     if isHealthy {
-      moods = [.honest, .pipelining]
+      // Nothing may be lost where nothing goes wrong; what is under way to a client that leaves would be.
+      moods = isCalm ? [.honest, .pipelining] : [.honest, .pipelining, .restless]
       backendMoods = [.echoing, .chatty]
     } else {
       moods = chance.oneIn(4) ? [.honest] : Mood.allCases.filter { _ in chance.oneIn(2) } + [.honest]
