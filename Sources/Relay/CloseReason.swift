@@ -1,9 +1,9 @@
 /// Why a session ended, as the backend is told in the session's one 0x01.
 ///
-/// To add one: a line here; its words in `text`, which are the protocol, because backends compare them (a test holds
-/// the list in Protocol.md to them); a counter in `metric`; whether it is a limit's in `isLimit`. The compiler asks for
-/// the last three, tests for its rows in Protocol.md and Operation.md. The room that the uplink keeps for it follows
-/// from the longest text.
+/// To add one, write a line here; its words in `text`, which are part of the protocol, because backends compare them (a
+/// test compares the list in Protocol.md with them); its counter in `metric`; and in `isLimit` whether a limit caused
+/// it. The compiler asks for the last three, and tests ask for its rows in Protocol.md and Operation.md. The room that
+/// the uplink keeps for it follows from the longest text.
 public enum CloseReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case staleTimeout, staleTableFull, bufferOverflow, kicked, packetTooLarge, packetTimeout, rateLimit, idleTimeout
   case slowClient, memory, backendLost, backendRefusedPacket, relayDraining
@@ -45,11 +45,11 @@ public enum CloseReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     }
   }
 
-  /// Whether it is a limit of one client, or of a table, that the session ended for.
+  /// Whether the session ended because of a limit of one client or of a table.
   var isLimit: Bool {
     switch self {
     case .staleTableFull, .bufferOverflow, .packetTooLarge, .packetTimeout, .rateLimit, .idleTimeout, .slowClient: true
-    // Which budget it was is told where that is known.
+    // The eviction logs which budget it was, because it knows.
     case .memory: false
     case .staleTimeout, .kicked, .backendLost, .backendRefusedPacket, .relayDraining: false
     }

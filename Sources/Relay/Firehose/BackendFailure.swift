@@ -2,42 +2,42 @@
 public enum BackendFailure: Sendable, BitwiseCopyable, Equatable {
   /// Its name has no address.
   case unresolved
-  /// Whether it has one could not be found out: getaddrinfo's error, and the error number where that is EAI_SYSTEM.
+  /// It is unknown whether its name has an address: getaddrinfo's error, and the error number if that is EAI_SYSTEM.
   case lookUp(code: Int32, errno: Int32)
-  /// The same, and the address is dialled that it had.
+  /// The same, and the relay dials the address that the name had before.
   case lookUpOfOld(code: Int32, errno: Int32)
-  /// The look-up has not ended for a while, and is asked for again.
+  /// The look-up has been running for a while, so another one is started.
   case lookUpHangs
-  /// A dial failed, by this error number.
+  /// A dial failed with this error number.
   case dial(errno: Int32)
   /// The dial led back into the relay's own socket: the kernel had given it the backend's port to dial from, and
   /// nobody listens there.
   case itself
   /// The address is that of a listener of the relay's own.
   case listener
-  /// Something took the connection and ended it before it had shown itself to be a backend; the error number, 0 for a
+  /// Something accepted the connection, and ended it before it had proved to be a backend; the error number, 0 for a
   /// FIN.
   case closedEarly(errno: Int32)
-  /// What came on the connection is nothing that a backend says.
+  /// What arrived on the connection is not what a backend sends.
   case noBackend
-  /// A connection was lost that had not lasted long; the error number, 0 for a FIN.
+  /// A connection that had not lasted long was lost; the error number, 0 for a FIN.
   case shortLived(errno: Int32)
 }
 
-/// Tells a failure that comes again and again once in a while, with how often it came. Failures of several kinds may
-/// take turns, as where a name has two addresses, each of which fails in its own way.
+/// Makes sure that a failure that keeps happening is logged only now and then, with a count. Failures of several kinds
+/// may alternate, for example if a name has two addresses and each fails in its own way.
 struct FailureLog {
   private struct Entry {
     var failure: BackendFailure?
-    /// When it is told again.
+    /// When it may be logged again.
     var next: UInt64 = 0
-    /// How often it came since it was told.
+    /// How often it has happened since it was last logged.
     var held: UInt64 = 0
   }
 
   private var entries = InlineArray<4, Entry>(repeating: Entry())
 
-  /// How often it came since it was last told, this time included; nil where it is not told now.
+  /// How often it has happened since it was last logged, including this time; nil if it is not logged now.
   mutating func admit(_ failure: BackendFailure, now: UInt64) -> UInt64? {
     var place = 0
     for index in entries.indices {
@@ -54,7 +54,7 @@ struct FailureLog {
     return 1
   }
 
-  /// All is well: the next failure is news again.
+  /// All is well: the next failure is logged at once.
   mutating func forget() {
     for index in entries.indices { entries[index] = Entry() }
   }

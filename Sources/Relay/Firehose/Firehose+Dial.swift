@@ -1,7 +1,7 @@
 import Glibc
 
-/// Dialling the backend, and dialling it again. The name is looked up each time; delays grow from 50 ms on, with
-/// jitter so that many relays don't come back in step, and are small again only after a connection that lived 10 s.
+/// Dialling the backend, and dialling it again. The name is looked up each time. Delays grow from 50 ms on, with jitter
+/// so that many relays do not come back in step, and are small again only after a connection has lived for 10 s.
 extension Firehose where K: ~Copyable {
   @inline(never)
   mutating func beginDial(_ kernel: inout K) {
@@ -15,7 +15,7 @@ extension Firehose where K: ~Copyable {
     kernel.resolve(Token(.resolved))
   }
 
-  /// The look-up has not ended. Asked anew, it may find what has appeared meanwhile, in the hosts file for one.
+  /// The look-up has not ended. A new one may find an entry that has appeared meanwhile, for example in the hosts file.
   @inline(never)
   mutating func lookUpHangs(_ kernel: inout K) {
     guard lookUpTries < Limits.lookUpTries else {
@@ -26,9 +26,9 @@ extension Firehose where K: ~Copyable {
     lookUp(&kernel)
   }
 
-  /// The look-up has ended, or goes on. A name server that is away takes no backend away: where no answer was to be
-  /// had, the last one stands, and that is told, because somebody else may have the address by now. A name that is gone
-  /// has none.
+  /// The look-up has ended, or is still running. A backend is not lost because a name server is: without an answer, the
+  /// relay keeps using the last one. It logs that, because somebody else may have the address by now. A name that no
+  /// longer exists has no address.
   @inline(never)
   mutating func resolved(_ lookUp: LookUp, _ kernel: inout K) {
     switch lookUp {
@@ -63,7 +63,7 @@ extension Firehose where K: ~Copyable {
     case .connected: beginProbation(&kernel)
     case .failed(let errno): dialFailed(.dial(errno: errno), &kernel)
     case .itself:
-      // A close would keep the backend's port for a minute, in TIME-WAIT.
+      // A plain close would leave the backend's port in TIME-WAIT for a minute.
       kernel.reset(socket)
       dialFailed(.itself, &kernel)
     }
@@ -79,7 +79,7 @@ extension Firehose where K: ~Copyable {
     waitToDial(&kernel)
   }
 
-  /// Once in a while, where it is the same again and again.
+  /// Logs a failure, but only now and then if it keeps happening.
   private mutating func tell(_ failure: BackendFailure, _ kernel: inout K) {
     guard let count = failures.admit(failure, now: kernel.now) else { return }
     events.post(.backendNotReached(failure, count: count), &kernel)

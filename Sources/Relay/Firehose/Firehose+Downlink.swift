@@ -1,10 +1,10 @@
 import Glibc
 import VoltlaneWire
 
-/// The way down: large reads of the backend's socket, cut into packets where they lie; what crosses to the shards is a
-/// descriptor. A client that does not read never holds this up: the shards take everything.
+/// The way down. The backend's socket is read in large pieces, and packets are cut where they lie; what crosses to the
+/// shards is a descriptor. A client that does not read never holds this up, because the shards take everything.
 extension Firehose where K: ~Copyable {
-  /// Reads the backend once and hands what came to the shards.
+  /// Reads the backend once, and passes what arrived on to the shards.
   mutating func receive(_ kernel: inout K) {
     guard state == .connected else { return receiveUnconnected(&kernel) }
     guard readable || stalledLane != nil || sendError != 0 else { return }
@@ -26,7 +26,7 @@ extension Firehose where K: ~Copyable {
     }
   }
 
-  /// Reads once. False where nothing came; the connection may be lost then.
+  /// Reads once. False if nothing arrived, in which case the connection may be lost.
   @inline(__always)
   mutating func receiveOnce(_ kernel: inout K) -> Bool {
     rewind()
@@ -53,7 +53,7 @@ extension Firehose where K: ~Copyable {
     }
   }
 
-  /// Cuts what was read into packets and puts each into its shard's lane. False when a lane has no room: the rest
+  /// Cuts what was read into packets and puts each into its shard's lane. False if a lane has no room; the rest then
   /// waits.
   mutating func cutPackets(_ kernel: inout K) -> Bool {
     stalledLane = nil
@@ -95,24 +95,24 @@ extension Firehose where K: ~Copyable {
     return false
   }
 
-  /// What passing packets on stopped at: the packet at `parsed`.
+  /// Why passing packets on stopped at the packet at `parsed`.
   private enum Obstacle {
     case unfinished
     case noRoom(lane: Int)
-    /// It has another flag than the published ones that a backend sends, or none.
+    /// It has no flag, or one that is not a ``PacketFlag`` of a backend.
     case other(size: Int)
-    /// Its flag is none that a backend sends, though its tag was taken for well formed.
+    /// Its tag was accepted, although no backend sends its flag.
     case unexpected
     case oversized(size: Int)
-    /// It is for the client of the packet before it: they may go on together.
+    /// It is for the same client as the packet before it, so the two may be passed on together.
     case sameClient
   }
 
-  /// Passes packets on as long as they are whole and well formed and their lanes have room. A loop of its own, so that
-  /// nothing that is rare takes registers from it.
+  /// Passes packets on as long as they are whole and well formed and their lanes have room. This loop is a function of
+  /// its own, so that rare cases take no registers from it.
   @inline(never)
   private mutating func passPackets() -> Obstacle {
-    // Any but that of the first packet: nothing that this call passed on stands before it.
+    // Any id except the first packet's, because this call has passed nothing on before that packet.
     var lastID = ~memory[parsed].loadUnaligned(fromByteOffset: Wire.sizePrefix, as: UInt64.self).littleEndian
     while read &- parsed >= UInt64(Wire.sizePrefix) {
       let packet = memory[parsed]
@@ -126,14 +126,14 @@ extension Firehose where K: ~Copyable {
       switch tag.flag {
       case .data: kind = .data
       case .kick: kind = .kick
-      // `Tag` refuses them as coming from a backend. If one slips through, it must not pass for data.
+      // `Tag` rejects them from a backend. If one slips through all the same, it must not be treated as data.
       case .failure, .reconnection: return .unexpected
       }
       let place = ids.place(of: tag.clientID)
-      // An id that no shard has is no session's: any shard says so.
+      // If the id names no shard, it is not a session. Any shard can answer that.
       let lane = place.shard < lanes.count ? place.shard : 0
       guard lanes[lane].downlink.hasRoom() else { return .noRoom(lane: lane) }
-      // The client's size prefix goes over the end of the tag, also where a kick needs none.
+      // The client's size prefix goes over the end of the tag, even for a kick, which needs none.
       let dataCount = size &- Wire.tag
       (packet + Wire.tag).storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
       lanes[lane].downlink.push(
@@ -146,15 +146,15 @@ extension Firehose where K: ~Copyable {
     return .unfinished
   }
 
-  /// Moves small packets for the client of the packet before them up behind that one and passes them on with it, as
-  /// long as they follow one another. What is left at `parsed` goes on by itself.
+  /// Moves small packets that follow one for the same client up behind it, and passes them on together. Whatever is
+  /// then at `parsed` is passed on by itself.
   @inline(never)
   private mutating func joinRun() {
     let id = memory.data(of: memory[parsed], Wire.tag).littleEndianUInt64(at: 0)
     let shard = ids.place(of: id).shard
     guard let run = lanes[shard < lanes.count ? shard : 0].downlink.last(), run.pointee.isData else { return }
-    // What was read lies in one piece. Going through it in one mapping of the memory, a packet that is moved over a
-    // part of itself does so at addresses that overlap, too.
+    // What was read is contiguous. All addresses are in one mapping of the memory, so when a packet is moved over a
+    // part of itself, memmove sees that the two overlap.
     var packet = memory[parsed]
     var end = packet
     var room = Limits.downlinkRun &- run.pointee.byteCount
@@ -176,8 +176,8 @@ extension Firehose where K: ~Copyable {
     }
   }
 
-  /// Passes on a packet whose flag is none of the published ones, or skips it where it is malformed. Returns the lane
-  /// that has no room for it.
+  /// Passes on a packet whose flag is an ``ExtensionFlag``, or skips it if it is malformed. Returns the lane that has
+  /// no room for it.
   @inline(never)
   private mutating func passOther(_ size: Int, _ kernel: inout K) -> Int? {
     let data = memory.data(of: memory[parsed], size)
@@ -191,7 +191,7 @@ extension Firehose where K: ~Copyable {
     return nil
   }
 
-  /// The same as for an ordinary packet, one by one.
+  /// As for an ordinary packet, but one at a time.
   private mutating func passVolatile(_ size: Int) -> Int? {
     let packet = memory[parsed]
     let id = memory.data(of: packet, size).littleEndianUInt64(at: 0)
@@ -219,19 +219,19 @@ extension Firehose where K: ~Copyable {
   private static func whatIsWrong(_ data: RawSpan) -> Event.MalformedPacket {
     do {
       _ = try Tag.decode(data, from: .backend)
-      // Only a packet that could not be decoded comes here.
+      // Only packets that cannot be decoded get here.
       preconditionFailure("the packet is well formed")
     } catch {
       switch error {
       case .tooShort: return .tooShort
-      // On probation, all that a relay says comes here.
+      // On probation, extension flags that only a relay sends get here, too.
       case .unknownFlag(let flag): return ExtensionFlag(rawValue: flag) == nil ? .unknownFlag : .wrongDirection
       case .wrongDirection: return .wrongDirection
       }
     }
   }
 
-  /// Shows the shards what this read brought, and wakes those that sleep.
+  /// Makes what this read brought visible to the shards, and wakes those that are asleep.
   private mutating func publish(_ kernel: inout K) {
     for lane in 0..<lanes.count {
       if lanes[lane].downlink.publish(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
@@ -240,7 +240,7 @@ extension Firehose where K: ~Copyable {
 
   // MARK: The memory
 
-  /// Where the oldest packet begins that a shard has not given back; `parsed` where there is none.
+  /// The start of the oldest packet that a shard has not released; `parsed` if there is none.
   private mutating func oldestHeld() -> UInt64 {
     var oldest = parsed
     for lane in 0..<lanes.count {
@@ -250,8 +250,8 @@ extension Firehose where K: ~Copyable {
     return oldest
   }
 
-  /// Whether shards have taken enough that the backend may be read. Where not, asks to be woken by those that hold
-  /// packets.
+  /// Whether the shards have taken enough for the backend to be read. If not, asks the shards that hold packets to wake
+  /// the firehose.
   mutating func canReceive() -> Bool {
     if let stalledLane, !lanes[stalledLane].downlink.hasRoom() {
       lanes[stalledLane].downlink.announceWaits()
@@ -262,8 +262,8 @@ extension Firehose where K: ~Copyable {
     return parsed &- oldestHeld() < UInt64(Limits.downlinkWindow)
   }
 
-  /// Begins the memory anew where nothing in it is in use but, at most, a little of an unfinished packet: what is used
-  /// over and over stays in the cache.
+  /// Starts again at the beginning of the memory if nothing in it is in use except, at most, a small part of an
+  /// unfinished packet: memory that is reused stays in the cache.
   private mutating func rewind() {
     assert(multicast == nil, "what is left of it is passed on first")
     let rest = Int(read &- parsed)

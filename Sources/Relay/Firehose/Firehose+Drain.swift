@@ -1,18 +1,18 @@
-/// The relay's end, seen from the backend: what it had sent is read before sessions end, everything that shards have
-/// for it is sent, and a FIN says that this was all.
+/// How the relay shuts down towards the backend: it reads what the backend had sent before it ends the sessions, sends
+/// everything that the shards have for the backend, and then sends a FIN.
 extension Firehose where K: ~Copyable {
   enum Drain {
     case no
     /// What the backend had sent is being read, at most until the time given.
     case reading(until: UInt64)
-    /// It is in the lanes; sessions may end behind it.
+    /// It is in the lanes, and sessions may end after it.
     case read
   }
 
   @inline(never)
   mutating func beginDrain(_ kernel: inout K) {
     drain = .reading(until: kernel.now &+ Limits.drainReading)
-    // There is no time to lose, nor for what is queued another chance.
+    // There is little time, and what is queued gets no second chance.
     if state == .proving { deadline = min(deadline, kernel.now &+ Limits.probationFirst) }
     guard state == .connected else { return }
     // As after a hang-up, reads go on until one finds nothing.
@@ -20,7 +20,7 @@ extension Firehose where K: ~Copyable {
     hungUp = true
   }
 
-  /// Lets the shards end their sessions once the backend has nothing more to say to them for the moment.
+  /// Lets the shards end their sessions once everything that has arrived from the backend has been passed on.
   @inline(never)
   mutating func advanceDrain(_ kernel: inout K) {
     guard case .reading(let until) = drain else { return }
@@ -40,8 +40,8 @@ extension Firehose where K: ~Copyable {
     return isUplinkEmpty()
   }
 
-  /// Sends the FIN. What the backend still sends is read and thrown away until its own FIN: a close with unread input
-  /// would reset the connection and lose what was queued.
+  /// Sends the FIN. What the backend still sends is read and discarded until its own FIN arrives: a close with unread
+  /// input would reset the connection and lose what was queued.
   @inline(never)
   mutating func finish(_ kernel: inout K) {
     switch state {

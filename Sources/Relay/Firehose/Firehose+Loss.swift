@@ -1,11 +1,10 @@
 import Glibc
 import VoltlaneWire
 
-/// The backend's connection is lost: what that means for the packets under way and for the clients.
+/// What happens to packets that are under way, and to clients, when the backend's connection is lost.
 extension Firehose where K: ~Copyable {
-  /// An unfinished packet of the backend's is dropped; the packet that was handed over in part will be sent whole on
-  /// the next connection. Clients notice nothing, unless they are to be dropped with the
-  /// backend.
+  /// Drops an unfinished packet from the backend. The packet that the backend got in part is sent whole on the next
+  /// connection. Clients notice nothing, unless `--backend-loss` says that they are dropped with the backend.
   @inline(never)
   mutating func lose(_ error: Int32, _ kernel: inout K) {
     guard state != .proving else { return failProbation(.closedEarly(errno: error), &kernel) }
@@ -18,7 +17,7 @@ extension Firehose where K: ~Copyable {
     giveUpMulticast()
     read = parsed
     if !isYoung {
-      // Where the clock ran on after the thread had stood still, nobody has said so yet.
+      // After a standstill of the thread, the deadline for this may have passed without having been handled.
       settle(&kernel)
     } else if hasSpoken, error != EPROTO {
       shortenProbation()
@@ -42,12 +41,12 @@ extension Firehose where K: ~Copyable {
     if isTheEnd { state = .done } else { waitToDial(&kernel) }
   }
 
-  /// Sessions are held for this long from now on, where they are held.
+  /// Sessions are held for this long from now on, if `--backend-loss` is `hold`.
   mutating func startLossTimer(_ now: UInt64, _ time: UInt64) {
     dropDeadline = settings.backendLoss == .hold ? now.adding(time) : .max
   }
 
-  /// Ends every session, and refuses newcomers until the backend is back.
+  /// Ends every session, and has new clients rejected until the backend is back.
   @inline(never)
   mutating func dropSessions(_ kernel: inout K) {
     dropDeadline = .max
@@ -60,15 +59,16 @@ extension Firehose where K: ~Copyable {
     for lane in 0..<lanes.count where lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
   }
 
-  // MARK: A packet that the backend refuses
+  // MARK: A packet that the backend cannot take
 
-  /// The connection died within a packet. Where two died within the same one, it is given up and its client ended, so
-  /// that one packet can't stop everybody.
+  /// The connection died within a packet. If two connections die within the same packet, it is given up and its client
+  /// is ended, so that one packet cannot stop everybody.
   private mutating func suspectPacket(in lane: Int, isYoung: Bool, _ kernel: inout K) {
     let position = lanes[lane].uplink.headPosition
     guard let suspect, suspect == (lane, position), refusedClient == nil else {
       suspect = (lane, position)
-      // If it never said a word, it may not have been the packet: the next one has to show that it lasts without it.
+      // If the backend never sent anything, the packet may not be the cause: the next connection first has to last
+      // without it.
       if isYoung, !hasSpoken { probation = Limits.probationLongest }
       return
     }
@@ -79,9 +79,9 @@ extension Firehose where K: ~Copyable {
     events.post(.packetRefused(id: tag.clientID), &kernel)
     switch tag.flag {
     case .data: refusedClient = tag.clientID
-    // What the relay says of a session holds nothing of its client's.
+    // What the relay says about a session contains nothing from its client.
     case .failure, .reconnection: break
-    // The backend's, of which none is in a lane.
+    // Only backends send kicks, so there is none in a lane.
     case .kick: break
     }
   }
@@ -98,7 +98,7 @@ extension Firehose where K: ~Copyable {
   mutating func tellRefusal(_ kernel: inout K) {
     guard canTellRefusal(), let id = refusedClient else { return }
     let lane = refusalLane(id)
-    // It stands for no bytes: its place is where the next packet's would be.
+    // It refers to no bytes: its position is that of the next packet.
     lanes[lane].downlink.push(
       Descriptor(refused: id, slot: ids.place(of: id).slot, position: parsed + UInt64(Wire.tag)))
     refusedClient = nil

@@ -2,28 +2,28 @@ import VoltlaneWire
 
 /// How far the firehose has come with a packet for many clients.
 struct MulticastProgress {
-  /// Where the ids lie in the memory, how many there are, and how many have got the packet.
+  /// Where the ids are in memory, how many there are, and how many of them have got the packet.
   let ids: UInt64
   let count: Int
   var passed = 0
-  /// The last id, which is no longer in the memory: the clients' size prefix is written over its end.
+  /// The last id, of which the memory has only a part: the clients' size prefix is written over its end.
   let lastID: UInt64
-  /// Where the packet lies as clients get it, and the bytes of its data.
+  /// Where the packet begins, in the form in which clients get it, and the size of its data.
   let position: UInt64
   let dataCount: Int
   let kind: Descriptor.Kind
-  /// Where the whole of it ends.
+  /// Where the multicast ends.
   let end: UInt64
 }
 
-/// One packet for many clients. It lies in the memory once, and crosses to the shards as a descriptor for each client:
+/// One packet for many clients. It is in memory once, and crosses to the shards as one descriptor for each client:
 ///
 ///     received    | u32 size | u64 0 | flag | kind | u32 n | u64 id | ... | u64 id   | packet
 ///     for clients |                                                   ... | u32 size | packet
 ///                                                                         ^ position of every descriptor
 ///
-/// A slow client takes its share to its own pending bytes, as of any packet, so that it keeps the memory from nobody.
-/// A lane without room holds the packet up where it is, as it does any other.
+/// As with any packet, what a slow client's socket does not take is copied into that client's pending bytes, so a slow
+/// client does not keep this memory from others. And as with any packet, a lane without room holds the multicast up.
 extension Firehose where K: ~Copyable {
   /// Whether the packet at `position`, whose header has been read, is for many clients.
   func isMulticast(at position: UInt64) -> Bool {
@@ -31,14 +31,14 @@ extension Firehose where K: ~Copyable {
       == ExtensionFlag.multicast.rawValue
   }
 
-  /// Whether the packet at `parsed`, which is larger than one for a single client may be, is for many, as far as it has
-  /// been read.
+  /// Whether the packet at `parsed`, which is too large to be for a single client, may be for many, judging by as much
+  /// of it as has been read.
   func mayBeMulticast(_ size: Int) -> Bool {
     size <= settings.maxTaggedPacket &+ Multicast.mostOverhead
       && (read &- parsed < UInt64(Wire.taggedHeader) || isMulticast(at: parsed))
   }
 
-  /// Begins with the packet at `parsed`, which has been read whole. False where it is malformed.
+  /// Begins to pass on the packet at `parsed`, which has been read whole. False if it is malformed.
   mutating func beginMulticast(_ size: Int) -> Bool {
     guard size >= Wire.tag + Multicast.prefix else { return false }
     let data = memory.data(of: memory[parsed], size)
@@ -64,16 +64,17 @@ extension Firehose where K: ~Copyable {
       ids: parsed &+ UInt64(Wire.sizePrefix + list), count: count,
       lastID: data.littleEndianUInt64(at: list &+ (count &- 1) &* Wire.clientID), position: position,
       dataCount: dataCount, kind: kind, end: end)
-    // Before the first shard sees it, and once for all: over the end of the last id.
+    // Over the end of the last id. It is written once for all clients, before the first shard sees it.
     memory[position].storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
     return true
   }
 
-  /// Passes it on to the clients that have not got it. The lane without room that holds it up; nil where all have it.
+  /// Passes it on to the clients that have not got it. Returns the lane without room that holds it up; nil if all have
+  /// it.
   @inline(never)
   mutating func passMulticast() -> Int? {
     guard var progress = multicast else { return nil }
-    // The list lies in one piece, as every packet does.
+    // The list is contiguous, as every packet is.
     let list = memory[progress.ids]
     while progress.passed < progress.count {
       let isLast = progress.passed == progress.count &- 1
@@ -82,7 +83,7 @@ extension Firehose where K: ~Copyable {
         isLast
         ? progress.lastID : UInt64(littleEndian: list.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
       let place = ids.place(of: id)
-      // As for any packet: any shard says of an id that no shard has that it is no session's.
+      // As for any packet: if the id names no shard, it is not a session, and any shard can answer that.
       let lane = place.shard < lanes.count ? place.shard : 0
       guard lanes[lane].downlink.hasRoom() else {
         multicast = progress
@@ -99,8 +100,8 @@ extension Firehose where K: ~Copyable {
     return nil
   }
 
-  /// The connection is gone: a client that has not got the packet by now does not get it, as with any packet that waits
-  /// here. What the others have of it stays in the memory until they give it back.
+  /// The connection is gone. As with any packet that waits here, a client that has not got it by now does not get it.
+  /// For the others it stays in memory until their shards release it.
   mutating func giveUpMulticast() {
     guard let multicast else { return }
     parsed = multicast.end

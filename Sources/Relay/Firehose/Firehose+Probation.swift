@@ -1,16 +1,16 @@
 import Glibc
 import VoltlaneWire
 
-/// A connection is not a backend: something in front of it may take the connection and end it when it finds nobody
-/// behind. What is handed over before that is lost, so a connection is on probation first: nothing is sent on it, and
-/// sessions are held as they are without one. It has shown itself when a well-formed packet has come on it, or when it
-/// has stood for a while without one, because a backend need not say anything.
+/// A connection does not yet mean a backend: a proxy in front of it may accept the connection, and end it when it finds
+/// no backend behind. Anything sent before that is lost. So a new connection is on probation: nothing is sent on it,
+/// and sessions are held as they are without a backend. It has proved itself once a well-formed packet has arrived on
+/// it, or once it has stood for a while without one, because a backend need not say anything.
 ///
-/// How long is learnt. A tenth of a second tells most, whose own dial fails at once. Where a connection died young
-/// without a word, the next has to stand twice as long as that one did, at most 6 s. It is a tenth of a second again
-/// once a connection has lived 10 s, has said something, or has lasted for twice that long and then died all the same;
-/// or once dials were refused again and again: then it is the listener itself that comes and goes, and nothing in front
-/// of it.
+/// How long that takes is learnt. A tenth of a second exposes most proxies, because their own dial fails at once. If a
+/// connection died young without a word, the next one has to stand twice as long as that one did, at most 6 s. It is a
+/// tenth of a second again once a connection has lived for 10 s, has said something, or has lasted for twice that long
+/// and then died all the same; or once several dials in a row were refused, because then it is the listener itself that
+/// comes and goes, with nothing in front of it.
 extension Firehose where K: ~Copyable {
   /// The dial has led to a connection.
   @inline(never)
@@ -18,13 +18,13 @@ extension Firehose where K: ~Copyable {
     state = .proving
     connectedAt = kernel.now
     hasSpoken = false
-    // At the end of the relay there is no time to lose, nor for what is queued another chance.
+    // While the relay shuts down there is little time, and what is queued gets no second chance.
     deadline = kernel.now + (control.phase == .running ? probation : Limits.probationFirst)
     readable = true
     kernel.submit(.pollReadable(socket), Token(.firehoseReadable, generation: generation))
   }
 
-  /// Looks whether the connection has ended, or a packet has come.
+  /// Checks whether the connection has ended or a packet has arrived.
   @inline(never)
   mutating func prove(_ kernel: inout K) {
     guard canReceive(), receiveOnce(&kernel) else { return }
@@ -57,10 +57,10 @@ extension Firehose where K: ~Copyable {
     }
   }
 
-  /// The time is over.
+  /// The probation's time is up.
   @inline(never)
   mutating func endProbation(_ kernel: inout K) {
-    // Its end may have arrived unnoticed: the thread may have stood still.
+    // The connection may have ended unnoticed while the thread stood still.
     prove(&kernel)
     guard state == .proving else { return }
     if readable {
@@ -70,7 +70,7 @@ extension Firehose where K: ~Copyable {
     }
   }
 
-  /// It is a backend, as far as can be told: what waits for it is sent.
+  /// As far as can be told, it is a backend: from now on it is sent what waits for it.
   private mutating func trust(_ kernel: inout K) {
     state = .connected
     deadline = connectedAt + Limits.dialStable
@@ -84,19 +84,19 @@ extension Firehose where K: ~Copyable {
     hasConnected = true
   }
 
-  /// It has lived for as long as a backend does: what happened before it is history.
+  /// The connection has lived long enough to count as stable: what was learnt from earlier ones no longer matters.
   @inline(never)
   mutating func settle(_ kernel: inout K) {
     dialDelay = Limits.dialDelayFirst
     shortenProbation()
     lossTimeLeft = .max
     failures.forget()
-    // Its beginning was not told.
+    // Its beginning was not logged.
     if isFlapping { events.post(.backendConnected(isRepeated: false), &kernel) }
     isFlapping = false
   }
 
-  /// It was no backend: as if the dial had failed.
+  /// It was not a backend. This is treated as a dial that failed.
   @inline(never)
   mutating func failProbation(_ failure: BackendFailure, _ kernel: inout K) {
     counters.add(.backendsClosedEarly)
@@ -108,7 +108,7 @@ extension Firehose where K: ~Copyable {
   /// The connection died young, and never sent a byte: there may have been no backend behind it.
   mutating func lengthenProbation(_ kernel: inout K) {
     if state == .connected, probation > Limits.probationFirst, probation >= 2 * shortLife {
-      // It had outlived by far those that made the probation longer: there is no such pattern.
+      // It lived much longer than those that lengthened the probation, so there is no such pattern.
       shortLife = 0
       probation = Limits.probationFirst
       return

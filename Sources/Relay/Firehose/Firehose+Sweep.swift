@@ -1,11 +1,12 @@
 import Glibc
 
-/// The sweep: every connection but the relay's first begins with one 0x03 for each session that lives, so that a
-/// restarted backend knows whom it has. The shards are asked; their answers go before anything that waits in the lanes.
+/// The sweep: every connection except the relay's first begins with one 0x03 for each live session, so that a restarted
+/// backend knows which clients it has. The firehose asks the shards, and sends their answers before anything that waits
+/// in the lanes.
 extension Firehose where K: ~Copyable {
   enum Sweep {
     case none
-    /// Shards have been asked, and the connection waits for the last answer.
+    /// The shards have been asked, and not all have answered.
     case asking
     case sending
   }
@@ -18,7 +19,7 @@ extension Firehose where K: ~Copyable {
     wakeShards(&kernel)
   }
 
-  /// Goes on with the sweep. True once it is over, and other packets may follow.
+  /// Continues the sweep. True once it is over, so that other packets may follow.
   @inline(never)
   mutating func announce(_ kernel: inout K) -> Bool {
     if sweep == .asking, takeAnswers() {
@@ -52,7 +53,7 @@ extension Firehose where K: ~Copyable {
     return true
   }
 
-  /// Whether every shard has answered. Answers to the question of an earlier connection are thrown away.
+  /// Whether every shard has answered. Answers to an earlier connection's request are discarded.
   private mutating func takeAnswers() -> Bool {
     var complete = true
     for lane in 0..<lanes.count {

@@ -1,6 +1,6 @@
 import Glibc
 
-/// The way up: many lanes, one send. The bytes leave straight out of the lanes' memory.
+/// The way up: many lanes, one send. The bytes are sent straight from the lanes' memory.
 extension Firehose where K: ~Copyable {
   /// Sends what the shards have published, in one call, until the socket takes no more.
   mutating func transmit(_ kernel: inout K) {
@@ -17,7 +17,7 @@ extension Firehose where K: ~Copyable {
     if sent < lanesGathered.bytes { awaitRoom(&kernel) }
   }
 
-  /// What the backend sent before can still be read: the connection is lost after that.
+  /// What the backend had sent can still be read; after that the connection counts as lost.
   mutating func sendFailed(_ error: Int32) {
     sendError = error
     readable = true
@@ -28,7 +28,8 @@ extension Firehose where K: ~Copyable {
     kernel.submit(.pollWritable(socket), Token(.firehoseWritable, generation: generation))
   }
 
-  /// Fills the vectors from the lanes, `firstLane` first: a packet that was begun goes on before any other.
+  /// Fills the vectors from the lanes, starting with `firstLane`: a packet that was sent in part continues before any
+  /// other.
   private mutating func gatherLanes() -> (vectors: Int, lanes: Int, bytes: Int) {
     var used = 0
     var bytes = 0
@@ -41,7 +42,7 @@ extension Firehose where K: ~Copyable {
     return (used, lanes.count, bytes)
   }
 
-  /// Gives the lanes back what was handed to the socket, and rings shards that waited for the room.
+  /// Releases what the socket took, and rings the shards that were waiting for room.
   private mutating func takeNote(_ sent: Int, lanes gathered: Int, _ kernel: inout K) {
     var left = sent
     var begun: Int?
@@ -59,7 +60,7 @@ extension Firehose where K: ~Copyable {
     return true
   }
 
-  /// Discards what the shards have published: it can never be delivered, and they wait for the room.
+  /// Discards what the shards have published: it can never be delivered, and they are waiting for room.
   @inline(never)
   mutating func discardUplink(_ kernel: inout K) {
     for lane in 0..<lanes.count {

@@ -1,10 +1,10 @@
 import Glibc
 
-/// What can be seen of a backend that stands: whether its kernel acknowledges, and how long it leaves bytes untaken. A
-/// backend that has stopped is alive for its kernel, which acknowledges until its buffer is full and then keeps the
-/// window closed for as long as it likes.
+/// What can be seen of a connected backend: whether its kernel acknowledges, and how long bytes stay untaken. A backend
+/// process that has stopped looks alive from here: its kernel acknowledges until its buffer is full, and then keeps the
+/// window closed for as long as the process is stopped.
 extension Firehose where K: ~Copyable {
-  /// Looks again in a second, or sooner where the backend's time is short.
+  /// Schedules the next check: in a second, or sooner if `--backend-timeout` is short.
   mutating func watchBackend(_ now: UInt64) {
     silenceCheck = now + min(Limits.backendWatch, settings.backendTimeout / 8)
   }
@@ -16,9 +16,9 @@ extension Firehose where K: ~Copyable {
     if state == .connected { checkBacklog(&kernel) }
   }
 
-  /// Keepalive does not notice a dead backend while data is outstanding, and a backend that is slow but alive
-  /// acknowledges: silence is measured by acknowledgements. It counts from when one was first seen to be owed: the last
-  /// one may be older by far, where there was nothing to acknowledge.
+  /// Measures silence by acknowledgements: keepalive does not notice a dead backend while data is outstanding, and a
+  /// backend that is slow but alive acknowledges. Silence counts from the moment at which an acknowledgement was first
+  /// seen to be owed, because the last one may be much older if there was nothing to acknowledge.
   private mutating func checkSilence(_ kernel: inout K) {
     let silence = state == .connected ? kernel.silence(socket) : 0
     guard silence > 0 else {
@@ -31,7 +31,7 @@ extension Firehose where K: ~Copyable {
     lose(ETIMEDOUT, &kernel)
   }
 
-  /// A unix socket does not tell what was taken of it: there it is the time since anything moved.
+  /// A unix socket does not say how much was taken from it. There the age is the time since anything moved.
   private mutating func checkBacklog(_ kernel: inout K) {
     let backlog = kernel.backlog(socket)
     if let taken = backlog.taken {
@@ -61,7 +61,7 @@ extension Firehose where K: ~Copyable {
     counters.set(.backendBehindMilliseconds, 0)
   }
 
-  /// Something that grows with what the lanes have handed over.
+  /// A number that grows with every byte that the lanes hand over.
   private mutating func handedOver() -> UInt64 {
     var sum: UInt64 = 0
     for lane in 0..<lanes.count {

@@ -1,9 +1,9 @@
 import Glibc
 import VoltlaneWire
 
-/// The firehose core: the only owner of the backend's socket. A role that a host drives, on a thread of its own or on
-/// the thread of a shard. This file is what it holds and what it is asked; dialling, the way up and the way down stand
-/// in the files beside it.
+/// The firehose core, the only owner of the backend's socket. A host drives this role, on a thread of its own or on a
+/// shard's. This file has what it holds and what its host asks of it; dialling, the way up and the way down are in the
+/// files beside it.
 struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   /// The firehose's ends of its lanes with one shard.
   struct Lane: ~Copyable {
@@ -12,25 +12,25 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
     let bell: Bell
     let sweep: SweepLane
     var sweepAnswers: RecordConsumer<SweepAnswer>
-    /// The shard's 0x03s for this connection; nil until it has answered.
+    /// The shard's 0x03s for this connection; nil until the shard has answered.
     var announcement: SweepAnswer?
   }
 
   enum State {
     case idle
-    /// The name is being looked up; that has taken long at `deadline`.
+    /// The name is being looked up; at `deadline` that has taken too long.
     case resolving
-    /// The connection is under way, until `deadline`.
+    /// The connection is being established, until `deadline` at most.
     case dialing
-    /// Connected, but to what is still open, until `deadline`: see Firehose+Probation.swift.
+    /// Connected, but not known to be to a backend, until `deadline` at most: see Firehose+Probation.swift.
     case proving
-    /// What is connected counts as the backend; it has settled at `deadline`.
+    /// What is connected counts as the backend; at `deadline` the connection counts as stable.
     case connected
     /// The next dial comes at `deadline`.
     case waiting
-    /// At the relay's end: everything was sent, and the FIN; input is discarded until the backend's.
+    /// The relay is shutting down: everything was sent, and a FIN. Input is discarded until the backend's FIN.
     case finishing
-    /// Nothing is sent any more. What shards still have for a backend that was lost for good is discarded.
+    /// Nothing more is sent. What the shards still have for a backend that is lost for good is discarded.
     case done
   }
 
@@ -42,7 +42,7 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   var events: EventLog
 
   var lanes: FixedArray<Lane>
-  /// The lane from which the next send begins: the one whose packet was handed over in part, else each in turn.
+  /// The lane with which the next send begins: one whose packet was sent in part, otherwise each in turn.
   var firstLane = 0
   let vectors: UnsafeMutablePointer<iovec>
 
@@ -50,77 +50,78 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   let memory: DownlinkMemory
   var read: UInt64 = 0
   var parsed: UInt64 = 0
-  /// The lane that has no room for the next packet; `parsed` stands before it.
+  /// The lane that has no room for the next packet, which is at `parsed`.
   var stalledLane: Int?
-  /// The packet at `parsed`, where it is for many clients and has not been passed on to all of them.
+  /// The packet at `parsed`, if it is for many clients and has not been passed on to all of them.
   var multicast: MulticastProgress?
 
   var state = State.idle
   var socket: Int32 = -1
-  /// Counts sockets, so that a late completion of the last one is told from this one's.
+  /// Counts sockets, so that a late completion for the last one is not mistaken for one of this one.
   var generation: UInt32 = 0
   var readable = false
-  /// The poll said that the backend hung up, or the relay ends: reads go on until one finds nothing.
+  /// The poll said that the backend hung up, or the relay is shutting down: reads continue until one finds nothing.
   var hungUp = false
   var waitsForRoom = false
-  /// A send failed: what can still be read is delivered, then the connection is given up.
+  /// The error with which a send failed: what can still be read is delivered, then the connection is given up.
   var sendError: Int32 = 0
 
   /// The sweep with which every connection but the first begins.
   var sweep = Sweep.none
   var sweepRequest: UInt64 = 0
-  /// Bytes of the announcement being sent that the socket has taken, and whose it is.
+  /// How many bytes of the announcement that is being sent the socket has taken, and which lane it belongs to.
   var sweepOffset = 0
   var sweepLane = 0
 
-  /// The packet within which the last connection died, by its lane and its place there.
+  /// The packet within which the last connection died, by its lane and its position there.
   var suspect: (lane: Int, position: UInt64)?
-  /// The client of a packet that was given up: its shard has yet to be told.
+  /// The client whose packet was given up, while its shard has not been told.
   var refusedClient: UInt64?
 
-  /// When the next dial comes, or this one is given up.
+  /// When the present ``State`` runs out; `.max` if it has no limit.
   var deadline: UInt64 = .max
-  /// When to look whether the backend still acknowledges.
+  /// When to check whether the backend still acknowledges.
   var silenceCheck: UInt64 = .max
-  /// Since when it has owed an acknowledgement and given none, as far as was looked; `.max` where it owes none.
+  /// Since when it has owed an acknowledgement, as far as the checks have seen; `.max` if it owes none.
   var silentSince: UInt64 = .max
-  /// What it has not taken, the age of that from which it is told again, and the last age that was; 0 where none was.
+  /// What it has not taken, the age at which that is logged next, and the age that was logged last; 0 if none was.
   var behind = UntakenBytes()
   var nextBehindEvent = Limits.backendBehindFirst
   var toldBehind: UInt64 = 0
-  /// When held sessions are dropped, because the backend has been away for too long.
+  /// When the sessions that are held are dropped because the backend has been away for too long.
   var dropDeadline: UInt64 = .max
-  /// What was left of that time when the connection that stands had shown itself; it goes on if that does not settle.
+  /// How much of that time was left when the present connection proved itself. It continues from there if the
+  /// connection is lost before it is stable.
   var lossTimeLeft: UInt64 = .max
   var hasConnected = false
   var dialDelay = Limits.dialDelayFirst
   var dialCount = 0
-  /// How often the look-up that is under way was asked for.
+  /// How often the look-up has been started for this dial.
   var lookUpTries = 0
   var connectedAt: UInt64 = 0
   /// How long the next connection is on probation.
   var probation = Limits.probationFirst
-  /// The longest life of those connections that made it longer.
+  /// The longest life among the connections that lengthened the probation.
   var shortLife: UInt64 = 0
-  /// Dials that were refused, one after the other.
+  /// How many dials in a row were refused.
   var refusals = 0
-  /// Bytes have come on the connection.
+  /// Whether bytes have arrived on the connection.
   var hasSpoken = false
-  /// What was told of dials that failed and of connections that did not last.
+  /// What has been logged about dials that failed and connections that did not last.
   var failures = FailureLog()
-  /// The last loss was not told, because such a one had been told not long before; nor is the next connection, until it
-  /// has settled.
+  /// The last loss was not logged, because one like it had been logged shortly before. Nor is the next connection,
+  /// until it is stable.
   var isFlapping = false
 
   var drain = Drain.no
 
   // MARK: What a host asks
 
-  /// Goes on with other settings. What is to be done at a loss of the backend holds from the next one on.
+  /// Changes to other settings. What happens when the backend is lost applies from the next loss on.
   mutating func apply(_ new: HostSettings) {
     settings = new.firehose
     events.minimum = new.eventLevel
-    // The next look may be hours away, where the backend had a day.
+    // Check at once: the next check was scheduled by the old `--backend-timeout`.
     if silenceCheck < .max { silenceCheck = 0 }
   }
 
@@ -150,7 +151,7 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
     if state == .resolving { resolved(lookUp, &kernel) }
   }
 
-  /// Whether the backend has been told the end, or is not there to be told.
+  /// Whether the backend has been sent everything and the FIN, or is not there to be sent anything.
   mutating func isDone() -> Bool { state == .done }
 
   /// When the firehose has to be called again at the latest.
@@ -159,8 +160,8 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
     return if case .reading(let until) = drain { min(next, until) } else { next }
   }
 
-  /// Whether there is something to do that no completion will announce. Called before a sleep, after the bell has been
-  /// told; a firehose that waits for room in a lane says so here.
+  /// Whether there is something to do that no completion will announce. Called before a sleep, after the sleep has been
+  /// announced on the bell. A firehose that waits for room in a lane announces that here.
   mutating func hasWork() -> Bool {
     if state == .connected, !waitsForRoom, sendError == 0 {
       for lane in 0..<lanes.count {
@@ -187,10 +188,10 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
     }
   }
 
-  /// What is due by the clock, and the end.
+  /// Does what is due by the clock, and what remains to be done when the relay shuts down.
   mutating func expire(_ kernel: inout K) {
     let due = min(deadline, silenceCheck, dropDeadline)
-    // What came in time is taken first, that the backend is there or has answered; but not for ever.
+    // What arrived in time is handled first (a connection, an answer), but a deadline does not wait for that for ever.
     if kernel.now >= due, kernel.hasBroughtAll || kernel.now &- due >= Limits.catchUp { expireDue(&kernel) }
     if state == .done { discardUplink(&kernel) }
     if refusedClient != nil { tellRefusal(&kernel) }

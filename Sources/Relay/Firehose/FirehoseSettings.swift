@@ -1,6 +1,6 @@
 import VoltlaneWire
 
-/// What the flags say about the backend, as the firehose has it. Sizes are bytes, times nanoseconds.
+/// What the flags say about the backend, in the form that the firehose uses. Sizes are in bytes, times in nanoseconds.
 ///
 /// A setting that the firehose needs is a field here, with its line in the `init` below.
 struct FirehoseSettings: BitwiseCopyable, Sendable {

@@ -1,6 +1,6 @@
-/// How old the oldest byte is that was sent and not taken, found out by looking now and then: each look notes how much
-/// had been sent by then. An age is at least what is said here, and at most the time between two notes more, which is a
-/// sixteenth of the time that they span.
+/// Estimates the age of the oldest byte that was sent and not taken, by noting now and then how much had been sent. The
+/// true age is at least the estimate, and exceeds it by at most the time between two notes, which is a sixteenth of the
+/// time that the notes span.
 ///
 /// Invariant: notes are in order of position and of time, and all their positions are above what was taken.
 struct UntakenBytes {
@@ -11,7 +11,7 @@ struct UntakenBytes {
 
   private var notes = InlineArray<32, Note>(repeating: Note())
   private var count = 0
-  /// The least time between two notes.
+  /// The shortest time between two notes.
   private var spacing: UInt64 = 0
 
   /// Everything up to `position` has been taken.
@@ -28,7 +28,7 @@ struct UntakenBytes {
   mutating func send(upTo position: UInt64, _ time: UInt64) {
     guard count == 0 || notes[count - 1].position != position && time - notes[count - 1].time >= spacing else { return }
     if count == notes.count {
-      // Every second one goes, never the oldest.
+      // Drops every second note, but never the oldest.
       count /= 2
       for index in 0..<count { notes[index] = notes[2 * index] }
       spacing = notes[count - 1].time - notes[count - 2].time
@@ -37,9 +37,9 @@ struct UntakenBytes {
     count += 1
   }
 
-  /// Whether that is where the newest note ends.
+  /// Whether the newest note is of this position.
   func ends(at position: UInt64) -> Bool { count > 0 && notes[count - 1].position == position }
 
-  /// The age of the oldest byte, 0 where all was taken.
+  /// The age of the oldest byte; 0 if everything was taken.
   func age(_ now: UInt64) -> UInt64 { count == 0 ? 0 : now - notes[0].time }
 }

@@ -1,25 +1,25 @@
 import VoltlaneCrypto
 
-/// What a worker is asked. A plain value that crosses a lane; keys cross as references.
+/// A job for a worker. It is a plain value that crosses a lane; keys cross as references.
 struct HandshakeJob: BitwiseCopyable {
   enum Task: BitwiseCopyable {
     /// Is this SEC1 point, 33 or 65 bytes, on the curve?
     case checkKey(point: InlineArray<65, UInt8>, count: UInt8)
-    /// Seal `plain` for the owner of `client`. The session's key is derived unless it is there.
+    /// Seal `plain` for the owner of `client`. The worker derives the session's key unless `key` has it.
     case seal(plain: SealedBox.Plain, nonce: SealedBox.Nonce, client: PublicKey, key: SessionKeyReference?)
     /// Does `box` hold `plain`?
     case open(box: SealedBox.Bytes, plain: SealedBox.Plain, key: SessionKeyReference)
   }
 
-  /// The connection that waits.
+  /// The connection that is waiting.
   let connection: Token
   let task: Task
 }
 
-/// What a worker answers.
+/// A worker's answer.
 struct HandshakeResult: BitwiseCopyable {
   enum Answer: BitwiseCopyable {
-    /// nil where the point is not on the curve.
+    /// Nil if the point is not on the curve.
     case key(PublicKey?)
     /// The box, and the session's key for the next time.
     case sealed(SealedBox.Bytes, key: SessionKeyReference)
@@ -35,7 +35,7 @@ struct HandshakeResult: BitwiseCopyable {
 /// The two lanes between one shard and one worker.
 struct HandshakeLanes: Sendable {
   let jobs: RecordLane<HandshakeJob>
-  /// As long as `jobs`: a worker that takes a job has room for its answer.
+  /// As long as `jobs`, so that a worker that takes a job has room for the answer.
   let results: RecordLane<HandshakeResult>
 
   init(_ arena: Arena) {

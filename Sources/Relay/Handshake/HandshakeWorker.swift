@@ -1,8 +1,8 @@
 import CLinux
 import VoltlaneCrypto
 
-/// The handshake's cryptography, away from the shards: a point check takes as long as dozens of packets, a key
-/// agreement as long as thousands.
+/// Does the handshake's cryptography, away from the shards: checking a point takes as long as dozens of packets, and a
+/// key agreement as long as thousands.
 struct HandshakeWorker: ~Copyable {
   /// The worker's ends of its lanes with one shard.
   struct Client: ~Copyable {
@@ -34,7 +34,7 @@ struct HandshakeWorker: ~Copyable {
       guard count > 0 else { continue }
       for _ in 0..<count {
         let job = clients[index].jobs.take()
-        // Room is certain: a shard has no more jobs under way than the lane of results holds.
+        // There is always room: a shard has no more jobs under way than the lane of results holds.
         clients[index].results.push(HandshakeResult(connection: job.connection, answer: answer(job.task)))
       }
       let shardWaited = clients[index].jobs.release()
@@ -50,7 +50,7 @@ struct HandshakeWorker: ~Copyable {
     case .checkKey(let point, let count):
       return .key(try? PublicKey(sec1: point.span.bytes.extracting(0..<Int(count))))
     case .seal(let plain, let nonce, let client, let known):
-      // Swift ends a process that it cannot give an object.
+      // Swift ends the process if there is no memory for an object.
       guard known != nil || voltlane_has_room(Limits.sessionKeyObject, 3) else { return .noMemory }
       let key = known ?? SessionKeyReference(identity.sessionKey(with: client))
       return .sealed(SealedBox.seal(plain.span.bytes, key: key.value, nonce: nonce), key: key)

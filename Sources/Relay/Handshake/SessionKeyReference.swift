@@ -1,13 +1,13 @@
 import VoltlaneCrypto
 
-/// A session's key as it crosses lanes and stands in the session table: a counted reference without the counting, so
-/// that those stay trivial memory and the key's bytes are never copied.
+/// A session's key as lanes and the session table hold it: a reference that is not counted automatically, so that lanes
+/// and table stay trivial memory and the key's bytes are never copied.
 ///
-/// Invariant: each value that is kept, or is in a lane, owns one reference, which its last holder releases.
+/// Invariant: each value that is kept, or is in a lane, owns one reference, and its last holder releases that.
 struct SessionKeyReference: BitwiseCopyable {
   private let key: UnsafeRawPointer
 
-  /// Takes a reference of its own.
+  /// Retains the key: the new value owns a reference.
   init(_ key: SessionKey) {
     self.key = UnsafeRawPointer(Unmanaged.passRetained(key).toOpaque())
   }
@@ -17,6 +17,6 @@ struct SessionKeyReference: BitwiseCopyable {
 
   var value: SessionKey { Unmanaged<SessionKey>.fromOpaque(key).takeUnretainedValue() }
 
-  /// Gives the reference up; with the last one the key is wiped.
+  /// Gives the reference up. The key is wiped with the last one.
   func release() { Unmanaged<SessionKey>.fromOpaque(key).release() }
 }

@@ -185,7 +185,6 @@ extension Resolver.State {
 
 extension LookUp {
   /// What an error of getaddrinfo means. It also calls a name unknown if it got no descriptor or memory to ask with.
-  /// with.
   init(failure code: Int32, errno: Int32) {
     let isUnknown = code == EAI_NONAME || code == voltlane_no_address
     if isUnknown, errno != EMFILE, errno != ENFILE, errno != ENOMEM, errno != ENOBUFS {

@@ -1,5 +1,6 @@
-/// How other threads wake a host. It announces that it goes to sleep, then looks at its lanes once more; who puts
-/// something into a lane afterwards sees the announcement, takes it back and rings, so that one bell rings a sleep.
+/// How other threads wake a host. The host announces that it is going to sleep, then looks at its lanes once more.
+/// Any thread that puts something into a lane after that sees the announcement, clears it and rings, so each sleep gets
+/// one ring.
 struct Bell: Sendable {
   private let sleeps: SharedWord
   private let descriptor: SharedWord
@@ -22,7 +23,7 @@ struct Bell: Sendable {
   @inline(__always)
   func announceAwake() { sleeps.relaxed = 0 }
 
-  /// Whether the host sleeps and the caller is the one to wake it.
+  /// Whether the host is asleep and it is up to the caller to wake it.
   @inline(__always)
   func takeSleep() -> Bool { sleeps.takeDown() }
 }

@@ -2,15 +2,16 @@ import VoltlaneWire
 
 /// A run of packets from the backend for one of a shard's clients, where they lie in ``DownlinkMemory``.
 ///
-/// The firehose has written the client's header in place, over the end of the tag, so that the shard sends the packet
-/// from where it was received. Small packets that follow for the same client are moved up behind it, over their tags:
+/// The firehose has written the client's header in place, over the end of the tag, so that the shard can send the
+/// packet from where it was received. Small packets that follow for the same client are moved up behind it, over their
+/// own tags:
 ///
 ///     received    | u32 size | u64 id           | flag | data | u32 size | u64 id | flag | data
 ///     for client             |   ...   | u32 size of data | data | u32 size | data
 ///                                      ^ position
 ///
-/// A packet for many clients is a descriptor for each of them, in the lanes of their shards: all have the same position,
-/// and the packet lies there once.
+/// A packet for many clients has one descriptor for each of them, in the lanes of their shards. All of these have the
+/// same position: the packet is in memory once.
 struct Descriptor: BitwiseCopyable {
   let position: UInt64
   let clientID: UInt64
@@ -19,14 +20,15 @@ struct Descriptor: BitwiseCopyable {
   private(set) var packetCount: UInt32
   let kind: Kind
 
-  /// What the shard is told. Whoever reads one names every kind, so that the compiler asks what becomes of a new one.
+  /// What the shard is told. Switches over it have no `default`, so that the compiler asks how to handle a new kind.
   enum Kind: UInt8, BitwiseCopyable {
     case data
-    /// A packet that is worth nothing later.
+    /// A packet that is worthless if it is late.
     case volatile
     /// The backend ends the session.
     case kick
-    /// The backend's connection died twice within a packet of this client's: the packet is gone, and its client ends.
+    /// The backend's connection died twice within the same packet of this client. The packet was given up, and the
+    /// client's session ends.
     case refused
   }
 
@@ -41,7 +43,7 @@ struct Descriptor: BitwiseCopyable {
     self.kind = kind
   }
 
-  /// Tells the shard that a packet of this client's was given up. It stands for no bytes of the memory.
+  /// Tells the shard that a packet of this client was given up. The descriptor refers to no bytes in memory.
   init(refused clientID: UInt64, slot: UInt32, position: UInt64) {
     self.position = position
     self.clientID = clientID
@@ -51,23 +53,24 @@ struct Descriptor: BitwiseCopyable {
     kind = .refused
   }
 
-  /// The slot that the id names in its shard: the firehose had to work it out to find the shard.
+  /// The slot that the id stands for in its shard. The firehose has it because it computes the shard and the slot
+  /// together.
   @inline(__always) var slot: UInt32 { slotOrNext }
 
-  /// The next descriptor for the same client in the turn of the shard, which writes it over the slot.
+  /// The next descriptor for the same client in the shard's turn. The shard writes it over the slot.
   @inline(__always) var next: UInt32 {
     get { slotOrNext }
     set { slotOrNext = newValue }
   }
 
-  /// Whether others may be moved up behind it.
+  /// Whether other packets may be moved up behind this one.
   @inline(__always) var isData: Bool { kind == .data }
   /// Whether it stands for packets, of either kind.
   @inline(__always) var isPackets: Bool { kind.rawValue <= Kind.volatile.rawValue }
   /// Bytes of the packets with the client's headers.
   @inline(__always) var byteCount: Int { Int(bytes) }
 
-  /// One more packet of `byteCount` bytes, its header among them, stands behind the others.
+  /// Adds one more packet, which has been moved up behind the others. `byteCount` includes its header.
   @inline(__always)
   mutating func extend(by byteCount: Int) {
     bytes &+= UInt32(truncatingIfNeeded: byteCount)
@@ -81,7 +84,7 @@ struct ClientPacket {
   let count: Int
 }
 
-/// The packets of a run one by one, for those who cannot take it as one piece of bytes.
+/// Iterates over the packets of a run, for callers that cannot treat it as one piece of bytes.
 struct PacketRun {
   private var next: UnsafeMutableRawPointer
   private var left: UInt32
@@ -100,10 +103,10 @@ struct PacketRun {
   }
 }
 
-/// What was read from the backend: a ring that is mapped twice, so that every packet lies in one piece and an
-/// unfinished one simply goes on with the next read. Written by the firehose, read by all shards.
+/// What was read from the backend: a ring that is mapped twice, so that every packet is contiguous and the next read
+/// simply continues an unfinished one. The firehose writes it, and all shards read it.
 ///
-/// Positions count bytes and begin anew at 0 whenever nothing there is in use, which keeps the memory in use in cache.
+/// Positions count bytes. They start again at 0 whenever nothing here is in use, so that the memory stays in the cache.
 struct DownlinkMemory: @unchecked Sendable {
   private let base: UnsafeMutableRawPointer
   private let mask: UInt64
@@ -118,7 +121,7 @@ struct DownlinkMemory: @unchecked Sendable {
     base = try arena.allocateRing(byteCount: capacity)
   }
 
-  /// The data of a packet that begins at `packet`: `size` bytes that were read and not given back.
+  /// The data of the packet at `packet`: `size` bytes that have been read and not yet released.
   @inline(__always) @_lifetime(borrow self)
   func data(of packet: UnsafeMutableRawPointer, _ size: Int) -> RawSpan {
     _overrideLifetime(RawSpan(_unsafeStart: packet + Wire.sizePrefix, byteCount: size), borrowing: self)
@@ -128,7 +131,7 @@ struct DownlinkMemory: @unchecked Sendable {
   subscript(position: UInt64) -> UnsafeMutableRawPointer { base + Int(truncatingIfNeeded: position & mask) }
 }
 
-/// One shard's packets from the backend, and the memory in which they lie.
+/// One shard's packets from the backend, and the memory that holds them.
 struct DownlinkLane: @unchecked Sendable {
   let descriptors: RecordLane<Descriptor>
   let memory: DownlinkMemory

@@ -1,4 +1,4 @@
-/// A few values that cannot be copied, side by side; as many as it was made with.
+/// A fixed number of values that cannot be copied, side by side in memory.
 struct FixedArray<Element: ~Copyable>: ~Copyable {
   private let base: UnsafeMutablePointer<Element>
   let count: Int
@@ -15,7 +15,7 @@ struct FixedArray<Element: ~Copyable>: ~Copyable {
     count = 0
   }
 
-  /// Nothing is ever read there: any address but zero will do.
+  /// Nothing is ever read from this address, so any address except zero will do.
   private static var nowhere: UnsafeMutablePointer<Element> {
     // An alignment is never zero.
     UnsafeMutablePointer(bitPattern: MemoryLayout<Element>.alignment).unsafelyUnwrapped

@@ -1,11 +1,12 @@
 /// The two positions of a one-way lane between two threads, and how a producer asks to be woken.
 ///
-/// Invariant: `head <= tail <= head + capacity`. The producer alone writes `tail`, the consumer alone `head`; what lies
-/// between was written before `tail` was published and is read before `head` is. Each is on cache lines of its own.
+/// Invariant: `head <= tail <= head + capacity`. Only the producer writes `tail`, and only the consumer writes `head`.
+/// What is between the two was written before `tail` was published, and is read before `head` is. Each position has
+/// cache lines of its own.
 struct LaneIndices: Sendable {
   private let headWord: SharedWord
   private let tailWord: SharedWord
-  /// Up while a producer has no room and wants to be told of some.
+  /// Raised while the producer has no room and wants to be woken when there is some.
   private let producerWaits: SharedWord
 
   init(_ arena: Arena) {
@@ -24,14 +25,14 @@ struct LaneIndices: Sendable {
     nonmutating set { tailWord.published = newValue }
   }
 
-  /// The producer has no room: it must look at `head` once more after this, because the consumer may have looked
-  /// before.
+  /// The producer has no room. It must check `head` once more after this, because the consumer may have looked at the
+  /// flag before it was raised.
   func announceProducerWaits() { producerWaits.raise() }
 
   @inline(__always)
   var producerIsWaiting: Bool { producerWaits.isRaised }
 
-  /// Whether a producer waited for the room that the consumer just made. True once for each wait.
+  /// Whether the producer was waiting for the room that the consumer has just made. True once for each wait.
   @inline(__always)
   func takeProducerWaits() -> Bool { producerWaits.takeDown() }
 }

@@ -1,6 +1,6 @@
 /// A lane of small records of one type: a ring of `capacity` (a power of two) with one producer and one consumer.
 ///
-/// Made once and given to both sides; the endpoints keep the other side's position cached, so that most pushes and pops
+/// It is made once and given to both sides. Each endpoint caches the other side's position, so most pushes and pops
 /// touch no cache line of the other thread.
 struct RecordLane<Record: BitwiseCopyable>: @unchecked Sendable {
   let indices: LaneIndices
@@ -35,7 +35,7 @@ struct RecordProducer<Record: BitwiseCopyable>: ~Copyable {
     published = tail
   }
 
-  /// Whether a record fits. Looks at the consumer's position only when none fits by what was last seen.
+  /// Whether a record fits. Reads the consumer's position only if, as last seen, it leaves no room.
   @inline(__always)
   mutating func hasRoom() -> Bool {
     if tail &- headSeen <= mask { return true }
@@ -43,20 +43,20 @@ struct RecordProducer<Record: BitwiseCopyable>: ~Copyable {
     return tail &- headSeen <= mask
   }
 
-  /// The caller has made sure of room.
+  /// The caller has checked that there is room.
   @inline(__always)
   mutating func push(_ record: Record) {
     records[Int(truncatingIfNeeded: tail & mask)] = record
     tail &+= 1
   }
 
-  /// What was pushed last, as long as it has not been shown to the consumer.
+  /// The record that was pushed last; nil if it has been published.
   @inline(__always)
   mutating func last() -> UnsafeMutablePointer<Record>? {
     tail == published ? nil : records + Int(truncatingIfNeeded: (tail &- 1) & mask)
   }
 
-  /// Shows the consumer what was pushed. True when there was something new.
+  /// Makes what was pushed visible to the consumer. True if there was anything new.
   @inline(__always)
   mutating func publish() -> Bool {
     guard tail != published else { return false }
@@ -65,7 +65,7 @@ struct RecordProducer<Record: BitwiseCopyable>: ~Copyable {
     return true
   }
 
-  /// The oldest record that the consumer has not given back; nil where there is none.
+  /// The oldest record that the consumer has not released; nil if there is none.
   @inline(__always)
   mutating func oldestHeld() -> Record? {
     headSeen = indices.head
@@ -75,8 +75,8 @@ struct RecordProducer<Record: BitwiseCopyable>: ~Copyable {
   func announceWaits() { indices.announceProducerWaits() }
 }
 
-/// The reading end of a ``RecordLane``. Invariant: `head <= cursor <= tailSeen`; records up to `cursor` were taken, and
-/// stay as they are until ``release()`` gives them back.
+/// The reading end of a ``RecordLane``. Invariant: `head <= cursor <= tailSeen`. Records before `cursor` have been
+/// taken, and stay in place until ``release()`` gives them back.
 struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
   private let indices: LaneIndices
   private let records: UnsafeMutablePointer<Record>
@@ -101,7 +101,7 @@ struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
     return Int(truncatingIfNeeded: tailSeen &- cursor)
   }
 
-  /// Records that can be taken, looking at the producer's position even where some were seen before.
+  /// How many records can be taken. Reads the producer's position even if some are known already.
   @inline(__always)
   mutating func availableNow() -> Int {
     tailSeen = indices.tail
@@ -123,25 +123,27 @@ struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
     return record
   }
 
-  /// Takes `count` records that were looked at by ``taken(_:)``; the caller has made sure that there are as many.
+  /// Takes `count` records that the caller has read with ``taken(_:)``. The caller has checked that there are that
+  /// many.
   @inline(__always)
   mutating func skip(_ count: Int) { cursor &+= UInt64(truncatingIfNeeded: count) }
 
-  /// A taken record that was not given back, by the value of `cursor` before it was taken; or one that could be.
+  /// A record that has been taken and not released, or one that could be taken. `position` is the value of `cursor`
+  /// just before it is taken.
   @inline(__always)
   func taken(_ position: UInt32) -> UnsafeMutablePointer<Record> {
     records + Int(truncatingIfNeeded: UInt64(position) & mask)
   }
 
-  /// Whether taken records wait to be given back.
+  /// Whether there are records that have been taken and not released.
   @inline(__always)
   var holds: Bool { head != cursor }
 
-  /// Whether the producer waits for what was taken to be given back.
+  /// Whether the producer is waiting for the records that were taken to be released.
   @inline(__always)
   var isAwaited: Bool { indices.producerIsWaiting }
 
-  /// Gives back what was taken. True when a producer waited for that.
+  /// Gives back what was taken. True if the producer was waiting for that.
   @inline(__always)
   mutating func release() -> Bool {
     guard head != cursor else { return false }

@@ -1,17 +1,17 @@
-/// A socket on its way from the shard that accepted it to the one whose session it asks for.
+/// A socket on its way from the shard that accepted it to the shard of the session that its client wants back.
 struct HandedSocket: BitwiseCopyable {
   let socket: Int32
-  /// The id that the client gave; nil where the connection was just accepted, and nothing was read or counted yet.
+  /// The id that the client gave; nil if the connection has just been accepted, and nothing was read or counted yet.
   let id: UInt64?
-  /// What is left of its handshake's time.
+  /// How much time is left for its handshake.
   let timeLeft: UInt64
   let address: AddressKey
   var standing: Standing
   /// Where it comes from, as the backend is told.
   let origin: ClientOrigin
-  /// What came behind the id.
+  /// What arrived after the id.
   let early: PacketBuffer?
-  /// What it did not take of the relay's key.
+  /// The part of the relay's key that the socket has not taken.
   let pending: PendingBytes
 }
 

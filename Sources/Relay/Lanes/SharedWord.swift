@@ -13,7 +13,7 @@ struct SharedWord: @unchecked Sendable {
 
   fileprivate init(_ word: UnsafeMutablePointer<Atomic<UInt64>>) { self.word = word }
 
-  /// A plain read: of what only this thread writes, or where nothing hangs on the order.
+  /// A plain read, for what only this thread writes, or where the order does not matter.
   @inline(__always) var relaxed: UInt64 {
     get { word.pointee.load(ordering: .relaxed) }
     nonmutating set { word.pointee.store(newValue, ordering: .relaxed) }
@@ -31,21 +31,21 @@ struct SharedWord: @unchecked Sendable {
     word.pointee.wrappingAdd(UInt64(bitPattern: Int64(value)), ordering: .acquiringAndReleasing).newValue
   }
 
-  /// Puts `new` where `old` is. False, and nothing changed, where it is not.
+  /// Replaces `old` by `new`. False, with nothing changed, if the word is not `old`.
   func replace(_ old: UInt64, by new: UInt64) -> Bool {
     word.pointee.compareExchange(expected: old, desired: new, ordering: .acquiringAndReleasing).exchanged
   }
 
   // MARK: Flags between two threads
 
-  /// Raises the flag, before the caller looks once more at what the other side may have done meanwhile.
+  /// Raises the flag. After that, the caller checks once more what the other side may have done meanwhile.
   @inline(__always)
   func raise() {
     word.pointee.store(1, ordering: .relaxed)
     atomicMemoryFence(ordering: .sequentiallyConsistent)
   }
 
-  /// Raises the flag, behind what the caller has written. True where it was down: for one caller only.
+  /// Raises the flag after what the caller has written. True if it was down; only one caller gets that answer.
   @inline(__always)
   func raiseFirst() -> Bool {
     atomicMemoryFence(ordering: .sequentiallyConsistent)
@@ -56,8 +56,8 @@ struct SharedWord: @unchecked Sendable {
   /// Whether the flag is up.
   @inline(__always) var isRaised: Bool { relaxed != 0 }
 
-  /// Lowers the flag, after the caller has done what the other side waits for. True when it was up: for one caller
-  /// only.
+  /// Lowers the flag, after the caller has done what the other side is waiting for. True if it was up; only one caller
+  /// gets that answer.
   @inline(__always)
   func takeDown() -> Bool {
     atomicMemoryFence(ordering: .sequentiallyConsistent)

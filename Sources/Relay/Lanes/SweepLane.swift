@@ -1,7 +1,7 @@
 import Glibc
 import VoltlaneWire
 
-/// How the firehose asks a shard for its live sessions, and how the shard answers with one 0x03 for each.
+/// The firehose asks a shard here for its live sessions, and the shard answers with one 0x03 for each.
 struct SweepLane: Sendable {
   /// Counts the firehose's requests.
   let requests: SharedWord
@@ -18,9 +18,9 @@ struct SweepLane: Sendable {
 ///
 /// Invariant: `count <= capacity`; the last owner of the value frees it.
 struct SweepAnswer: BitwiseCopyable {
-  /// The request that it answers.
+  /// The request that this answers.
   let request: UInt64
-  /// Nil where the system had no memory for it.
+  /// Nil if the system had no memory for it.
   private let bytes: UnsafeMutableRawPointer?
   private(set) var count: Int
   private let capacity: Int
@@ -35,7 +35,7 @@ struct SweepAnswer: BitwiseCopyable {
     count = 0
   }
 
-  /// It has no sessions, however many there are.
+  /// The system had no memory for the answer, so it names no sessions, however many there are.
   var hasFailed: Bool { bytes == nil }
 
   mutating func appendReconnection(_ id: UInt64) { append(id, PacketFlag.reconnection.rawValue) }

@@ -11,19 +11,19 @@ import VoltlaneWire
 ///     | u32 size | u64 id    | flag | data            size = Wire.tag + data
 ///     +----------+-----------+------+---------- - -
 ///
-/// So nothing can be added to a record for the relay's own use: what a shard tells the firehose of a packet and the
-/// backend is not to see goes beside the ring, as ``PacketReference`` does. And what is changed here is changed for
-/// every backend: the layout is ``Tag`` in VoltlaneWire and its page in the documentation (Protocol.md); here it is
-/// written by `writeHeader` and read by `packetAtHead` and `dropPacketAtHead`, and nowhere else.
+/// So nothing can be added to a record for the relay's own use. What a shard tells the firehose about a packet, and
+/// the backend must not see, goes beside the ring, as ``PacketReference`` does. A change to the record changes the
+/// protocol for every backend: the layout is ``Tag`` in VoltlaneWire, and Protocol.md documents it. In this file
+/// `writeHeader` writes it, and `packetAtHead` and `dropPacketAtHead` read it; no other code does.
 ///
 /// A large packet's data crosses beside the ring, as a ``PacketReference`` at the position where its header ends.
-/// Only whole packets enter, so that a client that stalls in the middle of one delays no one else.
+/// Only whole packets enter, so a client that stalls in the middle of one delays nobody else.
 struct UplinkLane: @unchecked Sendable {
   let indices: LaneIndices
   let base: UnsafeMutableRawPointer
   let capacity: Int
   let references: RecordLane<PacketReference>
-  /// Bytes of all references that the firehose has freed, ever: what a shard has pushed less this is what waits.
+  /// Bytes of all references that the firehose has ever freed. What a shard has pushed, minus this, is what waits.
   let freedBytes: SharedWord
 
   init(_ arena: Arena, capacity: Int = Limits.uplinkLane) throws(RelayError) {
@@ -35,14 +35,14 @@ struct UplinkLane: @unchecked Sendable {
   }
 }
 
-/// The data of a packet whose header stands in the lane just before `position`. The buffer belongs to the lane from the
-/// push on, and is freed when the packet has been handed to the backend's socket whole.
+/// The data of a packet whose header is in the lane, just before `position`. Once pushed, the buffer belongs to the
+/// lane, and is freed when the backend's socket has taken the whole packet.
 struct PacketReference: BitwiseCopyable {
   let position: UInt64
   let buffer: PacketBuffer
 }
 
-/// The shard's end. Invariant: `tail - headSeen <= capacity`; the caller makes sure of room before it appends.
+/// The shard's end. Invariant: `tail - headSeen <= capacity`. The caller checks that there is room before it appends.
 struct UplinkProducer: ~Copyable {
   private let indices: LaneIndices
   private let base: UnsafeMutableRawPointer
@@ -72,14 +72,14 @@ struct UplinkProducer: ~Copyable {
       UplinkProducer.headerSize + max(CloseReason.longestText, UplinkProducer.headerSize + ClientOrigin.longest)
   }
 
-  /// Bytes that fit. Looks at the firehose's position only when less than `wanted` fits by what was last seen.
+  /// How many bytes fit. Reads the firehose's position only if, as last seen, it leaves less room than `wanted`.
   @inline(__always)
   mutating func room(for wanted: Int) -> Int {
     if Int(capacity &- (tail &- headSeen)) < wanted { headSeen = indices.head }
     return Int(capacity &- (tail &- headSeen))
   }
 
-  /// Whether one more packet may cross by reference: while what waits is below the limit, so that one of any size fits.
+  /// Whether one more packet, of any size, may cross by reference: it may while less than the limit is waiting.
   mutating func hasReferenceRoom() -> Bool {
     references.hasRoom() && pushedBytes &- freedBytes.published < UInt64(Limits.uplinkReferencedBytes)
   }
@@ -90,12 +90,12 @@ struct UplinkProducer: ~Copyable {
     return headSeen == tail
   }
 
-  /// Whether what the relay says of a session fits, whatever it is.
+  /// Whether anything that the relay may have to say about a session fits.
   mutating func hasControlRoom() -> Bool { room(for: controlRoom) >= controlRoom }
 
-  /// Writes what the relay itself says of a session. The caller has made sure of room; as that is seldom and not on a
-  /// packet's way, it is looked at once more: to write over what the firehose has yet to send would be worse than to
-  /// end.
+  /// Writes what the relay itself says about a session. The caller has checked that there is room. This is rare and not
+  /// on a packet's way, so the room is checked once more: overwriting what the firehose has yet to send would be worse
+  /// than ending.
   @inline(never)
   mutating func say(_ flag: PacketFlag, of id: UInt64, _ text: StaticString? = nil) {
     let count = text?.utf8CodeUnitCount ?? 0
@@ -144,9 +144,9 @@ struct UplinkProducer: ~Copyable {
     tail &+= UInt64(UplinkProducer.headerSize)
   }
 
-  /// Writes a data packet for each whole one, size prefix and data, between `start` and `end`, up to one that is larger
-  /// than `maxSize`. Returns how many, and where they end. A loop of its own, so that nothing that is rare takes
-  /// registers from it.
+  /// Writes a data packet for each whole packet (size prefix and data) between `start` and `end`, and stops at one that
+  /// is larger than `maxSize`. Returns how many there were, and where they end. This loop is a function of its own, so
+  /// that rare cases take no registers from it.
   @inline(never)
   mutating func appendAll(
     id: UInt64, from start: UnsafeRawPointer, to end: UnsafeRawPointer, maxSize: Int
@@ -164,7 +164,7 @@ struct UplinkProducer: ~Copyable {
     return (count, next)
   }
 
-  /// Writes one data packet whose data stands in two pieces.
+  /// Writes one data packet whose data is in two pieces.
   mutating func append(
     id: UInt64, _ first: UnsafeRawPointer, _ firstCount: Int, _ second: UnsafeRawPointer, _ secondCount: Int
   ) {
@@ -204,8 +204,8 @@ struct UplinkProducer: ~Copyable {
     header.storeBytes(of: flag, toByteOffset: Wire.sizePrefix &+ Wire.clientID, as: UInt8.self)
   }
 
-  /// Shows the firehose what was appended, once for many packets: publishing each costs 60-85 ns between cores, once
-  /// for sixteen 19 ns. True when there was something new.
+  /// Makes what was appended visible to the firehose, once for many packets: between cores a packet costs 60-85 ns if
+  /// each is published by itself, and 19 ns if sixteen are published together. True if there was anything new.
   @inline(__always)
   mutating func publish() -> Bool {
     guard tail != published else { return false }
@@ -219,9 +219,9 @@ struct UplinkProducer: ~Copyable {
   func announceWaits() { indices.announceProducerWaits() }
 }
 
-/// The firehose's end. Invariant: `head` is where the first packet begins that was not handed to the backend's socket
-/// whole; of that packet `handed` bytes were, on the connection that stands. `head` moves packet by packet, so that a
-/// new connection goes on with the right one.
+/// The firehose's end. Invariant: `head` is the start of the first packet that the backend's socket has not taken
+/// whole; `handed` is how many of its bytes the present connection has taken. `head` moves packet by packet, so that a
+/// new connection continues with the right one.
 struct UplinkConsumer: ~Copyable {
   private let indices: LaneIndices
   private let base: UnsafeMutableRawPointer
@@ -230,7 +230,7 @@ struct UplinkConsumer: ~Copyable {
   private var references: RecordConsumer<PacketReference>
   private let freedBytes: SharedWord
   private(set) var handed = 0
-  /// Where the stretch that was last gathered ends, and how many bytes it has on the wire.
+  /// Where the part that was last gathered ends, and how many bytes it has on the wire.
   private var gatheredEnd: UInt64
   private(set) var gatheredBytes = 0
 
@@ -246,7 +246,7 @@ struct UplinkConsumer: ~Copyable {
 
   var isEmpty: Bool { indices.tail == head }
 
-  /// Adds what waits, from where the last send stopped, to `vectors`, which has room for `room` more of at least 2.
+  /// Adds what waits, from where the last send stopped, to `vectors`, which has room for `room` more (at least 2).
   /// Returns how many it used.
   mutating func gather(_ vectors: UnsafeMutablePointer<iovec>, room: Int) -> Int {
     let tail = indices.tail
@@ -263,7 +263,7 @@ struct UplinkConsumer: ~Copyable {
       gatheredBytes &+= count &- skipped
     }
     var reference = references.cursor
-    // After `tail`: every reference of a packet before it is seen.
+    // Read after `tail`, so that the reference of every packet before it is visible.
     let referenceEnd = reference &+ UInt64(references.availableNow())
     while position != tail, room &- used >= 2 {
       let next = reference == referenceEnd ? nil : references.taken(UInt32(truncatingIfNeeded: reference))
@@ -281,8 +281,8 @@ struct UplinkConsumer: ~Copyable {
     return used
   }
 
-  /// Takes note that `sent` more bytes, of this lane's or later ones', were handed to the socket. Returns what is left
-  /// of them for the lanes gathered after this one.
+  /// Records that the socket took `sent` more bytes, beginning with those gathered from this lane. Returns how many of
+  /// them belong to the lanes that were gathered after this one.
   @inline(__always)
   mutating func advance(_ sent: Int) -> Int {
     if sent >= gatheredBytes {
@@ -295,7 +295,7 @@ struct UplinkConsumer: ~Copyable {
       gatheredBytes = 0
       return left
     }
-    // Only where the socket took less than it was given: find the packet that it stopped in.
+    // Only if the socket took less than it was given: find the packet in which it stopped.
     handed &+= sent
     while true {
       let packet = packetAtHead()
@@ -319,7 +319,7 @@ struct UplinkConsumer: ~Copyable {
     freeReferences()
   }
 
-  /// Where the first packet begins that was not handed over whole.
+  /// The start of the first packet that the socket has not taken whole.
   var headPosition: UInt64 { head }
 
   /// Gives up the packet at `head`, and returns its tag; of a packet with an ``ExtensionFlag``, as of a failure: it is the
@@ -337,12 +337,12 @@ struct UplinkConsumer: ~Copyable {
     return tag
   }
 
-  /// The connection is gone: the packet that it had in part is sent whole on the next one.
+  /// The connection is gone: the packet of which it had a part is sent whole on the next one.
   mutating func connectionLost() {
     handed = 0
   }
 
-  /// Makes the room of what was handed over known to the shard. True when the shard waited for it.
+  /// Gives the shard back the room of what the socket has taken. True if the shard was waiting for it.
   @inline(__always)
   mutating func release() -> Bool {
     guard indices.head != head else { return false }
@@ -364,7 +364,8 @@ struct UplinkConsumer: ~Copyable {
   private mutating func freeReferences() {
     while references.cursorHolds, references.first.position <= head {
       let buffer = references.take().buffer
-      // A load and a store: there is one writer. Before `head` is released, which wakes a shard that waits.
+      // A load and a store suffice, as there is one writer. This comes before `head` is released, because that wakes
+      // a shard that is waiting.
       freedBytes.published = freedBytes.relaxed &+ UInt64(buffer.capacity)
       buffer.free()
     }

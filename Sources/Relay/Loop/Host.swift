@@ -1,7 +1,7 @@
-/// A thread's part of the relay: a kernel and the roles that it hosts. The one loop is here.
+/// One thread's part of the relay: a kernel, and the roles that run over it. The relay's only loop is here.
 ///
-/// A shard and the firehose may share a host (one or two CPUs) or have one each (more CPUs); a test drives any number
-/// of hosts in one thread, turn by turn.
+/// A shard and the firehose may share a host (with one or two CPUs) or have one each (with more). A test drives any
+/// number of hosts in one thread, turn by turn.
 struct Host<K: Kernel & ~Copyable>: ~Copyable {
   var kernel: K
   let shard: Hosted<Shard<K>>
@@ -11,7 +11,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   let control: ControlBlock
   private var settings: RecordConsumer<HostSettings>
   private let wakeSignal: Int32
-  /// The control thread has called: there are settings, or the relay ends.
+  /// The control thread has called: there are new settings, or the relay is shutting down.
   private var isCalled = false
   private var draining = false
   private var saidDone = false
@@ -28,7 +28,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     self.control = control
   }
 
-  /// The loop: until the relay stops, which it does when every host has handed everything over, or at once.
+  /// The loop. It runs until the relay stops: when every host has handed everything over, or at once if told to.
   @inline(never)
   mutating func run() {
     start()
@@ -47,14 +47,14 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     if shard.isHere { shard.role.start(&kernel) }
   }
 
-  /// The control thread wakes the host for what it then finds in the control block and among its settings.
+  /// The control thread wakes the host through this poll. What it wants is in the control block and the settings lane.
   @inline(never)
   private mutating func listenToControl() {
     kernel.submit(.pollReadable(wakeSignal), Token(.control))
   }
 
-  /// Tells the control thread when the host's roles have nothing left to do. The loop goes on until all others are done
-  /// too: what still comes for its clients has to be taken from the lanes.
+  /// Tells the control thread once the host's roles have nothing left to do. The loop continues until all other hosts
+  /// are done too, because packets that still arrive for its clients have to be taken off the lanes.
   @inline(never)
   private mutating func sayWhenDone() {
     guard isDone() else { return }
@@ -62,10 +62,10 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     control.addDoneHost()
   }
 
-  /// One turn. What the kernel has to say is taken note of; clients are read, and what they sent leaves for the backend
-  /// in one send; the backend is read, and clients get what it sent. In this order: a send wakes its receiver, and a
-  /// backend that is woken first finds all of the turn's packets at once; and what was read leaves while the cache has
-  /// it.
+  /// One turn. First it records what the kernel reports. Then it reads the clients, and sends the backend what they
+  /// sent in one call. Last it reads the backend, and sends the clients what it sent. The order matters: a send wakes
+  /// its receiver, so a backend that is woken at that point finds all of the turn's packets at once, and what was read
+  /// leaves while it is still in the cache.
   mutating func turn() {
     bell.announceAwake()
     while let completion = kernel.next() { dispatch(completion) }
@@ -89,7 +89,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     if worker.isHere { worker.role.work(&kernel) }
   }
 
-  /// Starts what the turn queued; sleeps if no role has anything to do.
+  /// Starts the operations that the turn queued, and sleeps if no role has anything to do.
   mutating func sleep() {
     bell.announceSleep()
     if hasWork() {
@@ -112,7 +112,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     case .unheardBell:
       kernel.ringAgain(completion)
     case .bell, .timeout, .none:
-      // What it is about stands in the lanes, which every turn looks at.
+      // It only wakes the thread: every turn looks at the lanes anyway.
       break
     }
   }
@@ -124,7 +124,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       let new = settings.take()
       if shard.isHere { shard.role.apply(new, kernel) }
       if firehose.isHere { firehose.role.apply(new) }
-      // Only now: the relay may forget then what they point to.
+      // Not before: once they are released, the relay may free what they point to.
       _ = settings.release()
     }
     guard control.phase != .running, !draining else { return }
@@ -134,7 +134,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   }
 
   private mutating func hasWork() -> Bool {
-    // The firehose first: it says what it waits for, and then a shard on the same thread knows.
+    // The firehose first: it announces what it waits for, and a shard on the same thread relies on that.
     if firehose.isHere, firehose.role.hasWork() { return true }
     if shard.isHere, shard.role.hasWork(besideFirehose: firehose.isHere) { return true }
     return worker.isHere && worker.role.hasWork()
@@ -145,8 +145,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       shard.isHere ? shard.role.nextDeadline() : .max, firehose.isHere ? firehose.role.nextDeadline() : .max)
   }
 
-  /// Whether the host may leave its loop. A host of a worker alone stays until the relay stops: others may still ask
-  /// it.
+  /// Whether the host has nothing left to do. A host that has only a worker stays until the relay stops, because shards
+  /// may still need it.
   mutating func isDone() -> Bool {
     switch control.phase {
     case .running: false
@@ -156,10 +156,10 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     }
   }
 
-  /// Whether the host runs nothing but a handshake worker: it stays until the relay stops.
+  /// Whether the host runs only a handshake worker. Such a host stays until the relay stops.
   func hostsWorkerOnly() -> Bool { !shard.isHere && !firehose.isHere }
 
-  /// Closes what is still open, where the relay stops at once; the last queued closes leave.
+  /// Closes what is still open when the relay stops, and starts the closes that are queued.
   @inline(never)
   private mutating func finish() {
     _ = closeAccepted()
@@ -168,7 +168,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     repeat { kernel.poll() } while closeAccepted()
   }
 
-  /// Closes the sockets of completions that no turn has taken. True where there were some.
+  /// Closes the sockets of accept completions that no turn has handled. True if there were any.
   private mutating func closeAccepted() -> Bool {
     var found = false
     while let completion = kernel.next() {

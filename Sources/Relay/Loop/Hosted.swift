@@ -1,4 +1,5 @@
-/// A role that a host may have, in a place of its own: whether it is there is one comparison, however large it is.
+/// A role that a host may or may not have, allocated by itself: however large it is, one comparison says whether it is
+/// there.
 ///
 /// Invariant: `place` is nil, or holds a role from the start to the end.
 struct Hosted<Role: ~Copyable>: ~Copyable {
@@ -22,9 +23,9 @@ struct Hosted<Role: ~Copyable>: ~Copyable {
   @inline(__always) var isHere: Bool { place != nil }
 
   @inline(__always) var role: Role {
-    // The caller has made sure that it is there.
+    // The caller has checked that it is there.
     _read { yield place.unsafelyUnwrapped.pointee }
-    // And here.
+    // The caller has checked that here, too.
     nonmutating _modify { yield &place.unsafelyUnwrapped.pointee }
   }
 }

@@ -14,14 +14,14 @@ struct OSThread {
     }
   }
 
-  /// Starts a thread that ``join()`` must be called on. Throws where the process may have no more threads.
+  /// Starts a thread, on which ``join()`` must be called. Throws if the process may not have another thread.
   init(name: String, _ body: @escaping @Sendable () -> Void) throws(RelayError) {
     var handle = pthread_t()
     let start = Unmanaged.passRetained(Start(name, body))
     let result = pthread_create(
       &handle, nil,
       { argument in
-        // What was passed, which is never nil.
+        // This is the pointer passed below, which is never nil.
         let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
         voltlane_name_thread(start.name)
         start.body()

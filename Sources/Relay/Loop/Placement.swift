@@ -10,8 +10,8 @@ struct Placement {
 
   private(set) var threads: [Thread] = []
 
-  /// The firehose shares the first shard's thread, or has one of its own, in which case it comes last of those that are
-  /// pinned. Workers are pinned to no CPU of their own: they are idle between storms of connections.
+  /// The firehose shares the first shard's thread or has one of its own, which is then the last of those that are
+  /// pinned. Workers are not pinned to CPUs of their own, because they are idle between storms of connections.
   init(_ configuration: RelayConfiguration) {
     let shared = configuration.firehoseCore == .shared
     for shard in 0..<configuration.shards {

@@ -2,36 +2,36 @@
 struct TimerLink: BitwiseCopyable {
   var next: UInt32 = .none
   var previous: UInt32 = .none
-  /// The tick of the slot it is in; 0 where it is in none.
+  /// The tick of the slot that it is in; 0 if it is in none.
   var tick: UInt64 = 0
 }
 
-/// Deadlines of a shard's connections, coarse and cheap: a ring of slots, each a list through the connections
-/// themselves. Nothing is allocated for a timer, and a deadline that moves away costs nothing until its old slot comes
-/// up.
+/// The deadlines of a shard's connections, coarse and cheap: a ring of slots, each of which is a list linked through
+/// the connections themselves. A timer allocates nothing, and a deadline that moves to a later time costs nothing until
+/// its old slot comes up.
 ///
 /// Invariant: a linked connection is in slot `tick % slots` with `now's tick <= tick < now's tick + slots`, and its
 /// deadline is not before that tick; the bitmap has a bit for each slot that is not empty.
 struct TimerWheel: ~Copyable {
   private var heads = InlineArray<256, UInt32>(repeating: .none)
   private var occupied = InlineArray<4, UInt64>(repeating: 0)
-  /// The first tick whose slot has not been emptied, and whether it is about to be: from when a connection of it came
-  /// up until none is left.
+  /// The first tick whose slot has not been emptied, and whether it is being emptied: from the moment at which its
+  /// first connection comes up until none is left.
   private var cursor: UInt64
   private var isEmptying = false
 
   init(now: UInt64) {
-    // A constant, as the arrays above have so many places.
+    // A constant: the arrays above have that many places.
     precondition(Limits.wheelSlots == 256)
     cursor = TimerWheel.tick(now)
   }
 
   private static func tick(_ time: UInt64) -> UInt64 { time >> Limits.wheelTickShift }
 
-  /// Makes the connection come up within a tick after `time`. Cheap where it comes up earlier anyway.
+  /// Makes the connection come up within a tick after `time`. Cheap if it comes up earlier anyway.
   mutating func arm(_ index: UInt32, at time: UInt64, _ connections: borrowing ConnectionTable) {
-    // Rounded up, and never into a slot that has been emptied already, or is being emptied: a connection that is put
-    // off to a time in the past would come up again at once, and forever.
+    // Rounded up, and never into a slot that has been emptied or is being emptied: otherwise a connection whose time is
+    // in the past would come up again at once, for ever.
     let due = max(TimerWheel.tick(time) &+ 1, isEmptying ? cursor &+ 1 : cursor)
     let tick = min(due, cursor &+ UInt64(Limits.wheelSlots - 1))
     let linked = connections[index].timer.tick
@@ -60,7 +60,7 @@ struct TimerWheel: ~Copyable {
     connections[index].timer = TimerLink()
   }
 
-  /// The next connection whose slot has come up, taken out of the wheel; its deadline may have moved away meanwhile.
+  /// Takes the next connection whose slot has come up out of the wheel. Its deadline may be later by now.
   mutating func nextDue(now: UInt64, _ connections: borrowing ConnectionTable) -> UInt32? {
     let current = TimerWheel.tick(now)
     isEmptying = false
@@ -93,14 +93,14 @@ struct TimerWheel: ~Copyable {
     return false
   }
 
-  /// When the next slot comes up; `.max` where nothing is linked. Mutating, like everything here, only because the
-  /// compiler copies a struct of this size for a call that borrows it.
+  /// When the next slot comes up; `.max` if the wheel is empty. This is mutating, like everything here, only because
+  /// the compiler copies a struct of this size for a call that borrows it.
   mutating func nextDeadline() -> UInt64 {
     guard let tick = nextOccupied() else { return .max }
     return tick << Limits.wheelTickShift
   }
 
-  /// The first tick from `cursor` on whose slot is not empty.
+  /// The first tick, from `cursor` on, whose slot is not empty.
   private mutating func nextOccupied() -> UInt64? {
     let start = Int(cursor % UInt64(Limits.wheelSlots))
     for step in 0...4 {

@@ -51,7 +51,7 @@ struct ShunnedAddresses {
     return true
   }
 
-  /// The reasons they were refused for may no longer apply: their time is over.
+  /// Ends the time of all of them: the reasons for which they were refused may no longer apply.
   mutating func forgive() {
     for index in entries.indices { entries[index].until = 0 }
     if !entries.isEmpty { next = 0 }

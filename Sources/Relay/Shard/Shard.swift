@@ -2,8 +2,8 @@ import Glibc
 import VoltlaneCrypto
 import VoltlaneWire
 
-/// One shard: its listeners, its clients, its sessions. A role that a host drives; nothing of it is touched by another
-/// thread. This file has what a shard holds and what its host asks of it; the folders beside it have the rest.
+/// One shard: its listeners, its clients and its sessions. A host drives this role, and no other thread touches any of
+/// it. This file has what a shard holds and what its host asks of it; the folders beside it have the rest.
 struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   enum Drain {
     case no
@@ -66,7 +66,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
 
   // MARK: What a host asks
 
-  /// Goes on with other settings. Deadlines that stand already keep their time; limits hold from the next packet, or
+  /// Changes to other settings. Deadlines that are set already keep their time; limits apply from the next packet, or
   /// the next connection, on.
   mutating func apply(_ new: HostSettings, _ kernel: borrowing K) {
     let old = settings
@@ -97,9 +97,9 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
     }
   }
 
-  /// Whether there is something to do that no completion will announce. Called before a sleep, after the bell has been
-  /// told; a shard that waits for room says so here. `besideFirehose`: it shares its thread, and the firehose has said
-  /// what it waits for.
+  /// Whether there is something to do that no completion will announce. Called before a sleep, after the sleep has been
+  /// announced on the bell. A shard that waits for room announces that here. `besideFirehose`: the two share a thread,
+  /// and the firehose has announced what it waits for.
   mutating func hasWork(besideFirehose: Bool) -> Bool {
     if downlink.available() > 0 { return true }
     // Queued sends are done as they enter the kernel, but that is seen only after a sleep. The firehose may wait for
@@ -146,7 +146,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
     if queues.returning.first != nil { resumeReturning(&kernel) }
   }
 
-  /// What is due by the clock.
+  /// Does what is due by the clock.
   mutating func expire(_ kernel: inout K) {
     if isDue(kernel.now), let time = caughtUp(kernel) { expire(by: time, &kernel) }
     if memory.samplingDue <= kernel.now { sampleKernelMemory(&kernel) }
@@ -160,7 +160,8 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
     if case .no = drain {} else { advanceDrain(&kernel) }
   }
 
-  /// Shows the firehose and the workers what this turn has for them, and wakes those that sleep.
+  /// Makes visible to the firehose, the workers and the other shards what this turn has for them, and wakes those that
+  /// are asleep.
   mutating func publish(_ kernel: inout K) {
     if uplink.publish(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
     if workers.jobsUnderWay > 0 { workers.publish(&kernel) }

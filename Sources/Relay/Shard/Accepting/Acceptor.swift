@@ -1,6 +1,6 @@
 import Glibc
 
-/// What a shard accepts clients with: its listeners, the pauses when sockets run out, and the addresses that the
+/// How a shard accepts clients: its listeners, the pauses when descriptors run out, and the addresses that the
 /// listeners ignore.
 ///
 /// Invariant: while accepting pauses, `resumes` says until when, and a listener that is not armed stays so; `due` is
@@ -100,16 +100,16 @@ struct Acceptor: ~Copyable {
 
   // MARK: Addresses that are not heard
 
-  /// A connection was rejected for what its address did. True where the listeners shun the address from now on, because
-  /// that went on and on.
+  /// A connection was rejected for what its address did. True if the listeners ignore the address from now on, because
+  /// that has happened too often.
   mutating func noteRejection<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) -> Bool {
-    // What came while the shard stood still came at its own pace.
+    // What arrives at once after a standstill was not sent at once.
     guard address.canBeShunned, kernel.grace == 0, shunned.refused(address, now: kernel.now) else { return false }
     defer { reckonDue() }
     return shunAtListeners(&kernel)
   }
 
-  /// Hears every address again as soon as it can: what they were rejected for may hold no longer.
+  /// Hears every address again as soon as possible: the reasons for which they were rejected may no longer hold.
   mutating func forgiveAddresses() {
     shunned.forgive()
     reckonDue()

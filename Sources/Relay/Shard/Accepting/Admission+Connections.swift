@@ -1,4 +1,4 @@
-/// The same of a connection in its table, which notes what it counts for.
+/// ``Admission`` of connections in the table, each of which notes what it counts towards.
 extension Admission {
   mutating func endHandshake(_ index: UInt32, _ connections: borrowing ConnectionTable) {
     endHandshake(connections[index].address, &connections[index].standing)

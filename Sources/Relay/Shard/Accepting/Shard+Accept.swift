@@ -69,7 +69,7 @@ extension Shard where K: ~Copyable {
     kernel.submit(.pollReadable(socket), connections.token(.clientReadable, index))
   }
 
-  /// Counts a connection by its address. Returns the reason where it is rejected.
+  /// Counts a connection by its address. Returns the reason if it is rejected.
   mutating func admit(
     _ address: ClientAddress, _ standing: inout Standing, _ kernel: inout K
   ) -> RefusalReason? {
@@ -85,8 +85,8 @@ extension Shard where K: ~Copyable {
     events.tally(.addressesShunned, .warning, by: address.bits, &kernel)
   }
 
-  /// Evicts the handshake for which the relay has waited longest, where a newcomer finds no place left: silent
-  /// connections, however many, cannot keep newcomers out. First to go are connections that have sent nothing whole;
+  /// Evicts the handshake for which the relay has waited longest, if there is no place for a newcomer: silent
+  /// connections, however many, cannot keep newcomers out. First to go are connections that have sent no whole packet;
   /// then those that owe their key or id; then new clients that wait for a worker, because the newcomer may be a client
   /// that comes back, and the workers stay as busy as they are. Last are those that have named a session and have owed
   /// the answer to its challenge for longer than answers take: any number of attempts at one session may go on at once.

@@ -1,17 +1,17 @@
 import CLinux
 
-/// How silent connections are found dead in time where the kernel alone would not do it.
+/// How the relay finds silent connections dead in time where the kernel alone would not.
 ///
-/// Linux has one clock for what is not answered. Where TCP_USER_TIMEOUT is set, it decides also when probes of a silent
-/// connection have gone without an answer for long enough, and how many there were does not count: with `--keepalive
-/// 2s` and `--tcp-user-timeout 60s` a dead client would be given up after a minute, with 8 s and 2 s at the first lost
-/// probe. So a shard goes through its connections: one that leaves a probe unanswered, and has nothing outstanding for
-/// which the user timeout is meant, gets the time of keepalive; as soon as that no longer holds, it gets the user
+/// Linux has one clock for whatever is not answered. If TCP_USER_TIMEOUT is set, it also decides when the probes of a
+/// silent connection have been unanswered for long enough, and their number does not count: with `--keepalive 2s` and
+/// `--tcp-user-timeout 60s` a dead client would be given up after a minute, and with 8 s and 2 s at the first lost
+/// probe. So a shard goes through its connections. One that leaves a probe unanswered, and has nothing outstanding to
+/// which the user timeout applies, gets the time of keepalive; as soon as that is no longer so, it gets the user
 /// timeout back. The kernel still sends the probes and ends the connection.
 ///
-/// Most pairs of values, and the defaults, do without: those where the user timeout is over with the last probe.
+/// Most pairs of values, among them the defaults, need none of this: their user timeout runs out with the last probe.
 struct KeepaliveWatch: BitwiseCopyable {
-  /// Milliseconds of silence after which a connection is dead, and that what was sent may stay unacknowledged.
+  /// Milliseconds of silence after which a connection is dead, and for which data may stay unacknowledged.
   let silence: UInt32
   let userTimeout: UInt32
   /// How long one round through the connections takes, in nanoseconds; nil where there need be none. Two rounds fall

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Connections through a load balancer, which says first whose each one is.
+/// Connections through a load balancer, which first says whose connection it is.
 extension Shard where K: ~Copyable {
   /// Reads the header of a connection; with its end the handshake begins.
   @inline(never)

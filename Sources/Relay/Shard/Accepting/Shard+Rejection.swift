@@ -45,7 +45,7 @@ extension Shard where K: ~Copyable {
       connections[index].flags.insert(.refused)
       return discardUnfinished(index)
     }
-    // Where something waits for room in the socket, the stream stands within a packet already.
+    // If something waits for room in the socket, the stream is in the middle of a packet already.
     if isSealing || connections[index].phase == .key, connections[index].pending.isEmpty {
       beginChallenge(connections[index].socket, &kernel)
     }

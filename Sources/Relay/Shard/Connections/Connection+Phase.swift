@@ -1,5 +1,5 @@
 extension Connection {
-  /// What a connection is about at the moment.
+  /// Where a connection is in its life.
   ///
   ///     accepted --> proxy --> version --> key --> verifying -------------------> attached --> halfClosed
   ///         |                     ^         ^ |                                      ^
@@ -58,7 +58,7 @@ extension Connection {
     case halfClosed
     /// What is queued is sent, then a FIN, then input is discarded until the client's FIN.
     case closing
-    /// The socket is gone; the turn's list of sends still holds the slot, which is free when it has left that.
+    /// The socket is gone, but the turn's list of sends still holds the slot. It is freed when it leaves that list.
     case released
 
     @inline(__always) var hasSocket: Bool { self != .free && self != .released }
@@ -111,8 +111,8 @@ extension Connection {
 }
 
 extension Shard where K: ~Copyable {
-  /// Takes a connection from its phase to the next one, and from the queue and the list of the one to those of the
-  /// other. Nothing else changes a phase, but the table that gives slots out and takes them back.
+  /// Moves a connection from its phase to the next one, with its queue and its list. Nothing else changes a phase,
+  /// except that the table of connections frees slots.
   mutating func enter(_ phase: Connection.Phase, _ index: UInt32) {
     let old = connections[index].phase
     assert(old.canBecome(phase), "connection \(index) goes from \(old) to \(phase)")

@@ -1,4 +1,4 @@
-/// One client's socket. Trivial memory: nothing of it is counted, so that the loop touches no reference count.
+/// One client's socket. It is trivial memory and holds no references, so the loop touches no reference count.
 struct Connection: BitwiseCopyable {
   struct Flags: OptionSet {
     let rawValue: UInt16
@@ -31,7 +31,7 @@ struct Connection: BitwiseCopyable {
     static let unreachable = Flags(rawValue: 4096)
     /// The client has exceeded its rate and is not read until `resumes`.
     static let overRate = Flags(rawValue: 8192)
-    /// Much waits for the client: it is not read until it has taken most of that.
+    /// A lot is waiting for the client: it is not read until it has taken most of that.
     static let backlogged = Flags(rawValue: 16384)
     /// The reasons for which an attached client is not read.
     static let paused: Flags = [.overRate, .backlogged]
@@ -67,7 +67,7 @@ struct Connection: BitwiseCopyable {
   var inboxCount: UInt32 = 0
   var inboxBytes: UInt32 = 0
 
-  /// When the connection's phase runs out; `.max` where it does not. While attached, in the shard's reading time.
+  /// When the connection's phase runs out; `.max` if it does not. While attached, in the shard's reading time.
   var deadline: UInt64 = .max
   var timer = TimerLink()
 
@@ -77,7 +77,7 @@ struct Connection: BitwiseCopyable {
   var previousReady: UInt32 = .none
   var readyPlace: UInt32 = 0
   var attempt: AttemptReference?
-  /// What is left of the handshake's time while the relay keeps it waiting; `.max` where that has no end.
+  /// How much time is left for the handshake while the relay keeps it waiting; `.max` if it has no limit.
   var timeLeft: UInt64 = .max
   /// Its places among the holders of unfinished packets, and of what waits for clients.
   var unfinishedLinks = HolderLinks()
@@ -89,8 +89,8 @@ struct Connection: BitwiseCopyable {
   var queuePrevious: UInt32 = .none
   /// Since when an attached client's socket has taken nothing; `.max` while it takes what it gets.
   var slowSince: UInt64 = .max
-  /// Until then, what the socket takes does not end that time, which began with another socket: at first the kernel
-  /// takes whatever its buffers hold, whether or not the client reads.
+  /// If `slowSince` began with an earlier socket, what this socket takes before `slowHolds` does not reset it: at first
+  /// the kernel takes whatever its buffers hold, whether or not the client reads.
   var slowHolds: UInt64 = 0
   /// Bytes that the kernel held for the socket when it was last asked.
   var kernelMemory: UInt32 = 0
@@ -110,7 +110,7 @@ struct Connection: BitwiseCopyable {
   var resumes: UInt64 = .max
 }
 
-/// The memory of packets that have come in part.
+/// The memory of packets that have arrived in part.
 enum UnfinishedPackets: HeldMemory {
   static func links(of connection: Connection) -> HolderLinks { connection.unfinishedLinks }
   static func setLinks(_ links: HolderLinks, of connection: inout Connection) { connection.unfinishedLinks = links }

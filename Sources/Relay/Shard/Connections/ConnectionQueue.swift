@@ -5,7 +5,7 @@
 struct ConnectionQueue {
   enum Kind: UInt8 {
     case none
-    /// Nothing whole has come of the handshake.
+    /// No whole packet of the handshake has arrived.
     case silent
     /// The client has the relay's key, and owes its own or an id.
     case halfway

@@ -1,11 +1,12 @@
-/// What arrived in time counts as in time. A turn takes only so many completions, and so many bytes. Where more had
+/// What arrived in time counts as in time. A turn handles a limited number of completions and bytes. If more had
 /// arrived by the time a deadline was found to be due, that is handled first, and only then is a client late.
 struct CatchUp {
   enum Step {
     case none
     /// The kernel had more to say than a turn takes.
     case completions
-    /// It has said all. The connections that were on the lists by then, up to these places, have yet to be read.
+    /// The kernel has reported everything. Connections that were on the lists by then, up to these places, have yet to
+    /// be read.
     case lists(clients: UInt32, others: UInt32)
   }
 
@@ -37,7 +38,7 @@ extension Shard where K: ~Copyable {
     // While clients are not read their clock stands still.
     let isThrough =
       lists.others.isPast(others, connections) && (lists.clients.isPast(clients, connections) || readingClock.isStopped)
-    // A round that takes longer is due to a flood.
+    // If a round takes longer than this, a flood is the cause.
     guard isThrough || kernel.now &- catchUp.since >= 2 * Limits.catchUp else { return nil }
     catchUp.step = .none
     return catchUp.since

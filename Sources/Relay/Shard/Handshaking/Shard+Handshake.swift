@@ -28,7 +28,7 @@ extension Shard where K: ~Copyable {
     }
     let received = kernel.receive(connections[index].socket, start + count, Limits.handshakeRead)
     guard received > 0 else {
-      // What the client said before its FIN counts, also where the relay's own packets have made that a reset.
+      // What the client said before its FIN counts, even if the relay's own packets have turned the FIN into a reset.
       let hasFinished = received == 0 || received == -Int(EPIPE)
       switch hasFinished ? .wouldBlock : Refusal(received) {
       case .wouldBlock: break
@@ -46,9 +46,9 @@ extension Shard where K: ~Copyable {
     readHandshakePackets(index, count &+ received, &kernel)
   }
 
-  /// The client's FIN came within the handshake. Where the relay has the next word, what was said before is still
-  /// handled, and the FIN is found again behind it. Where the client has the next word, it will never come: the
-  /// connection goes.
+  /// The client's FIN came within the handshake. If it is the relay's turn to speak, what the client said before is
+  /// still handled, and the FIN is found again after it. If it is the client's turn, nothing will ever come, and the
+  /// connection is aborted.
   private mutating func handshakeFinished(_ index: UInt32, _ kernel: inout K) {
     guard !connections[index].flags.contains(.keepsPacket) else { return }
     switch connections[index].phase {
@@ -79,7 +79,7 @@ extension Shard where K: ~Copyable {
       case (.version, .protocolVersion(Wire.protocolVersion)):
         enter(.key, index)
         guard sendHandshake(index, keyPacket, &kernel) else { return }
-      // Clients that come back are let in: their sessions hold memory without them.
+      // Clients that come back are let in: their sessions hold memory even without a connection.
       case (.key, .publicKey) where memory.gauge.isTight:
         return rejectNewcomer(index, .memory, &kernel)
       case (.key, .publicKey) where !workers.hasRoom:
@@ -117,8 +117,8 @@ extension Shard where K: ~Copyable {
     _ = keepHandshakeBytes(index, offset..<count, &kernel)
   }
 
-  /// Keeps what arrived in part, or behind the key: at most one packet and one read, whatever a packet declares. False
-  /// where there is no memory for it; the connection has ended then.
+  /// Keeps what arrived in part, or after the key: at most one packet and one read, whatever a packet declares. False
+  /// if there is no memory for it; the connection has then been ended.
   mutating func keepHandshakeBytes(
     _ index: UInt32, _ range: Range<Int>, _ kernel: inout K
   ) -> Bool {
@@ -148,7 +148,7 @@ extension Shard where K: ~Copyable {
     workers.submit(HandshakeJob(connection: connections.token(.clientReadable, index), task: task))
   }
 
-  /// Takes what the workers have found.
+  /// Handles the workers' results.
   @inline(never)
   mutating func takeHandshakeResults(_ kernel: inout K) {
     for worker in 0..<workers.count {
@@ -188,14 +188,14 @@ extension Shard where K: ~Copyable {
 
   // MARK: The clock
 
-  /// What is left of the handshake's time.
+  /// How much time is left for the handshake.
   func timeLeft(_ index: UInt32, _ kernel: borrowing K) -> UInt64 {
     let deadline = connections[index].deadline
     // Its clock may stand still already.
     return deadline == .max ? connections[index].timeLeft : deadline - min(deadline, kernel.now)
   }
 
-  /// The handshake's clock stands still: what takes time now is the relay's own.
+  /// Stops the handshake's clock, because the client is now waiting for the relay.
   private mutating func stopClock(_ index: UInt32, _ kernel: borrowing K) {
     connections[index].timeLeft = timeLeft(index, kernel)
     connections[index].deadline = .max
@@ -215,7 +215,7 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// The clock goes on from where it stood.
+  /// The clock continues from where it stopped.
   mutating func resumeClock(_ index: UInt32, _ kernel: borrowing K) {
     setDeadline(index, kernel.now.adding(connections[index].timeLeft))
     connections[index].attempt?.value.challengedSince = kernel.now
@@ -250,7 +250,7 @@ extension Shard where K: ~Copyable {
     markReady(index)
   }
 
-  /// A session gets a connection: from now on packets go both ways, beginning with what came behind the handshake.
+  /// A session gets a connection: from now on packets go both ways, beginning with what arrived after the handshake.
   mutating func attach(_ index: UInt32, _ slot: UInt32, _ kernel: borrowing K) {
     sessions[slot].state = .attached
     sessions[slot].connection = index

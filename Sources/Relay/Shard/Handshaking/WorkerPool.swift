@@ -1,7 +1,7 @@
 /// A shard's ends of its lanes with the handshake workers.
 ///
-/// Invariant: `jobsUnderWay` is the sum over the workers, of each of which at most as many are under way as its lane of
-/// results has places: a worker that takes a job has room for the answer.
+/// Invariant: `jobsUnderWay` is the sum over all workers. A worker never has more jobs under way than its lane of
+/// results has places, so it always has room for the answer.
 struct WorkerPool: ~Copyable {
   struct Worker: ~Copyable {
     var jobs: RecordProducer<HandshakeJob>
@@ -38,13 +38,13 @@ struct WorkerPool: ~Copyable {
     jobsUnderWay &+= 1
   }
 
-  /// Whether a worker has found something.
+  /// Whether a worker has a result.
   mutating func hasResults() -> Bool {
     for worker in 0..<workers.count where workers[worker].results.available() > 0 { return true }
     return false
   }
 
-  /// What a worker has found; nil where that has all been taken.
+  /// A worker's next result; nil if all have been taken.
   mutating func takeResult(of worker: Int) -> HandshakeResult? {
     guard workers[worker].results.available() > 0 else {
       _ = workers[worker].results.release()

@@ -6,7 +6,7 @@
 struct ClientMemory: ~Copyable {
   let gauge: MemoryGauge
   private var waiting = LargestHolders<WaitingBytes>()
-  /// When the kernel is asked again what it holds for clients; `.max` while that does not matter.
+  /// When to ask the kernel again what it holds for clients; `.max` while that does not matter.
   var samplingDue: UInt64 = .max
   /// The connection that is asked about first.
   var nextSampled: UInt32 = 0

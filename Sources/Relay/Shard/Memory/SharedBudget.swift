@@ -1,11 +1,11 @@
-/// Memory that all shards together may hold of one kind (unfinished packets: `--assembly-budget`; missed packets:
-/// `--missed-packets-total`), and which shard has the largest holder: over the budget, the largest ends, wherever it
-/// is.
+/// How much memory of one kind all shards together may hold (unfinished packets: `--assembly-budget`; missed packets:
+/// `--missed-packets-total`), and which shard has the largest holder: over the budget, the largest is evicted, wherever
+/// it is.
 struct SharedBudget: Sendable {
   private let chargedBytes: SharedWord
   /// For each shard the size of its largest.
   private let largestOf: CounterWords
-  /// Shards that are to end their largest.
+  /// Shards that have been asked to evict their largest holder.
   let requests: ShardRequests
   private let shards: Int
   private let limitWord: SharedWord
@@ -19,7 +19,7 @@ struct SharedBudget: Sendable {
     self.limit = limit
   }
 
-  /// Changed by the control thread alone. Where it falls below what is charged, the next charge finds that out.
+  /// Only the control thread changes it. If it falls below what is charged, the next charge notices that.
   var limit: Int {
     get { Int(limitWord.relaxed) }
     nonmutating set { limitWord.relaxed = UInt64(newValue) }
@@ -33,12 +33,12 @@ struct SharedBudget: Sendable {
 
   func giveBack(_ byteCount: Int) { chargedBytes.add(-byteCount) }
 
-  /// Shard `shard`'s largest unfinished packet is now about `byteCount` long.
+  /// The largest holder of shard `shard` now holds about `byteCount`.
   func publishLargest(_ byteCount: Int, of shard: Int) { largestOf[shard].relaxed = UInt64(byteCount) }
 
   func largest(of shard: Int) -> UInt64 { largestOf[shard].relaxed }
 
-  /// The shard with the largest unfinished packet.
+  /// The shard with the largest holder.
   func shardWithLargest() -> Int {
     (0..<shards).max { largest(of: $0) < largest(of: $1) } ?? 0
   }

@@ -1,11 +1,11 @@
-/// The clock of what clients send: the deadlines of their packets, and their silence. It stands still while the shard
-/// reads no clients because the uplink is full: that delay is the backend's.
+/// The clock for what clients send: the deadlines of their packets, and their silence. It stands still while the shard
+/// does not read clients because the uplink is full: that delay is caused by the backend.
 ///
 /// Invariant: the time of this clock never goes back, and is never later than the thread's.
 struct ReadingClock {
   /// For how long it has stood still, up to `stoppedSince`.
   private(set) var delay: UInt64 = 0
-  /// In the thread's time; `.max` while the clock goes.
+  /// In the thread's time; `.max` while the clock is running.
   private var stoppedSince: UInt64 = .max
 
   @inline(__always) var isStopped: Bool { stoppedSince != .max }

@@ -1,4 +1,4 @@
-/// Limits on what an attached client sends: packets and bytes in a time, and silence.
+/// Limits on what an attached client sends: the rates of its packets and bytes, and how long it may be silent.
 extension Shard where K: ~Copyable {
   /// Notes what has been read, for ``pace(_:_:)``.
   mutating func meter(_ index: UInt32, packets: Int, bytes: Int) {
@@ -15,7 +15,7 @@ extension Shard where K: ~Copyable {
     connections[index].meteredBytes = 0
     guard connections[index].phase == .attached else { return }
     connections[index].lastRead = now(kernel)
-    // Tokens come by the machine's clock: while the shard stood still, clients could send.
+    // Tokens follow the machine's clock, because clients could send while the shard stood still.
     let (machineNow, grace) = (kernel.machineNow, kernel.grace)
     var (packetDebt, byteDebt): (UInt64, UInt64) = (0, 0)
     if let rate = settings.pace.packets {
@@ -83,8 +83,8 @@ extension Shard where K: ~Copyable {
     connections[index].flags.formUnion(reason)
   }
 
-  /// Ends one reason for the pause; where no other is left, the client is read again. The time in between does not
-  /// count against its packet.
+  /// Ends one reason for the pause. If no other is left, the client is read again. The time in between does not count
+  /// against its unfinished packet.
   mutating func unpause(
     _ index: UInt32, _ reason: Connection.Flags, _ kernel: borrowing K
   ) {

@@ -91,10 +91,10 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// Detaches or half-closes a client that is not read, where it is gone. Returns false where it is not. A client that
-  /// was reset is detached, and what it sent and the relay did not read is lost, as TCP says of a reset. It stays where
-  /// its FIN had come before, because the reset then only answered what the relay sent. A client whose FIN is all that
-  /// is unread is half-closed. Any other still has something to be read.
+  /// Detaches or half-closes a client that is gone while it is not read. Returns false if it is not gone. A client that
+  /// was reset is detached, and what it sent and the relay did not read is lost, as is usual with a reset in TCP. It is
+  /// not detached if its FIN had come before, because the reset then only answered what the relay sent. A client whose
+  /// FIN is all that is unread is half-closed. Any other still has something to be read.
   @inline(never)
   private mutating func detachIfGone(_ index: UInt32, _ kernel: inout K) -> Bool {
     guard connections[index].phase == .attached else { return false }

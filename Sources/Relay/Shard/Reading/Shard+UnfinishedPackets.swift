@@ -37,15 +37,15 @@ extension Shard where K: ~Copyable {
     max(1, min(size, max(2 &* had, Limits.firstUnfinishedCapacity)))
   }
 
-  /// Goes on with an unfinished packet, in one receive: what fits goes into its own buffer, and what does not, or comes
-  /// behind it, into the shared one.
+  /// Continues an unfinished packet with one receive: what fits goes into its own buffer, and what does not fit, or
+  /// follows the packet, goes into the shared one.
   @inline(never)
   mutating func readOn(_ index: UInt32, _ kernel: inout K) -> Int {
     if connections[index].flags.contains(.stashed) {
       forwardStash(index, &kernel)
       return 0
     }
-    // The caller has looked.
+    // The caller has checked that there is one.
     let buffer = connections[index].unfinished.unsafelyUnwrapped
     let missing = Int(connections[index].declared) &- Int(buffer.count)
     let own = min(Int(buffer.capacity) &- Int(buffer.count), missing)
@@ -75,7 +75,7 @@ extension Shard where K: ~Copyable {
   }
 
   /// Appends the first `count` bytes of the shared buffer to the unfinished packet, whose buffer grows for them. False
-  /// where there is no memory for that.
+  /// if there is no memory for that.
   private mutating func extendUnfinished(_ index: UInt32, _ count: Int) -> Bool {
     guard var buffer = connections[index].unfinished else { return false }
     let had = Int(buffer.count) &+ count
@@ -106,19 +106,19 @@ extension Shard where K: ~Copyable {
       uplink.append(id: id, buffer.bytes, Int(buffer.count), readBuffer.start, rest)
       buffer.free(unfinished.budget)
     } else {
-      // It waits for the backend now, for which its client is not to blame: the lane's bound only stops the reading of
-      // clients, while the budget would evict them.
+      // It now waits for the backend, which is not the client's fault. The lane's bound only stops the reading of
+      // clients, whereas the budget would evict them.
       unfinished.budget.giveBack(Int(buffer.capacity))
       uplink.append(id: id, reference: buffer)
     }
     return true
   }
 
-  /// Takes the packets that came behind the client's key.
+  /// Passes on the packets that arrived after the client's key.
   private mutating func forwardStash(_ index: UInt32, _ kernel: inout K) {
     connections[index].flags.remove(.stashed)
     let count = restoreKept(index)
-    // What is in the socket comes after it.
+    // What is in the socket comes after that.
     markReady(index)
     forwardPackets(index, readBuffer.start, count, goesOn: false, &kernel)
   }

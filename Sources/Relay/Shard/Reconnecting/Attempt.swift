@@ -21,7 +21,7 @@ struct Attempt {
 struct AttemptReference: BitwiseCopyable {
   private let pointer: UnsafeMutablePointer<Attempt>
 
-  /// Nil where the system has no memory for it.
+  /// Nil if the system has no memory for it.
   init?(_ attempt: Attempt) {
     guard let memory = malloc(MemoryLayout<Attempt>.size) else { return nil }
     pointer = memory.bindMemory(to: Attempt.self, capacity: 1)

@@ -1,4 +1,4 @@
-/// The other shards, and the lanes on which sockets are handed over to them and from them.
+/// The other shards, and the lanes on which sockets are handed over to and from them.
 struct Peers: ~Copyable {
   /// By their index; this shard's own place is not used.
   private var peers: FixedArray<ShardPeer>

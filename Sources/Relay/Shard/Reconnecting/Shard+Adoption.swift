@@ -3,8 +3,8 @@ import VoltlaneWire
 /// Sockets that other shards hand over: those of clients that want a session of this shard back, and new ones of a
 /// queue from which all shards accept.
 extension Shard where K: ~Copyable {
-  /// Adopts all sockets that other shards have handed over. Where the workers are busy they are parked here, with this
-  /// shard's own.
+  /// Adopts all sockets that other shards have handed over. While the workers are busy, they are parked together with
+  /// this shard's own.
   @inline(never)
   mutating func adoptSockets(_ kernel: inout K) {
     for peer in 0..<peers.count {
@@ -49,8 +49,8 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// Puts the id that a connection has given in front of what came behind it, as if it had not been parsed yet. False
-  /// where there is no memory for that.
+  /// Puts the id that a connection has given back in front of what arrived after it, as if it had not been parsed yet.
+  /// False if there is no memory for that.
   private mutating func putBack(_ id: UInt64, _ index: UInt32) -> Bool {
     let packet = FramedHandshakePacket.clientID(id)
     let early = connections[index].unfinished

@@ -1,6 +1,6 @@
-/// What becomes of attempts to come back, beside the one that succeeds.
+/// What happens to attempts to come back other than the one that succeeds.
 extension Shard where K: ~Copyable {
-  /// Closes the attempts on a session, but one.
+  /// Closes all attempts on a session except one.
   mutating func closeAttempts(
     on slot: UInt32, but kept: UInt32, sessionIsOver: Bool, _ kernel: inout K
   ) {

@@ -40,8 +40,8 @@ extension Shard where K: ~Copyable {
     abort(index, &kernel)
   }
 
-  /// 2. The session of a connection that is gone becomes stale: it keeps what the socket did not take whole. It ends
-  /// instead where `--stale-timeout` is 0.
+  /// 2. The session of a connection that is gone becomes stale, and keeps what the socket did not take whole. If
+  /// `--stale-timeout` is 0, it ends instead.
   @inline(never)
   mutating func makeStale(_ index: UInt32, _ kernel: inout K) {
     let slot = connections[index].session
@@ -62,7 +62,7 @@ extension Shard where K: ~Copyable {
     if settings.tellsAway, sessions[slot].state == .stale { tellAway(slot) }
   }
 
-  /// What a connection's socket did not deliver is its session's, at the start of what the client missed.
+  /// What a connection's socket did not deliver moves to its session, at the start of what the client missed.
   mutating func keepUndelivered(of index: UInt32, _ slot: UInt32) {
     counters.add(.volatileDropped, connections[index].pending.takeBack(exempt: settings.carriedOver))
     sessions[slot].missed = connections[index].pending
@@ -88,7 +88,7 @@ extension Shard where K: ~Copyable {
     return shard == index || shard >= peers.count || peers.hasRoom(shard)
   }
 
-  /// 4. The socket goes to the shard of the session, with all that is known of it; ``adopt(_:_:)`` is the other end.
+  /// 4. The socket goes to the session's shard, with all that is known about it; ``adopt(_:_:)`` is the other end.
   @inline(never)
   mutating func handOver(_ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K) {
     guard peers.hasRoom(shard), case .no = drain else {
@@ -148,7 +148,7 @@ extension Shard where K: ~Copyable {
     guard let index = connections.find(connection), connections[index].phase == .sealing,
       let attempt = connections[index].attempt?.value
     else { return key.release() }
-    // While there is an attempt its session lives. The key agreement is done once a session.
+    // While there is an attempt, its session lives. The key agreement is done once for each session.
     if sessions[attempt.slot].sessionKey == nil {
       sessions[attempt.slot].sessionKey = key
     } else {
@@ -185,7 +185,7 @@ extension Shard where K: ~Copyable {
     submit(index, .open(box: box, plain: attempt.plain, key: key.copy()), kernel)
   }
 
-  /// 8. A worker has opened the response: where it is right, only the ping is missing.
+  /// 8. A worker has opened the response. If it is right, only the ping is missing.
   @inline(never)
   mutating func responseOpened(_ connection: Token, _ isRight: Bool, _ kernel: inout K) {
     guard let index = connections.find(connection), connections[index].phase == .opening else { return }
@@ -225,7 +225,7 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// The session goes on, on the new connection.
+  /// The session continues on the new connection.
   private mutating func resume(_ index: UInt32, _ slot: UInt32, _ kernel: inout K) {
     // First, while the connection has no session yet: if it turns out to be gone, the session stays as it is.
     guard sendHandshake(index, .ping, &kernel) else { return }

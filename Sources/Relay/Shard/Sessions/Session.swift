@@ -25,7 +25,7 @@ struct Session: BitwiseCopyable {
     static let failure = Owed(rawValue: 4)
   }
 
-  // In this order the least is lost to alignment: there are many of them.
+  // This order loses least to alignment, which matters because there are many sessions.
   var id: UInt64
   /// Sessions that this slot has held. Stays when the slot is free.
   var generation: UInt64

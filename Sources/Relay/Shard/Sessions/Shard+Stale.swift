@@ -49,7 +49,7 @@ extension Shard where K: ~Copyable {
     return false
   }
 
-  // MARK: Limits of all together
+  // MARK: Limits of all sessions together
 
   /// Evicts sessions while the table of stale ones is too full: first those that the backend never heard of, in
   /// whatever shard, then the oldest of the prefix that holds most.

@@ -1,8 +1,8 @@
 /// The address prefixes of a shard's stale sessions, found by their key, and by how many sessions they hold.
 ///
-/// All of it is address space that was had at the start, because what clients do makes it grow: nothing is allocated
-/// later. The table from keys to prefixes is a linear hash table: it grows a place at a time, each time parting one
-/// list in two, so it never stands still to grow, and touches no more memory than it uses.
+/// All of it is address space that was reserved at the start, because clients make it grow: nothing is allocated later.
+/// The table from keys to prefixes is a linear hash table. It grows by one place at a time, and each time splits one
+/// list in two, so it never stops to grow, and touches no more memory than it uses.
 ///
 /// Invariant: `1 << level <= places < 2 << level`; a prefix is in the list of the place that its key has, and in the
 /// list of those with its `count`; `busiest` is the highest count that a prefix has.

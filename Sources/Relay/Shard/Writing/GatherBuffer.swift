@@ -1,8 +1,8 @@
 import Glibc
 import VoltlaneWire
 
-/// Where a shard puts what it sends to one client together: small packets are copied one behind the other, large ones
-/// are sent from where they are, as pieces of the same call.
+/// Where a shard assembles what it sends to one client: small packets are copied one after another, and large ones are
+/// sent from where they are, as pieces of the same call.
 ///
 /// Invariant: `vectorCount <= Limits.gatherVectors`; sends from here have completed before the memory is used again.
 struct GatherBuffer: ~Copyable {
@@ -51,7 +51,7 @@ struct GatherBuffer: ~Copyable {
     _ left: inout UInt32, behind used: Int
   ) -> Int {
     var end = start + used
-    // A packet is copied where even the largest of those would fit.
+    // A packet is copied if there is room for even the largest that may be copied.
     let last = start + capacity - Limits.largestGathered
     var total = 0
     vectorCount = 0

@@ -1,12 +1,12 @@
 import CLinux
 import Glibc
 
-/// What waits for one client: packets, whole, each behind its size prefix. Those that the socket does not take at once;
-/// after the client's FIN also those that it took and the client's TCP has not acknowledged; those that a stale
-/// session's client missed. While there are none it is a pointer to nothing.
+/// What waits for one client: whole packets, each after its size prefix. These are the packets that the socket did not
+/// take at once; after the client's FIN also those that it took and the client's TCP has not acknowledged; and those
+/// that a stale session's client missed. While there are none, it points to nothing.
 ///
-/// The relay's own packets (its key, an id, a ping) come first where the socket did not take them: they are never part
-/// of what a client missed.
+/// The relay's own packets (its key, an id, a ping) come first if the socket did not take them. They are never part of
+/// what a client missed.
 ///
 /// Invariant: exactly one value points to some ``PendingPackets``, and they are not empty.
 struct PendingBytes: BitwiseCopyable {
@@ -70,9 +70,9 @@ struct PendingBytes: BitwiseCopyable {
     freeIfEmpty()
   }
 
-  /// The socket is gone: what it did not take whole, or was not seen to deliver, begins anew, and of that at most
-  /// `exempt` bytes count towards no limit. Memory that is of no more use is given back. Volatile packets are dropped:
-  /// returns how many.
+  /// The socket is gone. Packets that it did not take whole, or is not known to have delivered, will be sent again from
+  /// their beginning; of them at most `exempt` bytes count towards no limit. Frees memory that is no longer needed,
+  /// drops volatile packets, and returns how many it dropped.
   @discardableResult
   mutating func takeBack(exempt: Int) -> Int {
     defer { freeIfEmpty() }
@@ -103,7 +103,7 @@ struct PendingBytes: BitwiseCopyable {
     if let packets, packets.pointee.isEmpty { clear() }
   }
 
-  /// Traps where the counts are wrong. For tests.
+  /// Traps if the counts are wrong. For tests.
   func checkInvariants() {
     guard let packets else { return }
     precondition(!packets.pointee.isEmpty, "memory is kept for nothing")

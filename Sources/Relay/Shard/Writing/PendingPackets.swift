@@ -7,18 +7,18 @@ import VoltlaneWire
 ///     | packet | packet |  packe|  |t | packet | pack|   |et | packet |  free |
 ///     |<-- the socket has these ->|<-- it has not -------->|
 ///
-/// They lie one behind the other in a list of pieces. A piece that is used up is given back, and another is added where
-/// there is no room: nothing that is kept is ever copied again, however much it is. Only a size prefix lies in one
-/// piece for certain.
+/// They are stored one after another in a list of pieces. A piece that is used up is freed, and another is added when
+/// there is no room: nothing that is kept is ever copied again, however much there is. Only a size prefix is certain to
+/// be in one piece.
 ///
-/// Volatile packets lie among the others; where they begin is noted in their pieces.
+/// Volatile packets are stored among the others; their pieces note where they begin.
 ///
 /// Invariant: `count` is the sum of what the pieces keep and `memory` of what they cost; `handed <= count`, `own +
 /// exempt <= count`; a packet begins at the start of the first piece; `cursor` is `handed` bytes further on.
 struct PendingPackets: BitwiseCopyable {
   private var first: PendingPiece?
   private var last: PendingPiece?
-  /// Where the bytes begin that the socket has not been handed: a piece, and the place in it, which may be its end.
+  /// Where the bytes begin that the socket does not have yet: a piece, and the place in it, which may be its end.
   private var cursor: PendingPiece?
   private var cursorOffset: UInt32 = 0
   private var byteCount: UInt32 = 0
@@ -44,7 +44,7 @@ struct PendingPackets: BitwiseCopyable {
   @inline(never)
   mutating func append(_ packet: UnsafeRawPointer, _ packetCount: Int, isVolatile: Bool = false) -> Bool {
     let place = isVolatile ? PendingPiece.volatilePlace : 0
-    // The prefix is not to be cut.
+    // The size prefix must not be split.
     let room = last.map { $0.room < Wire.sizePrefix + place ? 0 : $0.room - place } ?? 0
     let inLast = min(room, packetCount)
     if inLast < packetCount {
@@ -269,7 +269,7 @@ struct PendingPackets: BitwiseCopyable {
   /// At most so many bytes count towards no limit, beside the relay's own.
   mutating func exemptAtMost(_ limit: Int) { exempt = UInt32(min(count - Int(own), limit)) }
 
-  /// Gives back what the first and the last piece cost in vain: the only ones that do.
+  /// Frees the unused memory of the first and the last piece. No other piece has any.
   private mutating func fit() {
     guard let head = first, let tail = last else { return }
     memoryCount -= UInt32(head.memory)
@@ -293,7 +293,7 @@ struct PendingPackets: BitwiseCopyable {
     last = fittedTail
   }
 
-  /// Gives all pieces back; the value is good for nothing then.
+  /// Frees all pieces. The value must not be used afterwards.
   func free() { first.map(PendingPackets.freeAll) }
 
   private static func freeAll(_ head: PendingPiece) {
@@ -304,7 +304,7 @@ struct PendingPackets: BitwiseCopyable {
     }
   }
 
-  /// Traps where the invariant does not hold. For tests.
+  /// Traps if the invariant does not hold. For tests.
   func checkInvariants() {
     var (kept, cost, before) = (0, 0, 0)
     var next = first

@@ -12,8 +12,8 @@ import VoltlaneWire
 /// At the end, last first, stand the places at which volatile packets begin, `volatile` of them: those are dropped when
 /// the client's socket is gone. They may lie anywhere between others, and cost no piece of their own.
 ///
-/// `memory` is what the piece costs at the allocator, which puts 8 bytes of its own before each and may give 16 more
-/// than it was asked for. Whether it does is not looked at: the relay is not to behave in another way for that.
+/// `memory` is what the piece costs the allocator, which puts 8 bytes of its own before each and may give 16 more than
+/// it was asked for. The relay does not check whether it does, because its behaviour must not depend on that.
 ///
 /// Invariant: `headerSize <= start <= end <= memory - 24 - 4 * volatile`; `memory` is a multiple of
 /// `Limits.pendingPieceLeast`.
@@ -109,7 +109,7 @@ struct PendingPiece: BitwiseCopyable {
     }
     for index in 0..<header.pointee.volatileCount {
       let place = Int((base + volatilePlace(index)).load(as: UInt32.self))
-      // One before that was forgotten.
+      // The packet at this place is no longer kept.
       guard place >= from else { continue }
       keep(upTo: place)
       let size = Wire.sizePrefix + Int(UInt32(littleEndian: (base + place).loadUnaligned(as: UInt32.self)))
@@ -137,12 +137,11 @@ struct PendingPiece: BitwiseCopyable {
     return true
   }
 
-  /// Moves what is kept to a piece no larger than it needs, and gives this one back. No packet in it is volatile.
-  /// Returns that piece, or this one
-  /// where nothing would be won or there is no memory.
+  /// Moves what is kept to a piece no larger than it needs, and frees this one. No packet in it is volatile. Returns
+  /// the new piece, or this one if nothing would be gained or there is no memory.
   ///
-  /// Shrinking this one in place would leave holes that are too small for the next piece: measured,
-  /// 44 KiB of resident memory, counted nowhere, for each session that went stale while 66 KiB waited for it.
+  /// Shrinking this piece in place would leave holes that are too small for the next one. Measured: 44 KiB of resident
+  /// memory, counted nowhere, for each session that went stale while 66 KiB waited for it.
   func fitted() -> PendingPiece {
     guard memoryNeeded < memory, let fitted = PendingPiece.allocate(memory: memoryNeeded) else { return self }
     fitted.append(bytes(at: start), count)

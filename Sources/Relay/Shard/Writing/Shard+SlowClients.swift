@@ -23,7 +23,7 @@ extension Shard where K: ~Copyable {
     connections[index].flags.remove(.unreachable)
   }
 
-  /// When a client has to have taken something.
+  /// By when a client must have taken something.
   @inline(__always)
   func slowDeadline(_ index: UInt32) -> UInt64 {
     connections[index].slowSince.adding(settings.slowClientTimeout)
@@ -57,9 +57,9 @@ extension Shard where K: ~Copyable {
     return kernel.silence(connections[index].socket) <= time / 2 ? time : 0
   }
 
-  /// A client that had taken nothing for a `time` on its last connection is back. Its time goes on, or it could stay
-  /// slow forever by coming back. What the new socket takes at first is what the kernel's buffers hold, whether or not
-  /// the client reads.
+  /// A client that had taken nothing for `time` on its last connection is back. Its time continues; otherwise a client
+  /// could stay slow for ever by coming back. At first the new socket takes whatever the kernel's buffers hold, whether
+  /// or not the client reads.
   mutating func carryOverSlowness(_ index: UInt32, _ time: UInt64, _ kernel: borrowing K) {
     connections[index].slowSince = .max
     guard time > 0, !connections[index].pending.isEmpty else { return }

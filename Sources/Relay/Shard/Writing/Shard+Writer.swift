@@ -21,7 +21,7 @@ extension Shard where K: ~Copyable {
     if !sends.areUnderWay { releaseDownlink(&kernel) }
   }
 
-  /// Gives the lane back what the last turn's queued sends pointed to. Those that did not simply go well have said so.
+  /// Releases what the last turn's queued sends pointed to. Sends that did not succeed completely have reported that.
   mutating func settleSends(_ kernel: inout K) {
     guard sends.areUnderWay, kernel.hasSettled else { return }
     for entry in 0..<sends.list.count {
@@ -34,8 +34,8 @@ extension Shard where K: ~Copyable {
     releaseDownlink(&kernel)
   }
 
-  /// Adds packets to their connections' lists, up to one that needs more than that. A loop of its own, so that nothing
-  /// that is rare takes registers from it.
+  /// Adds packets to their connections' lists, up to one that needs more than that. This loop is a function of its own,
+  /// so that rare cases take no registers from it.
   @inline(never)
   private mutating func sortPackets(_ share: inout Int) {
     let start = UInt32(truncatingIfNeeded: downlink.cursor)
@@ -89,7 +89,7 @@ extension Shard where K: ~Copyable {
       endSession(slot, .backendRefusedPacket, &kernel)
     case .data:
       var packets = PacketRun(descriptor, in: downlinkMemory)
-      // Looked up each time: a packet may be what ends the session.
+      // Looked up for each packet, because the last one may have ended the session.
       while let packet = packets.take() {
         keep(packet, for: descriptor.clientID, at: descriptor.slot, &kernel)
       }
@@ -116,7 +116,7 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// The same for one that is worth nothing later: it waits behind others while they are few, and ends nobody.
+  /// The same for a volatile packet: it waits behind others only while they are few, and never ends a session.
   private mutating func keepVolatile(
     _ packet: ClientPacket, for id: UInt64, at slot: UInt32, _ kernel: inout K
   ) {
@@ -129,7 +129,7 @@ extension Shard where K: ~Copyable {
     if connections[index].phase == .halfClosed { sendPending(index, &kernel) }
   }
 
-  /// Keeps a volatile packet where less than a quarter of what may wait for its client does. False where it is dropped.
+  /// Keeps a volatile packet if less than a quarter of what may wait for its client is waiting. False if it is dropped.
   private mutating func keepPendingVolatile(_ index: UInt32, _ packet: ClientPacket, _ kernel: inout K) -> Bool {
     if connections[index].phase == .halfClosed {
       connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
@@ -143,9 +143,9 @@ extension Shard where K: ~Copyable {
     return true
   }
 
-  /// Keeps one whole packet that the socket has no room for; over the limit its client ends. Counts the packet's data
-  /// and 4, which is what stands in the memory; a packet is kept while what is there is below the limit, so that one of
-  /// legal size always fits. False when the client has ended.
+  /// Keeps one whole packet for which the socket has no room. Over the limit the client is ended. A packet counts its
+  /// data and its size prefix, which is what is stored. It is kept while what waits already is below the limit, so one
+  /// of legal size always fits. False if the client was ended.
   @discardableResult
   private mutating func keepPending(
     _ index: UInt32, _ packet: ClientPacket, _ kernel: inout K
@@ -153,7 +153,7 @@ extension Shard where K: ~Copyable {
     if connections[index].phase == .halfClosed {
       connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
     }
-    // What was queued before a close was decided is sent, whatever the limit: it is at most a turn's.
+    // What was queued before the close was decided is sent, whatever the limit: it is one turn's packets at most.
     let limit = connections[index].phase == .closing ? .max : settings.clientSendBuffer
     guard connections[index].pending.limitedCount < limit, connections[index].pending.count < Limits.largestPending
     else {
@@ -215,8 +215,8 @@ extension Shard where K: ~Copyable {
       .send(connections[index].socket, bytes, count: count), connections.token(.clientSent, index))
   }
 
-  /// Sends a connection's list directly, in as few calls as may be: runs of small packets put together, large ones from
-  /// where they are. `used` bytes of the gather buffer belong to queued sends.
+  /// Sends a connection's list directly, in as few calls as possible: runs of small packets are joined, large ones are
+  /// sent from where they are. `used` bytes of the gather buffer belong to queued sends.
   private mutating func sendInbox(_ index: UInt32, behind used: Int, _ kernel: inout K) {
     let socket = connections[index].socket
     var position = connections[index].inboxFirst
@@ -257,7 +257,7 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// A queued send did not simply go well, or its connection is no longer simply attached.
+  /// A queued send did not succeed completely, or its connection is no longer just attached.
   @inline(never)
   private mutating func sentOtherwise(_ index: UInt32, _ result: Int, _ kernel: inout K) {
     guard connections[index].phase != .released else { return connections.freeIfReleased(index) }
@@ -272,9 +272,9 @@ extension Shard where K: ~Copyable {
     finishIfFlushed(index, &kernel)
   }
 
-  /// The socket took `result` bytes of the `left` runs from `start` on, or failed. What it did not take whole is
-  /// kept whole: on another socket it would have to begin anew. After the client's FIN all is kept until it is
-  /// acknowledged.
+  /// The socket took `result` bytes of the `left` runs from `start` on, or failed. A packet that it did not take whole
+  /// is kept whole, because on another socket it would have to be sent from its beginning. After the client's FIN
+  /// everything is kept until it is acknowledged.
   @inline(never)
   private mutating func keepUnsent(
     _ index: UInt32, from start: UInt32, left: UInt32, result: Int, _ kernel: inout K
@@ -296,9 +296,9 @@ extension Shard where K: ~Copyable {
         taken &-= part
         if part == packet.count, !keeps { continue }
         if part > 0 {
-          // Begun: the rest of it is sent whatever the limit.
+          // It was sent in part, so the rest is sent whatever the limit.
           guard connections[index].pending.append(packet.bytes, packet.count, isVolatile: isVolatile) else {
-            // The client got a part of it, and can't get anything else behind that.
+            // The client got a part of it, so nothing else can follow.
             guard isVolatile else { return evictWithinPacket(index, over: .system, &kernel) }
             // Its session waits for it. Where it has sent a FIN, that ends with a reset as well.
             if connections[index].phase != .halfClosed { kernel.reset(connections[index].socket) }
@@ -341,8 +341,8 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// Whether a client to which nothing more can be sent has sent something before its FIN that is still to be read: its
-  /// end is found behind that. After a reset of its own, what is unread is lost with it.
+  /// Whether a client to which nothing more can be sent has sent something before its FIN that has not been read yet:
+  /// its end is found after that. If the client reset the connection, what is unread is lost with it.
   private mutating func hasMoreToSay(
     _ index: UInt32, _ result: Int, _ kernel: inout K
   ) -> Bool {
@@ -351,7 +351,7 @@ extension Shard where K: ~Copyable {
     case .attached:
       let hasMore = connections[index].flags.contains(.stashed) || kernel.unread(connections[index].socket) > 0
       guard hasMore else { return false }
-    // What the handshake has yet to say to it goes nowhere.
+    // What the handshake has yet to send cannot be delivered.
     case .key, .verifying, .sealing, .response, .opening, .ping, .returning:
       connections[index].pending.clear()
       memory.charge(index, connections)
@@ -414,8 +414,8 @@ extension Shard where K: ~Copyable {
     sendPending(index, &kernel)
   }
 
-  /// Sends what is pending until the socket takes no more, or this turn has sent its share of what was: then others
-  /// come first.
+  /// Sends what is pending until the socket takes no more, or this turn's share of pending bytes is used up: then it is
+  /// the others' turn.
   mutating func sendPending(_ index: UInt32, _ kernel: inout K) {
     var share = min(sends.pendingShare, Limits.pendingSend)
     while connections[index].pending.unsentCount > 0 {
@@ -446,7 +446,7 @@ extension Shard where K: ~Copyable {
     finishIfFlushed(index, &kernel)
   }
 
-  /// Gives the lane back what has been sent or kept.
+  /// Releases the lane's records that have been sent or kept.
   private mutating func releaseDownlink(_ kernel: inout K) {
     if downlink.release(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
   }
