@@ -208,8 +208,8 @@ import VoltlaneWire
     #expect(scene.simulation[.packetsMalformed] == UInt64(odd.count))
   }
 
-  /// Clients that do not read hold shares of their own, within the budget of all; those that hold most end, and who reads
-  /// gets everything.
+  /// Clients that do not read hold shares of their own, within the budget of all; those that hold most end, and who
+  /// reads gets everything.
   @Test(arguments: [SimulatedBackend.Flag.data, .volatile])
   func aFloodStaysWithinTheBudget(kind: SimulatedBackend.Flag) throws {
     let budget = 8 << 20
@@ -238,8 +238,8 @@ import VoltlaneWire
     #expect(scene.next() == nil)
   }
 
-  /// The backend ends its connection behind a long list: what came whole is delivered, and the next connection's packets
-  /// do not go over it.
+  /// The backend ends its connection behind a long list: what came whole is delivered, and the next connection's
+  /// packets do not go over it.
   @Test func aConnectionThatEndsBehindAListLeavesIt() throws {
     let scene = try SessionScene()
     scene.simulation.roughness = 0

@@ -121,8 +121,8 @@ import VoltlaneSettings
     }
   }
 
-  /// So is each step of a reconnection, in the file that its lines name or in `Shard+Reconnection.swift`, and they stand
-  /// in the design page in the order in which that file has them.
+  /// So is each step of a reconnection, in the file that its lines name or in `Shard+Reconnection.swift`, and they
+  /// stand in the design page in the order in which that file has them.
   @Test func stepsOfAReconnectionAreWhereTheDesignSays() throws {
     let page = try Self.text(Self.documentation.appendingPathComponent("Design.md"))
     let section = page.components(separatedBy: "\n## A reconnection, step by step\n").last?

@@ -21,12 +21,13 @@ struct Descriptor: BitwiseCopyable {
   let kind: Kind
 
   /// What the shard is told. Switches over it have no `default`, so that the compiler asks how to handle a new kind.
+  /// In this order it takes the firehose no instruction to make it of a flag, and the shard one to tell packets.
   enum Kind: UInt8, BitwiseCopyable {
     case data
-    /// A packet that is worthless if it is late.
-    case volatile
     /// The backend ends the session.
     case kick
+    /// A packet that is worthless if it is late.
+    case volatile
     /// The backend's connection died twice within the same packet of this client. The packet was given up, and the
     /// client's session ends.
     case refused
@@ -66,7 +67,12 @@ struct Descriptor: BitwiseCopyable {
   /// Whether other packets may be moved up behind this one.
   @inline(__always) var isData: Bool { kind == .data }
   /// Whether it stands for packets, of either kind.
-  @inline(__always) var isPackets: Bool { kind.rawValue <= Kind.volatile.rawValue }
+  @inline(__always) var isPackets: Bool {
+    switch kind {
+    case .data, .volatile: true
+    case .kick, .refused: false
+    }
+  }
   /// Bytes of the packets with the client's headers.
   @inline(__always) var byteCount: Int { Int(bytes) }
 

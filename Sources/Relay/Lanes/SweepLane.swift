@@ -25,7 +25,8 @@ struct SweepAnswer: BitwiseCopyable {
   private(set) var count: Int
   private let capacity: Int
 
-  /// Of at most so many sessions. `tellsAway`, `tellsAddresses`: with the 0x04s of those that are stale, with all 0x07s.
+  /// Of at most so many sessions. `tellsAway`, `tellsAddresses`: with the 0x04s of those that are stale, with all
+  /// 0x07s.
   init(request: UInt64, sessions: Int, tellsAway: Bool, tellsAddresses: Bool) {
     self.request = request
     let away = tellsAway ? UplinkProducer.headerSize : 0

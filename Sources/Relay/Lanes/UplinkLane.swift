@@ -322,8 +322,8 @@ struct UplinkConsumer: ~Copyable {
   /// The start of the first packet that the socket has not taken whole.
   var headPosition: UInt64 { head }
 
-  /// Gives up the packet at `head`, and returns its tag; of a packet with an ``ExtensionFlag``, as of a failure: it is the
-  /// relay's own.
+  /// Gives up the packet at `head`, and returns its tag; of a packet with an ``ExtensionFlag``, as of a failure: it is
+  /// the relay's own.
   mutating func dropPacketAtHead() -> Tag {
     let packet = packetAtHead()
     let header = base + Int(head & mask)

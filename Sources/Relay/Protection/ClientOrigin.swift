@@ -1,5 +1,5 @@
-/// Where a client connects from, as the backend is told in a 0x07 with `--addresses on`. ``PeerAddress`` in VoltlaneWire
-/// reads it:
+/// Where a client connects from, as the backend is told in a 0x07 with `--addresses on`. ``PeerAddress`` in
+/// VoltlaneWire reads it:
 ///
 ///     0        1                 1 + n
 ///     +--------+-----------------+----------+

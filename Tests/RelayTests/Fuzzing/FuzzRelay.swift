@@ -231,7 +231,8 @@ struct FuzzRelay {
     toRelay(SimulatedBackend.packet(ids[Int(choice) % ids.count], flag, data))
   }
 
-  /// A multicast of either kind to some of the clients and of the ids that nobody has; or one whose kind or list is odd.
+  /// A multicast of either kind to some of the clients and of the ids that nobody has; or one whose kind or list is
+  /// odd.
   private mutating func toMany(_ script: inout FuzzScript) {
     learnIDs()
     let choice = script.byte()

@@ -1,6 +1,7 @@
 import VoltlaneWire
 
-/// Packets that a read cut: what has arrived is kept in a buffer of the client's own, and the next receive goes on there.
+/// Packets that a read cut: what has arrived is kept in a buffer of the client's own, and the next receive goes on
+/// there.
 extension Shard where K: ~Copyable {
   /// Keeps what has arrived of an unfinished packet; ends the client where the packet will be too large.
   @inline(never)

@@ -50,7 +50,9 @@ struct AddressSettings: SettingsTopic {
   let addresses = RelaySetting(
     Setting(
       name: "addresses", kind: .onOff, standard: "off",
-      summary: "Whether the backend is told, by a 0x07, where each client connects from, and again when it comes back."),
+      summary: """
+        Whether the backend is told, by a 0x07, where each client connects from, and again when it comes back.
+        """),
     // Of clients that are there already it would not be known.
     reload: .no, to: \.tellsAddresses)
 }
