@@ -59,14 +59,7 @@ final class Operator {
   func reload(_ new: RelayConfiguration) {
     guard settings.allSatisfy({ $0.lane.hasRoom() }) else { return }
     world.note("settings are read anew")
-    var next = new
-    next.shards = world.configuration.shards
-    next.firehoseCore = world.configuration.firehoseCore
-    next.handshakeWorkers = world.configuration.handshakeWorkers
-    next.maxPacketSize = world.configuration.maxPacketSize
-    next.clientReceiveBuffer = world.configuration.clientReceiveBuffer
-    next.keepalive = world.configuration.keepalive
-    next.tcpUserTimeout = world.configuration.tcpUserTimeout
+    var next = new.reloaded(over: world.configuration)
     next.assemblyBudget = max(next.assemblyBudget, next.maxPacketSize)
     next.missedPacketsTotal = max(next.missedPacketsTotal, next.maxPacketSize + 4)
     world.configuration = next

@@ -128,7 +128,7 @@ import VoltlaneSettings
     let section = page.components(separatedBy: "\n## A reconnection, step by step\n").last?
       .components(separatedBy: "\n## ").first
     let steps = try #require(section).components(separatedBy: "\n    Shard.").dropFirst()
-    #expect(steps.count == 14)
+    #expect(steps.count == 15)
     var place: String.Index?
     for step in steps {
       let name = step.prefix { $0.isLetter }

@@ -136,6 +136,12 @@ import VoltlaneWire
     #expect(page.contains("\n| \(flag.rawValue) | \(flag) | \(direction) | "))
   }
 
+  /// The two enumerations share their numbers.
+  @Test func noTwoFlagsHaveTheSameNumber() {
+    let numbers = PacketFlag.allCases.map(\.rawValue) + ExtensionFlag.allCases.map(\.rawValue)
+    #expect(Set(numbers).count == numbers.count)
+  }
+
   // MARK: The map of the source
 
   private static let map =
