@@ -36,8 +36,7 @@ extension Ledger {
           && ($0.protection.clientPacketRate.map { truth.packetsIn > $0.burst } ?? false
             || $0.protection.clientByteRate.map { truth.bytesIn > $0.burst } ?? false)
       }
-    // The one that is too many has not been counted.
-    case "stale table full": return settings.contains { $0.maxStaleClients <= mostStale }
+    case "stale table full": return settings.contains { $0.maxStaleClients < session.staleAtEnd }
     case "packet timeout":
       guard let least = settings.compactMap(\.packetTimeout?.nanoseconds).min() else { return false }
       return session.unfinishedSince != .max && ended &+ 200_000_000 >= session.unfinishedSince &+ least

@@ -19,7 +19,8 @@ extension Ledger {
           "of \(session.ownerName) \(unseen.count) packets have not reached the backend, of \(session.up.count)")
       }
       guard let person = world.people.first(where: { ObjectIdentifier($0) == session.owner }), person.id == session.id,
-        let link = person.link, link.truth.session === session
+        // Where the relay's kernel has given a connection up, its client need not know.
+        let link = person.link, link.truth.session === session, link.error == 0
       else { continue }
       if link.unsentByPeer > 0 || !link.arrived.isEmpty {
         world.fail(

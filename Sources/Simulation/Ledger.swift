@@ -28,6 +28,9 @@ final class Ledger {
   /// What the backend was handed in this turn.
   private var handedUp: [(link: Link, id: UInt64, flag: PacketFlag, packet: Fingerprint, text: String)] = []
   private var strangers: [UInt64: (addressed: Int, answers: Int)] = [:]
+  /// Sessions that lost their connection in the turn in which they began, before their client was sent an id; and
+  /// whether they have ended.
+  private var unnamed: [UInt64: Bool] = [:]
   private var started: [UInt64]
   private var returned: [UInt64]
   private var ended: [UInt64]
@@ -35,8 +38,8 @@ final class Ledger {
   /// Packets that were given up because two connections died within them.
   private(set) var mayMiss = 0
   private(set) var reasons: [String: Int] = [:]
-  /// The most sessions that were stale at a time.
-  private(set) var mostStale = 0
+  /// The most sessions that may have been stale within this turn: some have ended in it, or gone on.
+  private var mostStale = 0
   /// The most that the relay has had of the allocator, and the longest that an honest client waited to be read.
   var mostHeld = 0
   var mostWaited = 0
@@ -191,6 +194,9 @@ final class Ledger {
 
   func turnEnds(_ host: Int) {
     let counters = world.parts.counters[host]
+    mostStale =
+      world.parts.staleTotals.count + Int(counters[.sessionsEnded] - ended[host])
+      + Int(counters[.reconnections] - returned[host])
     if counters[.sessionsStarted] != started[host] || counters[.reconnections] != returned[host] {
       started[host] = counters[.sessionsStarted]
       returned[host] = counters[.reconnections]
@@ -203,7 +209,6 @@ final class Ledger {
       offered.removeAll()
       resumed.removeAll()
     }
-    mostStale = max(mostStale, world.parts.staleTotals.count)
     if counters[.sessionsEnded] != ended[host] {
       ended[host] = counters[.sessionsEnded]
       endings(world.hosts[host])
@@ -297,6 +302,7 @@ final class Ledger {
     live.removeAll { session in
       guard session.shard == host.shard, !host.isLive(session.id) else { return false }
       session.end(turn: world.turns, time: world.now)
+      session.staleAtEnd = mostStale
       world.note("  \(String(session.id, radix: 16)) (\(session.ownerName)) has ended")
       return true
     }
@@ -357,6 +363,8 @@ final class Ledger {
       link.truth.isSweeping = world[.backendConnections] > 1
     }
     guard let session = sessions[id] else {
+      if flag != .reconnection { link.truth.isSweeping = false }
+      if text != "unknown client", isUnnamed(id, flag) { return }
       guard flag == .failure, text == "unknown client" else {
         return world.fail("the backend is told '\(flag)' of \(id), which nobody ever was")
       }
@@ -383,6 +391,15 @@ final class Ledger {
     case .failure: checkEnd(session, text)
     case .kick: world.fail("the relay kicks")
     }
+  }
+
+  /// Whether this may be said of a session that the checker has not seen: that it is there, and then that it has ended.
+  /// There are no more of them than the relay has counted.
+  private func isUnnamed(_ id: UInt64, _ flag: PacketFlag) -> Bool {
+    guard flag == .reconnection || flag == .failure, unnamed[id] != true else { return false }
+    if unnamed[id] == nil, all.count + unnamed.count >= Int(started.reduce(0, +)) { return false }
+    unnamed[id] = flag == .failure
+    return true
   }
 
   private func checkUpData(_ session: SessionTruth, _ link: Link, _ packet: Fingerprint) {

@@ -94,6 +94,8 @@ final class SessionTruth {
   var unfinishedSince = UInt64.max
   var waitingAtEnd = 0
   var unacknowledgedAtEnd = 0
+  /// How many sessions may have been stale in that turn, with itself.
+  var staleAtEnd = 0
   /// Since when something has waited for its client without a break.
   var waitsSince = UInt64.max
 

@@ -27,6 +27,12 @@ struct KeptSeed {
     KeptSeed(seed: 2058, ticks: 2800),
     // Everything came to an end while a client was shaking hands: the checker missed what it had sent too early.
     KeptSeed(seed: 10_864, ticks: 800),
+    // The relay's kernel had given a connection up, and its client could not know.
+    KeptSeed(seed: 1_001_605, ticks: 800),
+    // Sessions became stale and ended in the same turn.
+    KeptSeed(seed: 1_003_078, ticks: 800),
+    // A session lost its connection in the turn in which it began, before its client was sent an id.
+    KeptSeed(seed: 1_004_826, ticks: 800),
   ]
 }
 #endif
