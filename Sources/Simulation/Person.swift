@@ -110,6 +110,8 @@ final class Person: Peer {
     nextTry = world.now &+ chance.time(1_000_000, 500_000_000)
     // After the faults nobody new comes; who has a session comes back to it.
     if isCalm, id == nil { return }
+    // While the relay stands still nobody is answered, and thousands of connections would only take time.
+    guard talks.count < 32 else { return }
     open(as: id, mood)
   }
 

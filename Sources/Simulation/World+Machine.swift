@@ -194,6 +194,7 @@ extension World {
     }
     guard let link = link(descriptor) else { return }
     descriptors[Int(descriptor)] = nil
+    if link.peer !== backend { passages += 1 }
     link.closeByRelay()
     if link.isHeldOpen { heldOpen.append(link) }
   }
@@ -250,6 +251,7 @@ extension World {
         return
       }
       listener.backlog.removeFirst()
+      passages += 1
       if !post(armed.host, armed.token, descriptor, isStanding: true) { taker.armed = nil }
     }
   }

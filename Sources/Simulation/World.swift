@@ -71,6 +71,7 @@ public final class World {
     /// Turns in a row, without a sleep between them, in which nothing moved anywhere.
     var fruitlessTurns = 0
     var movesSeen = 0
+    var passagesSeen = 0
     /// How many turns it had had when the backend last took nothing.
     var blockedAt = 0
   }
@@ -84,6 +85,8 @@ public final class World {
   var kernelCalls = 0
   /// Calls that took bytes from a socket or gave it some.
   var moves = 0
+  /// Clients' connections that the relay was given, and that it has closed.
+  var passages = 0
   /// The most turns in a row in which a host stayed awake and nothing moved.
   private(set) var mostFruitless = 0
   /// How the look-up of the backend's name ends, and whether an address is known.
@@ -267,8 +270,11 @@ public final class World {
   private func noteIdleness(_ index: Int, isIdle: Bool) {
     hostStates[index].idleTurns = isIdle ? hostStates[index].idleTurns + 1 : 0
     if hostStates[index].idleTurns > 2000 { fail("host \(index) spins: 2000 turns in which it does nothing") }
-    let isFruitless = !isHostile && hostStates[index].movesSeen == moves
+    // After the relay has stood still for long, thousands of connections may wait that only have to be closed.
+    let isFruitless =
+      !isHostile && hostStates[index].movesSeen == moves && hostStates[index].passagesSeen == passages
     hostStates[index].movesSeen = moves
+    hostStates[index].passagesSeen = passages
     hostStates[index].fruitlessTurns = isFruitless ? hostStates[index].fruitlessTurns + 1 : 0
     mostFruitless = max(mostFruitless, hostStates[index].fruitlessTurns)
     if hostStates[index].fruitlessTurns > 500 { fail("host \(index) spins: 500 turns in which nothing moves") }
@@ -282,8 +288,9 @@ public final class World {
   /// Whether the backend took nothing at some time since a host had had so many turns.
   func backendWasBlocked(since turns: Int) -> Bool { hostStates.contains { $0.blockedAt >= turns } }
 
-  /// No host runs, while everybody else goes on.
+  /// No host runs, while everybody else goes on. Once this is over hosts run first, or they might never.
   func standStill(for time: UInt64) {
+    guard now >= stillUntil else { return }
     note("everything stands still for \(time / 1_000_000) ms")
     for index in hostStates.indices { hostStates[index].stalledUntil = now &+ time }
     stillUntil = now &+ time
