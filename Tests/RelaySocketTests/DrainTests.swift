@@ -88,6 +88,40 @@ import VoltlaneWire
     try sender.join()
   }
 
+  /// Its packets are still in the shards' hands when the firehose says its end and reads on.
+  @Test(arguments: Layout.allCases)
+  func `a backend that goes on sending changes no packet`(_ layout: Layout) throws {
+    let rig = try Rig(layout) { $0.clientSendBuffer = 64 << 20 }
+    let clients = try (0..<4).map { _ in try rig.test.client() }
+    let packets = (0..<400).map { [UInt8](repeating: UInt8($0 % 251), count: 300) }
+    let burst = packets.enumerated().flatMap { Tagged.data(clients[$0.offset % 4].id, $0.element).bytes }
+    let sender = Background {
+      // More than the relay reads before it ends the sessions.
+      for _ in 0..<60 where (try? rig.firehose.socket.send(burst)) == nil { return }
+    }
+    let readers = clients.enumerated().map { number, client in
+      Background {
+        let (bytes, _) = try client.socket.receiveToEnd()
+        // One burst after the other.
+        let expected = stride(from: number, to: 400, by: 4).flatMap { framed(packets[$0]) }
+        for start in stride(from: 0, to: bytes.count, by: expected.count) {
+          let part = bytes[start..<min(start + expected.count, bytes.count)]
+          guard part.elementsEqual(expected.prefix(part.count)) else {
+            throw SocketFailure.timeout("packets as the backend sent them")
+          }
+        }
+        client.socket.close()
+      }
+    }
+    #expect(rig.test.eventually { rig.test.relay[.packetsDown] > 2000 })
+    rig.relay.drain()
+    _ = try rig.firehose.socket.receiveToEnd()
+    for reader in readers { try reader.join() }
+    try sender.join()
+    rig.firehose.socket.close()
+    #expect(rig.test.finishes())
+  }
+
   /// What clients had sent is read to the last byte also where the backend is slow to take it.
   @Test(arguments: Layout.allCases)
   func `a slow backend still gets everything`(_ layout: Layout) throws {

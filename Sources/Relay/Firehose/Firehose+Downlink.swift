@@ -241,7 +241,7 @@ extension Firehose where K: ~Copyable {
   // MARK: The memory
 
   /// The start of the oldest packet that a shard has not released; `parsed` if there is none.
-  private mutating func oldestHeld() -> UInt64 {
+  mutating func oldestHeld() -> UInt64 {
     var oldest = parsed
     for lane in 0..<lanes.count {
       guard let held = lanes[lane].downlink.oldestHeld() else { continue }

@@ -56,11 +56,19 @@ extension Firehose where K: ~Copyable {
     }
   }
 
+  ///
+  /// It is received where the next read would have gone: the shards may still be sending packets from anywhere before
+  /// `read`. There is room for one read there at any time, by the size of the memory.
   @inline(never)
   mutating func discardInput(_ kernel: inout K) {
-    while readable {
-      let received = kernel.receive(socket, memory[0], Limits.downlinkRead)
-      if received > 0 { continue }
+    assert(memory.capacity - Int(read - oldestHeld()) >= Limits.downlinkRead, "a read would go over what shards hold")
+    var share = Limits.readsPerTurn
+    while readable, share > 0 {
+      let received = kernel.receive(socket, memory[read], Limits.downlinkRead)
+      if received > 0 {
+        share -= received
+        continue
+      }
       switch received == 0 ? .broken : Refusal(received) {
       case .wouldBlock: readable = false
       case .later: return
