@@ -269,11 +269,15 @@ class BuiltRelay:
         await self.kill()
 
     async def start(self) -> None:
-        with tempfile.TemporaryFile() as log:
-            self._process = await asyncio.create_subprocess_exec(
-                self.path(), *self._arguments, stderr=log, stdin=asyncio.subprocess.DEVNULL
-            )
-            await self._wait(log)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - the relay writes to it until `kill`.
+        self._process = await asyncio.create_subprocess_exec(
+            self.path(), *self._arguments, stderr=self._log, stdin=asyncio.subprocess.DEVNULL
+        )
+        await self._wait(self._log)
+
+    async def says(self, text: str) -> None:
+        """Waits until the text is in the log."""
+        await until(lambda: text.encode() in os.pread(self._log.fileno(), 1 << 20, 0))
 
     async def _wait(self, log: IO[bytes]) -> None:
         """Until it listens."""
@@ -303,6 +307,7 @@ class BuiltRelay:
             if process.returncode is None:
                 end(process)
             await process.wait()
+            self._log.close()
 
 
 @contextlib.asynccontextmanager

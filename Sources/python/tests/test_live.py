@@ -181,6 +181,8 @@ async def test_the_backend_starts_again() -> None:
             await client.send(b"hello")
             await next_of(backend, Data)
             await backend.stop()
+            # What is sent before may be in the old connection, and lost with it.
+            await relay.says("backend lost")
             await client.send(b"meanwhile")
             async with await Backend.listen(backend.address) as again:
                 table = ClientTable()
