@@ -21,8 +21,8 @@ struct Descriptor: BitwiseCopyable {
   let kind: Kind
 
   /// What the shard is told. Switches over it have no `default`, so that the compiler asks how to handle a new kind.
-  /// The order matters: kinds that stand for packets are even, so that a shard tells them by one bit. A new kind goes at
-  /// the end.
+  /// The order matters: kinds that stand for packets are even, so that a shard tells them by one bit. A new kind goes
+  /// at the end.
   enum Kind: UInt8, BitwiseCopyable {
     case data
     /// The backend ends the session.
