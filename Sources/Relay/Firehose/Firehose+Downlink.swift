@@ -129,16 +129,14 @@ extension Firehose where K: ~Copyable {
       // `Tag` rejects them from a backend. If one slips through all the same, it must not be treated as data.
       case .failure, .reconnection: return .unexpected
       }
-      let place = ids.place(of: tag.clientID)
-      // If the id names no shard, it is not a session. Any shard can answer that.
-      let lane = place.shard < lanes.count ? place.shard : 0
+      let (lane, slot) = place(of: tag.clientID)
       guard lanes[lane].downlink.hasRoom() else { return .noRoom(lane: lane) }
       // The client's size prefix goes over the end of the tag, even for a kick, which needs none.
       let dataCount = size &- Wire.tag
       (packet + Wire.tag).storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
       lanes[lane].downlink.push(
         Descriptor(
-          position: parsed &+ UInt64(Wire.tag), clientID: tag.clientID, slot: place.slot, dataCount: dataCount,
+          position: parsed &+ UInt64(Wire.tag), clientID: tag.clientID, slot: slot, dataCount: dataCount,
           kind: kind))
       parsed &+= wireBytes
       lastID = tag.clientID
@@ -146,13 +144,20 @@ extension Firehose where K: ~Copyable {
     return .unfinished
   }
 
+  /// The lane to the shard of an id, and the slot that the id stands for there. If the id names no shard, it is not a
+  /// session. Any shard can answer that.
+  @inline(__always)
+  func place(of id: UInt64) -> (lane: Int, slot: UInt32) {
+    let place = ids.place(of: id)
+    return (place.shard < lanes.count ? place.shard : 0, place.slot)
+  }
+
   /// Moves small packets that follow one for the same client up behind it, and passes them on together. Whatever is
   /// then at `parsed` is passed on by itself.
   @inline(never)
   private mutating func joinRun() {
     let id = memory.data(of: memory[parsed], Wire.tag).littleEndianUInt64(at: 0)
-    let shard = ids.place(of: id).shard
-    guard let run = lanes[shard < lanes.count ? shard : 0].downlink.last(), run.pointee.isData else { return }
+    guard let run = lanes[place(of: id).lane].downlink.last(), run.pointee.isData else { return }
     // What was read is contiguous. All addresses are in one mapping of the memory, so when a packet is moved over a
     // part of itself, memmove sees that the two overlap.
     var packet = memory[parsed]
@@ -195,14 +200,13 @@ extension Firehose where K: ~Copyable {
   private mutating func passVolatile(_ size: Int) -> Int? {
     let packet = memory[parsed]
     let id = memory.data(of: packet, size).littleEndianUInt64(at: 0)
-    let place = ids.place(of: id)
-    let lane = place.shard < lanes.count ? place.shard : 0
+    let (lane, slot) = place(of: id)
     guard lanes[lane].downlink.hasRoom() else { return lane }
     let dataCount = size &- Wire.tag
     (packet + Wire.tag).storeBytes(of: UInt32(truncatingIfNeeded: dataCount).littleEndian, as: UInt32.self)
     lanes[lane].downlink.push(
       Descriptor(
-        position: parsed &+ UInt64(Wire.tag), clientID: id, slot: place.slot, dataCount: dataCount, kind: .volatile))
+        position: parsed &+ UInt64(Wire.tag), clientID: id, slot: slot, dataCount: dataCount, kind: .volatile))
     parsed &+= UInt64(truncatingIfNeeded: Wire.sizePrefix &+ size)
     return nil
   }

@@ -82,16 +82,14 @@ extension Firehose where K: ~Copyable {
       let id =
         isLast
         ? progress.lastID : UInt64(littleEndian: list.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-      let place = ids.place(of: id)
-      // As for any packet: if the id names no shard, it is not a session, and any shard can answer that.
-      let lane = place.shard < lanes.count ? place.shard : 0
+      let (lane, slot) = place(of: id)
       guard lanes[lane].downlink.hasRoom() else {
         multicast = progress
         return lane
       }
       lanes[lane].downlink.push(
         Descriptor(
-          position: progress.position, clientID: id, slot: place.slot, dataCount: progress.dataCount,
+          position: progress.position, clientID: id, slot: slot, dataCount: progress.dataCount,
           kind: progress.kind))
       progress.passed &+= 1
     }
