@@ -27,8 +27,6 @@ import VoltlaneWire
 
   private func hello(_ last: UInt8, _ socket: SimulatedSocket) -> [UInt8] { [4, 192, 0, 2, last] + port(socket) }
 
-  private func data(_ id: UInt64, _ data: [UInt8]) -> SimulatedBackend.Packet { .init(id: id, flag: .data, data: data) }
-
   private static func written(_ origin: ClientOrigin) -> [UInt8] {
     let (bytes, count) = origin.encoded
     return (0..<count).map { bytes[$0] }
@@ -55,7 +53,7 @@ import VoltlaneWire
     let given = client.readHandshake()
     let id = try #require(given)
     #expect(scene.next() == address(id, hello(7, socket)))
-    #expect(scene.next() == data(id, [1]))
+    #expect(scene.next() == scene.data(id, [1]))
     #expect(scene.next() == nil && scene.simulation[.addressesTold] == 1)
   }
 
@@ -80,7 +78,7 @@ import VoltlaneWire
     let packet = try #require(scene.next())
     #expect(packet.flag == .address && packet.id == member.id && packet.data.count == ClientOrigin.longest)
     #expect(packet.data.first == 6 && Array(packet.data.suffix(3)) == [7] + port(back.socket))
-    #expect(scene.next() == data(member.id, [2]))
+    #expect(scene.next() == scene.data(member.id, [2]))
     // Without a connection of its own being lost first.
     let again = scene.finish(scene.attempt(member.id, shard: shard, address: ClientAddress.none))
     #expect(scene.next() == scene.reconnection(member.id))
@@ -92,12 +90,8 @@ import VoltlaneWire
   @Test(arguments: 1...5 as ClosedRange<UInt64>, [true, false])
   func theSweepSaysWhoIsWhere(seed: UInt64, tellsAway: Bool) throws {
     let scene = try scene(seed: seed) { $0.tellsAway = tellsAway }
-    let members = (0..<6).map { scene.join(shard: $0 % 2, address: ClientAddress(v4: 0xc000_0200 | UInt32($0))) }
+    let members = scene.restartBackendWithThreeOfSixAway { ClientAddress(v4: 0xc000_0200 | UInt32($0)) }
     let gone = Set(members.prefix(3).map(\.id))
-    for member in members.prefix(3) { scene.simulation.reset(member.socket) }
-    scene.simulation.settle()
-    scene.restartBackend()
-    scene.simulation.settle()
     var named: Set<UInt64> = []
     while let packet = scene.next() {
       #expect(packet == scene.reconnection(packet.id))

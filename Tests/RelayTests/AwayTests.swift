@@ -16,8 +16,6 @@ import VoltlaneWire
 
   private func away(_ id: UInt64) -> SimulatedBackend.Packet { .init(id: id, flag: .away, data: []) }
 
-  private func data(_ id: UInt64, _ data: [UInt8]) -> SimulatedBackend.Packet { .init(id: id, flag: .data, data: data) }
-
   /// Behind all of the client's data; the 0x03 says that it is back.
   @Test(arguments: 1...10 as ClosedRange<UInt64>) func isToldBetweenDataAndReturn(seed: UInt64) throws {
     let scene = try scene(seed: seed)
@@ -30,7 +28,8 @@ import VoltlaneWire
     scene.simulation.reset(back.socket)
     scene.simulation.settle()
     let expected = [
-      data(member.id, [1]), away(member.id), scene.reconnection(member.id), data(member.id, [2]), away(member.id),
+      scene.data(member.id, [1]), away(member.id), scene.reconnection(member.id), scene.data(member.id, [2]),
+      away(member.id),
     ]
     for packet in expected { #expect(scene.next() == packet) }
     #expect(scene.next() == nil)
@@ -81,13 +80,8 @@ import VoltlaneWire
   /// In the sweep the 0x03 of a stale session is followed by its 0x04, before the next session's.
   @Test(arguments: 1...5 as ClosedRange<UInt64>) func theSweepSaysWhoIsAway(seed: UInt64) throws {
     let scene = try scene(seed: seed)
-    let members = (0..<6).map { scene.join(shard: $0 % 2) }
+    let members = scene.restartBackendWithThreeOfSixAway()
     let gone = Set(members.prefix(3).map(\.id))
-    for member in members.prefix(3) { scene.simulation.reset(member.socket) }
-    scene.simulation.settle()
-    for _ in gone { _ = scene.next() }
-    scene.restartBackend()
-    scene.simulation.settle()
     var named: Set<UInt64> = []
     while let packet = scene.next() {
       #expect(packet == scene.reconnection(packet.id))

@@ -157,6 +157,18 @@ import VoltlaneWire
     }
   }
 
+  /// The socket is gone: the first packet of which not all was delivered begins anew, and with it all behind it.
+  private static func takeBack(_ pending: inout PendingBytes, delivered: Int) {
+    var whole = 0
+    for packet in packets {
+      guard whole + packet.count <= delivered else { break }
+      whole += packet.count
+    }
+    pending.takeBack(exempt: 0)
+    pending.checkInvariants()
+    expect(unsent(pending) == Array(packets.flatMap { $0 }[whole...]))
+  }
+
   @Test func `what was not taken whole begins anew`() {
     let all = Self.packets.flatMap { $0 }
     for taken in 0...all.count {
@@ -165,14 +177,7 @@ import VoltlaneWire
       pending.hand(taken)
       pending.checkInvariants()
       expect(Self.unsent(pending) == Array(all[taken...]))
-      var whole = 0
-      for packet in Self.packets {
-        guard whole + packet.count <= taken else { break }
-        whole += packet.count
-      }
-      pending.takeBack(exempt: 0)
-      pending.checkInvariants()
-      expect(Self.unsent(pending) == Array(all[whole...]))
+      Self.takeBack(&pending, delivered: taken)
     }
   }
 
@@ -186,14 +191,7 @@ import VoltlaneWire
       pending.acknowledge(allBut: handed - acknowledged)
       pending.checkInvariants()
       expect(Self.unsent(pending) == Array(all[handed...]))
-      var whole = 0
-      for packet in Self.packets {
-        guard whole + packet.count <= acknowledged else { break }
-        whole += packet.count
-      }
-      pending.takeBack(exempt: 0)
-      pending.checkInvariants()
-      expect(Self.unsent(pending) == Array(all[whole...]))
+      Self.takeBack(&pending, delivered: acknowledged)
     }
   }
 }

@@ -51,6 +51,8 @@ final class SessionScene {
     .init(id: id, flag: .failure, data: Array(reason.utf8))
   }
 
+  func data(_ id: UInt64, _ data: [UInt8]) -> SimulatedBackend.Packet { .init(id: id, flag: .data, data: data) }
+
   func reconnection(_ id: UInt64) -> SimulatedBackend.Packet { .init(id: id, flag: .reconnection, data: []) }
 
   /// The backend's connection is reset; the relay dials again, and the next one counts as the backend's.
@@ -59,6 +61,16 @@ final class SessionScene {
     let connections = simulation[.backendConnections]
     while simulation[.backendConnections] == connections { simulation.pass(100 * Limits.millisecond) }
     backend = SimulatedBackend(simulation.backends.last!)
+  }
+
+  /// Six clients of two shards, the first three of which are away, and a backend that has started anew since.
+  func restartBackendWithThreeOfSixAway(_ address: (Int) -> ClientAddress? = { _ in nil }) -> [Member] {
+    let members = (0..<6).map { join(shard: $0 % 2, address: address($0)) }
+    for member in members.prefix(3) { simulation.reset(member.socket) }
+    simulation.settle()
+    restartBackend()
+    simulation.settle()
+    return members
   }
 
   // MARK: Coming back
