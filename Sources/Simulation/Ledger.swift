@@ -35,6 +35,9 @@ final class Ledger {
   private var returned: [UInt64]
   private var ended: [UInt64]
   private var refused: UInt64 = 0
+  /// Connections that the relay has counted as the backend's, and whether the last of them begins with a sweep.
+  private var connections: UInt64 = 0
+  private var beginsWithSweep = false
   /// Packets that were given up because two connections died within them.
   private(set) var mayMiss = 0
   private(set) var reasons: [String: Int] = [:]
@@ -221,6 +224,10 @@ final class Ledger {
       for link in touched { checkDown(link) }
       touched.removeAll(keepingCapacity: true)
     }
+    if world[.backendConnections] != connections {
+      connections = world[.backendConnections]
+      beginsWithSweep = connections > 1 && world.hosts[world.firehoseHost].announces
+    }
     if !handedUp.isEmpty {
       for entry in handedUp { checkUp(entry.link, entry.id, entry.flag, entry.packet, entry.text) }
       handedUp.removeAll(keepingCapacity: true)
@@ -360,7 +367,7 @@ final class Ledger {
   private func checkUp(_ link: Link, _ id: UInt64, _ flag: PacketFlag, _ packet: Fingerprint, _ text: String) {
     if !link.truth.hasBegun {
       link.truth.hasBegun = true
-      link.truth.isSweeping = world[.backendConnections] > 1
+      link.truth.isSweeping = beginsWithSweep
     }
     guard let session = sessions[id] else {
       if flag != .reconnection { link.truth.isSweeping = false }

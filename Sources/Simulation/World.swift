@@ -333,6 +333,9 @@ final class SimulatedHost {
     host.sleep()
   }
 
+  /// Whether its firehose begins a connection with a sweep, where it is not the first.
+  var announces: Bool { host.firehose.isHere && host.firehose.role.settings.announces }
+
   func addMemory(to sum: inout CountedMemory) {
     if host.shard.isHere { host.shard.role.countMemory(into: &sum) }
   }

@@ -5,7 +5,7 @@
 struct Host<K: Kernel & ~Copyable>: ~Copyable {
   var kernel: K
   let shard: Hosted<Shard<K>>
-  private let firehose: Hosted<Firehose<K>>
+  let firehose: Hosted<Firehose<K>>
   private let worker: Hosted<HandshakeWorker>
   let bell: Bell
   let control: ControlBlock
