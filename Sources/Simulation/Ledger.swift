@@ -60,7 +60,7 @@ final class Ledger {
   // MARK: What the relay reads
 
   func relayReceived(_ link: Link, _ bytes: UnsafeRawBufferPointer) {
-    link.lastRead = world.now
+    if link.truth.session?.endedInside == nil { link.lastRead = world.now }
     if case .backend = link.truth.role { return backendWasRead(link, bytes) }
     var bytes = bytes
     if link.truth.headerBytes > 0 {

@@ -37,7 +37,7 @@ final class Link {
   private(set) var sendWasRefused = false
   /// When bytes began to lie unread, in turns of the host that has to read them.
   private var unreadSince: Int?
-  /// When the relay has last read something, and when it closed the socket.
+  /// When the relay has last read something for its session, and when it closed the socket.
   var lastRead: UInt64 = 0
   var closedAt = UInt64.max
   /// When the relay last read it or sent on it: a close may enter the kernel long after it was decided.

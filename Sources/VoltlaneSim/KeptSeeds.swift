@@ -33,6 +33,8 @@ struct KeptSeed {
     KeptSeed(seed: 1_003_078, ticks: 800),
     // A session lost its connection in the turn in which it began, before its client was sent an id.
     KeptSeed(seed: 1_004_826, ticks: 800),
+    // A session ended, and its 0x01 waited for the backend while its connection, which was closing, was read on.
+    KeptSeed(seed: 5025, ticks: 17_300),
     // The relay announced nothing, and the checker took the first 0x03 of a connection for an announcement.
     KeptSeed(seed: 378_252_517_275, ticks: 800),
   ]
