@@ -46,7 +46,7 @@ extension Firehose where K: ~Copyable {
     dropDeadline = settings.backendLoss == .hold ? now.adding(time) : .max
   }
 
-  /// Ends every session, and has new clients rejected until the backend is back.
+  /// Ends every session, and has new clients refused until the backend is back.
   @inline(never)
   mutating func dropSessions(_ kernel: inout K) {
     dropDeadline = .max

@@ -100,16 +100,16 @@ struct Acceptor: ~Copyable {
 
   // MARK: Addresses that are not heard
 
-  /// A connection was rejected for what its address did. True if the listeners ignore the address from now on, because
+  /// A connection was refused for what its address did. True if the listeners ignore the address from now on, because
   /// that has happened too often.
-  mutating func noteRejection<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) -> Bool {
+  mutating func noteRefusal<K: Kernel & ~Copyable>(_ address: AddressKey, _ kernel: inout K) -> Bool {
     // What arrives at once after a standstill was not sent at once.
     guard address.canBeShunned, kernel.grace == 0, shunned.refused(address, now: kernel.now) else { return false }
     defer { reckonDue() }
     return shunAtListeners(&kernel)
   }
 
-  /// Hears every address again as soon as possible: the reasons for which they were rejected may no longer hold.
+  /// Hears every address again as soon as possible: the reasons for which they were refused may no longer hold.
   mutating func forgiveAddresses() {
     shunned.forgive()
     reckonDue()

@@ -12,7 +12,7 @@ extension Shard where K: ~Copyable {
     let listener = Int(completion.token.index)
     if !completion.more { acceptor.disarm(listener) }
     if acceptor.isReserved(completion.result) {
-      reject(socket: completion.result, .descriptors, kernel.peerAddress(completion.result).key, &kernel)
+      refuse(socket: completion.result, .descriptors, kernel.peerAddress(completion.result).key, &kernel)
       if completion.more { kernel.submit(.cancel(completion.token), Token(.none)) }
       if !acceptor.isPaused { pauseAccepting(EMFILE, &kernel) }
       return
@@ -40,22 +40,22 @@ extension Shard where K: ~Copyable {
 
   mutating func admit(_ socket: Int32, _ kernel: inout K) {
     let address = kernel.peerAddress(socket)
-    guard !backendStatus.refusesClients else { return reject(socket: socket, .backendLost, address.key, &kernel) }
-    guard !memory.gauge.isShort else { return reject(socket: socket, .memory, address.key, &kernel) }
+    guard !backendStatus.refusesClients else { return refuse(socket: socket, .backendLost, address.key, &kernel) }
+    guard !memory.gauge.isShort else { return refuse(socket: socket, .memory, address.key, &kernel) }
     let isProxied = admission.limits.trustsAsProxy(address)
     var standing: Standing = []
-    // Reasons of its own come first: a connection rejected for one of them has taken nothing that all share.
+    // Reasons of its own come first: a connection refused for one of them has taken nothing that all share.
     if !isProxied, let reason = admit(address, &standing, &kernel) {
       if reason.isOfAddress, admission.limits.refusesAll(alike: address, reason) {
         shunIfInsistent(address.key, &kernel)
       }
-      return reject(socket: socket, reason, address.key, &kernel)
+      return refuse(socket: socket, reason, address.key, &kernel)
     }
     if let reason = admission.lack { evictHandshake(reason, &kernel) }
     let reason = admission.takePlace(&standing, now: kernel.machineNow, grace: kernel.grace)
     guard reason == nil, let index = connections.add(socket) else {
       admission.leave(address.key, &standing)
-      return reject(socket: socket, reason ?? .clients, address.key, &kernel)
+      return refuse(socket: socket, reason ?? .clients, address.key, &kernel)
     }
     connections[index].address = address.key
     connections[index].standing = standing
@@ -69,7 +69,7 @@ extension Shard where K: ~Copyable {
     kernel.submit(.pollReadable(socket), connections.token(.clientReadable, index))
   }
 
-  /// Counts a connection by its address. Returns the reason if it is rejected.
+  /// Counts a connection by its address. Returns the reason if it is refused.
   mutating func admit(
     _ address: ClientAddress, _ standing: inout Standing, _ kernel: inout K
   ) -> RefusalReason? {
@@ -79,9 +79,9 @@ extension Shard where K: ~Copyable {
     return nil
   }
 
-  /// A connection was rejected for what its address did: an address that keeps connecting is ignored for a while.
+  /// A connection was refused for what its address did: an address that keeps connecting is ignored for a while.
   private mutating func shunIfInsistent(_ address: AddressKey, _ kernel: inout K) {
-    guard acceptor.noteRejection(address, &kernel) else { return }
+    guard acceptor.noteRefusal(address, &kernel) else { return }
     events.tally(.addressesShunned, .warning, by: address.bits, &kernel)
   }
 
@@ -91,14 +91,14 @@ extension Shard where K: ~Copyable {
   /// that comes back, and the workers stay as busy as they are. Last are those that have named a session and have owed
   /// the answer to its challenge for longer than answers take: any number of attempts at one session may go on at once.
   private mutating func evictHandshake(_ reason: RefusalReason, _ kernel: inout K) {
-    if let index = queues.silent.first { return reject(index, reason, &kernel) }
-    if let index = queues.halfway.first { return reject(index, reason, &kernel) }
+    if let index = queues.silent.first { return refuse(index, reason, &kernel) }
+    if let index = queues.halfway.first { return refuse(index, reason, &kernel) }
     guard reason == .handshakes else { return }
-    if let index = queues.newcomers.first { return rejectNewcomer(index, reason, &kernel) }
+    if let index = queues.newcomers.first { return refuseNewcomer(index, reason, &kernel) }
     if let index = queues.challenged.first, let attempt = connections[index].attempt?.value,
       kernel.now &- attempt.challengedSince >= Limits.challengeKept
     {
-      noteRejection(reason, connections[index].address, &kernel)
+      noteRefusal(reason, connections[index].address, &kernel)
       reset(index, &kernel)
     }
   }

@@ -15,7 +15,7 @@ extension Shard where K: ~Copyable {
     }
     let total = count + received
     switch ProxyHeader.parse(readBuffer.span(total)) {
-    case .malformed(let fault): reject(index, fault.reason, &kernel)
+    case .malformed(let fault): refuse(index, fault.reason, &kernel)
     case .incomplete:
       guard keepHandshakeBytes(index, 0..<total, &kernel) else { return }
       if connections[index].flags.contains(.hungUp) { markReady(index) }
@@ -23,7 +23,7 @@ extension Shard where K: ~Copyable {
       var values = header.values
       let end = header.byteCount + min(total - header.byteCount, Int(values.remaining))
       if let fault = values.take(readBuffer.span(total).extracting(header.byteCount..<end)) {
-        return reject(index, fault.reason, &kernel)
+        return refuse(index, fault.reason, &kernel)
       }
       guard values.remaining == 0 else {
         connections[index].proxyValues = values
@@ -43,7 +43,7 @@ extension Shard where K: ~Copyable {
     let wanted = min(Int(values.remaining), Limits.proxyRead)
     let received = kernel.receive(connections[index].socket, readBuffer.start, wanted)
     guard received > 0 else { return endProxyRead(index, received, &kernel) }
-    if let fault = values.take(readBuffer.span(received)) { return reject(index, fault.reason, &kernel) }
+    if let fault = values.take(readBuffer.span(received)) { return refuse(index, fault.reason, &kernel) }
     connections[index].proxyValues = values
     if values.remaining == 0 {
       let count = restoreKept(index)
@@ -64,7 +64,7 @@ extension Shard where K: ~Copyable {
   }
 
   /// The header is complete: the client behind the proxy is known, and what follows is its own. Returns false where the
-  /// client was rejected.
+  /// client was refused.
   private mutating func endProxyHeader(
     _ index: UInt32, _ header: ProxyHeader, _ kernel: inout K
   ) -> Bool {
@@ -77,7 +77,7 @@ extension Shard where K: ~Copyable {
       let reason = admit(client, &standing, &kernel)
       connections[index].standing = standing
       if let reason {
-        reject(index, reason, &kernel)
+        refuse(index, reason, &kernel)
         return false
       }
     }

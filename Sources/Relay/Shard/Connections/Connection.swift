@@ -20,7 +20,7 @@ struct Connection: BitwiseCopyable {
     static let lost = Flags(rawValue: 128)
     /// The poll said that the connection is gone both ways.
     static let wasReset = Flags(rawValue: 256)
-    /// Its attempt to come back is rejected, which the client must not learn before its challenge: the connection is
+    /// Its attempt to come back is refused, which the client must not learn before its challenge: the connection is
     /// closed behind that.
     static let refused = Flags(rawValue: 512)
     /// The poll said that the client's FIN has come, before any reset; it may stand behind what is unread.

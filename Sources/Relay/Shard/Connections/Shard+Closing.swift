@@ -35,9 +35,9 @@ extension Shard where K: ~Copyable {
       return wheel.arm(index, at: time, connections)
     }
     switch connections[index].phase {
-    case .proxy: reject(index, .proxyHeader, &kernel)
+    case .proxy: refuse(index, .proxyHeader, &kernel)
     // Abandoned: that does not count against the address.
-    case .version, .key, .response, .ping: reject(index, .handshakeTimeout, &kernel)
+    case .version, .key, .response, .ping: refuse(index, .handshakeTimeout, &kernel)
     case .halfClosed: detach(index, &kernel)
     case .closing: reset(index, &kernel)
     case .attached, .verifying, .sealing, .opening, .returning, .free, .released:

@@ -64,7 +64,7 @@ extension Shard where K: ~Copyable {
     var offset = 0
     while count &- offset >= Wire.sizePrefix {
       let size = Int(bytes.littleEndianUInt32(at: offset))
-      guard size <= Wire.maxHandshakePacket else { return rejectMalformed(index, &kernel) }
+      guard size <= Wire.maxHandshakePacket else { return refuseMalformed(index, &kernel) }
       guard count &- offset &- Wire.sizePrefix >= size else { break }
       let start = offset
       let data = offset &+ Wire.sizePrefix
@@ -73,7 +73,7 @@ extension Shard where K: ~Copyable {
       do {
         packet = try HandshakePacket.decode(bytes.extracting(data..<offset))
       } catch {
-        return rejectMalformed(index, &kernel)
+        return refuseMalformed(index, &kernel)
       }
       switch (connections[index].phase, packet) {
       case (.version, .protocolVersion(Wire.protocolVersion)):
@@ -81,7 +81,7 @@ extension Shard where K: ~Copyable {
         guard sendHandshake(index, keyPacket, &kernel) else { return }
       // Clients that come back are let in: their sessions hold memory even without a connection.
       case (.key, .publicKey) where memory.gauge.isTight:
-        return rejectNewcomer(index, .memory, &kernel)
+        return refuseNewcomer(index, .memory, &kernel)
       case (.key, .publicKey) where !workers.hasRoom:
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connections[index].flags.insert(.keepsPacket)
@@ -111,7 +111,7 @@ extension Shard where K: ~Copyable {
         return pingCame(index)
       // Any other packet, or one at the wrong time.
       case (_, .ping), (_, .protocolVersion), (_, .publicKey), (_, .clientID), (_, .challenge), (_, .challengeResponse):
-        return rejectMalformed(index, &kernel)
+        return refuseMalformed(index, &kernel)
       }
     }
     _ = keepHandshakeBytes(index, offset..<count, &kernel)
@@ -225,7 +225,7 @@ extension Shard where K: ~Copyable {
   private mutating func verified(_ token: Token, _ key: PublicKey?, _ kernel: inout K) {
     // A connection that is gone by now needs no answer.
     guard let index = connections.find(token), connections[index].phase == .verifying else { return }
-    guard let key else { return rejectMalformed(index, &kernel) }
+    guard let key else { return refuseMalformed(index, &kernel) }
     let address = connections[index].address
     guard case .no = drain, let slot = sessions.start(connection: index, key: key, address: address) else {
       return closeHandshake(index, &kernel)

@@ -45,8 +45,8 @@ extension Shard where K: ~Copyable {
     switch connections[index].phase {
     case .closing: reset(index, &kernel)
     case .sealing:
-      noteRejection(.memory, connections[index].address, &kernel)
-      rejectUnchallenged(index, atOnce: true, &kernel)
+      noteRefusal(.memory, connections[index].address, &kernel)
+      refuseUnchallenged(index, atOnce: true, &kernel)
     default:
       evict(index, over: .memory, &kernel)
       if connections[index].phase == .closing, memory.gauge.isShort { reset(index, &kernel) }
@@ -60,7 +60,7 @@ extension Shard where K: ~Copyable {
     guard phase.hasSocket, phase != .closing else { return }
     let slot = connections[index].session
     guard slot == .none else { return evictSession(slot, over: budget, &kernel) }
-    reject(index, budget == .unfinishedPackets ? .unfinishedPackets : .memory, &kernel)
+    refuse(index, budget == .unfinishedPackets ? .unfinishedPackets : .memory, &kernel)
   }
 
   /// Evicts a client that has been sent part of a packet whose rest is lost. It is reset: a FIN would look like an

@@ -10,7 +10,7 @@ extension Shard where K: ~Copyable {
       next = connections[index].attempt?.value.next ?? .none
       guard index != kept else { continue }
       if connections[index].phase == .sealing, !sessionIsOver {
-        rejectUnchallenged(index, &kernel)
+        refuseUnchallenged(index, &kernel)
       } else {
         close(index, &kernel)
       }

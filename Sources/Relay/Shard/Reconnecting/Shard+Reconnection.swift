@@ -92,7 +92,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func handOver(_ index: UInt32, _ id: UInt64, to shard: Int, _ kernel: inout K) {
     guard peers.hasRoom(shard), case .no = drain else {
-      return rejectUnchallenged(index, &kernel)
+      return refuseUnchallenged(index, &kernel)
     }
     admission.giveHandshake(index, connections)
     let early = connections[index].unfinished
@@ -119,13 +119,13 @@ extension Shard where K: ~Copyable {
       counters.add(.reconnectionsBegun)
     } else {
       // The challenge tells the client that its session lives. It is sealed with the key of the last attempt.
-      noteRejection(.reconnectFailures, connections[index].address, &kernel)
+      noteRefusal(.reconnectFailures, connections[index].address, &kernel)
       connections[index].flags.insert(.refused)
     }
     let plain = SealedBox.Plain(randomFrom: &kernel)
     let nonce = SealedBox.Nonce(randomFrom: &kernel)
     guard let attempt = AttemptReference(Attempt(slot: slot, id: id, plain: plain, nonce: nonce)) else {
-      return reject(index, .memory, &kernel)
+      return refuse(index, .memory, &kernel)
     }
     connections[index].attempt = attempt
     attempt.value.next = sessions[slot].attempts
@@ -166,8 +166,8 @@ extension Shard where K: ~Copyable {
   mutating func challengeNotSealed(_ connection: Token, _ kernel: inout K) {
     guard let index = connections.find(connection), connections[index].phase == .sealing else { return }
     // There is no challenge that could go before a close, and without one a FIN says that the session is over.
-    noteRejection(.memory, connections[index].address, &kernel)
-    rejectUnchallenged(index, atOnce: true, &kernel)
+    noteRefusal(.memory, connections[index].address, &kernel)
+    refuseUnchallenged(index, atOnce: true, &kernel)
   }
 
   /// 7. The client's response has come, and a worker opens it. The challenge's own box, sent back, would open to the
@@ -177,9 +177,9 @@ extension Shard where K: ~Copyable {
     guard let attempt = connections[index].attempt?.value,
       let key = sessions[attempt.slot].sessionKey,
       let nonce = SealedBox.nonce(of: box.span.bytes)
-    else { return rejectMalformed(index, &kernel) }
+    else { return refuseMalformed(index, &kernel) }
     guard !ConstantTime.areEqual(nonce.span.bytes, attempt.nonce.span.bytes) else {
-      return rejectResponse(index, &kernel)
+      return refuseResponse(index, &kernel)
     }
     enter(.opening, index)
     submit(index, .open(box: box, plain: attempt.plain, key: key.copy()), kernel)
@@ -189,13 +189,13 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func responseOpened(_ connection: Token, _ isRight: Bool, _ kernel: inout K) {
     guard let index = connections.find(connection), connections[index].phase == .opening else { return }
-    guard isRight else { return rejectResponse(index, &kernel) }
+    guard isRight else { return refuseResponse(index, &kernel) }
     enter(.ping, index)
     resumeClock(index, kernel)
     markReady(index)
   }
 
-  private mutating func rejectResponse(_ index: UInt32, _ kernel: inout K) {
+  private mutating func refuseResponse(_ index: UInt32, _ kernel: inout K) {
     counters.add(.reconnectionsRefused)
     if let attempt = connections[index].attempt?.value {
       admission.failedReconnect(

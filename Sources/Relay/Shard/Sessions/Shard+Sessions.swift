@@ -112,7 +112,7 @@ extension Shard where K: ~Copyable {
       switch connections[index].phase {
       case .proxy, .version, .verifying: closeHandshake(index, &kernel)
       // It may be about to name a session in a shard that has yet to end its own, or that has begun since it did.
-      case .key: rejectUnchallenged(index, &kernel)
+      case .key: refuseUnchallenged(index, &kernel)
       default: break
       }
     }

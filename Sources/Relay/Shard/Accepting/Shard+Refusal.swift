@@ -1,45 +1,45 @@
 import VoltlaneCrypto
 import VoltlaneWire
 
-/// Connections that are rejected: they do not become clients, and the reason is counted.
+/// Connections that are refused: they do not become clients, and the reason is counted.
 ///
-/// What a rejected client may be told depends on what it has said. An orderly close says, to a client that wants its
+/// What a refused client may be told depends on what it has said. An orderly close says, to a client that wants its
 /// session back and has no challenge yet, that the session is over; a reset says so to anyone behind a proxy, and on a
 /// unix socket. The relay's key tells nothing, and a challenge, even the beginning of one, that the session lives.
 extension Shard where K: ~Copyable {
-  /// Rejects a socket that has not become a connection.
-  mutating func reject(
+  /// Refuses a socket that has not become a connection.
+  mutating func refuse(
     socket: Int32, _ reason: RefusalReason, _ address: AddressKey, _ kernel: inout K
   ) {
-    noteRejection(reason, address, &kernel)
+    noteRefusal(reason, address, &kernel)
     applyRejectionPolicy(socket, &kernel)
     kernel.submit(.close(socket), Token(.none))
   }
 
-  /// Rejects a connection that has no session.
+  /// Refuses a connection that has no session.
   @inline(never)
-  mutating func reject(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
-    noteRejection(reason, connections[index].address, &kernel)
+  mutating func refuse(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
+    noteRefusal(reason, connections[index].address, &kernel)
     switch connections[index].phase {
     case .proxy, .version:
       applyRejectionPolicy(connections[index].socket, &kernel)
       abort(index, &kernel)
-    case .key, .sealing: rejectUnchallenged(index, &kernel)
+    case .key, .sealing: refuseUnchallenged(index, &kernel)
     default: close(index, &kernel)
     }
   }
 
-  /// Rejects a connection that has the relay's key, and whose client has said that it has no session yet.
-  mutating func rejectNewcomer(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
-    noteRejection(reason, connections[index].address, &kernel)
+  /// Refuses a connection that has the relay's key, and whose client has said that it has no session yet.
+  mutating func refuseNewcomer(_ index: UInt32, _ reason: RefusalReason, _ kernel: inout K) {
+    noteRefusal(reason, connections[index].address, &kernel)
     reset(index, &kernel)
   }
 
-  /// Rejects a connection that has sent its client id, or may have, and has no challenge yet: where the challenge is
+  /// Refuses a connection that has sent its client id, or may have, and has no challenge yet: where the challenge is
   /// being sealed, it is closed behind that; where the id may still be on its way, within the beginning of a challenge.
   /// `atOnce`: the challenge that is being sealed is not waited for.
   @inline(never)
-  mutating func rejectUnchallenged(_ index: UInt32, atOnce: Bool = false, _ kernel: inout K) {
+  mutating func refuseUnchallenged(_ index: UInt32, atOnce: Bool = false, _ kernel: inout K) {
     let isSealing = connections[index].phase == .sealing
     if isSealing, !atOnce {
       connections[index].flags.insert(.refused)
@@ -60,7 +60,7 @@ extension Shard where K: ~Copyable {
 
   /// Closes a connection that broke the handshake's rules.
   @inline(never)
-  mutating func rejectMalformed(_ index: UInt32, _ kernel: inout K) {
+  mutating func refuseMalformed(_ index: UInt32, _ kernel: inout K) {
     events.tally(.handshakesMalformed, .debug, by: connections[index].address.bits, &kernel)
     noteOffence(index, &kernel)
     closeHandshake(index, &kernel)
@@ -84,13 +84,13 @@ extension Shard where K: ~Copyable {
     events.tally(.bans, .warning, by: address.bits, &kernel)
   }
 
-  /// Counts a rejection by its reason.
-  mutating func noteRejection(_ reason: RefusalReason, _ address: AddressKey, _ kernel: inout K) {
+  /// Counts a refusal by its reason.
+  mutating func noteRefusal(_ reason: RefusalReason, _ address: AddressKey, _ kernel: inout K) {
     counters.add(.clientsRefused)
     events.tally(reason.metric, .warning, by: address.bits, &kernel)
   }
 
-  /// Does what the operator wants for rejected sockets to which nothing was sent, before the close.
+  /// Does what `--reject` says with refused sockets to which nothing was sent, before the close.
   private func applyRejectionPolicy(_ socket: Int32, _ kernel: inout K) {
     switch settings.rejection {
     case .close: break
