@@ -85,7 +85,7 @@ import Testing
         pending.acknowledge(allBut: unacknowledged)
         model.forget(model.handed - min(model.handed, unacknowledged))
       default:
-        let dropped = pending.takeBack(exempt: random.below(2 * largest))
+        let dropped = pending.rewind(exempt: random.below(2 * largest))
         #expect(dropped == model.dropVolatile())
         model.handed = 0
         var own = PendingBytes()
@@ -99,7 +99,7 @@ import Testing
         own.carryOver(pending, exempt: random.below(2 * largest))
         pending = own
         // The relay's own packets are for this socket alone.
-        pending.takeBack(exempt: .max)
+        pending.rewind(exempt: .max)
         if model.packets.first == [1, 0, 0, 0, 0] {
           model.packets.removeFirst()
           model.volatile.removeFirst()
@@ -126,7 +126,7 @@ import Testing
       Self.append(packet, to: &pending)
     }
     pending.hand((1 << 20) + 4 + 50)
-    pending.takeBack(exempt: 0)
+    pending.rewind(exempt: 0)
     pending.checkInvariants()
     #expect(pending.count == 104 + 4 + rest)
     #expect(pending.memory < pending.count + pending.count / 100 + 2 * Limits.pendingPieceLeast + 96)
@@ -149,7 +149,7 @@ import Testing
     let packet: [UInt8] = [6, 0, 0, 0] + [UInt8](repeating: 1, count: 6)
     for _ in 0..<10 { Self.append(packet, to: &pending) }
     #expect(pending.limitedCount == 100)
-    pending.takeBack(exempt: 70)
+    pending.rewind(exempt: 70)
     #expect(pending.limitedCount == 30)
     pending.hand(50)
     #expect(pending.limitedCount == 30)

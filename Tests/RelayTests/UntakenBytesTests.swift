@@ -15,7 +15,7 @@ import Testing
     for second in 1...400 as ClosedRange<UInt64> {
       let now = second * Limits.second
       taken = min(position, taken + UInt64(random.below(seed.isMultiple(of: 2) ? 150 : 60)))
-      bytes.take(upTo: taken)
+      bytes.acknowledge(upTo: taken)
       position += UInt64(random.below(100))
       if position > taken { bytes.send(upTo: position, now) }
       sent.append((position, now))
@@ -31,11 +31,11 @@ import Testing
   @Test func whatStandsGrowsOlder() {
     var bytes = UntakenBytes()
     for second in 0..<1000 as Range<UInt64> {
-      bytes.take(upTo: 0)
+      bytes.acknowledge(upTo: 0)
       bytes.send(upTo: 10 + second, second)
       #expect(bytes.age(second) == second)
     }
-    bytes.take(upTo: 1009)
+    bytes.acknowledge(upTo: 1009)
     #expect(bytes.age(1000) == 0)
   }
 }

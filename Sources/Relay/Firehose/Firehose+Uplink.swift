@@ -13,7 +13,7 @@ extension Firehose where K: ~Copyable {
       ? kernel.send(socket, vectors[0].iov_base, vectors[0].iov_len)
       : kernel.send(socket, vectors, vectorCount: lanesGathered.vectors)
     if sent < 0, Refusal(sent) == .broken { return sendFailed(Int32(-sent)) }
-    takeNote(max(0, sent), lanes: lanesGathered.lanes, &kernel)
+    advanceLanes(max(0, sent), lanes: lanesGathered.lanes, &kernel)
     if sent < lanesGathered.bytes { awaitRoom(&kernel) }
   }
 
@@ -43,7 +43,7 @@ extension Firehose where K: ~Copyable {
   }
 
   /// Releases what the socket took, and rings the shards that were waiting for room.
-  private mutating func takeNote(_ sent: Int, lanes gathered: Int, _ kernel: inout K) {
+  private mutating func advanceLanes(_ sent: Int, lanes gathered: Int, _ kernel: inout K) {
     var left = sent
     var begun: Int?
     for step in 0..<gathered {

@@ -35,11 +35,11 @@ extension Firehose where K: ~Copyable {
   private mutating func checkBacklog(_ kernel: inout K) {
     let backlog = kernel.backlog(socket)
     if let taken = backlog.taken {
-      behind.take(upTo: taken)
+      behind.acknowledge(upTo: taken)
       if backlog.waiting > 0 { behind.send(upTo: taken &+ UInt64(backlog.waiting), kernel.now) }
     } else {
       let moved = handedOver() &+ UInt64(backlog.waiting)
-      if backlog.waiting == 0 || !behind.ends(at: moved) { behind.take(upTo: .max) }
+      if backlog.waiting == 0 || !behind.ends(at: moved) { behind.acknowledge(upTo: .max) }
       if backlog.waiting > 0 { behind.send(upTo: moved, kernel.now) }
     }
     let age = behind.age(kernel.now)

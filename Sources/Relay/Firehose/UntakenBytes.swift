@@ -15,7 +15,7 @@ struct UntakenBytes {
   private var spacing: UInt64 = 0
 
   /// Everything up to `position` has been taken.
-  mutating func take(upTo position: UInt64) {
+  mutating func acknowledge(upTo position: UInt64) {
     var taken = 0
     while taken < count, notes[taken].position <= position { taken += 1 }
     guard taken > 0 else { return }

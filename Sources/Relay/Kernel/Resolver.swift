@@ -135,7 +135,7 @@ final class Resolver: Sendable {
       guard number > 0 else { continue }
       found.count = 0
       let outcome = lookUp(host, port) { found.add($0) }
-      if state.withLock({ $0.take(outcome, of: number, found) }) { voltlane_eventfd_signal(signal) }
+      if state.withLock({ $0.record(outcome, of: number, found) }) { voltlane_eventfd_signal(signal) }
     }
   }
 
@@ -168,7 +168,7 @@ extension Resolver.State {
   }
 
   /// Records how a look-up has ended. False if that does not count.
-  fileprivate mutating func take(_ new: LookUp, of number: UInt64, _ found: borrowing Self) -> Bool {
+  fileprivate mutating func record(_ new: LookUp, of number: UInt64, _ found: borrowing Self) -> Bool {
     guard new == .found ? number > answered : number == asked else { return false }
     outcome = new
     switch new {

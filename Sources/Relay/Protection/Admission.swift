@@ -59,9 +59,9 @@ struct Admission: Sendable {
 
   /// Counts an accepted connection that is about to begin its handshake, for the relay as a whole. Returns the reason
   /// if it is not admitted; it is then up to the caller to undo what it counts towards.
-  mutating func takePlace(_ standing: inout Standing, now: UInt64, grace: UInt64 = 0) -> RefusalReason? {
+  mutating func countIn(_ standing: inout Standing, now: UInt64, grace: UInt64 = 0) -> RefusalReason? {
     guard handshakes < limits.handshakes else { return .handshakes }
-    takeHandshake(&standing)
+    countHandshakeIn(&standing)
     standing.insert(.placed)
     guard shared.clients.add(1) <= limits.clients else { return .clients }
     if let rate = limits.acceptRate, !shared.accepts.take(rate, now: now, grace: grace) { return .acceptRate }
@@ -97,7 +97,7 @@ struct Admission: Sendable {
 
   /// A connection has left the handshake.
   mutating func endHandshake(_ address: AddressKey, _ standing: inout Standing) {
-    giveHandshake(&standing)
+    countHandshakeOut(&standing)
     guard standing.contains(.handshakeInAddress) else { return }
     standing.remove(.handshakeInAddress)
     guard let place = table.find(table.fingerprint(of: address)) else { return }
@@ -130,13 +130,13 @@ struct Admission: Sendable {
   // MARK: Between shards
 
   /// A connection in the handshake goes to another shard, or comes from one.
-  mutating func giveHandshake(_ standing: inout Standing) {
+  mutating func countHandshakeOut(_ standing: inout Standing) {
     guard standing.contains(.handshake) else { return }
     standing.remove(.handshake)
     handshakes -= 1
   }
 
-  mutating func takeHandshake(_ standing: inout Standing) {
+  mutating func countHandshakeIn(_ standing: inout Standing) {
     standing.insert(.handshake)
     handshakes += 1
   }

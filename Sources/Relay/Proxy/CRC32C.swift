@@ -10,7 +10,7 @@ struct CRC32C: BitwiseCopyable {
   }
 
   @inline(__always)
-  mutating func take(_ byte: UInt8) {
+  mutating func update(_ byte: UInt8) {
     state ^= UInt32(byte)
     state = state >> 4 ^ CRC32C.steps[Int(state & 15)]
     state = state >> 4 ^ CRC32C.steps[Int(state & 15)]

@@ -27,19 +27,19 @@ struct ProxyValues: Equatable, BitwiseCopyable {
     remaining = UInt16(count)
     notes = areChecked ? ProxyValues.areChecked : 0
     var crc = CRC32C()
-    if areChecked { for offset in 0..<start.byteCount { crc.take(start.byte(at: offset)) } }
+    if areChecked { for offset in 0..<start.byteCount { crc.update(start.byte(at: offset)) } }
     sum = crc.state
   }
 
-  /// Takes the next bytes, at most ``remaining``. Returns what is wrong, once that is clear.
-  mutating func take(_ bytes: RawSpan) -> ProxyFault? {
+  /// Parses the next bytes, at most ``remaining``. Returns what is wrong, once that is clear.
+  mutating func parse(_ bytes: RawSpan) -> ProxyFault? {
     remaining -= UInt16(bytes.byteCount)
     guard notes & ProxyValues.areChecked != 0 else { return nil }
     var crc = CRC32C(state: sum)
     for offset in 0..<bytes.byteCount {
       let byte = bytes.byte(at: offset)
       let isOfChecksum = headCount == 3 && type == ProxyValues.checksumType
-      crc.take(isOfChecksum ? 0 : byte)
+      crc.update(isOfChecksum ? 0 : byte)
       switch headCount {
       case 0: type = byte
       case 1: lengthHigh = byte

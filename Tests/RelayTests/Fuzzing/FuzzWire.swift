@@ -23,14 +23,14 @@ enum FuzzWire {
     let count = min(bytes.count - header.byteCount, Int(header.values.remaining))
     let values = all.extracting(header.byteCount..<(header.byteCount + count))
     var whole = header.values
-    let fault = whole.take(values)
+    let fault = whole.parse(values)
     var pieces = header.values
     var start = 0
     var size = 1
     while start < count {
       let end = min(start + size, count)
       pieces = ProxyValues(words: pieces.words)
-      if let found = pieces.take(values.extracting(start..<end)) {
+      if let found = pieces.parse(values.extracting(start..<end)) {
         precondition(found == fault, "\(found) in pieces, \(String(describing: fault)) as a whole")
         return
       }

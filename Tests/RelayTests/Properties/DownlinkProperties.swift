@@ -158,13 +158,13 @@ import VoltlaneWire
   }
 
   /// The socket is gone: the first packet of which not all was delivered begins anew, and with it all behind it.
-  private static func takeBack(_ pending: inout PendingBytes, delivered: Int) {
+  private static func rewind(_ pending: inout PendingBytes, delivered: Int) {
     var whole = 0
     for packet in packets {
       guard whole + packet.count <= delivered else { break }
       whole += packet.count
     }
-    pending.takeBack(exempt: 0)
+    pending.rewind(exempt: 0)
     pending.checkInvariants()
     expect(unsent(pending) == Array(packets.flatMap { $0 }[whole...]))
   }
@@ -177,7 +177,7 @@ import VoltlaneWire
       pending.hand(taken)
       pending.checkInvariants()
       expect(Self.unsent(pending) == Array(all[taken...]))
-      Self.takeBack(&pending, delivered: taken)
+      Self.rewind(&pending, delivered: taken)
     }
   }
 
@@ -191,7 +191,7 @@ import VoltlaneWire
       pending.acknowledge(allBut: handed - acknowledged)
       pending.checkInvariants()
       expect(Self.unsent(pending) == Array(all[handed...]))
-      Self.takeBack(&pending, delivered: acknowledged)
+      Self.rewind(&pending, delivered: acknowledged)
     }
   }
 }

@@ -80,7 +80,7 @@ import VoltlaneWire
       while values.remaining > 0, offset < bytes.count {
         let most = offset < cut ? cut - offset : Int(values.remaining)
         let count = min(most, Int(values.remaining), bytes.count - offset)
-        if let fault = values.take(bytes.span.bytes.extracting(offset..<(offset + count))) { return Read(fault: fault) }
+        if let fault = values.parse(bytes.span.bytes.extracting(offset..<(offset + count))) { return Read(fault: fault) }
         #expect(ProxyValues(words: values.words) == values)
         offset += count
       }
@@ -222,7 +222,7 @@ import VoltlaneWire
     ]
     for (bytes, checksum) in known {
       var crc = CRC32C()
-      for byte in bytes { crc.take(byte) }
+      for byte in bytes { crc.update(byte) }
       #expect(crc.checksum == checksum)
     }
   }

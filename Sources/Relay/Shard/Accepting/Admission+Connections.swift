@@ -12,11 +12,11 @@ extension Admission {
     leave(connections[index].address, &connections[index].standing)
   }
 
-  mutating func giveHandshake(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    giveHandshake(&connections[index].standing)
+  mutating func countHandshakeOut(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    countHandshakeOut(&connections[index].standing)
   }
 
-  mutating func takeHandshake(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    takeHandshake(&connections[index].standing)
+  mutating func countHandshakeIn(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    countHandshakeIn(&connections[index].standing)
   }
 }

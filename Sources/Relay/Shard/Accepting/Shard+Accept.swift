@@ -52,7 +52,7 @@ extension Shard where K: ~Copyable {
       return refuse(socket: socket, reason, address.key, &kernel)
     }
     if let reason = admission.lack { evictHandshake(reason, &kernel) }
-    let reason = admission.takePlace(&standing, now: kernel.machineNow, grace: kernel.grace)
+    let reason = admission.countIn(&standing, now: kernel.machineNow, grace: kernel.grace)
     guard reason == nil, let index = connections.add(socket) else {
       admission.leave(address.key, &standing)
       return refuse(socket: socket, reason ?? .clients, address.key, &kernel)

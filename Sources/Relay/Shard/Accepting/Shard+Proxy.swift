@@ -22,7 +22,7 @@ extension Shard where K: ~Copyable {
     case .header(let header):
       var values = header.values
       let end = header.byteCount + min(total - header.byteCount, Int(values.remaining))
-      if let fault = values.take(readBuffer.span(total).extracting(header.byteCount..<end)) {
+      if let fault = values.parse(readBuffer.span(total).extracting(header.byteCount..<end)) {
         return refuse(index, fault.reason, &kernel)
       }
       guard values.remaining == 0 else {
@@ -43,7 +43,7 @@ extension Shard where K: ~Copyable {
     let wanted = min(Int(values.remaining), Limits.proxyRead)
     let received = kernel.receive(connections[index].socket, readBuffer.start, wanted)
     guard received > 0 else { return endProxyRead(index, received, &kernel) }
-    if let fault = values.take(readBuffer.span(received)) { return refuse(index, fault.reason, &kernel) }
+    if let fault = values.parse(readBuffer.span(received)) { return refuse(index, fault.reason, &kernel) }
     connections[index].proxyValues = values
     if values.remaining == 0 {
       let count = restoreKept(index)

@@ -32,7 +32,7 @@ extension Shard where K: ~Copyable {
     connections[index].address = handed.address
     connections[index].standing = handed.standing
     if settings.tellsAddresses { connections.origins[index] = handed.origin }
-    admission.takeHandshake(index, connections)
+    admission.countHandshakeIn(index, connections)
     connections[index].unfinished = handed.early
     unfinished.update(index, connections.slots)
     setDeadline(index, kernel.now.adding(handed.timeLeft))

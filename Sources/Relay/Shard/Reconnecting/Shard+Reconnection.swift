@@ -64,7 +64,7 @@ extension Shard where K: ~Copyable {
 
   /// What a connection's socket did not deliver moves to its session, at the start of what the client missed.
   mutating func keepUndelivered(of index: UInt32, _ slot: UInt32) {
-    counters.add(.volatileDropped, connections[index].pending.takeBack(exempt: settings.carriedOver))
+    counters.add(.volatileDropped, connections[index].pending.rewind(exempt: settings.carriedOver))
     sessions[slot].missed = connections[index].pending
     connections[index].pending = PendingBytes()
   }
@@ -94,7 +94,7 @@ extension Shard where K: ~Copyable {
     guard peers.hasRoom(shard), case .no = drain else {
       return refuseUnchallenged(index, &kernel)
     }
-    admission.giveHandshake(index, connections)
+    admission.countHandshakeOut(index, connections)
     let early = connections[index].unfinished
     connections[index].unfinished = nil
     unfinished.update(index, connections.slots)

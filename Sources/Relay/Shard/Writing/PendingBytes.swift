@@ -74,9 +74,9 @@ struct PendingBytes: BitwiseCopyable {
   /// their beginning; of them at most `exempt` bytes count towards no limit. Frees memory that is no longer needed,
   /// drops volatile packets, and returns how many it dropped.
   @discardableResult
-  mutating func takeBack(exempt: Int) -> Int {
+  mutating func rewind(exempt: Int) -> Int {
     defer { freeIfEmpty() }
-    return packets?.pointee.takeBack(exempt: exempt) ?? 0
+    return packets?.pointee.rewind(exempt: exempt) ?? 0
   }
 
   /// Takes over all that `other` keeps, behind what is here, which is the relay's own; of it at most `exempt` bytes

@@ -211,7 +211,7 @@ struct PendingPackets: BitwiseCopyable {
   /// The socket is gone: what it did not take whole, or was not seen to deliver, begins anew, and of that at most
   /// `exempt` bytes count towards no limit. The relay's own packets were for that socket. Memory that is of no more use
   /// is given back. Volatile packets are dropped: returns how many.
-  mutating func takeBack(exempt limit: Int) -> Int {
+  mutating func rewind(exempt limit: Int) -> Int {
     skip(Int(own))
     own = 0
     handed = 0
