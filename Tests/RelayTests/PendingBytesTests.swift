@@ -11,14 +11,14 @@ import Testing
     var packets: [[UInt8]] = []
     /// For each packet, whether it is volatile.
     var volatile: [Bool] = []
-    var handed = 0
+    var sent = 0
     var bytes: [UInt8] { packets.flatMap { $0 } }
 
     mutating func forget(_ limit: Int) {
       var left = limit
       while let first = packets.first, first.count <= left {
         left -= first.count
-        handed -= first.count
+        sent -= first.count
         packets.removeFirst()
         volatile.removeFirst()
       }
@@ -73,21 +73,21 @@ import Testing
         model.volatile.append(isVolatile)
       case 3, 4:
         let taken = random.below(pending.unsentCount + 1)
-        pending.hand(taken)
-        model.handed += taken
-        model.forget(model.handed)
+        pending.advance(taken)
+        model.sent += taken
+        model.forget(model.sent)
       case 5:
         let taken = random.below(pending.unsentCount + 1)
-        pending.handKeeping(taken)
-        model.handed += taken
+        pending.advanceKeeping(taken)
+        model.sent += taken
       case 6:
-        let unacknowledged = random.below(model.handed + 10)
+        let unacknowledged = random.below(model.sent + 10)
         pending.acknowledge(allBut: unacknowledged)
-        model.forget(model.handed - min(model.handed, unacknowledged))
+        model.forget(model.sent - min(model.sent, unacknowledged))
       default:
         let dropped = pending.rewind(exempt: random.below(2 * largest))
         #expect(dropped == model.dropVolatile())
-        model.handed = 0
+        model.sent = 0
         var own = PendingBytes()
         if random.oneIn(2) {
           let ping: [UInt8] = [1, 0, 0, 0, 0]
@@ -108,9 +108,9 @@ import Testing
       pending.checkInvariants()
       let bytes = model.bytes
       #expect(pending.count == bytes.count)
-      #expect(pending.unsentCount == bytes.count - model.handed)
+      #expect(pending.unsentCount == bytes.count - model.sent)
       let unsent = Self.unsent(&pending)
-      #expect(unsent == Array(bytes.dropFirst(model.handed)))
+      #expect(unsent == Array(bytes.dropFirst(model.sent)))
       #expect(pending.memory <= 2 * pending.count + 2 * Limits.pendingPieceMost + 96)
     }
   }
@@ -125,7 +125,7 @@ import Testing
       let packet = Self.packet(size, &random)
       Self.append(packet, to: &pending)
     }
-    pending.hand((1 << 20) + 4 + 50)
+    pending.advance((1 << 20) + 4 + 50)
     pending.rewind(exempt: 0)
     pending.checkInvariants()
     #expect(pending.count == 104 + 4 + rest)
@@ -138,7 +138,7 @@ import Testing
     #expect(pending.memory == 0)
     Self.append([1, 0, 0, 0, 9], to: &pending)
     #expect(pending.memory <= Limits.pendingPieceLeast + 96)
-    pending.hand(5)
+    pending.advance(5)
     #expect(pending.memory == 0)
   }
 
@@ -151,9 +151,9 @@ import Testing
     #expect(pending.limitedCount == 100)
     pending.rewind(exempt: 70)
     #expect(pending.limitedCount == 30)
-    pending.hand(50)
+    pending.advance(50)
     #expect(pending.limitedCount == 30)
-    pending.hand(30)
+    pending.advance(30)
     #expect(pending.limitedCount == 20)
   }
 }

@@ -26,7 +26,7 @@ extension Firehose where K: ~Copyable {
       lengthenProbation(&kernel)
     }
     for lane in 0..<lanes.count {
-      if lanes[lane].uplink.handed > 0 { suspectPacket(in: lane, isYoung: isYoung, &kernel) }
+      if lanes[lane].uplink.sentOfHead > 0 { suspectPacket(in: lane, isYoung: isYoung, &kernel) }
       lanes[lane].uplink.connectionLost()
     }
     switch settings.backendLoss {

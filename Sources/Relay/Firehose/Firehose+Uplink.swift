@@ -49,7 +49,7 @@ extension Firehose where K: ~Copyable {
     for step in 0..<gathered {
       let lane = laneIndex(step)
       left = lanes[lane].uplink.advance(left)
-      if lanes[lane].uplink.handed > 0 { begun = lane }
+      if lanes[lane].uplink.sentOfHead > 0 { begun = lane }
       if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
     }
     firstLane = begun ?? laneIndex(1)

@@ -38,7 +38,7 @@ extension Firehose where K: ~Copyable {
       behind.acknowledge(upTo: taken)
       if backlog.waiting > 0 { behind.send(upTo: taken &+ UInt64(backlog.waiting), kernel.now) }
     } else {
-      let moved = handedOver() &+ UInt64(backlog.waiting)
+      let moved = sentFromLanes() &+ UInt64(backlog.waiting)
       if backlog.waiting == 0 || !behind.ends(at: moved) { behind.acknowledge(upTo: .max) }
       if backlog.waiting > 0 { behind.send(upTo: moved, kernel.now) }
     }
@@ -61,11 +61,11 @@ extension Firehose where K: ~Copyable {
     counters.set(.backendBehindMilliseconds, 0)
   }
 
-  /// A number that grows with every byte that the lanes hand over.
-  private mutating func handedOver() -> UInt64 {
+  /// A number that grows with every byte that is sent from the lanes.
+  private mutating func sentFromLanes() -> UInt64 {
     var sum: UInt64 = 0
     for lane in 0..<lanes.count {
-      sum &+= lanes[lane].uplink.headPosition &+ UInt64(lanes[lane].uplink.handed)
+      sum &+= lanes[lane].uplink.headPosition &+ UInt64(lanes[lane].uplink.sentOfHead)
     }
     return sum
   }

@@ -84,7 +84,7 @@ struct UplinkProducer: ~Copyable {
     references.hasRoom() && pushedBytes &- freedBytes.published < UInt64(Limits.uplinkReferencedBytes)
   }
 
-  /// Whether everything that was appended has been handed over.
+  /// Whether everything that was appended has been sent.
   mutating func isEmpty() -> Bool {
     headSeen = indices.head
     return headSeen == tail
@@ -220,8 +220,8 @@ struct UplinkProducer: ~Copyable {
 }
 
 /// The firehose's end. Invariant: `head` is the start of the first packet that the backend's socket has not taken
-/// whole; `handed` is how many of its bytes the present connection has taken. `head` moves packet by packet, so that a
-/// new connection continues with the right one.
+/// whole; `sentOfHead` is how many of its bytes the present connection has taken. `head` moves packet by packet, so that
+/// a new connection continues with the right one.
 struct UplinkConsumer: ~Copyable {
   private let indices: LaneIndices
   private let base: UnsafeMutableRawPointer
@@ -229,7 +229,7 @@ struct UplinkConsumer: ~Copyable {
   private var head: UInt64
   private var references: RecordConsumer<PacketReference>
   private let freedBytes: SharedWord
-  private(set) var handed = 0
+  private(set) var sentOfHead = 0
   /// Where the part that was last gathered ends, and how many bytes it has on the wire.
   private var gatheredEnd: UInt64
   private(set) var gatheredBytes = 0
@@ -251,7 +251,7 @@ struct UplinkConsumer: ~Copyable {
   mutating func gather(_ vectors: UnsafeMutablePointer<iovec>, room: Int) -> Int {
     let tail = indices.tail
     var used = 0
-    var skip = handed
+    var skip = sentOfHead
     var position = head
     gatheredBytes = 0
     func add(_ bytes: UnsafeMutableRawPointer, _ count: Int) {
@@ -289,18 +289,18 @@ struct UplinkConsumer: ~Copyable {
       let left = sent &- gatheredBytes
       if gatheredEnd != head {
         head = gatheredEnd
-        handed = 0
+        sentOfHead = 0
         freeReferences()
       }
       gatheredBytes = 0
       return left
     }
     // Only if the socket took less than it was given: find the packet in which it stopped.
-    handed &+= sent
+    sentOfHead &+= sent
     while true {
       let packet = packetAtHead()
-      guard handed >= packet.wireBytes else { break }
-      handed &-= packet.wireBytes
+      guard sentOfHead >= packet.wireBytes else { break }
+      sentOfHead &-= packet.wireBytes
       head &+= UInt64(packet.laneBytes)
       freeReferences()
     }
@@ -315,7 +315,7 @@ struct UplinkConsumer: ~Copyable {
     // After `tail`, as in `gather`.
     _ = references.availableNow()
     head = tail
-    handed = 0
+    sentOfHead = 0
     freeReferences()
   }
 
@@ -332,14 +332,14 @@ struct UplinkConsumer: ~Copyable {
       flag: PacketFlag(rawValue: header.load(fromByteOffset: Wire.sizePrefix &+ Wire.clientID, as: UInt8.self))
         ?? .failure)
     head &+= UInt64(packet.laneBytes)
-    handed = 0
+    sentOfHead = 0
     freeReferences()
     return tag
   }
 
   /// The connection is gone: the packet of which it had a part is sent whole on the next one.
   mutating func connectionLost() {
-    handed = 0
+    sentOfHead = 0
   }
 
   /// Gives the shard back the room of what the socket has taken. True if the shard was waiting for it.

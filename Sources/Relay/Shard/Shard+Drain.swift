@@ -23,7 +23,7 @@ extension Shard where K: ~Copyable {
   /// Whether the drain can go a step further now.
   mutating func drainCanAdvance() -> Bool {
     switch drain {
-    case .no, .handedOver: false
+    case .no, .delivered: false
     case .reading: hasReadEverything()
     case .ending: sessions.firstOwed == nil
     }
@@ -37,7 +37,7 @@ extension Shard where K: ~Copyable {
 
   /// Whether nothing is left: all is in the lane, and all sockets are closed.
   mutating func isDrained() -> Bool {
-    if case .handedOver = drain { connections.count == 0 } else { false }
+    if case .delivered = drain { connections.count == 0 } else { false }
   }
 
   @inline(never)
@@ -50,7 +50,7 @@ extension Shard where K: ~Copyable {
     }
     if case .ending = drain, sessions.firstOwed == nil {
       _ = uplink.publish()
-      drain = .handedOver
+      drain = .delivered
       control.addDrainedShard()
       // Also where nothing was published: the firehose waits for the count.
       if firehoseBell.takeSleep() { kernel.ring(firehoseBell) }

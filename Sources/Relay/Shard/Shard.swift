@@ -13,7 +13,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
     /// Sessions have been told to end; 0x01s that found no room, and sockets, remain.
     case ending
     /// Everything for the backend is in the lane.
-    case handedOver
+    case delivered
   }
 
   let index: Int

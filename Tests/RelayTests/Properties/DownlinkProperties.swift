@@ -174,7 +174,7 @@ import VoltlaneWire
     for taken in 0...all.count {
       var pending = Self.full()
       defer { pending.clear() }
-      pending.hand(taken)
+      pending.advance(taken)
       pending.checkInvariants()
       expect(Self.unsent(pending) == Array(all[taken...]))
       Self.rewind(&pending, delivered: taken)
@@ -186,11 +186,11 @@ import VoltlaneWire
     for acknowledged in 0...all.count {
       var pending = Self.full()
       defer { pending.clear() }
-      let handed = acknowledged + (all.count - acknowledged) / 2
-      pending.handKeeping(handed)
-      pending.acknowledge(allBut: handed - acknowledged)
+      let sent = acknowledged + (all.count - acknowledged) / 2
+      pending.advanceKeeping(sent)
+      pending.acknowledge(allBut: sent - acknowledged)
       pending.checkInvariants()
-      expect(Self.unsent(pending) == Array(all[handed...]))
+      expect(Self.unsent(pending) == Array(all[sent...]))
       Self.rewind(&pending, delivered: acknowledged)
     }
   }

@@ -20,12 +20,12 @@ import VoltlaneWire
     }
     var waiting: [Packet] = []
     var published = 0
-    var handed = 0
+    var sentOfHead = 0
     /// Bytes of the ring that the producer does not get back before a release.
     var kept = 0
     var keptReferences = 0
 
-    var wire: [UInt8] { Array(waiting.prefix(published).flatMap(\.wire).dropFirst(handed)) }
+    var wire: [UInt8] { Array(waiting.prefix(published).flatMap(\.wire).dropFirst(sentOfHead)) }
 
     mutating func append(_ id: UInt64, _ data: [UInt8], referenced: Int? = nil) {
       let header =
@@ -43,10 +43,10 @@ import VoltlaneWire
       published -= count
     }
 
-    mutating func hand(_ count: Int) {
-      handed += count
-      while published > 0, handed >= waiting[0].wire.count {
-        handed -= waiting[0].wire.count
+    mutating func advance(_ count: Int) {
+      sentOfHead += count
+      while published > 0, sentOfHead >= waiting[0].wire.count {
+        sentOfHead -= waiting[0].wire.count
         drop(1)
       }
     }
@@ -166,16 +166,16 @@ import VoltlaneWire
       // What is left over is another lane's.
       let left = consumer.advance(takesAll ? sent + 3 : sent)
       expect(left == (takesAll ? 3 : 0))
-      model.hand(sent)
-      expect(consumer.handed == model.handed)
+      model.advance(sent)
+      expect(consumer.sentOfHead == model.sentOfHead)
     }
   }
 
   /// The connection is gone, and with it now and then the packet that it had in part, or all there is.
   private func lose(_ consumer: inout UplinkConsumer, _ model: inout Model, _ random: inout SeededRandom) {
-    let wasBegun = model.handed > 0
+    let wasBegun = model.sentOfHead > 0
     consumer.connectionLost()
-    model.handed = 0
+    model.sentOfHead = 0
     guard model.published > 0 else { return }
     switch random.below(4) {
     case 0 where wasBegun:

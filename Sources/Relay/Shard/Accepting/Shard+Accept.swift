@@ -35,7 +35,7 @@ extension Shard where K: ~Copyable {
   private mutating func distribute(_ socket: Int32, _ kernel: inout K) {
     let shard = Int(admission.shared.turns.add(1) % UInt64(peers.count))
     guard shard != index, peers.hasRoom(shard) else { return admit(socket, &kernel) }
-    peers.hand(HandedSocket(new: socket), to: shard)
+    peers.handOver(HandedSocket(new: socket), to: shard)
   }
 
   mutating func admit(_ socket: Int32, _ kernel: inout K) {

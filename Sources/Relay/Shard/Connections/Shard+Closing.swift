@@ -72,7 +72,7 @@ extension Shard where K: ~Copyable {
     admission.leaveAddress(index, connections)
     discardUnfinished(index)
     removeAttempt(index)
-    connections[index].pending.hand(0)
+    connections[index].pending.advance(0)
     enter(.closing, index)
     memory.charge(index, connections)
     setDeadline(index, kernel.now &+ Limits.closeTimeout)
@@ -126,7 +126,7 @@ extension Shard where K: ~Copyable {
   /// Aborts every connection, whatever is queued.
   mutating func abortAll(_ kernel: inout K) {
     acceptor.close(&kernel)
-    drain = .handedOver
+    drain = .delivered
     for index in 0..<connections.used { abort(index, &kernel) }
   }
 

@@ -16,7 +16,7 @@ struct Peers: ~Copyable {
   mutating func hasRoom(_ shard: Int) -> Bool { peers[shard].outgoing.hasRoom() }
 
   /// Hands a socket over; there is room for it.
-  mutating func hand(_ socket: HandedSocket, to shard: Int) { peers[shard].outgoing.push(socket) }
+  mutating func handOver(_ socket: HandedSocket, to shard: Int) { peers[shard].outgoing.push(socket) }
 
   /// Whether another shard has handed over a socket.
   @inline(never)

@@ -103,7 +103,7 @@ extension Shard where K: ~Copyable {
       address: connections[index].address, standing: connections[index].standing,
       origin: settings.tellsAddresses ? connections.origins[index] : .unknown, early: early,
       pending: connections[index].pending)
-    peers.hand(handed, to: shard)
+    peers.handOver(handed, to: shard)
     connections[index].pending = PendingBytes()
     connections[index].standing = []
     releaseSlot(index, &kernel)

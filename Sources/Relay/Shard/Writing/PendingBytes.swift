@@ -22,7 +22,7 @@ struct PendingBytes: BitwiseCopyable {
   var memory: Int { packets.map { $0.pointee.memory + PendingBytes.memoryOfPackets } ?? 0 }
   /// Bytes that count towards the client's limit.
   var limitedCount: Int { packets?.pointee.limitedCount ?? 0 }
-  /// Bytes that the socket has not been handed.
+  /// Bytes that have not been sent.
   var unsentCount: Int { packets?.pointee.unsentCount ?? 0 }
 
   /// Appends one whole packet with its size prefix. False where the system has no memory: nothing has changed then.
@@ -48,20 +48,20 @@ struct PendingBytes: BitwiseCopyable {
     return packets
   }
 
-  /// Lists bytes that the socket has not been handed, in at most `room` pieces and about `most` bytes. Returns how many
-  /// pieces and bytes it listed.
+  /// Lists bytes that have not been sent, in at most `room` pieces and about `most` bytes. Returns how many pieces and
+  /// bytes it listed.
   func listUnsent(_ vectors: UnsafeMutablePointer<iovec>, room: Int, most: Int) -> (pieces: Int, bytes: Int) {
     packets?.pointee.listUnsent(vectors, room: room, most: most) ?? (0, 0)
   }
 
   /// The socket took `taken` more bytes: the packets that it has whole are forgotten.
-  mutating func hand(_ taken: Int) {
-    packets?.pointee.hand(taken)
+  mutating func advance(_ taken: Int) {
+    packets?.pointee.advance(taken)
     freeIfEmpty()
   }
 
   /// The socket took `taken` more bytes, and they are kept until they are acknowledged.
-  func handKeeping(_ taken: Int) { packets?.pointee.handKeeping(taken) }
+  func advanceKeeping(_ taken: Int) { packets?.pointee.advanceKeeping(taken) }
 
   /// All but the last `unacknowledged` bytes that the socket took have been acknowledged: packets that were whole are
   /// forgotten.

@@ -13,8 +13,8 @@ import VoltlaneWire
 ///
 /// Volatile packets are stored among the others; their pieces note where they begin.
 ///
-/// Invariant: `count` is the sum of what the pieces keep and `memory` of what they cost; `handed <= count`, `own +
-/// exempt <= count`; a packet begins at the start of the first piece; `cursor` is `handed` bytes further on.
+/// Invariant: `count` is the sum of what the pieces keep and `memory` of what they cost; `sent <= count`, `own +
+/// exempt <= count`; a packet begins at the start of the first piece; `cursor` is `sent` bytes further on.
 struct PendingPackets: BitwiseCopyable {
   private var first: PendingPiece?
   private var last: PendingPiece?
@@ -23,7 +23,7 @@ struct PendingPackets: BitwiseCopyable {
   private var cursorOffset: UInt32 = 0
   private var byteCount: UInt32 = 0
   private var memoryCount: UInt32 = 0
-  private var handed: UInt32 = 0
+  private var sent: UInt32 = 0
   /// Bytes behind `own` that were carried over from one state to the next and count towards no limit of the client's.
   private var exempt: UInt32 = 0
   /// Bytes from the start on that are handshake packets of the relay's.
@@ -36,7 +36,7 @@ struct PendingPackets: BitwiseCopyable {
   var memory: Int { Int(memoryCount) }
   /// Bytes that count towards the client's limit.
   var limitedCount: Int { count - Int(exempt) - Int(own) }
-  @inline(__always) var unsentCount: Int { Int(byteCount &- handed) }
+  @inline(__always) var unsentCount: Int { Int(byteCount &- sent) }
 
   // MARK: In
 
@@ -115,8 +115,8 @@ struct PendingPackets: BitwiseCopyable {
 
   // MARK: Out
 
-  /// Lists bytes that the socket has not been handed, in at most `room` pieces and about `most` bytes. Returns how many
-  /// pieces and bytes it listed.
+  /// Lists bytes that have not been sent, in at most `room` pieces and about `most` bytes. Returns how many pieces and
+  /// bytes it listed.
   mutating func listUnsent(_ vectors: UnsafeMutablePointer<iovec>, room: Int, most: Int) -> (pieces: Int, bytes: Int) {
     normaliseCursor()
     var listed = (pieces: 0, bytes: 0)
@@ -136,14 +136,14 @@ struct PendingPackets: BitwiseCopyable {
   }
 
   /// The socket took `taken` more bytes: the packets that it has whole are forgotten.
-  mutating func hand(_ taken: Int) {
-    handKeeping(taken)
-    forget(Int(handed))
+  mutating func advance(_ taken: Int) {
+    advanceKeeping(taken)
+    forget(Int(sent))
   }
 
   /// The socket took `taken` more bytes, and they are kept until they are acknowledged.
-  mutating func handKeeping(_ taken: Int) {
-    handed += UInt32(taken)
+  mutating func advanceKeeping(_ taken: Int) {
+    sent += UInt32(taken)
     var left = taken
     while left > 0 {
       normaliseCursor()
@@ -157,7 +157,7 @@ struct PendingPackets: BitwiseCopyable {
   /// All but the last `unacknowledged` bytes that the socket took have been acknowledged: packets that were whole are
   /// forgotten.
   mutating func acknowledge(allBut unacknowledged: Int) {
-    forget(Int(handed) - min(Int(handed), unacknowledged))
+    forget(Int(sent) - min(Int(sent), unacknowledged))
   }
 
   /// Moves the cursor from the end of a piece to the start of the next, where there is one.
@@ -168,7 +168,7 @@ struct PendingPackets: BitwiseCopyable {
     }
   }
 
-  /// Forgets the packets that lie whole within the first `limit` bytes, all of which the socket was handed.
+  /// Forgets the packets that lie whole within the first `limit` bytes, all of which the socket took.
   private mutating func forget(_ limit: Int) {
     normaliseCursor()
     var left = limit
@@ -178,7 +178,7 @@ struct PendingPackets: BitwiseCopyable {
       left -= size
       gone += size
     }
-    handed -= UInt32(gone)
+    sent -= UInt32(gone)
     let ownGone = min(own, UInt32(gone))
     own -= ownGone
     exempt -= min(exempt, UInt32(gone) - ownGone)
@@ -214,7 +214,7 @@ struct PendingPackets: BitwiseCopyable {
   mutating func rewind(exempt limit: Int) -> Int {
     skip(Int(own))
     own = 0
-    handed = 0
+    sent = 0
     let dropped = dropVolatile()
     exempt = UInt32(min(count, limit))
     fit()
@@ -326,7 +326,7 @@ struct PendingPackets: BitwiseCopyable {
     }
     precondition(kept == count, "\(count) bytes are counted, \(kept) are kept")
     precondition(cost == memory, "\(memory) bytes of memory are counted, the pieces cost \(cost)")
-    precondition(first == nil || before == Int(handed), "the cursor is at \(before), \(handed) were handed")
-    precondition(handed <= byteCount && own + exempt <= byteCount, "more is handed or exempt than there is")
+    precondition(first == nil || before == Int(sent), "the cursor is at \(before), \(sent) were sent")
+    precondition(sent <= byteCount && own + exempt <= byteCount, "more is sent or exempt than there is")
   }
 }

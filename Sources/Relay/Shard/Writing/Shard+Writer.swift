@@ -304,7 +304,7 @@ extension Shard where K: ~Copyable {
             if connections[index].phase != .halfClosed { kernel.reset(connections[index].socket) }
             return detach(index, &kernel)
           }
-          if keeps { connections[index].pending.handKeeping(part) } else { connections[index].pending.hand(part) }
+          if keeps { connections[index].pending.advanceKeeping(part) } else { connections[index].pending.advance(part) }
         } else if isVolatile {
           if !keepPendingVolatile(index, packet, &kernel) { counters.add(.volatileDropped) }
         } else {
@@ -387,7 +387,7 @@ extension Shard where K: ~Copyable {
       detach(index, &kernel)
       return false
     }
-    connections[index].pending.hand(sent)
+    connections[index].pending.advance(sent)
     memory.charge(index, connections)
     stall(index, &kernel)
     return true
@@ -433,9 +433,9 @@ extension Shard where K: ~Copyable {
         share -= sent
         sends.pendingShare -= sent
         if connections[index].phase == .halfClosed {
-          connections[index].pending.handKeeping(sent)
+          connections[index].pending.advanceKeeping(sent)
         } else {
-          connections[index].pending.hand(sent)
+          connections[index].pending.advance(sent)
         }
         noteProgress(index, kernel)
         memory.charge(index, connections)
