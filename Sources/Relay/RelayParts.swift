@@ -164,7 +164,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
     _ shard: Int, _ thread: Int, _ publicKey: PublicKey, descriptorLimit: Int, now: UInt64
   ) throws(RelayError) -> Shard<K> {
     Shard(
-      index: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
+      number: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
       events: eventLog(shard, thread), keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
       connections: try ConnectionTable(), wheel: TimerWheel(now: now),
       acceptor: Acceptor(descriptorLimit: descriptorLimit), admission: Admission(admissionLimits, admission),

@@ -380,7 +380,7 @@ final class SimulatedHost {
     if host.shard.isHere { body(host.shard.role) }
   }
 
-  var shard: Int? { host.shard.isHere ? host.shard.role.index : nil }
+  var shard: Int? { host.shard.isHere ? host.shard.role.number : nil }
 
   /// Whether the shard has a session of this id.
   func isLive(_ id: UInt64) -> Bool {

@@ -143,7 +143,7 @@ extension Event.Budget {
     case .unfinishedPackets: "unfinished packets exceed --assembly-budget"
     case .missedPackets: "missed packets exceed --missed-packets-total"
     case .memory: "the memory budget is nearly used up"
-    case .system: "the system has no more memory for the relay"
+    case .systemMemory: "the system has no more memory for the relay"
     }
   }
 }

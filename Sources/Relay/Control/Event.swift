@@ -84,14 +84,14 @@ public enum Event: Sendable, BitwiseCopyable {
   /// What clients hold together, of unfinished packets, of missed packets, and of everything; and what the system
   /// provides, which is a budget of its own.
   public enum Budget: UInt8, Sendable, CaseIterable, BitwiseCopyable {
-    case unfinishedPackets, missedPackets, memory, system
+    case unfinishedPackets, missedPackets, memory, systemMemory
 
     var metric: Metric {
       switch self {
       case .unfinishedPackets: .endedOverAssemblyBudget
       case .missedPackets: .endedOverMissedPackets
       case .memory: .endedOverMemoryBudget
-      case .system: .endedOverSystemMemory
+      case .systemMemory: .endedOverSystemMemory
       }
     }
   }

@@ -5,7 +5,7 @@ struct RateLimit {
 
   /// How many there have been since the last one that was let through, including this one; nil if this one is held
   /// back.
-  mutating func admit(now: UInt64) -> UInt64? {
+  mutating func countToLog(now: UInt64) -> UInt64? {
     held += 1
     guard now >= next else { return nil }
     next = now.adding(Limits.second)

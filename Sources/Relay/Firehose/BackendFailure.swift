@@ -38,7 +38,7 @@ struct FailureLog {
   private var entries = InlineArray<4, Entry>(repeating: Entry())
 
   /// How often it has happened since it was last logged, including this time; nil if it is not logged now.
-  mutating func admit(_ failure: BackendFailure, now: UInt64) -> UInt64? {
+  mutating func countToLog(_ failure: BackendFailure, now: UInt64) -> UInt64? {
     var place = 0
     for index in entries.indices {
       if entries[index].failure == failure {

@@ -81,7 +81,7 @@ extension Firehose where K: ~Copyable {
 
   /// Logs a failure, but only now and then if it keeps happening.
   private mutating func tell(_ failure: BackendFailure, _ kernel: inout K) {
-    guard let count = failures.admit(failure, now: kernel.now) else { return }
+    guard let count = failures.countToLog(failure, now: kernel.now) else { return }
     events.post(.backendNotReached(failure, count: count), &kernel)
   }
 

@@ -43,7 +43,7 @@ extension Firehose where K: ~Copyable {
 
   @inline(never)
   private mutating func receivedNothing(_ result: Int, _ kernel: inout K) {
-    switch result == 0 ? .broken : Refusal(result) {
+    switch result == 0 ? .broken : NoBytes(result) {
     case .later: break
     case .wouldBlock where sendError == 0:
       readable = false

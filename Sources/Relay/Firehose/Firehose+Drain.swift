@@ -69,7 +69,7 @@ extension Firehose where K: ~Copyable {
         share -= received
         continue
       }
-      switch received == 0 ? .broken : Refusal(received) {
+      switch received == 0 ? .broken : NoBytes(received) {
       case .wouldBlock: readable = false
       case .later: return
       case .broken:

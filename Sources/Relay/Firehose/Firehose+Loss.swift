@@ -10,7 +10,7 @@ extension Firehose where K: ~Copyable {
     guard state != .proving else { return failProbation(.closedEarly(errno: error), &kernel) }
     let isTheEnd = settings.backendLoss == .exit
     let isYoung = kernel.now - connectedAt < Limits.dialStable
-    let count = isYoung && !isTheEnd ? failures.admit(.shortLived(errno: error), now: kernel.now) : 1
+    let count = isYoung && !isTheEnd ? failures.countToLog(.shortLived(errno: error), now: kernel.now) : 1
     isFlapping = count == nil
     events.post(.backendLost(errno: error, isDialledAgain: !isTheEnd, count: count), &kernel)
     closeSocket(&kernel)
@@ -18,7 +18,7 @@ extension Firehose where K: ~Copyable {
     read = parsed
     if !isYoung {
       // After a standstill of the thread, the deadline for this may have passed without having been handled.
-      settle(&kernel)
+      becomeStable(&kernel)
     } else if hasSpoken, error != EPROTO {
       shortenProbation()
       lossTimeLeft = .max

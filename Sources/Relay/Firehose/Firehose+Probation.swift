@@ -86,7 +86,7 @@ extension Firehose where K: ~Copyable {
 
   /// The connection has lived long enough to count as stable: what was learnt from earlier ones no longer matters.
   @inline(never)
-  mutating func settle(_ kernel: inout K) {
+  mutating func becomeStable(_ kernel: inout K) {
     dialDelay = Limits.dialDelayFirst
     shortenProbation()
     lossTimeLeft = .max

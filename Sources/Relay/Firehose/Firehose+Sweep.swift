@@ -36,7 +36,7 @@ extension Firehose where K: ~Copyable {
     while sweepLane < lanes.count {
       if let rest = lanes[sweepLane].announcement?.rest(from: sweepOffset), rest.iov_len > 0 {
         let sent = kernel.send(socket, rest.iov_base, rest.iov_len)
-        if sent < 0, Refusal(sent) == .broken {
+        if sent < 0, NoBytes(sent) == .broken {
           sendFailed(Int32(-sent))
           return false
         }

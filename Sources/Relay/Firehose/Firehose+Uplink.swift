@@ -12,7 +12,7 @@ extension Firehose where K: ~Copyable {
       lanesGathered.vectors == 1
       ? kernel.send(socket, vectors[0].iov_base, vectors[0].iov_len)
       : kernel.send(socket, vectors, vectorCount: lanesGathered.vectors)
-    if sent < 0, Refusal(sent) == .broken { return sendFailed(Int32(-sent)) }
+    if sent < 0, NoBytes(sent) == .broken { return sendFailed(Int32(-sent)) }
     advanceLanes(max(0, sent), lanes: lanesGathered.lanes, &kernel)
     if sent < lanesGathered.bytes { awaitRoom(&kernel) }
   }

@@ -207,7 +207,7 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
       case .resolving: lookUpHangs(&kernel)
       case .dialing: dialFailed(.dial(errno: ETIMEDOUT), &kernel)
       case .proving: endProbation(&kernel)
-      case .connected: settle(&kernel)
+      case .connected: becomeStable(&kernel)
       case .waiting: beginDial(&kernel)
       default: break
       }

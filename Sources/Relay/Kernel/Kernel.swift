@@ -138,7 +138,7 @@ struct Backlog: BitwiseCopyable {
 }
 
 /// What a receive or send that moved no bytes means.
-enum Refusal {
+enum NoBytes {
   /// No bytes or no room; an edge will follow.
   case wouldBlock
   /// The kernel is short of memory at the moment: the same call may succeed later, and no edge will follow.

@@ -132,7 +132,7 @@ struct RingKernel: Kernel, ~Copyable {
   @inline(never)
   private mutating func refused(_ error: Int32) {
     guard error != EINTR else { return }
-    if let count = refusals.admit(now: RingKernel.machineClock()) { control.tellRingRefusal(error, count: count) }
+    if let count = refusals.countToLog(now: RingKernel.machineClock()) { control.tellRingRefusal(error, count: count) }
     usleep(Limits.ringPauseMicroseconds)
   }
 

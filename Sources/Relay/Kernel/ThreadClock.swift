@@ -17,7 +17,7 @@ struct ThreadClock {
   /// When the next look is due, on the machine's clock.
   private var lookDue: UInt64 = .max
   /// When the last standstill ended, on this clock, and how long it was.
-  private var resumed: UInt64 = 0
+  private var lastStandstillEnd: UInt64 = 0
   private var lastStandstill: UInt64 = 0
 
   init(machine: UInt64) { now = machine }
@@ -26,7 +26,9 @@ struct ThreadClock {
   @inline(__always) var machine: UInt64 { now &+ stoodStill }
 
   /// For as long after a standstill as it lasted, what arrives may be what clients sent meanwhile: how long that was.
-  @inline(__always) var grace: UInt64 { lastStandstill != 0 && now &- resumed < lastStandstill ? lastStandstill : 0 }
+  @inline(__always) var grace: UInt64 {
+    lastStandstill != 0 && now &- lastStandstillEnd < lastStandstill ? lastStandstill : 0
+  }
 
   /// The thread begins a sleep: until when at most, on the machine's clock.
   mutating func sleeps(until deadline: UInt64) -> UInt64 {
@@ -52,10 +54,10 @@ struct ThreadClock {
 
   @inline(never)
   private mutating func leaveOut(_ time: UInt64) {
-    let goesOn = stoodStill > 0 && now &- resumed < Limits.second
+    let goesOn = stoodStill > 0 && now &- lastStandstillEnd < Limits.second
     let left = goesOn ? time &- Limits.standstill : time
     lastStandstill = grace &+ left
-    resumed = now &+ time &- left
+    lastStandstillEnd = now &+ time &- left
     stoodStill &+= left
   }
 }

@@ -63,7 +63,7 @@ struct AddressTable: @unchecked Sendable {
 
   // MARK: Records
 
-  /// A record whose set is locked. ``AddressTable/close(_:)`` unlocks it.
+  /// A record whose set is locked. ``AddressTable/unlock(_:)`` unlocks it.
   struct Place: ~Copyable {
     fileprivate let set: UnsafeMutableRawPointer
     fileprivate let index: Int
@@ -95,7 +95,7 @@ struct AddressTable: @unchecked Sendable {
     return Place(set: set, index: index, record: record(index, in: set))
   }
 
-  func close(_ place: consuming Place) { unlock(place.set) }
+  func unlock(_ place: consuming Place) { unlock(place.set) }
 
   private func index(of fingerprint: UInt64, in set: UnsafeMutableRawPointer) -> Int? {
     (0..<AddressTable.places).first { fingerprints(set)[$0] == fingerprint }

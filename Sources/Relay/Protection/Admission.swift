@@ -78,14 +78,14 @@ struct Admission: Sendable {
     standing.insert(.limited)
     if let place = table.findOrMake(table.fingerprint(of: address.key), now: now) {
       let refusal = limits.enter(&place.record.pointee, now: now, grace: grace)
-      table.close(place)
+      table.unlock(place)
       if let refusal { return refusal }
       standing.insert([.inAddress, .handshakeInAddress])
     }
     if let place = table.findOrMake(table.fingerprint(ofPrefixOf: address.key), now: now) {
       let isFull = place.record.pointee.clients >= limits.clientsPerPrefix
       if !isFull { place.record.pointee.clients += 1 }
-      table.close(place)
+      table.unlock(place)
       if isFull {
         leaveAddress(address.key, &standing)
         return .prefixClients
@@ -102,7 +102,7 @@ struct Admission: Sendable {
     standing.remove(.handshakeInAddress)
     guard let place = table.find(table.fingerprint(of: address)) else { return }
     place.record.pointee.handshakes -= 1
-    table.close(place)
+    table.unlock(place)
   }
 
   /// A connection no longer counts towards any limit of its address.
@@ -110,11 +110,11 @@ struct Admission: Sendable {
     endHandshake(address, &standing)
     if standing.contains(.inAddress), let place = table.find(table.fingerprint(of: address)) {
       place.record.pointee.clients -= 1
-      table.close(place)
+      table.unlock(place)
     }
     if standing.contains(.inPrefix), let place = table.find(table.fingerprint(ofPrefixOf: address)) {
       place.record.pointee.clients -= 1
-      table.close(place)
+      table.unlock(place)
     }
     standing.subtract([.inAddress, .inPrefix])
   }
@@ -150,7 +150,7 @@ struct Admission: Sendable {
     else { return false }
     let isBanned = !place.record.pointee.violations.take(rate, now: now) && place.record.pointee.bannedUntil <= now
     if isBanned { place.record.pointee.bannedUntil = now &+ limits.banTime }
-    table.close(place)
+    table.unlock(place)
     return isBanned
   }
 
@@ -173,13 +173,13 @@ struct Admission: Sendable {
     guard let rate, let place = table.find(fingerprint) else { return true }
     place.record.pointee.failures.fit(rate, now: now)
     let hasTry = place.record.pointee.failures.hasToken(rate, now: now)
-    table.close(place)
+    table.unlock(place)
     return hasTry
   }
 
   private func countFailure(_ fingerprint: AddressTable.Fingerprint, _ rate: Rate?, _ now: UInt64) {
     guard let rate, let place = table.findOrMake(fingerprint, now: now) else { return }
     place.record.pointee.failures.charge(1, rate, now: now)
-    table.close(place)
+    table.unlock(place)
   }
 }

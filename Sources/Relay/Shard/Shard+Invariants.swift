@@ -102,11 +102,11 @@ extension Shard where K: ~Copyable {
     guard queue != connection.phase.queue else { return }
     let keepsPacket = connection.flags.contains(.keepsPacket)
     switch (connection.phase, queue) {
-    case (.key, .newcomers), (.key, .returners):
+    case (.key, .parkedNew), (.key, .parkedReturning):
       try require(keepsPacket, "waits for a worker without a packet")
     case (.key, .none):
       try require(keepsPacket && connection.list == .others, "waits for nothing")
-    case (.response, .returners), (.attached, .gone): break
+    case (.response, .parkedReturning), (.attached, .gone): break
     default: throw InvariantViolation(description: "is in the queue \(queue)")
     }
   }
@@ -131,7 +131,7 @@ extension Shard where K: ~Copyable {
       return try require(isArmed, "does not come up by \(connection.deadline)")
     }
     let isDue =
-      connection.resumes != .max || slowDeadline(index) != .max
+      connection.pausedUntil != .max || slowDeadline(index) != .max
       || (connection.deadline != .max && connection.flags.isDisjoint(with: .paused))
     try require(!isDue || connection.timer.tick != 0, "has a deadline and is not in the wheel")
   }
@@ -140,7 +140,7 @@ extension Shard where K: ~Copyable {
     try checkOwner(index, connection.session, .attached)
     let flags = connection.flags
     try require(
-      flags.contains(.overRate) == (connection.resumes != .max), "is over its rate until \(connection.resumes)")
+      flags.contains(.overRate) == (connection.pausedUntil != .max), "is over its rate until \(connection.pausedUntil)")
     try require(!flags.contains(.stashed) || connection.unfinished != nil, "has lost what came with the handshake")
     try require(flags.isDisjoint(with: [.finSent, .keepsPacket, .refused]), "has flags of other phases: \(flags)")
     let isRead = connection.list == .clients || !flags.isDisjoint(with: [.overRate, .backlogged, .lost])

@@ -16,7 +16,8 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
     case delivered
   }
 
-  let index: Int
+  /// Its number among the shards.
+  let number: Int
   var settings: ShardSettings
   let counters: Counters
   let control: ControlBlock

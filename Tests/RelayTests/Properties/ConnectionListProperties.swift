@@ -50,7 +50,9 @@ import Testing
   @Test(arguments: 0..<8 as Range<UInt64>) func `queues lose and mix up nobody`(seed: UInt64) throws {
     let connections = try table()
     var random = SeededRandom(seed: seed)
-    let kinds: [ConnectionQueue.Kind] = [.silent, .halfway, .challenged, .newcomers, .returners, .returning, .gone]
+    let kinds: [ConnectionQueue.Kind] = [
+      .silent, .halfway, .challenged, .parkedNew, .parkedReturning, .returning, .gone,
+    ]
     var queues = kinds.map(ConnectionQueue.init)
     var models: [[UInt32]] = kinds.map { _ in [] }
     for _ in 0..<2000 {

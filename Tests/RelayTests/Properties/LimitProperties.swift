@@ -98,12 +98,12 @@ import Testing
         expect(place.record.pointee.clients == count)
         place.record.pointee.clients -= 1
         pinned[address] = count == 1 ? nil : count - 1
-        table.close(place)
+        table.unlock(place)
       } else if let place = table.findOrMake(fingerprint, now: now) {
         expect(place.record.pointee.clients == pinned[address] ?? 0)
         place.record.pointee.clients += 1
         pinned[address, default: 0] += 1
-        table.close(place)
+        table.unlock(place)
       } else {
         expect(pinned[address] == nil)
       }
@@ -115,7 +115,7 @@ import Testing
         return
       }
       expect(place.record.pointee.clients == count)
-      table.close(place)
+      table.unlock(place)
     }
   }
 }

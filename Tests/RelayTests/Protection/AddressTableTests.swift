@@ -15,14 +15,14 @@ import Testing
   ) -> Bool {
     guard let place = table.findOrMake(table.fingerprint(of: AddressKey(bits: address)), now: now) else { return false }
     body(&place.record.pointee)
-    table.close(place)
+    table.unlock(place)
     return true
   }
 
   private func clients(_ table: AddressTable, _ address: UInt64) -> UInt32? {
     guard let place = table.find(table.fingerprint(of: AddressKey(bits: address))) else { return nil }
     let clients = place.record.pointee.clients
-    table.close(place)
+    table.unlock(place)
     return clients
   }
 

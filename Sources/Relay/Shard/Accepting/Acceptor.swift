@@ -3,8 +3,8 @@ import Glibc
 /// How a shard accepts clients: its listeners, the pauses when descriptors run out, and the addresses that the
 /// listeners ignore.
 ///
-/// Invariant: while accepting pauses, `resumes` says until when, and a listener that is not armed stays so; `due` is
-/// the first of the times at which there is something to do.
+/// Invariant: while accepting pauses, `pausedUntil` says until when, and a listener that is not armed stays so; `due`
+/// is the first of the times at which there is something to do.
 struct Acceptor: ~Copyable {
   struct Listener {
     let socket: Int32
@@ -25,8 +25,8 @@ struct Acceptor: ~Copyable {
   /// many are left.
   private let firstReservedDescriptor: Int
   private var nextPause = Limits.acceptPauseFirst
-  /// When accepting resumes after a pause; `.max` while there is none.
-  private var resumes: UInt64 = .max
+  /// Until when accepting pauses; `.max` while there is none.
+  private var pausedUntil: UInt64 = .max
   private var shunned = ShunnedAddresses()
   private(set) var due: UInt64 = .max
 
@@ -37,7 +37,7 @@ struct Acceptor: ~Copyable {
     for index in 0..<listeners.count { Glibc.close(listeners[index].socket) }
   }
 
-  var isPaused: Bool { resumes != .max }
+  var isPaused: Bool { pausedUntil != .max }
 
   /// Whether any address is not heard.
   var isDeafToAny: Bool { shunned.next != .max }
@@ -47,7 +47,7 @@ struct Acceptor: ~Copyable {
 
   func isShared(_ listener: Int) -> Bool { listeners[listener].isShared }
 
-  private mutating func reckonDue() { due = min(resumes, shunned.next) }
+  private mutating func reckonDue() { due = min(pausedUntil, shunned.next) }
 
   // MARK: Accepting
 
@@ -68,7 +68,7 @@ struct Acceptor: ~Copyable {
 
   /// Accepts nothing for a while, each time for longer.
   mutating func pause(now: UInt64) {
-    resumes = now &+ nextPause
+    pausedUntil = now &+ nextPause
     nextPause = min(2 &* nextPause, Limits.acceptPauseLast)
     reckonDue()
   }
@@ -76,8 +76,8 @@ struct Acceptor: ~Copyable {
   /// Does what is due.
   @inline(never)
   mutating func doChores<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    if kernel.now >= resumes {
-      resumes = .max
+    if kernel.now >= pausedUntil {
+      pausedUntil = .max
       arm(&kernel)
     }
     if kernel.now >= shunned.next {
@@ -89,7 +89,7 @@ struct Acceptor: ~Copyable {
 
   /// Closes the listeners.
   mutating func close<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    resumes = .max
+    pausedUntil = .max
     for index in 0..<listeners.count {
       if listeners[index].isArmed { kernel.submit(.cancel(Token(.accept, index: UInt32(index))), Token(.none)) }
       kernel.submit(.close(listeners[index].socket), Token(.none))

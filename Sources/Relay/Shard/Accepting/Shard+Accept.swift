@@ -34,7 +34,7 @@ extension Shard where K: ~Copyable {
   /// of them. A shard whose lane is full gets none; this shard keeps the client.
   private mutating func distribute(_ socket: Int32, _ kernel: inout K) {
     let shard = Int(admission.shared.turns.add(1) % UInt64(peers.count))
-    guard shard != index, peers.hasRoom(shard) else { return admit(socket, &kernel) }
+    guard shard != number, peers.hasRoom(shard) else { return admit(socket, &kernel) }
     peers.handOver(HandedSocket(new: socket), to: shard)
   }
 
@@ -94,7 +94,7 @@ extension Shard where K: ~Copyable {
     if let index = queues.silent.first { return refuse(index, reason, &kernel) }
     if let index = queues.halfway.first { return refuse(index, reason, &kernel) }
     guard reason == .handshakes else { return }
-    if let index = queues.newcomers.first { return refuseNewcomer(index, reason, &kernel) }
+    if let index = queues.parkedNew.first { return refuseNewcomer(index, reason, &kernel) }
     if let index = queues.challenged.first, let attempt = connections[index].attempt?.value,
       kernel.now &- attempt.challengedSince >= Limits.challengeKept
     {

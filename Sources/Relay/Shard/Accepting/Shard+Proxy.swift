@@ -56,7 +56,7 @@ extension Shard where K: ~Copyable {
 
   /// A receive brought nothing.
   private mutating func endProxyRead(_ index: UInt32, _ result: Int, _ kernel: inout K) {
-    switch result == 0 ? .broken : Refusal(result) {
+    switch result == 0 ? .broken : NoBytes(result) {
     case .wouldBlock: break
     case .later: markReady(index)
     case .broken: abort(index, &kernel)

@@ -28,7 +28,7 @@ extension Connection {
   /// | released   | the socket was closed, or handed over         |                  |                    |
   ///
   /// In `key` and `response` a connection may also wait for a worker: the next word is the shard's then, and the queue
-  /// is `newcomers` or `returners`.
+  /// is `parkedNew` or `parkedReturning`.
   ///
   /// ``Shard/enter(_:_:)`` is the one way from one phase to the next.
   enum Phase: UInt8 {

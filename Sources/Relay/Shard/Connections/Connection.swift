@@ -29,7 +29,7 @@ struct Connection: BitwiseCopyable {
     static let keepsPacket = Flags(rawValue: 2048)
     /// Its socket takes nothing, and its TCP did not answer when its time was up.
     static let unreachable = Flags(rawValue: 4096)
-    /// The client has exceeded its rate and is not read until `resumes`.
+    /// The client has exceeded its rate and is not read until `pausedUntil`.
     static let overRate = Flags(rawValue: 8192)
     /// A lot is waiting for the client: it is not read until it has taken most of that.
     static let backlogged = Flags(rawValue: 16384)
@@ -107,7 +107,7 @@ struct Connection: BitwiseCopyable {
   /// rate again, `.max` where it has not exceeded it.
   var lastRead: UInt64 = 0
   var pausedSince: UInt64 = 0
-  var resumes: UInt64 = .max
+  var pausedUntil: UInt64 = .max
 }
 
 /// The memory of packets that have arrived in part.

@@ -12,16 +12,16 @@ struct ConnectionQueue {
     /// The client has named a session, and owes the response to the challenge, or the ping.
     case challenged
     /// A new client's handshake waits for a worker.
-    case newcomers
+    case parkedNew
     /// The handshake of a client that comes back waits for a worker.
-    case returners
+    case parkedReturning
     /// The ping has come, and the reconnection has yet to take effect.
     case returning
     /// The poll said that an attached client sent its FIN or was reset.
     case gone
 
     /// Whether the connection waits for a worker, and is not read until one is free.
-    @inline(__always) var isForWorker: Bool { self == .newcomers || self == .returners }
+    @inline(__always) var isForWorker: Bool { self == .parkedNew || self == .parkedReturning }
   }
 
   private let kind: Kind
@@ -57,8 +57,8 @@ struct ConnectionQueues {
   private(set) var silent = ConnectionQueue(.silent)
   private(set) var halfway = ConnectionQueue(.halfway)
   private(set) var challenged = ConnectionQueue(.challenged)
-  private(set) var newcomers = ConnectionQueue(.newcomers)
-  private(set) var returners = ConnectionQueue(.returners)
+  private(set) var parkedNew = ConnectionQueue(.parkedNew)
+  private(set) var parkedReturning = ConnectionQueue(.parkedReturning)
   private(set) var returning = ConnectionQueue(.returning)
   private(set) var gone = ConnectionQueue(.gone)
 
@@ -70,8 +70,8 @@ struct ConnectionQueues {
     case .silent: silent.remove(index, connections)
     case .halfway: halfway.remove(index, connections)
     case .challenged: challenged.remove(index, connections)
-    case .newcomers: newcomers.remove(index, connections)
-    case .returners: returners.remove(index, connections)
+    case .parkedNew: parkedNew.remove(index, connections)
+    case .parkedReturning: parkedReturning.remove(index, connections)
     case .returning: returning.remove(index, connections)
     case .gone: gone.remove(index, connections)
     }
@@ -80,8 +80,8 @@ struct ConnectionQueues {
     case .silent: silent.append(index, connections)
     case .halfway: halfway.append(index, connections)
     case .challenged: challenged.append(index, connections)
-    case .newcomers: newcomers.append(index, connections)
-    case .returners: returners.append(index, connections)
+    case .parkedNew: parkedNew.append(index, connections)
+    case .parkedReturning: parkedReturning.append(index, connections)
     case .returning: returning.append(index, connections)
     case .gone: gone.append(index, connections)
     }
@@ -113,8 +113,8 @@ extension ConnectionQueues {
     var found = try silent.checkInvariants(connections)
     found += try halfway.checkInvariants(connections)
     found += try challenged.checkInvariants(connections)
-    found += try newcomers.checkInvariants(connections)
-    found += try returners.checkInvariants(connections)
+    found += try parkedNew.checkInvariants(connections)
+    found += try parkedReturning.checkInvariants(connections)
     found += try returning.checkInvariants(connections)
     return try found + gone.checkInvariants(connections)
   }

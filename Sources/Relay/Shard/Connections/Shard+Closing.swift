@@ -115,7 +115,7 @@ extension Shard where K: ~Copyable {
       finishIfFlushed(index, &kernel)
       return 0
     }
-    switch Refusal(received) {
+    switch NoBytes(received) {
     case .wouldBlock: break
     case .later: markReady(index)
     case .broken: abort(index, &kernel)

@@ -18,7 +18,7 @@ extension Shard where K: ~Copyable {
     defer { unfinishedGrew(&kernel) }
     guard !connections[index].queue.isForWorker else { return }
     if connections[index].phase == .response, !workers.hasRoom {
-      return park(index, .returners, kernel)
+      return park(index, .parkedReturning, kernel)
     }
     let start = readBuffer.start
     let count = restoreKept(index)
@@ -30,7 +30,7 @@ extension Shard where K: ~Copyable {
     guard received > 0 else {
       // What the client said before its FIN counts, even if the relay's own packets have turned the FIN into a reset.
       let hasFinished = received == 0 || received == -Int(EPIPE)
-      switch hasFinished ? .wouldBlock : Refusal(received) {
+      switch hasFinished ? .wouldBlock : NoBytes(received) {
       case .wouldBlock: break
       case .later: markReady(index)
       case .broken: return abort(index, &kernel)
@@ -85,11 +85,11 @@ extension Shard where K: ~Copyable {
       case (.key, .publicKey) where !workers.hasRoom:
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connections[index].flags.insert(.keepsPacket)
-        return park(index, .newcomers, kernel)
+        return park(index, .parkedNew, kernel)
       case (.key, .clientID) where !workers.hasRoom:
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
         connections[index].flags.insert(.keepsPacket)
-        return park(index, .returners, kernel)
+        return park(index, .parkedReturning, kernel)
       case (.key, .clientID(let id)) where !canHandOver(to: id):
         // The other shard empties the lane in its next turn: until then this connection is tried again.
         guard keepHandshakeBytes(index, start..<count, &kernel) else { return }
@@ -127,7 +127,7 @@ extension Shard where K: ~Copyable {
       copying: readBuffer.start + range.lowerBound, range.count,
       capacity: max(range.count, Limits.firstUnfinishedCapacity), unfinished.budget)
     guard let buffer else {
-      evict(index, over: .system, &kernel)
+      evict(index, over: .systemMemory, &kernel)
       return false
     }
     connections[index].unfinished = buffer
@@ -177,7 +177,7 @@ extension Shard where K: ~Copyable {
   /// Unparks as many handshakes as the workers have room for: first those of clients that come back.
   private mutating func unpark(_ kernel: inout K) {
     var room = workers.room()
-    while room > 0, let index = queues.returners.first ?? queues.newcomers.first {
+    while room > 0, let index = queues.parkedReturning.first ?? queues.parkedNew.first {
       // What is kept of one in `key` is a whole packet: its client owes nothing.
       queues.move(index, to: connections[index].phase == .response ? .challenged : .none, connections)
       resumeClock(index, kernel)

@@ -8,7 +8,7 @@ extension Shard where K: ~Copyable {
     for _ in 0..<Limits.endsPerTurn where memory.gauge.isShort {
       let own = max(memory.largestClass, unfinished.largestClass, stale.missed.largestClass)
       let holder = memory.gauge.shardWithLargest()
-      if holder != index, memory.gauge.largest(of: holder) > own { return peers.wake(holder, &kernel) }
+      if holder != number, memory.gauge.largest(of: holder) > own { return peers.wake(holder, &kernel) }
       if own > 0 {
         evictLargest(&kernel)
       } else if stale.totals.count > 0 {

@@ -34,15 +34,15 @@ extension Shard where K: ~Copyable {
       let rate = packetDebt >= byteDebt ? ClientRate.packets : .bytes
       events.tally(rate.metric, .info, &kernel)
       pause(index, .overRate, kernel)
-      connections[index].resumes = kernel.now.adding(debt)
-      wheel.arm(index, at: connections[index].resumes, connections)
+      connections[index].pausedUntil = kernel.now.adding(debt)
+      wheel.arm(index, at: connections[index].pausedUntil, connections)
     }
   }
 
   /// An attached client has come up in the wheel by `time`.
   mutating func attachedExpired(_ index: UInt32, by time: UInt64, _ kernel: inout K) {
-    if connections[index].resumes <= time {
-      connections[index].resumes = .max
+    if connections[index].pausedUntil <= time {
+      connections[index].pausedUntil = .max
       unpause(index, .overRate, kernel)
     }
     if slowDeadline(index) <= time, endIfSlow(index, by: time, &kernel) { return }
@@ -66,7 +66,7 @@ extension Shard where K: ~Copyable {
   private mutating func armAttached(
     _ index: UInt32, notBefore earliest: UInt64 = 0, _ kernel: borrowing K
   ) {
-    var due = min(connections[index].resumes, slowDeadline(index))
+    var due = min(connections[index].pausedUntil, slowDeadline(index))
     if connections[index].flags.isDisjoint(with: .paused) {
       let read = readingClock.moment(of: min(connections[index].deadline, silenceEnds(index)))
       // While all reading pauses the clock stands still: look again in a second.
@@ -104,7 +104,7 @@ extension Shard where K: ~Copyable {
     for index in 0..<connections.used where connections[index].phase == .attached {
       connections[index].packetTokens = TokenBucket()
       connections[index].byteTokens = TokenBucket()
-      connections[index].resumes = .max
+      connections[index].pausedUntil = .max
       unpause(index, .overRate, kernel)
       beginSilence(index, kernel)
     }

@@ -187,7 +187,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func receivedNothing(_ index: UInt32, _ result: Int, _ kernel: inout K) {
     guard result != 0 else { return halfClose(index, &kernel) }
-    switch Refusal(result) {
+    switch NoBytes(result) {
     case .wouldBlock: connections[index].flags.remove(.hungUp)
     case .later: markReady(index)
     case .broken: detach(index, &kernel)

@@ -28,7 +28,7 @@ extension Shard where K: ~Copyable {
     connections[index].declared = UInt32(size)
     connections[index].unfinished = PacketBuffer(
       copying: rest + Wire.sizePrefix, had, capacity: unfinishedCapacity(had: had, of: size), unfinished.budget)
-    guard connections[index].unfinished != nil else { return evict(index, over: .system, &kernel) }
+    guard connections[index].unfinished != nil else { return evict(index, over: .systemMemory, &kernel) }
     unfinished.update(index, connections.slots)
     unfinishedGrew(&kernel)
   }
@@ -64,13 +64,13 @@ extension Shard where K: ~Copyable {
     let rest = min(received, missing) &- inOwn
     if received >= missing {
       guard finishPacket(index, rest) else {
-        evict(index, over: .system, &kernel)
+        evict(index, over: .systemMemory, &kernel)
         return received
       }
       forwardPackets(
         index, readBuffer.start + rest, received &- inOwn &- rest, goesOn: false, &kernel)
     } else if rest > 0 {
-      if extendUnfinished(index, rest) { unfinishedGrew(&kernel) } else { evict(index, over: .system, &kernel) }
+      if extendUnfinished(index, rest) { unfinishedGrew(&kernel) } else { evict(index, over: .systemMemory, &kernel) }
     }
     return received
   }
@@ -129,7 +129,7 @@ extension Shard where K: ~Copyable {
   /// Over the budget, the client with the largest unfinished packet is evicted, here or in the shard that has it.
   mutating func unfinishedGrew(_ kernel: inout K) {
     guard let holder = unfinished.shardToEvict() else { return }
-    if holder == index {
+    if holder == number {
       evictLargestUnfinished(&kernel)
     } else {
       unfinished.budget.requests.ask(holder)

@@ -1,6 +1,6 @@
 /// The other shards, and the lanes on which sockets are handed over to and from them.
 struct Peers: ~Copyable {
-  /// By their index; this shard's own place is not used.
+  /// By their number; this shard's own place is not used.
   private var peers: FixedArray<ShardPeer>
   private let shard: Int
 

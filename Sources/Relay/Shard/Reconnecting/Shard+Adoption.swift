@@ -44,8 +44,8 @@ extension Shard where K: ~Copyable {
     if workers.hasRoom {
       reconnect(index, id, &kernel)
     } else {
-      guard putBack(id, index) else { return evict(index, over: .system, &kernel) }
-      park(index, .returners, kernel)
+      guard putBack(id, index) else { return evict(index, over: .systemMemory, &kernel) }
+      park(index, .parkedReturning, kernel)
     }
   }
 

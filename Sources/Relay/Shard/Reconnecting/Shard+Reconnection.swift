@@ -75,7 +75,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func reconnect(_ index: UInt32, _ id: UInt64, _ kernel: inout K) {
     let place = sessions.place(of: id)
-    if place.shard == self.index || place.shard >= peers.count {
+    if place.shard == number || place.shard >= peers.count {
       beginAttempt(index, id, place.slot, &kernel)
     } else {
       handOver(index, id, to: place.shard, &kernel)
@@ -85,7 +85,7 @@ extension Shard where K: ~Copyable {
   /// Whether a connection that wants the session `id` back can be handed over to its shard now.
   mutating func canHandOver(to id: UInt64) -> Bool {
     let shard = sessions.place(of: id).shard
-    return shard == index || shard >= peers.count || peers.hasRoom(shard)
+    return shard == number || shard >= peers.count || peers.hasRoom(shard)
   }
 
   /// 4. The socket goes to the session's shard, with all that is known about it; ``adopt(_:_:)`` is the other end.

@@ -10,7 +10,7 @@ extension Shard where K: ~Copyable {
     guard sessions[slot].missed.limitedCount < settings.missedPacketsBuffer,
       sessions[slot].missed.count < Limits.largestPending
     else { return endSession(slot, .bufferOverflow, &kernel) }
-    guard stale.keep(packet, slot, sessions) else { return evictSession(slot, over: .system, &kernel) }
+    guard stale.keep(packet, slot, sessions) else { return evictSession(slot, over: .systemMemory, &kernel) }
     missedGrew(&kernel)
   }
 
@@ -67,7 +67,7 @@ extension Shard where K: ~Copyable {
 
   mutating func missedGrew(_ kernel: inout K) {
     guard let holder = stale.missed.shardToEvict() else { return }
-    if holder == index {
+    if holder == number {
       evictLargestMissed(&kernel)
     } else {
       stale.missed.budget.requests.ask(holder)

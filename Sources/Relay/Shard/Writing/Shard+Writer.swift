@@ -161,7 +161,7 @@ extension Shard where K: ~Copyable {
       return false
     }
     guard connections[index].pending.append(packet.bytes, packet.count) else {
-      evict(index, over: .system, &kernel)
+      evict(index, over: .systemMemory, &kernel)
       return false
     }
     memory.charge(index, connections)
@@ -280,7 +280,7 @@ extension Shard where K: ~Copyable {
     _ index: UInt32, from start: UInt32, left: UInt32, result: Int, _ kernel: inout K
   ) {
     connections[index].inboxCount = 0
-    if result < 0, Refusal(result) == .broken, !hasMoreToSay(index, result, &kernel) {
+    if result < 0, NoBytes(result) == .broken, !hasMoreToSay(index, result, &kernel) {
       return detachKeeping(index, from: start, left: left, &kernel)
     }
     let keeps = connections[index].phase == .halfClosed
@@ -299,7 +299,7 @@ extension Shard where K: ~Copyable {
           // It was sent in part, so the rest is sent whatever the limit.
           guard connections[index].pending.append(packet.bytes, packet.count, isVolatile: isVolatile) else {
             // The client got a part of it, so nothing else can follow.
-            guard isVolatile else { return evictWithinPacket(index, over: .system, &kernel) }
+            guard isVolatile else { return evictWithinPacket(index, over: .systemMemory, &kernel) }
             // Its session waits for it. Where it has sent a FIN, that ends with a reset as well.
             if connections[index].phase != .halfClosed { kernel.reset(connections[index].socket) }
             return detach(index, &kernel)
@@ -372,7 +372,7 @@ extension Shard where K: ~Copyable {
       sent = kernel.send(connections[index].socket, packet, count)
       if sent == count { return true }
       if sent < 0 {
-        if Refusal(sent) == .broken {
+        if NoBytes(sent) == .broken {
           // It cannot be delivered. What the client said before its FIN is still to be read.
           if sent == -Int(EPIPE) { return true }
           detach(index, &kernel)
@@ -425,7 +425,7 @@ extension Shard where K: ~Copyable {
         listed.pieces == 1
         ? kernel.send(connections[index].socket, gather.vectors[0].iov_base, listed.bytes)
         : kernel.send(connections[index].socket, gather.vectors, vectorCount: listed.pieces)
-      if sent < 0, Refusal(sent) == .broken {
+      if sent < 0, NoBytes(sent) == .broken {
         if hasMoreToSay(index, sent, &kernel) { return }
         return detach(index, &kernel)
       }
