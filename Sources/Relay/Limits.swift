@@ -299,6 +299,14 @@ enum Limits {
   /// Log events that a role can keep until the control thread takes them; further ones are dropped and counted.
   static let eventLane = 1024
 
+  /// Sessions that a shard looks at, or ends, in one turn because the control thread asks: each may take a few cache
+  /// misses, so that this many delay nobody by more than some tens of microseconds.
+  static let querySlice = 64
+  /// Requests to one shard that may be under way: as many sessions to end as fit into a turn.
+  static let queryLane = querySlice
+  /// Sessions that ended, and connections that were refused, that each shard remembers.
+  static let endedKept = 10_000
+
   /// Reloads of the settings that a host may not have taken yet; one more is refused.
   static let settingsLane = 8
 

@@ -43,6 +43,8 @@ public final class Relay {
   /// The settings that hosts may still have to take, the newest last.
   private var admissionLimits: [AdmissionLimits] = []
   private var counters: [Counters] = []
+  /// nil before the start.
+  private var inquiries: Inquiries?
   /// An eventfd for each host, to wake it from this thread.
   private var wakeSignals: [Int32] = []
   private var hostsWithData = 0
@@ -104,6 +106,7 @@ public final class Relay {
       // From here on each shard closes its listeners.
       hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
       counters = parts.counters
+      inquiries = Inquiries(parts.queries, parts.ids)
       eventLanes = parts.events.map(RecordConsumerBox.init)
       digest = parts.digest
       settingsLanes = parts.settings.map(SettingsProducer.init)
@@ -173,6 +176,7 @@ public final class Relay {
     var count: UInt64 = 0
     _ = Glibc.read(control.signal, &count, 8)
     for lane in eventLanes { lane.drain(body) }
+    if let inquiries { wake(shards: inquiries.takeReplies()) }
     let (refusals, errno) = control.ringRefusal
     if refusals != ringRefusalsTold { body(.ringRefused(errno: errno, count: refusals &- ringRefusalsTold)) }
     ringRefusalsTold = refusals
@@ -197,6 +201,38 @@ public final class Relay {
   /// What all threads together have counted.
   public subscript(metric: Metric) -> UInt64 {
     counters.reduce(0) { $0 &+ $1[metric] }
+  }
+
+  // MARK: Questions
+
+  /// The machine's clock, by which ``EndedRow/time`` goes.
+  public static var now: UInt64 { RingKernel.machineClock() }
+
+  /// Asks every shard, or the one that an id belongs to, without stopping any. `row` gets each line of the answer as it
+  /// comes, from ``takeEvents(_:)``, and `finished` how many sessions were ended, once all shards have answered. No
+  /// shard gives more than `most` rows. Neither is called any more once the relay has been stopped.
+  public func ask(
+    _ question: ShardQuestion, most: Int = .max, row: @escaping (ShardRow) -> Void = { _ in },
+    finished: @escaping (_ ended: Int) -> Void
+  ) {
+    if let inquiries { wake(shards: inquiries.ask(question, most: most, row: row, finished: finished)) }
+  }
+
+  /// Ends those of these sessions that still live, a slice a turn. The same as asking for each with
+  /// ``ShardQuestion/end(id:_:)``.
+  public func end(_ ids: [UInt64], _ reason: CloseReason, finished: @escaping (_ ended: Int) -> Void) {
+    if let inquiries { wake(shards: inquiries.end(ids, reason, finished: finished)) }
+  }
+
+  /// Lets go of the `count` sessions that have been idle for the longest.
+  public func endIdlest(_ count: Int, _ reason: CloseReason, finished: @escaping (_ ended: Int) -> Void) {
+    var sessions: [(id: UInt64, idle: UInt64)] = []
+    ask(.clients(ClientFilter())) { row in
+      if case .client(let client) = row { sessions.append((client.id, client.idle)) }
+    } finished: { [weak self] _ in
+      sessions.sort { $0.idle > $1.idle }
+      self?.end(sessions.prefix(count).map(\.id), reason, finished: finished)
+    }
   }
 
   // MARK: Other settings
@@ -253,7 +289,15 @@ public final class Relay {
     beginStop()
     for thread in threads { thread.join() }
     threads = []
+    inquiries = nil
     if hostsWithData == 0 { sockets.closeAll() } else { sockets.removeFiles() }
+  }
+
+  /// The hosts of these shards.
+  private func wake(shards: [Int]) {
+    for (host, thread) in placement.threads.enumerated() where host < wakeSignals.count {
+      if let shard = thread.shard, shards.contains(shard) { voltlane_eventfd_signal(wakeSignals[host]) }
+    }
   }
 
   private func wakeHosts() {

@@ -25,6 +25,8 @@ struct RelayParts<K: Kernel & ~Copyable> {
   let ids: ClientIDs
   /// For each host, the settings that it is given while it runs.
   let settings: [RecordLane<HostSettings>]
+  /// For each shard, what the control thread asks it and what it answers.
+  let queries: [QueryLane]
   let budget: SharedBudget
   let missedBudget: SharedBudget
   let staleTotals: StaleTotals
@@ -114,6 +116,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
     staleTotals = StaleTotals(arena, shards: shards)
     backendStatus = BackendStatus(arena)
     settings = threads.map { _ in RecordLane<HostSettings>(arena, capacity: Limits.settingsLane) }
+    queries = (0..<shards).map { _ in QueryLane(arena) }
     admission = try SharedAdmission(
       arena, clients: configuration.protection.maxClients ?? shards * Limits.connectionsPerShard, random: random)
     admissionLimits = AdmissionLimits(configuration.protection)
@@ -187,6 +190,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
       stale: try StaleClients(
         staleTotals, missed: missedBudget, capacity: SessionTable.capacity(of: ids), shard: shard),
       sweep: SweepAnswers(lanes.sweeps[shard]), backendStatus: backendStatus,
+      queries: ShardQueries(queries[shard]), endedSessions: try RecentEnds(), refusals: try RecentEnds(),
       memory: ClientMemory(memory, shard: shard))
   }
 

@@ -99,7 +99,7 @@ import VoltlaneWire
     let key = try PublicKey(sec1: bytes.span.bytes)
     var slots: [UInt32] = []
     for _ in 0..<3 {
-      let slot = sessions.start(connection: .none, key: key, address: .none)
+      let slot = sessions.start(connection: .none, key: key, address: .none, now: 0)
       slots.append(try #require(slot))
     }
     for slot in slots { sessions[slot].state = .stale }

@@ -62,6 +62,11 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   /// How many times sessions have been dropped with the backend, by what this shard has seen.
   var dropsSeen: UInt64 = 0
 
+  // What the control thread asks, and what it may ask about.
+  var queries: ShardQueries
+  var endedSessions: RecentEnds
+  var refusals: RecentEnds
+
   var memory: ClientMemory
   var drain = Drain.no
 
@@ -103,6 +108,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   /// and the firehose has announced what it waits for.
   mutating func hasWork(besideFirehose: Bool) -> Bool {
     if downlink.available() > 0 { return true }
+    if queries.isAsked { return true }
     // Queued sends are done as they enter the kernel, but that is seen only after a sleep. The firehose may wait for
     // their memory; on another thread it may come to do so at any time.
     if sends.areUnderWay, sends.areAwaited || downlink.isAwaited || !besideFirehose { return true }
@@ -142,6 +148,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   mutating func receiveMessages(_ kernel: inout K) {
     sends.pendingShare = Limits.pendingPerTurn
     if sweep.isAsked { answerSweep(&kernel) }
+    if queries.isAsked { answerQueries(&kernel) }
     if peers.count > 1 { adoptSockets(&kernel) }
     if workers.jobsUnderWay > 0 { takeHandshakeResults(&kernel) }
     if queues.returning.first != nil { resumeReturning(&kernel) }

@@ -31,7 +31,7 @@ import VoltlaneCrypto
     for step in 0..<1500 {
       switch random.below(5) {
       case 0, 1:
-        let started = table.start(connection: UInt32(step), key: key, address: .none)
+        let started = table.start(connection: UInt32(step), key: key, address: .none, now: 0)
         let slot = try #require(started)
         let id = table[slot].id
         expect(!over.contains(id) && !live.contains { $0.id == id || $0.slot == slot })
@@ -97,7 +97,8 @@ import VoltlaneCrypto
     let count = 120
     for number in 0..<count {
       let slot = table.start(
-        connection: .none, key: key, address: AddressKey(bits: UInt64(random.below(1 + Int(seed) * 3)) << 8))
+        connection: .none, key: key, address: AddressKey(bits: UInt64(random.below(1 + Int(seed) * 3)) << 8),
+        now: 0)
       expect(slot == UInt32(number))
     }
     var stale = try StaleSessions(capacity: count)

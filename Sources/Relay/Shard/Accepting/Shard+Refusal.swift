@@ -87,6 +87,7 @@ extension Shard where K: ~Copyable {
   /// Counts a refusal by its reason.
   mutating func noteRefusal(_ reason: RefusalReason, _ address: AddressKey, _ kernel: inout K) {
     counters.add(.clientsRefused)
+    remember(reason, address, kernel)
     events.tally(reason.metric, .warning, by: address.bits, &kernel)
   }
 

@@ -58,6 +58,9 @@ struct Connection: BitwiseCopyable {
   /// The size that the unfinished packet declared.
   var declared: UInt32 = 0
 
+  /// While attached or half-closed: what has been carried for its session.
+  var traffic = Traffic(at: 0)
+
   /// What the socket did not take.
   var pending = PendingBytes()
 

@@ -227,7 +227,8 @@ extension Shard where K: ~Copyable {
     guard let index = connections.find(token), connections[index].phase == .verifying else { return }
     guard let key else { return refuseMalformed(index, &kernel) }
     let address = connections[index].address
-    guard case .no = drain, let slot = sessions.start(connection: index, key: key, address: address) else {
+    guard case .no = drain, let slot = sessions.start(connection: index, key: key, address: address, now: kernel.now)
+    else {
       return closeHandshake(index, &kernel)
     }
     beginSession(index, slot, &kernel)
@@ -255,6 +256,7 @@ extension Shard where K: ~Copyable {
     sessions[slot].state = .attached
     sessions[slot].connection = index
     connections[index].session = slot
+    connections[index].traffic = Traffic(sessions[slot].kept, at: kernel.now)
     admission.endHandshake(index, connections)
     enter(.attached, index)
     beginSilence(index, kernel)

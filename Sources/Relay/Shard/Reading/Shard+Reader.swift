@@ -177,6 +177,8 @@ extension Shard where K: ~Copyable {
       if goesOn { connection.pointee.deadline = .max }
     }
     let bytes = (taken.end - UnsafeRawPointer(start)) &- taken.count &* Wire.sizePrefix
+    connection.pointee.traffic.addUp(packets: taken.count, bytes: bytes)
+    connection.pointee.traffic.noteCarried(at: kernel.now)
     counters.add(.packetsUp, taken.count)
     counters.add(.bytesUp, bytes)
     if settings.pace.isMetered { meter(index, packets: taken.count, bytes: bytes) }

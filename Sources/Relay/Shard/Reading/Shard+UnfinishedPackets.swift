@@ -102,6 +102,7 @@ extension Shard where K: ~Copyable {
     connections[index].deadline = .max
     counters.add(.packetsUp)
     counters.add(.bytesUp, size)
+    connections[index].traffic.addUp(packets: 1, bytes: size)
     if settings.pace.isMetered { meter(index, packets: 1, bytes: size) }
     if size <= Limits.largestCopied {
       uplink.append(id: id, buffer.bytes, Int(buffer.count), readBuffer.start, rest)

@@ -48,6 +48,7 @@ extension Shard where K: ~Copyable {
     guard slot != .none else { return }
     connections[index].session = .none
     sessions[slot].connection = .none
+    sessions[slot].kept = KeptTraffic(connections[index].traffic)
     guard settings.staleTimeout > 0 else { return endSession(slot, .staleTimeout, &kernel) }
     sessions[slot].slowFor = slowness(index, &kernel)
     keepUndelivered(of: index, slot)
@@ -265,6 +266,7 @@ extension Shard where K: ~Copyable {
     }
     sessions[slot].slowFor = slowness(old, &kernel)
     keepUndelivered(of: old, slot)
+    sessions[slot].kept = KeptTraffic(connections[old].traffic)
     connections[old].session = .none
     abort(old, &kernel)
   }

@@ -50,7 +50,11 @@ struct Session: BitwiseCopyable {
   var stalePrevious: UInt32 = .none
   /// The first of the connections that try to come back as this client.
   var attempts: UInt32 = .none
+  let began: Ticks
   var holderLinks = HolderLinks()
+  /// What had been carried when it last lost a connection, and what was kept for it since: its connection's
+  /// ``Connection/traffic`` goes on from there.
+  var kept = KeptTraffic()
   var state: State
   var reason: CloseReason = .staleTimeout
   var owed: Owed = []

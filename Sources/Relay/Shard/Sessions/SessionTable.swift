@@ -54,7 +54,7 @@ struct SessionTable: ~Copyable {
   func place(of id: UInt64) -> (shard: Int, slot: UInt32) { ids.place(of: id) }
 
   /// A new session for a client with this key; nil where all slots are in use.
-  mutating func start(connection: UInt32, key: PublicKey, address: AddressKey) -> UInt32? {
+  mutating func start(connection: UInt32, key: PublicKey, address: AddressKey, now: UInt64) -> UInt32? {
     let slot: UInt32
     if free != .none {
       slot = free
@@ -67,7 +67,7 @@ struct SessionTable: ~Copyable {
     let generation = slots[slot].generation
     slots[slot] = Session(
       id: ids.id(shard: shard, slot: slot, generation: generation), generation: generation + 1, address: address,
-      connection: connection, state: .attached, publicKey: key)
+      connection: connection, began: Ticks(now), state: .attached, publicKey: key)
     live += 1
     return slot
   }

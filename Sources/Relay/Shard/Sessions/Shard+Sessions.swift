@@ -4,6 +4,7 @@ extension Shard where K: ~Copyable {
   /// Attempts to come back as its client are closed.
   @inline(never)
   mutating func removeSession(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+    remember(slot, reason, kernel)
     if sessions[slot].state == .stale { stale.remove(slot, sessions) }
     if sessions[slot].connection != .none { connections[sessions[slot].connection].session = .none }
     closeAttempts(on: slot, but: .none, sessionIsOver: true, &kernel)

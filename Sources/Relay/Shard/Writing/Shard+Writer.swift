@@ -14,7 +14,7 @@ extension Shard where K: ~Copyable {
     guard !sends.areUnderWay else { return }
     var share = Limits.gather
     while share > 0, downlink.available() > 0 {
-      sortPackets(&share)
+      sortPackets(&share, at: kernel.now)
       if share > 0, downlink.cursorHolds { deliverUnusual(&share, &kernel) }
     }
     if sends.list.count > 0 { sendDirty(&kernel) }
@@ -37,7 +37,7 @@ extension Shard where K: ~Copyable {
   /// Adds packets to their connections' lists, up to one that needs more than that. This loop is a function of its own,
   /// so that rare cases take no registers from it.
   @inline(never)
-  private mutating func sortPackets(_ share: inout Int) {
+  private mutating func sortPackets(_ share: inout Int, at now: UInt64) {
     let start = UInt32(truncatingIfNeeded: downlink.cursor)
     let available = downlink.available()
     var left = share
@@ -55,6 +55,7 @@ extension Shard where K: ~Copyable {
         connection.pointee.inboxFirst = position
         connection.pointee.inboxBytes = 0
         connection.pointee.flags.insert(.dirty)
+        connection.pointee.traffic.noteCarried(at: now)
         sends.list.append(index)
       } else {
         downlink.taken(connection.pointee.inboxLast).pointee.next = position
@@ -62,6 +63,7 @@ extension Shard where K: ~Copyable {
       connection.pointee.inboxLast = position
       connection.pointee.inboxCount &+= 1
       connection.pointee.inboxBytes &+= UInt32(truncatingIfNeeded: descriptor.byteCount)
+      connection.pointee.traffic.addDown(packets: Int(descriptor.packetCount), framedBytes: descriptor.byteCount)
       left &-= descriptor.byteCount
       runs &+= 1
       packets &+= Int(descriptor.packetCount)
@@ -106,14 +108,23 @@ extension Shard where K: ~Copyable {
     _ packet: ClientPacket, for id: UInt64, at slot: UInt32, _ kernel: inout K
   ) {
     guard let slot = sessions.findLive(id, at: slot) else { return answerUnknown(id) }
-    counters.add(.packetsDown)
-    counters.add(.bytesDown, packet.count &- Wire.sizePrefix)
+    countDown(packet, slot, kernel)
     let index = sessions[slot].connection
     if index == .none {
       keepMissed(slot, packet, &kernel)
     } else if keepPending(index, packet, &kernel), connections[index].phase == .halfClosed {
       sendPending(index, &kernel)
     }
+  }
+
+  /// Counts a packet that is kept.
+  private func countDown(_ packet: ClientPacket, _ slot: UInt32, _ kernel: borrowing K) {
+    counters.add(.packetsDown)
+    counters.add(.bytesDown, packet.count &- Wire.sizePrefix)
+    let index = sessions[slot].connection
+    guard index != .none else { return sessions[slot].kept.addDown(bytes: packet.count &- Wire.sizePrefix) }
+    connections[index].traffic.addDown(packets: 1, framedBytes: packet.count)
+    connections[index].traffic.noteCarried(at: kernel.now)
   }
 
   /// The same for a volatile packet: it waits behind others only while they are few, and never ends a session.
@@ -123,8 +134,7 @@ extension Shard where K: ~Copyable {
     guard let slot = sessions.findLive(id, at: slot), sessions[slot].connection != .none,
       keepPendingVolatile(sessions[slot].connection, packet, &kernel)
     else { return counters.add(.volatileDropped) }
-    counters.add(.packetsDown)
-    counters.add(.bytesDown, packet.count &- Wire.sizePrefix)
+    countDown(packet, slot, kernel)
     let index = sessions[slot].connection
     if connections[index].phase == .halfClosed { sendPending(index, &kernel) }
   }
