@@ -155,7 +155,7 @@ let package = Package(
     .testTarget(
       name: "VoltlaneTests",
       dependencies: [
-        "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay", "VoltlaneSettings", "Refusing", "CHang",
+        "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay", "VoltlaneSettings", "VoltlaneText", "Refusing", "CHang",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),

@@ -109,7 +109,7 @@ static void add_places(struct line *line, const ucontext_t *context) {
 #else
   uintptr_t at = 0, frame = 0;
 #endif
-  line_add(line, " at=");
+  line_begin_field(line, "at");
   if (!add_place(line, at)) line_add(line, "?");
   uintptr_t words[2];
   for (int index = 0; index < FRAMES && frame % sizeof words[0] == 0 && read_frame(frame, words); index++) {
@@ -137,25 +137,23 @@ static const char *name_of(int signal) {
 static void make_line(struct line *line, int signal, const siginfo_t *info, const ucontext_t *context) {
   char thread[16] = "";
   prctl(PR_GET_NAME, thread);
-  line_begin(line, "critical");
+  line_begin(line, LEVEL_CRITICAL);
   line_add(line, "crashed: ");
   line_add(line, name_of(signal));
-  line_add(line, " ");
   if (info->si_code <= 0) {
-    line_add(line, " from-process=");
-    line_add_number(line, (unsigned long)info->si_pid, 10, 1);
+    line_add_count(line, "from-process", (unsigned long)info->si_pid);
   } else if (signal == SIGSYS) {
-    line_add(line, " system-call=");
-    line_add_number(line, (unsigned long)info->si_syscall, 10, 1);
+    line_add_count(line, "system-call", (unsigned long)info->si_syscall);
   } else {
-    line_add(line, " address=0x");
+    line_begin_field(line, "address");
+    line_add(line, "0x");
     line_add_number(line, (uintptr_t)info->si_addr, 16, 1);
   }
-  line_add(line, " thread=");
+  line_begin_field(line, "thread");
   line_add(line, thread);
-  line_add(line, " version=");
+  line_begin_field(line, "version");
   line_add(line, program_version);
-  line_add(line, " build=");
+  line_begin_field(line, "build");
   line_add(line, build[0] ? build : "?");
   add_places(line, context);
   line_end(line);
@@ -203,7 +201,7 @@ static void crashed(int number, siginfo_t *info, void *context) {
   for (int waited = 0; waited < QUEUED_MILLISECONDS && log_is_behind(); waited++) nanosleep(&millisecond, NULL);
   static struct line line;
   for (size_t at = 0; at < length;) {
-    line_begin(&line, "critical");
+    line_begin(&line, LEVEL_CRITICAL);
     at += line_add_foreign(&line, bytes + at, length - at);
     line_end(&line);
     emit(&line);

@@ -7,8 +7,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +28,8 @@ static size_t first;
 static atomic_size_t count;
 // Lines for which there was no room after what is queued, and lines that could not be written.
 static unsigned long refused, lost;
+// Both since the start.
+static atomic_ulong dropped;
 
 static int destination = STDERR_FILENO, wake = -1, foreign = -1;
 
@@ -48,9 +53,9 @@ static bool append(const char *line, size_t length) {
 }
 
 static void make_note(struct line *note, unsigned long missing) {
-  line_begin(note, "warning ");
-  line_add(note, "lines are missing here: the log was not taken  dropped=");
-  line_add_number(note, missing, 10, 1);
+  line_begin(note, LEVEL_WARNING);
+  line_add(note, "lines are missing here: the log was not taken");
+  line_add_count(note, "dropped", missing);
   line_end(note);
 }
 
@@ -67,11 +72,16 @@ static bool append_after_note(const char *line, size_t length) {
 
 void voltlane_log_write(const char *line, size_t length) {
   pthread_mutex_lock(&lock);
-  if (!append_after_note(line, length)) refused++;
+  if (!append_after_note(line, length)) {
+    refused++;
+    atomic_fetch_add(&dropped, 1);
+  }
   pthread_mutex_unlock(&lock);
   uint64_t one = 1;
   (void)!write(wake, &one, sizeof one);
 }
+
+unsigned long voltlane_log_dropped(void) { return atomic_load(&dropped); }
 
 // The last byte that was written, and whether its line was never finished.
 static char last = '\n';
@@ -133,6 +143,7 @@ static void write_oldest(void) {
     while (queue[(first + done) % QUEUE] != '\n') done++;
     done++;
     lost++;
+    atomic_fetch_add(&dropped, 1);
   }
   first = (first + done) % QUEUE;
   atomic_fetch_sub(&count, done);
@@ -144,7 +155,7 @@ static void take_foreign(void) {
   size_t length = log_take_foreign(bytes, sizeof bytes);
   for (size_t at = 0; at < length;) {
     struct line line;
-    line_begin(&line, "error   ");
+    line_begin(&line, LEVEL_ERROR);
     at += line_add_foreign(&line, bytes + at, length - at);
     line_end(&line);
     voltlane_log_write(line.bytes, line.count);
@@ -206,7 +217,16 @@ static int start_writer(void) {
   return error;
 }
 
-int voltlane_log_begin(void) {
+bool voltlane_journal_reads(void) {
+  const char *stream = getenv("JOURNAL_STREAM");
+  unsigned long device, inode;
+  struct stat state;
+  return stream && sscanf(stream, "%lu:%lu", &device, &inode) == 2 && fstat(log_destination(), &state) == 0 &&
+         state.st_dev == device && state.st_ino == inode;
+}
+
+int voltlane_log_begin(bool is_json) {
+  line_set_form(is_json, voltlane_journal_reads());
   int ends[2] = {-1, -1};
   int error = 0;
   int original = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);

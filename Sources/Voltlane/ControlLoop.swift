@@ -248,7 +248,8 @@ struct ControlLoop {
   /// Everything that was counted since the start and is not 0, in one line, by the names that the code uses.
   private func logCounters() {
     var counted: Logger.Metadata = [:]
-    for metric in Metric.allCases where relay[metric] > 0 { counted["\(metric)"] = "\(relay[metric])" }
+    for metric in Metric.allCases where relay[metric] > 0 { counted["\(metric)"] = .number(relay[metric]) }
+    if System.droppedLines > 0 { counted["logLinesDropped"] = .number(System.droppedLines) }
     log.info("SIGUSR1: totals since the start", metadata: counted)
   }
 

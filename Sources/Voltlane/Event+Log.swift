@@ -6,7 +6,16 @@ import VoltlaneWire
 
 /// How the relay's events read in the log.
 extension Event {
-  var logged: (message: Logger.Message, metadata: Logger.Metadata?) {
+  /// With what is only for machines: which event it is, and the reason, each by one word of a fixed list.
+  var logged: (message: Logger.Message, metadata: Logger.Metadata) {
+    let (message, fields) = words
+    var metadata = fields ?? [:]
+    metadata["event"] = "\(name)"
+    if let reason { metadata["reason"] = "\(snakeCase("\(reason)"))" }
+    return (message, metadata)
+  }
+
+  private var words: (message: Logger.Message, metadata: Logger.Metadata?) {
     switch self {
     case .backendConnected: ("backend connected", nil)
     case .backendLost(let errno, let isDialledAgain, let count):
@@ -19,24 +28,25 @@ extension Event {
     case .backendNotReached(let failure, let count):
       ("backend not reached: \(failure.logged)", repeats(count))
     case .backendBehind(let age):
-      ("the backend takes little or nothing of what is queued for it", ["oldest": "\(seconds(age))"])
+      ("the backend takes little or nothing of what is queued for it", ["oldest": .seconds(age / 1_000_000_000)])
     case .backendCaughtUp(let age):
-      ("the backend takes data again", ["oldest": "\(seconds(age))"])
+      ("the backend takes data again", ["oldest": .seconds(age / 1_000_000_000)])
     case .backendOversized(let size, let maximum):
       (
         """
         the backend sent a packet larger than --max-packet-size and its tag of \(Wire.tag) bytes: closing its \
         connection
-        """, ["size": "\(size)", "maximum": "\(maximum)"]
+        """, ["size": .number(size), "maximum": .number(maximum)]
       )
     case .backendMalformed(let what, let count):
-      ("skipped packets from the backend: \(what.logged)", ["count": "\(count)"])
-    case .sessionStarted(let id): ("session started", ["id": "\(String(clientID: id))"])
-    case .sessionEnded(let id, let reason): ("session ended: \(reason.text)", ["id": "\(String(clientID: id))"])
-    case .sessionStale(let id): ("session stale: its client's connection ended", ["id": "\(String(clientID: id))"])
-    case .sessionReturned(let id): ("session attached again: its client came back", ["id": "\(String(clientID: id))"])
-    case .reconnectionRefused(let id):
-      ("reconnection refused: the response to the challenge was wrong", ["id": "\(String(clientID: id))"])
+      ("skipped packets from the backend: \(what.logged)", ["count": .number(count)])
+    case .sessionStarted(let id, let address): ("session started", session(id, address))
+    case .sessionEnded(let id, let reason, let address): ("session ended: \(reason.text)", session(id, address))
+    case .sessionStale(let id, let address): ("session stale: its client's connection ended", session(id, address))
+    case .sessionReturned(let id, let address):
+      ("session attached again: its client came back", session(id, address))
+    case .reconnectionRefused(let id, let address):
+      ("reconnection refused: the response to the challenge was wrong", session(id, address))
     case .handshakesRefused(let count, let most):
       ("handshakes refused: they broke the protocol", counted(count, most))
     case .clientsRefused(let reason, let count, let most):
@@ -44,41 +54,97 @@ extension Event {
     case .addressesBanned(let address, let count):
       (
         "addresses banned: they broke the protocol more often than --ban-after allows",
-        ["address": "\(address)", "count": "\(count)"]
+        ["address": "\(address)", "count": .number(count)]
       )
     case .addressesShunned(let address, let count):
       (
         "addresses ignored for a while: they kept connecting while they were refused",
-        ["address": "\(address)", "count": "\(count)"]
+        ["address": "\(address)", "count": .number(count)]
       )
     case .clientsUncounted(let count):
-      ("clients admitted without limits by address: the table of addresses is full", ["count": "\(count)"])
-    case .sessionsEnded(let reason, let count): ("sessions ended: \(reason.text)", ["count": "\(count)"])
+      ("clients admitted without limits by address: the table of addresses is full", ["count": .number(count)])
+    case .sessionsEnded(let reason, let count): ("sessions ended: \(reason.text)", ["count": .number(count)])
     case .clientsSlowed(let rate, let count):
-      ("clients throttled: they exceed \(rate.logged)", ["count": "\(count)"])
-    case .budgetExceeded(let budget, let count): ("sessions ended: \(budget.logged)", ["count": "\(count)"])
+      ("clients throttled: they exceed \(rate.logged)", ["count": .number(count)])
+    case .budgetExceeded(let budget, let count): ("sessions ended: \(budget.logged)", ["count": .number(count)])
     case .acceptPaused(let errno, let count):
-      ("accepting paused: \(systemMessage(errno))", ["count": "\(count)"])
+      ("accepting paused: \(systemMessage(errno))", ["count": .number(count)])
     case .ringRefused(let errno, let count):
-      ("io_uring accepts no requests at the moment: \(systemMessage(errno)); trying again", ["count": "\(count)"])
+      ("io_uring accepts no requests at the moment: \(systemMessage(errno)); trying again", ["count": .number(count)])
     case .sessionsDropped: ("ending every session because the backend is lost", nil)
     case .packetRefused(let id):
       (
         "gave up a packet: two connections to the backend died within it; ending its client",
         ["id": "\(String(clientID: id))"]
       )
-    case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": "\(count)"])
+    case .eventsDropped(let count): ("events came faster than they were logged", ["dropped": .number(count)])
     }
   }
+}
+
+extension Event {
+  /// For machines. It stays as it is, whatever becomes of the message.
+  var name: StaticString {
+    switch self {
+    case .backendConnected: "backend_connected"
+    case .backendLost: "backend_lost"
+    case .backendNotReached: "backend_not_reached"
+    case .backendBehind: "backend_behind"
+    case .backendCaughtUp: "backend_caught_up"
+    case .backendOversized: "backend_oversized"
+    case .backendMalformed: "backend_malformed"
+    case .sessionStarted: "session_started"
+    case .sessionEnded: "session_ended"
+    case .sessionStale: "session_stale"
+    case .sessionReturned: "session_returned"
+    case .reconnectionRefused: "reconnection_refused"
+    case .handshakesRefused: "handshakes_refused"
+    case .clientsRefused: "clients_refused"
+    case .addressesBanned: "addresses_banned"
+    case .addressesShunned: "addresses_shunned"
+    case .clientsUncounted: "clients_uncounted"
+    case .sessionsEnded: "sessions_ended"
+    case .clientsSlowed: "clients_throttled"
+    case .budgetExceeded: "budget_exceeded"
+    case .acceptPaused: "accept_paused"
+    case .ringRefused: "ring_refused"
+    case .sessionsDropped: "sessions_dropped"
+    case .packetRefused: "packet_refused"
+    case .eventsDropped: "events_dropped"
+    }
+  }
+
+  /// The case of one of the lists of reasons.
+  private var reason: Any? {
+    switch self {
+    case .sessionEnded(_, let reason, _), .sessionsEnded(let reason, _): reason
+    case .clientsRefused(let reason, _, _): reason
+    case .clientsSlowed(let rate, _): rate
+    case .budgetExceeded(let budget, _): budget
+    case .backendMalformed(let what, _): what
+    case .backendConnected, .backendLost, .backendNotReached, .backendBehind, .backendCaughtUp, .backendOversized,
+      .sessionStarted, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused, .addressesBanned,
+      .addressesShunned, .clientsUncounted, .acceptPaused, .ringRefused, .sessionsDropped, .packetRefused,
+      .eventsDropped:
+      nil
+    }
+  }
+}
+
+/// `addressAcceptRate` as `address_accept_rate`.
+private func snakeCase(_ name: String) -> String {
+  name.map { $0.isUppercase ? "_\($0.lowercased())" : "\($0)" }.joined()
+}
+
+private func session(_ id: UInt64, _ address: AddressKey) -> Logger.Metadata {
+  ["id": "\(String(clientID: id))", "address": "\(address)"]
 }
 
 /// How often it happened since it was last logged, if more than once.
 private func repeats(_ count: UInt64?) -> Logger.Metadata? {
   guard let count, count > 1 else { return nil }
-  return ["count": "\(count)"]
+  return ["count": .number(count)]
 }
-
-private func seconds(_ nanoseconds: UInt64) -> String { "\(nanoseconds / 1_000_000_000)s" }
 
 extension BackendFailure {
   fileprivate var logged: String {
@@ -109,8 +175,8 @@ extension BackendFailure {
 
 /// How many there were, and which address had most of them: at least `of-address`.
 private func counted(_ count: UInt64, _ most: Event.Most?) -> Logger.Metadata {
-  guard let most else { return ["count": "\(count)"] }
-  return ["count": "\(count)", "address": "\(most.address)", "of-address": "\(most.count)"]
+  guard let most else { return ["count": .number(count)] }
+  return ["count": .number(count), "address": "\(most.address)", "of-address": .number(most.count)]
 }
 
 /// Why a connection to the backend ended.

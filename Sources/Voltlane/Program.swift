@@ -29,12 +29,15 @@ enum Program {
     do {
       // Before anything that starts a thread, which inherits it.
       if !configuration.relay.cpus.isEmpty { try System.run(on: configuration.relay.cpus) }
-      try System.beginLog()
+      try System.beginLog(configuration.logFormat)
     } catch {
-      StandardErrorLog(level: .critical, write: System.writeToStandardError).tell(.critical, cannotStart(error))
+      let form = LogForm(format: configuration.logFormat, hasPriorities: System.journalReadsLog)
+      StandardErrorLog(level: .critical, form: form, write: System.writeToStandardError)
+        .tell(.critical, cannotStart(error))
       throw ExitCode.failure
     }
-    LoggingSystem.bootstrap { _ in StandardErrorLog(level: configuration.logLevel) }
+    let form = LogForm(format: configuration.logFormat, hasPriorities: System.journalReadsLog)
+    LoggingSystem.bootstrap { _ in StandardErrorLog(level: configuration.logLevel, form: form) }
     return Logger(label: "voltlane")
   }
 
@@ -107,8 +110,8 @@ enum Program {
 
   private static func facts(_ settings: RelayConfiguration) -> Logger.Metadata {
     [
-      "shards": "\(settings.shards)", "firehose-core": "\(settings.firehoseCore)",
-      "handshake-workers": "\(settings.handshakeWorkers)",
+      "shards": .number(settings.shards), "firehose-core": "\(settings.firehoseCore)",
+      "handshake-workers": .number(settings.handshakeWorkers),
       "cpus": settings.cpus.isEmpty ? "any" : "\(CPUList(cpus: settings.cpus))",
       "max-clients": "\(Limit(settings.protection.maxClients))",
       "memory-budget": "\(ByteSize(bytes: settings.protection.memoryBudget))",

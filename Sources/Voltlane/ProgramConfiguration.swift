@@ -17,6 +17,7 @@ struct ProgramConfiguration: Sendable {
   /// The file of the relay's key; nil: a fresh key.
   var identity: String?
   var logLevel = Logger.Level.info
+  var logFormat = LogFormat.text
   /// What was decided for each setting that was left to the program.
   var decisions: [(setting: String, value: String)] = []
   /// Settings that were left to it and are not decided yet: none, once it is made.

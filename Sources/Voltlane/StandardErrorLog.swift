@@ -1,18 +1,20 @@
 import CLinux
 import Logging
 
-/// One line for each message on standard error:
-///
-///     2026-11-24T18:29:23.042Z warning  backend lost  errno=104
+/// One line for each message on standard error, in the form that ``LogForm`` has.
 struct StandardErrorLog: LogHandler {
   var logLevel: Logger.Level
   var metadata: Logger.Metadata = [:]
 
+  private let form: LogForm
   private let write: @Sendable (String) -> Void
 
   /// `write` takes a line with its newline; it is called from any thread.
-  init(level: Logger.Level, write: @escaping @Sendable (String) -> Void = System.writeToLog) {
+  init(
+    level: Logger.Level, form: LogForm = LogForm(), write: @escaping @Sendable (String) -> Void = System.writeToLog
+  ) {
     logLevel = level
+    self.form = form
     self.write = write
   }
 
@@ -28,26 +30,7 @@ struct StandardErrorLog: LogHandler {
 
   /// Writes a message of any level.
   func tell(_ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata = [:]) {
-    write(Self.line(time: UTCTime.now(), level: level, message: message, metadata: metadata))
-  }
-
-  static func line(time: UTCTime, level: Logger.Level, message: String, metadata: Logger.Metadata) -> String {
-    let name = level.rawValue.padded(to: Logger.Level.allCases.map(\.rawValue.count).max() ?? 0)
-    let pairs = metadata.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-    return "\(time) \(name) \(oneLine(message + (pairs.isEmpty ? "" : " " + pairs)))\n"
-  }
-
-  /// A message is one line, whatever a stranger managed to put into it.
-  private static func oneLine(_ text: String) -> String {
-    var line = ""
-    for scalar in text.unicodeScalars {
-      if scalar.properties.generalCategory == .control {
-        line += scalar.escaped(asASCII: true)
-      } else {
-        line.unicodeScalars.append(scalar)
-      }
-    }
-    return line
+    write(form.line(time: UTCTime.now(), level: level, message: message, metadata: metadata))
   }
 }
 
@@ -72,11 +55,5 @@ extension Int {
   fileprivate func digits(_ count: Int) -> String {
     let digits = String(self)
     return String(repeating: "0", count: Swift.max(0, count - digits.count)) + digits
-  }
-}
-
-extension String {
-  func padded(to count: Int) -> String {
-    self + String(repeating: " ", count: Swift.max(0, count - self.count))
   }
 }

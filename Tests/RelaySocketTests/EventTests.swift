@@ -16,7 +16,7 @@ import Testing
     func take() {
       rig.relay.takeEvents {
         switch $0 {
-        case .sessionStarted(let id): started.append(id)
+        case .sessionStarted(let id, _): started.append(id)
         case .sessionEnded: counts["ended", default: 0] += 1
         case .backendConnected: counts["connected", default: 0] += 1
         case .backendLost: counts["lost", default: 0] += 1

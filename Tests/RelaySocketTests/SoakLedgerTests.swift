@@ -193,10 +193,10 @@ import Testing
 
   @Test func `a missed packet that is lost`() {
     var story = Story()
-    story.ledger.take(.sessionStale(id: story.id))
+    story.ledger.take(.sessionStale(id: story.id, from: .none))
     let packets = story.down(2)
     story.returns()
-    story.ledger.take(.sessionReturned(id: story.id))
+    story.ledger.take(.sessionReturned(id: story.id, from: .none))
     story.delivers(packets[1])
     #expect(story.isRefuted(by: "is lost before"))
   }

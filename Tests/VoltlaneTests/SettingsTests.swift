@@ -41,6 +41,7 @@ import VoltlaneSettings
     #expect(program.relay.shutdownTimeout == .seconds(5))
     #expect(program.relay.eventLevel == .info)
     #expect(program.logLevel == .info)
+    #expect(program.logFormat == .text)
   }
 
   @Test func listen() throws {
@@ -298,7 +299,7 @@ import VoltlaneSettings
     ("identity", "", nil),
     ("congestion-control", "vegas", "this kernel has reno, cubic"), ("congestion-control", "", nil),
     ("shutdown-timeout", "5", "write 5s"), ("shutdown-timeout", "61m", nil),
-    ("log-level", "verbose", nil), ("log-level", "INFO", nil),
+    ("log-level", "verbose", nil), ("log-level", "INFO", nil), ("log-format", "xml", nil),
     ("max-clients", "-1", nil), ("max-clients", "16777217", nil), ("max-clients-per-ip", "all", nil),
     ("max-clients-per-prefix", "-1", nil),
     ("accept-rate", "20", "it ends neither with /s nor with /m"),

@@ -9,16 +9,39 @@ import Testing
 
   @Test func line() {
     #expect(
-      StandardErrorLog.line(time: time, level: .info, message: "listening", metadata: [:])
+      LogForm().line(time: time, level: .info, message: "listening", metadata: [:])
         == "2026-01-02T03:04:05.006Z info     listening\n")
     #expect(
-      StandardErrorLog.line(time: time, level: .critical, message: "lost", metadata: ["b": "2", "a": "1"])
+      LogForm().line(time: time, level: .critical, message: "lost", metadata: ["b": "2", "a": "1"])
         == "2026-01-02T03:04:05.006Z critical lost  a=1 b=2\n")
+  }
+
+  @Test func lineForMachines() throws {
+    let metadata: Logger.Metadata = [
+      "id": "0000000000000007", "count": .number(3), "oldest": .seconds(12), "event": "backend_lost", "reason": "bytes",
+    ]
+    #expect(
+      LogForm(format: .json).line(time: time, level: .warning, message: "a \"b\"\n\u{1b}", metadata: metadata)
+        == #"{"time":"2026-01-02T03:04:05.006Z","level":"warning","message":"a \"b\"\n\u001b","count":3,"#
+        + #""event":"backend_lost","id":"0000000000000007","oldest":12,"reason":"bytes"}"# + "\n")
+    #expect(
+      LogForm().line(time: time, level: .warning, message: "a", metadata: metadata)
+        == "2026-01-02T03:04:05.006Z warning  a  count=3 id=0000000000000007 oldest=12s\n")
+  }
+
+  @Test(arguments: zip(Logger.Level.allCases, [7, 7, 6, 5, 4, 3, 2]))
+  func priorities(level: Logger.Level, priority: Int) {
+    for format in LogFormat.allCases {
+      let form = LogForm(format: format, hasPriorities: true)
+      let line = form.line(time: time, level: level, message: "a", metadata: [:])
+      let plain = LogForm(format: format).line(time: time, level: level, message: "a", metadata: [:])
+      #expect(line == "<\(priority)>\(plain)")
+    }
   }
 
   @Test func messageStaysOneLine() {
     #expect(
-      StandardErrorLog.line(time: time, level: .error, message: "a\nb\u{1b}[2J ä", metadata: [:])
+      LogForm().line(time: time, level: .error, message: "a\nb\u{1b}[2J ä", metadata: [:])
         == "2026-01-02T03:04:05.006Z error    a\\nb\\u{1B}[2J ä\n")
   }
 

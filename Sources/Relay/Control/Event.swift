@@ -16,8 +16,9 @@ public enum Event: Sendable, BitwiseCopyable {
   case backendCaughtUp(age: UInt64)
   /// A size prefix above the maximum, which is the largest packet of a client plus its tag: the connection is closed.
   case backendOversized(size: UInt32, maximum: UInt32)
-  case sessionStarted(id: UInt64)
-  case sessionEnded(id: UInt64, CloseReason)
+  /// Sessions, with the address from which the client connected last.
+  case sessionStarted(id: UInt64, from: AddressKey)
+  case sessionEnded(id: UInt64, CloseReason, from: AddressKey)
   // From here up to `eventsDropped`, roles post nothing: these events are made from what they count (``Digest``).
   /// Connections that broke the rules of the handshake; how many since the last of these events, and which address had
   /// most.
@@ -46,10 +47,10 @@ public enum Event: Sendable, BitwiseCopyable {
   case acceptPaused(errno: Int32, count: UInt64)
   /// Events that found no room in their role's lane; how many since the last of these events.
   case eventsDropped(count: UInt64)
-  case sessionStale(id: UInt64)
-  case sessionReturned(id: UInt64)
+  case sessionStale(id: UInt64, from: AddressKey)
+  case sessionReturned(id: UInt64, from: AddressKey)
   /// A response that does not open to the challenge, or is the challenge itself.
-  case reconnectionRefused(id: UInt64)
+  case reconnectionRefused(id: UInt64, from: AddressKey)
   /// The kernel refused to enter a thread's ring; how many times since the last of these events.
   case ringRefused(errno: Int32, count: UInt64)
   /// All sessions end with the backend's connection.

@@ -13,7 +13,7 @@ import CLinux
 public struct AddressKey: Hashable, Sendable, BitwiseCopyable {
   let bits: UInt64
 
-  static let none = AddressKey(bits: 0)
+  public static let none = AddressKey(bits: 0)
 
   init(bits: UInt64) { self.bits = bits }
 
@@ -118,11 +118,12 @@ extension ClientAddress {
 }
 
 extension AddressKey: CustomStringConvertible {
-  /// `192.0.2.1`, or `2001:db8:0:1::/64`.
+  /// `192.0.2.1`, or `2001:db8:0:1::/64`; `unix` for a unix socket.
   public var description: String {
     func groups(_ value: UInt64, _ count: Int) -> String {
       (0..<count).map { String(value >> UInt64(16 * (count - 1 - $0)) & 0xffff, radix: 16) }.joined(separator: ":")
     }
+    if self == .none { return "unix" }
     let quad = [24, 16, 8, 0].map { String(v4 >> $0 & 0xff) }.joined(separator: ".")
     switch form {
     case .v4: return quad

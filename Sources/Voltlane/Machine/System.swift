@@ -81,8 +81,8 @@ enum System {
   // MARK: The log
 
   /// Begins the log, for which nobody waits: a thread writes it.
-  static func beginLog() throws(StartError) {
-    let result = voltlane_log_begin()
+  static func beginLog(_ format: LogFormat) throws(StartError) {
+    let result = voltlane_log_begin(format == .json)
     guard result == 0 else { throw StartError(doing: "no thread for 'log'", errno: -result) }
   }
 
@@ -93,6 +93,12 @@ enum System {
       unsafe voltlane_log_write(bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
     }
   }
+
+  /// Whether the log goes to systemd's journal, which reads a priority at the start of each line.
+  static var journalReadsLog: Bool { voltlane_journal_reads() }
+
+  /// Lines of the log that were dropped since the start.
+  static var droppedLines: UInt64 { UInt64(voltlane_log_dropped()) }
 
   /// Gives what is queued for the log a chance to be written, but no longer than this.
   static func flushLog(milliseconds: Int32) { voltlane_log_flush(milliseconds) }

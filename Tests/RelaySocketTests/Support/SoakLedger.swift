@@ -300,8 +300,8 @@ final class SoakLedger: Sendable {
     state.withLock {
       switch event {
       case .backendLost: $0.lossesNoticed += 1
-      case .sessionStale(let id): $0.sessions[id, default: Session()].isStale = true
-      case .sessionReturned(let id):
+      case .sessionStale(let id, _): $0.sessions[id, default: Session()].isStale = true
+      case .sessionReturned(let id, _):
         $0.sessions[id, default: Session()].isStale = false
         $0.sessions[id, default: Session()].returnsSeen += 1
       case .eventsDropped(let count): $0.complain("\(count) events were dropped")

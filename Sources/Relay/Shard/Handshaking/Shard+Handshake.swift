@@ -240,7 +240,7 @@ extension Shard where K: ~Copyable {
     let id = sessions[slot].id
     attach(index, slot, kernel)
     counters.add(.sessionsStarted)
-    if events.wants(.debug) { events.post(.sessionStarted(id: id), &kernel) }
+    if events.wants(.debug) { post(Event.sessionStarted, slot, &kernel) }
     // Before anything else that the backend may hear of it.
     if settings.tellsAddresses {
       sessions.origins[slot] = connections.origins[index]

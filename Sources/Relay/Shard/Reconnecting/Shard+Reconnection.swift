@@ -56,7 +56,7 @@ extension Shard where K: ~Copyable {
     sessions[slot].staleSince = kernel.now
     stale.add(slot, sessions)
     counters.add(.sessionsGoneStale)
-    if events.wants(.debug) { events.post(.sessionStale(id: sessions[slot].id), &kernel) }
+    if events.wants(.debug) { post(Event.sessionStale, slot, &kernel) }
     missedGrew(&kernel)
     if stale.totals.count > settings.maxStaleClients { evictStale(&kernel) }
     // Last: of one that was over at once, the backend hears nothing but that.
@@ -201,7 +201,7 @@ extension Shard where K: ~Copyable {
     if let attempt = connections[index].attempt?.value {
       admission.failedReconnect(
         as: attempt.id, connections[index].address, connections[index].standing, now: kernel.machineNow)
-      events.post(.reconnectionRefused(id: attempt.id), &kernel)
+      events.post(.reconnectionRefused(id: attempt.id, from: connections[index].address), &kernel)
     }
     noteOffence(index, &kernel)
     close(index, &kernel)
@@ -250,7 +250,7 @@ extension Shard where K: ~Copyable {
       sayAddress(slot)
     }
     counters.add(.reconnections)
-    if events.wants(.debug) { events.post(.sessionReturned(id: sessions[slot].id), &kernel) }
+    if events.wants(.debug) { post(Event.sessionReturned, slot, &kernel) }
     sendPending(index, &kernel)
     if connections[index].phase == .attached { markReady(index) }
   }

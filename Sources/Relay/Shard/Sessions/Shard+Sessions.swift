@@ -11,7 +11,7 @@ extension Shard where K: ~Copyable {
     sessions[slot].missed.clear()
     sessions[slot].sessionKey?.release()
     sessions[slot].sessionKey = nil
-    let id = sessions[slot].id
+    let (id, address) = (sessions[slot].id, sessions[slot].address)
     if sessions.firstOwed == nil, hasControlRoom() {
       appendFailure(id, reason.text)
       sessions.remove(slot)
@@ -24,7 +24,13 @@ extension Shard where K: ~Copyable {
     } else {
       counters.add(reason.metric)
     }
-    if events.wants(.debug) { events.post(.sessionEnded(id: id, reason), &kernel) }
+    if events.wants(.debug) { events.post(.sessionEnded(id: id, reason, from: address), &kernel) }
+  }
+
+  /// Posts an event of a session.
+  @inline(never)
+  mutating func post(_ event: (_ id: UInt64, _ from: AddressKey) -> Event, _ slot: UInt32, _ kernel: inout K) {
+    events.post(event(sessions[slot].id, sessions[slot].address), &kernel)
   }
 
   /// Room in the uplink for a 0x01 or a 0x03.

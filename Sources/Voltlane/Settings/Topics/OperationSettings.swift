@@ -47,6 +47,15 @@ struct OperationSettings: SettingsTopic {
       program.logLevel = level
       program.relay.eventLevel = Event.Level(level)
     })
+
+  let logFormat = RelaySetting(
+    Setting(
+      name: "log-format", kind: SettingKind<LogFormat>.word, standard: "text",
+      summary: """
+        How messages are written: for people, or as one JSON object each. Where systemd's journal reads them, they \
+        have their priority besides.
+        """),
+    reload: .no, place: { format, program in program.logFormat = format })
 }
 
 extension SettingKind where Value == String {
