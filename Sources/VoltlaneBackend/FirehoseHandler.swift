@@ -192,7 +192,7 @@ final class FirehoseHandler: ChannelInboundHandler {
     // They belong to the reconnection before them.
     case .away(let id) where id == announced: return
     case .address(let id, _) where id == announced: return
-    default: break
+    case .connected, .announced, .disconnected, .data, .failure, .away, .address, .warning, .refusedPacket: break
     }
     isAnnouncing = false
     events.append((.announced(firehose), BackendEvent.announced(firehose).cost))
