@@ -1,3 +1,5 @@
+import VoltlaneWire
+
 /// What a packet was, without keeping it: two that differ have the same only once in 2^64.
 struct Fingerprint: Equatable {
   var size: Int
@@ -82,7 +84,7 @@ struct PacketCutter {
 
   /// The declared size of a packet that has come in part; nil where not even that has come.
   var declared: Int? {
-    rest.count < 4 ? nil : rest.withBytes { Int(UInt32(littleEndian: $0.loadUnaligned(as: UInt32.self))) }
+    rest.count < Wire.sizePrefix ? nil : rest.withBytes { Int(UInt32(littleEndian: $0.loadUnaligned(as: UInt32.self))) }
   }
 
   /// Takes the stream's next bytes and gives each whole packet's data to `body`.
@@ -93,8 +95,7 @@ struct PacketCutter {
       if used < bytes.count, !isBroken { rest.append(UnsafeRawBufferPointer(rebasing: bytes[used...])) }
     } else {
       rest.append(bytes)
-      let declared = rest.withBytes { $0.count < 4 ? 0 : Int(UInt32(littleEndian: $0.loadUnaligned(as: UInt32.self))) }
-      guard rest.count >= 4, declared > largest || rest.count >= 4 + declared else { return }
+      guard let declared, declared > largest || rest.count >= Wire.sizePrefix + declared else { return }
       let queue = rest
       rest.skip(queue.withBytes { walk($0, body) })
     }
@@ -102,15 +103,15 @@ struct PacketCutter {
 
   private mutating func walk(_ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void) -> Int {
     var offset = 0
-    while bytes.count - offset >= 4 {
+    while bytes.count - offset >= Wire.sizePrefix {
       let size = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
       if size > largest {
         isBroken = true
         return bytes.count
       }
-      guard bytes.count - offset - 4 >= size else { break }
-      body(UnsafeRawBufferPointer(rebasing: bytes[(offset + 4)..<(offset + 4 + size)]))
-      offset += 4 + size
+      guard bytes.count - offset - Wire.sizePrefix >= size else { break }
+      body(UnsafeRawBufferPointer(rebasing: bytes[(offset + Wire.sizePrefix)..<(offset + Wire.sizePrefix + size)]))
+      offset += Wire.sizePrefix + size
     }
     return offset
   }

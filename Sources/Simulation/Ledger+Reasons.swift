@@ -1,6 +1,5 @@
 #if TESTABLE
 import VoltlaneWire
-
 @testable import Relay
 
 /// Why sessions may end: each reason has a cause that can be seen from outside.
@@ -44,7 +43,8 @@ extension Ledger {
     case "buffer overflow":
       let least = settings.map { min($0.clientSendBuffer, $0.missedPacketsBuffer) }.min() ?? 0
       // After a FIN what is not acknowledged waits too, and of its first packet all.
-      let kept = session.link.finArrived ? session.unacknowledgedAtEnd + world.plan.configuration.maxPacketSize + 4 : 0
+      let largest = world.plan.configuration.maxPacketSize + Wire.sizePrefix
+      let kept = session.link.finArrived ? session.unacknowledgedAtEnd + largest : 0
       return session.waitingAtEnd + kept >= least
     case "stale timeout":
       guard let least = settings.map(\.staleTimeout.nanoseconds).min(), least > 0 else { return true }

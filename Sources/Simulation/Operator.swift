@@ -1,5 +1,6 @@
 #if TESTABLE
 import Glibc
+import VoltlaneWire
 @testable import Relay
 
 /// Who runs the relay: settings are read anew, the machine is suspended, the kernel is short of memory; and in the end
@@ -61,7 +62,7 @@ final class Operator {
     world.note("settings are read anew")
     var next = new.reloaded(over: world.configuration)
     next.assemblyBudget = max(next.assemblyBudget, next.maxPacketSize)
-    next.missedPacketsTotal = max(next.missedPacketsTotal, next.maxPacketSize + 4)
+    next.missedPacketsTotal = max(next.missedPacketsTotal, next.maxPacketSize + Wire.sizePrefix)
     world.configuration = next
     world.parts.budget.limit = next.assemblyBudget
     world.parts.missedBudget.limit = next.missedPacketsTotal

@@ -1,4 +1,5 @@
 #if TESTABLE
+import VoltlaneWire
 @testable import Relay
 
 /// What the checker knows of one connection, from the bytes that crossed the relay's calls.
@@ -122,7 +123,7 @@ final class SessionTruth {
     unfinishedSince = link.truth.partialSince
     unacknowledgedAtEnd = link.unacknowledged
     let first = next.first ?? 0
-    waitingAtEnd = down[min(first, down.count)...].reduce(0) { $0 + $1.size + 4 }
+    waitingAtEnd = down[min(first, down.count)...].reduce(0) { $0 + $1.size + Wire.sizePrefix }
     endedInside = (turn, time)
     upDue = upTurn == turn ? upBefore : up.count
   }

@@ -1,5 +1,6 @@
 #if TESTABLE
 import VoltlaneText
+import VoltlaneWire
 @testable import Relay
 
 /// How often each fault happens, where it could. Drawn, so that each seed is another world.
@@ -160,7 +161,7 @@ struct WorldPlan {
     settings.staleTimeout = chance.oneIn(6) ? .zero : seconds(50, 300_000)
     settings.maxStaleClients = chance.oneIn(2) ? 65_535 : chance.below(8)
     settings.missedPacketsBuffer = chance.oneIn(8) ? 0 : chance.magnitude(64, 4 << 20)
-    settings.missedPacketsTotal = max(settings.maxPacketSize + 4, chance.magnitude(1024, 64 << 20))
+    settings.missedPacketsTotal = max(settings.maxPacketSize + Wire.sizePrefix, chance.magnitude(1024, 64 << 20))
     settings.halfCloseTimeout = chance.oneIn(8) ? .zero : seconds(20, 10_000)
     settings.keepalive = .seconds(chance.oneIn(4) ? 0 : chance.between(1, 30))
     settings.tcpUserTimeout = chance.oneIn(4) ? .zero : seconds(500, 60_000)
