@@ -56,6 +56,7 @@ extension Firehose where K: ~Copyable {
     }
   }
 
+  /// Receives what the backend still sends, and discards it.
   ///
   /// It is received where the next read would have gone: the shards may still be sending packets from anywhere before
   /// `read`. There is room for one read there at any time, by the size of the memory.

@@ -146,7 +146,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   /// Takes what other roles have for the shard besides packets. Before packets are delivered: a client that is back
   /// gets what it missed first.
   mutating func receiveMessages(_ kernel: inout K) {
-    sends.pendingShare = Limits.pendingPerTurn
+    sends.beginTurn()
     if sweep.isAsked { answerSweep(&kernel) }
     if queries.isAsked { answerQueries(&kernel) }
     if peers.count > 1 { adoptSockets(&kernel) }

@@ -11,9 +11,17 @@ struct TurnSends {
   /// Something other than the next packets waits for them.
   private(set) var areAwaited = false
   /// How many of the bytes that wait for clients may still be sent in this turn.
-  var pendingShare = Limits.pendingPerTurn
+  private(set) var pendingShare = Limits.pendingPerTurn
 
   init(_ arena: Arena) { list = SlotList(arena) }
+
+  /// A turn begins.
+  mutating func beginTurn() { pendingShare = Limits.pendingPerTurn }
+
+  /// Bytes that waited for a client were sent.
+  mutating func spend(_ byteCount: Int) {
+    pendingShare -= byteCount
+  }
 
   /// A send was queued in the kernel.
   @inline(__always)
@@ -28,3 +36,20 @@ struct TurnSends {
     areAwaited = false
   }
 }
+
+#if DEBUG
+extension TurnSends {
+  func checkInvariants(_ connections: borrowing ConnectionTable) throws(InvariantViolation) {
+    try require(areUnderWay || list.count == 0, "\(list.count) connections have something to send")
+    try require(pendingShare <= Limits.pendingPerTurn, "a turn may send \(pendingShare) bytes that waited")
+    var listed: Set<UInt32> = []
+    for entry in 0..<list.count {
+      let isNew = listed.insert(list[entry]).inserted
+      try require(isNew, "connection \(list[entry]) is listed for two sends")
+    }
+    for index in 0..<connections.used where !connections[index].flags.isDisjoint(with: .held) {
+      try require(listed.contains(index), "connection \(index) waits for a send, and is not listed for one")
+    }
+  }
+}
+#endif
