@@ -1,4 +1,5 @@
 import Testing
+import VoltlaneCrypto
 
 @testable import Relay
 
@@ -77,6 +78,46 @@ import Testing
     #expect(isInTime && isLate)
     connections[1].timer.tick += 1
     #expect(throws: InvariantViolation.self) { try wheel.checkInvariants(connections) }
+  }
+
+  @Test func `a connection that waits for a send and is not listed, or is listed twice, is found`() throws {
+    let connections = try table(2)
+    var sends = TurnSends(.forTests)
+    try sends.checkInvariants(connections)
+    sends.list.append(0)
+    #expect(throws: InvariantViolation.self) { try sends.checkInvariants(connections) }
+    sends.queued()
+    connections[0].flags.insert(.sending)
+    try sends.checkInvariants(connections)
+    connections[1].flags.insert(.sending)
+    #expect(throws: InvariantViolation.self) { try sends.checkInvariants(connections) }
+    connections[1].flags.remove(.sending)
+    sends.list.append(0)
+    #expect(throws: InvariantViolation.self) { try sends.checkInvariants(connections) }
+  }
+
+  @Test func `an attempt on another session, or in the wrong place of its list, is found`() throws {
+    var attempt = Attempt(slot: 3, id: 7, plain: SealedBox.Plain(repeating: 0), nonce: SealedBox.Nonce(repeating: 0))
+    attempt.challengedSince = 5
+    try attempt.checkInvariants(on: 3, 7, after: .none, now: 5)
+    #expect(throws: InvariantViolation.self) { try attempt.checkInvariants(on: 2, 7, after: .none, now: 5) }
+    #expect(throws: InvariantViolation.self) { try attempt.checkInvariants(on: 3, 8, after: .none, now: 5) }
+    #expect(throws: InvariantViolation.self) { try attempt.checkInvariants(on: 3, 7, after: 1, now: 5) }
+    #expect(throws: InvariantViolation.self) { try attempt.checkInvariants(on: 3, 7, after: .none, now: 4) }
+  }
+
+  @Test func `a socket that a shard hands over to itself is found`() throws {
+    let arena = Arena.forTests
+    let lanes = (0..<2).map { _ in RecordLane<HandedSocket>(arena, capacity: 4) }
+    var peers = Peers(
+      FixedArray(count: 2) { peer in
+        ShardPeer(
+          outgoing: RecordProducer(lanes[peer]), incoming: RecordConsumer(lanes[1 - peer]), bell: Bell(arena))
+      }, shard: 0)
+    peers.handOver(HandedSocket(new: 3), to: 1)
+    try peers.checkInvariants()
+    peers.handOver(HandedSocket(new: 4), to: 0)
+    #expect(throws: InvariantViolation.self) { try peers.checkInvariants() }
   }
 
   @Test func `memory that is listed in the wrong place is found`() throws {

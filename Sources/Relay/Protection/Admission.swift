@@ -38,7 +38,7 @@ struct Standing: OptionSet, BitwiseCopyable {
 /// Decides which clients a shard admits. Every count that a connection goes into is noted in its ``Standing``, and
 /// undone by it.
 struct Admission: Sendable {
-  var limits: AdmissionLimits
+  private(set) var limits: AdmissionLimits
   let shared: SharedAdmission
   private var table: AddressTable { shared.table }
   /// Connections of this shard that are in the handshake.
@@ -48,6 +48,9 @@ struct Admission: Sendable {
     self.limits = limits
     self.shared = shared
   }
+
+  /// Other limits, for the connections that come from now on.
+  mutating func apply(_ limits: AdmissionLimits) { self.limits = limits }
 
   // MARK: In and out
 

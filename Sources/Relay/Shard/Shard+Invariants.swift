@@ -8,6 +8,11 @@ extension Shard where K: ~Copyable {
     try stale.checkInvariants(sessions)
     try memory.checkInvariants(connections)
     try workers.checkInvariants()
+    try acceptor.checkInvariants()
+    try peers.checkInvariants()
+    try sweep.checkInvariants()
+    try gather.checkInvariants()
+    try sends.checkInvariants(connections)
     try readingClock.checkInvariants(now: kernel.now)
     try lists.clients.checkInvariants(connections)
     try lists.others.checkInvariants(connections)
@@ -29,7 +34,6 @@ extension Shard where K: ~Copyable {
         throw InvariantViolation(description: "session \(slot), which is \(state): \(error)")
       }
     }
-    try require(sends.areUnderWay || sends.list.count == 0, "\(sends.list.count) connections have something to send")
   }
 
   /// What is counted, counted anew.
@@ -180,8 +184,11 @@ extension Shard where K: ~Copyable {
       guard let attempt = connections[index].attempt?.value else {
         throw InvariantViolation(description: "lists connection \(index), which makes no attempt")
       }
-      try require(attempt.slot == slot && attempt.id == session.id, "lists another's attempt, \(index)")
-      try require(attempt.previous == before, "attempt \(index) does not follow \(before)")
+      do {
+        try attempt.checkInvariants(on: slot, session.id, after: before, now: kernel.now)
+      } catch {
+        throw InvariantViolation(description: "lists connection \(index), which \(error)")
+      }
       found += 1
       try require(found <= connections.count, "its list of attempts has a loop")
       (before, index) = (index, attempt.next)

@@ -77,12 +77,12 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   mutating func apply(_ new: HostSettings, _ kernel: borrowing K) {
     let old = settings
     settings = new.shard
-    admission.limits = new.admission.takeUnretainedValue()
+    admission.apply(new.admission.takeUnretainedValue())
     events.minimum = new.eventLevel
     acceptor.forgiveAddresses()
     if settings.pace != old.pace { paceAnew(kernel) }
     if settings.slowClientTimeout < old.slowClientTimeout { rearmSlowness() }
-    memory.samplingDue = kernel.now
+    memory.sample(at: kernel.now)
     if old.handshakeTimeout == .max { startClocks(kernel) }
   }
 

@@ -124,3 +124,14 @@ struct Acceptor: ~Copyable {
     return isDone
   }
 }
+
+#if DEBUG
+extension Acceptor {
+  func checkInvariants() throws(InvariantViolation) {
+    try require(due == min(pausedUntil, shunned.next), "the acceptor is due at \(due)")
+    for listener in 0..<listeners.count {
+      try require(isPaused || listeners[listener].isArmed, "listener \(listener) accepts nothing without a pause")
+    }
+  }
+}
+#endif

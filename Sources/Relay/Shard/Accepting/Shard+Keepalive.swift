@@ -37,31 +37,44 @@ struct KeepaliveWatch: BitwiseCopyable {
 /// Where a shard is in the round through its connections.
 struct KeepaliveRound {
   /// When the next connections are looked at; `.max` where none are.
-  var due: UInt64 = .max
+  private(set) var due: UInt64 = .max
   /// The first of those.
-  var next: UInt32 = 0
+  private var next: UInt32 = 0
+
+  /// There are connections to look at, one round after now.
+  mutating func begin(_ round: UInt64, now: UInt64) {
+    if due == .max { due = now &+ round }
+  }
+
+  /// The connections to be looked at now, of the first `used`. The next ones are due once their part of the round is
+  /// over.
+  mutating func advance(_ round: UInt64, used: UInt32, now: UInt64) -> Range<UInt32> {
+    let start = next
+    let end = min(start &+ Limits.watchedAtOnce, used)
+    next = end < used ? end : 0
+    due = now &+ round / UInt64((used + Limits.watchedAtOnce - 1) / Limits.watchedAtOnce)
+    return start..<end
+  }
+
+  /// There are none any more.
+  mutating func end() { due = .max }
 }
 
 extension Shard where K: ~Copyable {
   /// A connection came: it is to be looked at from now on.
   mutating func beginWatch(_ kernel: borrowing K) {
-    guard let round = settings.keepalive.round, keepaliveRound.due == .max else { return }
-    keepaliveRound.due = kernel.now &+ round
+    if let round = settings.keepalive.round { keepaliveRound.begin(round, now: kernel.now) }
   }
 
   /// Looks at some of the connections. A round is divided so that no turn is long.
   mutating func watch(_ kernel: inout K) {
     guard let round = settings.keepalive.round, connections.count > 0 else {
-      keepaliveRound.due = .max
-      return
+      return keepaliveRound.end()
     }
-    let end = min(keepaliveRound.next &+ Limits.watchedAtOnce, connections.used)
-    for index in keepaliveRound.next..<end where connections[index].phase.hasSocket {
+    for index in keepaliveRound.advance(round, used: connections.used, now: kernel.now)
+    where connections[index].phase.hasSocket {
       kernel.setUserTimeout(
         connections[index].socket, settings.keepalive.userTimeout, unanswered: settings.keepalive.silence)
     }
-    keepaliveRound.next = end < connections.used ? end : 0
-    keepaliveRound.due =
-      kernel.now &+ round / UInt64((connections.used + Limits.watchedAtOnce - 1) / Limits.watchedAtOnce)
   }
 }

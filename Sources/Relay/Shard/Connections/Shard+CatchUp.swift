@@ -10,9 +10,21 @@ struct CatchUp {
     case lists(clients: UInt32, others: UInt32)
   }
 
-  var step = Step.none
+  private(set) var step = Step.none
   /// When something was found to be due.
-  var since: UInt64 = 0
+  private(set) var since: UInt64 = 0
+
+  /// Something is due.
+  mutating func begin(now: UInt64) {
+    guard case .none = step else { return }
+    step = .completions
+    since = now
+  }
+
+  /// The kernel has reported everything: the lists are next, up to these places.
+  mutating func readLists(clients: UInt32, others: UInt32) { step = .lists(clients: clients, others: others) }
+
+  mutating func end() { step = .none }
 }
 
 extension Shard where K: ~Copyable {
@@ -29,10 +41,10 @@ extension Shard where K: ~Copyable {
   /// floods the relay cannot make it longer.
   @inline(never)
   mutating func caughtUp(_ kernel: borrowing K) -> UInt64? {
-    if case .none = catchUp.step { catchUp = CatchUp(step: .completions, since: kernel.now) }
+    catchUp.begin(now: kernel.now)
     if case .completions = catchUp.step {
       guard kernel.hasBroughtAll || kernel.now &- catchUp.since >= Limits.catchUp else { return nil }
-      catchUp.step = .lists(clients: lists.clients.appended, others: lists.others.appended)
+      catchUp.readLists(clients: lists.clients.appended, others: lists.others.appended)
     }
     guard case .lists(let clients, let others) = catchUp.step else { return nil }
     // While clients are not read their clock stands still.
@@ -40,7 +52,7 @@ extension Shard where K: ~Copyable {
       lists.others.isPast(others, connections) && (lists.clients.isPast(clients, connections) || readingClock.isStopped)
     // If a round takes longer than this, a flood is the cause.
     guard isThrough || kernel.now &- catchUp.since >= 2 * Limits.catchUp else { return nil }
-    catchUp.step = .none
+    catchUp.end()
     return catchUp.since
   }
 

@@ -7,9 +7,9 @@ struct ClientMemory: ~Copyable {
   let gauge: MemoryGauge
   private var waiting = LargestHolders<WaitingBytes>()
   /// When to ask the kernel again what it holds for clients; `.max` while that does not matter.
-  var samplingDue: UInt64 = .max
+  private(set) var samplingDue: UInt64 = .max
   /// The connection that is asked about first.
-  var nextSampled: UInt32 = 0
+  private var nextSampled: UInt32 = 0
   private let shard: Int
 
   init(_ gauge: MemoryGauge, shard: Int) {
@@ -36,6 +36,25 @@ struct ClientMemory: ~Copyable {
     connections[index].chargedLeaving = leaves
     waiting.update(index, connections.slots)
     gauge.publishLargest(waiting.largestClass, of: shard)
+  }
+
+  // MARK: What the kernel holds
+
+  /// The kernel is asked at that time.
+  mutating func sample(at time: UInt64) { samplingDue = time }
+
+  /// It is asked no more.
+  mutating func endSampling() {
+    samplingDue = .max
+    nextSampled = 0
+  }
+
+  /// The connections that it is asked about now, of the first `used`.
+  mutating func advanceSampling(used: UInt32) -> Range<UInt32> {
+    let start = nextSampled
+    let end = min(used, start &+ Limits.kernelMemorySlice)
+    nextSampled = end < used ? end : 0
+    return start..<max(end, start)
   }
 
   /// The kernel holds so many bytes for a connection's socket.

@@ -6,38 +6,35 @@ extension Shard where K: ~Copyable {
   @inline(__always)
   mutating func beginSampling(_ kernel: borrowing K) {
     if memory.samplingDue == .max, memory.gauge.couldBeTight(perClient: settings.kernelMemoryPerClient) {
-      memory.samplingDue = kernel.now
+      memory.sample(at: kernel.now)
     }
   }
 
   @inline(never)
   mutating func sampleKernelMemory(_ kernel: inout K) {
     guard memory.gauge.couldBeTight(perClient: settings.kernelMemoryPerClient) else { return endSampling() }
-    let end = min(connections.used, memory.nextSampled &+ Limits.kernelMemorySlice)
-    for index in memory.nextSampled..<max(end, memory.nextSampled) where connections[index].phase.hasSocket {
+    for index in memory.advanceSampling(used: connections.used) where connections[index].phase.hasSocket {
       let held = kernel.memory(of: connections[index].socket)
       memory.noteKernelMemory(index, UInt32(clamping: held - Limits.connectionMemoryInKernel), connections)
     }
-    memory.nextSampled = end < connections.used ? end : 0
     // A round takes the same time for any number of clients, and less when the budget is near.
     let round =
       readingClock.isStopped
       ? Limits.kernelMemoryRoundPaused
       : memory.gauge.isHalfTight ? Limits.kernelMemoryRoundNear : Limits.kernelMemoryRound
     let slices = UInt64(connections.used / Limits.kernelMemorySlice + 1)
-    memory.samplingDue = kernel.now &+ round / slices
+    memory.sample(at: kernel.now &+ round / slices)
   }
 
   /// The shard does not read its clients from now on: their sockets fill fast.
   mutating func hastenSampling(_ kernel: borrowing K) {
     guard memory.samplingDue != .max else { return }
-    memory.samplingDue = min(memory.samplingDue, kernel.now &+ Limits.kernelMemoryRoundPaused)
+    memory.sample(at: min(memory.samplingDue, kernel.now &+ Limits.kernelMemoryRoundPaused))
   }
 
   /// It no longer matters: nothing is counted for the kernel.
   private mutating func endSampling() {
-    memory.samplingDue = .max
-    memory.nextSampled = 0
+    memory.endSampling()
     for index in 0..<connections.used { memory.noteKernelMemory(index, 0, connections) }
   }
 }

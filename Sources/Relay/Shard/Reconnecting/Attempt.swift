@@ -3,6 +3,9 @@ import VoltlaneCrypto
 
 /// What a connection that tries to come back as an earlier client has to remember. On the heap, for as long as the
 /// attempt lasts: most connections never make one.
+///
+/// Invariant: the attempts on a session are a list, from the session's `attempts` on, and each names the session by its
+/// slot and its id.
 struct Attempt {
   /// The session that it is for; its slot's owner is made sure of by the id.
   let slot: UInt32
@@ -35,3 +38,16 @@ struct AttemptReference: BitwiseCopyable {
 
   func free() { Glibc.free(pointer) }
 }
+
+#if DEBUG
+extension Attempt {
+  /// That it is on the session `id`, and follows `previous` in the list of the attempts on it.
+  func checkInvariants(
+    on slot: UInt32, _ id: UInt64, after previous: UInt32, now: UInt64
+  ) throws(InvariantViolation) {
+    try require(self.slot == slot && self.id == id, "makes an attempt on another session")
+    try require(self.previous == previous, "makes an attempt that does not follow that of \(previous)")
+    try require(challengedSince <= now, "was challenged at a time to come")
+  }
+}
+#endif

@@ -1,4 +1,7 @@
 /// The other shards, and the lanes on which sockets are handed over to and from them.
+///
+/// Invariant: a socket belongs to the shard that gave it until its lane has it, and from then on to the shard at the
+/// other end, which adopts it or closes it. Nothing is ever on the lane from this shard to itself.
 struct Peers: ~Copyable {
   /// By their number; this shard's own place is not used.
   private var peers: FixedArray<ShardPeer>
@@ -52,3 +55,13 @@ struct Peers: ~Copyable {
     }
   }
 }
+
+#if DEBUG
+extension Peers {
+  mutating func checkInvariants() throws(InvariantViolation) {
+    try require((0..<count).contains(shard), "shard \(shard) is not one of \(count)")
+    let isEmpty = peers[shard].incoming.available() == 0 && peers[shard].outgoing.oldestHeld() == nil
+    try require(isEmpty, "shard \(shard) has handed a socket over to itself")
+  }
+}
+#endif

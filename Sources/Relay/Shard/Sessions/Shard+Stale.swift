@@ -26,7 +26,7 @@ extension Shard where K: ~Copyable {
   mutating func expireStale(by time: UInt64, _ kernel: inout K) {
     while let slot = stale.oldest, staleDeadline(slot) <= time {
       guard !hasReturned(slot, late: time &- staleDeadline(slot)) else {
-        stale.heldUntil = time &+ Limits.staleHold
+        stale.hold(until: time &+ Limits.staleHold)
         return
       }
       endSession(slot, .staleTimeout, &kernel)

@@ -9,7 +9,7 @@ struct StaleClients: ~Copyable {
   private var sessions: StaleSessions
   var missed: BudgetedHolders<MissedPackets>
   /// The oldest is looked at again then: its client has come back in time, and the relay has yet to act on that.
-  var heldUntil: UInt64 = 0
+  private(set) var heldUntil: UInt64 = 0
   private let shard: Int
 
   init(_ totals: StaleTotals, missed: SharedBudget, capacity: Int, shard: Int) throws(RelayError) {
@@ -53,6 +53,9 @@ struct StaleClients: ~Copyable {
     missed.update(slot, table.slots)
     return true
   }
+
+  /// The oldest is not looked at before that.
+  mutating func hold(until time: UInt64) { heldUntil = time }
 
   /// The backend has just been told of the session.
   mutating func noteHeardOf(_ slot: UInt32, _ table: borrowing SessionTable) {

@@ -29,3 +29,12 @@ struct SweepAnswers: ~Copyable {
     return answers.publish()
   }
 }
+
+#if DEBUG
+extension SweepAnswers {
+  func checkInvariants() throws(InvariantViolation) {
+    let asked = sweep.requests.published
+    try require(answered <= asked, "request \(answered) of the firehose was answered, and it has made \(asked)")
+  }
+}
+#endif

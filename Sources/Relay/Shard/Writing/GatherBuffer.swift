@@ -92,3 +92,11 @@ struct GatherBuffer: ~Copyable {
     return end
   }
 }
+
+#if DEBUG
+extension GatherBuffer {
+  func checkInvariants() throws(InvariantViolation) {
+    try require((0...Limits.gatherVectors).contains(vectorCount), "a send of \(vectorCount) pieces")
+  }
+}
+#endif
