@@ -217,12 +217,12 @@ class ThePage(unittest.TestCase):
         self.wait_for_state(page, "Not ready")
         self.assertIn("the disk is on fire", page.text("#notes"))
         self.relay.changes = {"limits": [{"name": "memory", "used": 96 << 20, "limit": 100 << 20, "unit": "bytes"}]}
-        self.wait_for_state(page, "Running, look at this")
+        self.wait_for_state(page, "Needs attention")
         self.assertIn("memory 96 % of 100 MiB", page.text("#notes"))
         self.relay.changes = {}
         self.wait_for_state(page, "Running")
         self.relay.refused = {"address_clients": 20.0}
-        self.wait_for_state(page, "Running, look at this")
+        self.wait_for_state(page, "Needs attention")
         self.assertIn("most of them for: address clients", page.text("#notes"))
         self.assert_calm(page)
 
