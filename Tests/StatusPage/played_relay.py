@@ -93,13 +93,15 @@ class PlayedRelay:
             counters = {name: self._count(name, rate, seconds) for name, rate in self.rates.items()}
             turns = self.rates["packets_up"] / 40
 
-            def histogram(name: str, bounds: list[float], shares: list[float], rate: float, mean: float) -> Json:
+            def histogram(name: str, power: int, divisor: float, middle: int, rate: float) -> Json:
+                """As the relay has them: 16 powers of two and the rest, most values in the middle bucket."""
+                weights = [2.0 ** -abs(place - middle) for place in range(17)]
                 buckets: list[list[float | None]] = []
                 below = 0
-                for place, share in enumerate(shares):
-                    below += self._count(f"{name} {place}", rate * share, seconds)
-                    buckets.append([bounds[place] if place < len(bounds) else None, below])
-                return {"buckets": buckets, "count": below, "sum": round(below * mean, 6)}
+                for place, weight in enumerate(weights):
+                    below += self._count(f"{name} {place}", rate * weight / sum(weights), seconds)
+                    buckets.append([round(2 ** (place + power) / divisor, 6) if place < 16 else None, below])
+                return {"buckets": buckets, "count": below, "sum": round(below * 2 ** (middle + power) / divisor, 6)}
 
             per_shard = {name: self.rates[name] / max(self.shards, 1)
                          for name in ("packets_up", "packets_down", "bytes_up", "bytes_down")}
@@ -125,14 +127,10 @@ class PlayedRelay:
                                for name, rate in per_shard.items()}}
                            for place in range(self.shards)],
                 "histograms": {
-                    "turn_packets": histogram("turn", [1, 2, 4, 8, 16, 32, 64, 128, 256],
-                                              [.05, .06, .1, .16, .22, .2, .13, .06, .02, 0], turns, 40),
-                    "firehose_send_bytes": histogram("send", [256, 1024, 4096, 16384, 65536, 262144],
-                                                     [.1, .2, .3, .25, .1, .05, 0], turns, 5000),
-                    "handshake_seconds": histogram("handshake", [.001, .002, .005, .01, .02, .05, .1, 1],
-                                                   [0, .1, .4, .3, .1, .05, .05, 0, 0], 4, .004),
-                    "uplink_seconds": histogram("uplink", [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
-                                                [.02, .2, .4, .3, .07, .01, 0, 0], 100, .0001),
+                    "turn_packets": histogram("turn", 0, 1, 5, turns),
+                    "firehose_send_bytes": histogram("send", 6, 1, 6, turns),
+                    "handshake_seconds": histogram("handshake", 17, 1e9, 5, 4),
+                    "uplink_seconds": histogram("uplink", 10, 1e9, 6, 100),
                 },
                 "limits": [
                     {"name": "clients", "used": 1234, "limit": 10000},
