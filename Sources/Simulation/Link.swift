@@ -87,17 +87,9 @@ final class Link {
   }
 
   /// More than one where the relay has handed the socket from one shard to another, and the first has yet to say so.
-  private(set) var polls: [Poll] = []
+  var polls: [Poll] = []
   /// The relay has closed the descriptor, and a poll keeps the socket.
-  private(set) var isHeldOpen = false
-
-  struct Poll {
-    let isForRoom: Bool
-    let host: Int
-    let token: Token
-    let serial: Int
-    var isOnItsWay = false
-  }
+  var isHeldOpen = false
 
   /// What the checker knows of it.
   var truth = LinkTruth()
@@ -306,87 +298,8 @@ final class Link {
 
   var name: String { "\(peer.name) #\(number)" }
 
-  var pollBits: Int32 {
-    var bits: Int32 = 0
-    if !arrived.isEmpty || finArrived || error != 0 { bits |= Int32(POLLIN) }
-    if finArrived || error != 0 { bits |= PollBits.readHangup }
-    if error != 0 { bits |= Int32(isLocal ? POLLHUP : POLLERR | POLLHUP) }
-    if finArrived && relayFinished { bits |= Int32(POLLHUP) }
-    return bits
-  }
-
-  /// As Linux has it: a third of the buffer must be free.
-  var isWritable: Bool {
-    guard !isConnecting else { return false }
-    let room = sendCapacity - unacknowledged
-    return error != 0 || room > 0 && room >= unacknowledged / 2
-  }
-
   /// Turns that the host has had that reads the connection.
   private var readerTurns: Int? { polls.last.map { world.turnsOf($0.host) } }
-
-  func poll(_ token: Token, host: Int, forRoom: Bool, serial: Int) {
-    if polls.contains(where: { $0.host == host && $0.isForRoom == forRoom }) {
-      world.fail("the relay polls \(name) twice\(forRoom ? " for room" : "")")
-    }
-    polls.append(Poll(isForRoom: forRoom, host: host, token: token, serial: serial))
-    if forRoom { writeEdge() } else if pollBits != 0 { readEdge() }
-  }
-
-  /// Takes out the poll with this token; what it was.
-  func cancel(_ token: Token, host: Int) -> Poll? {
-    guard let index = polls.firstIndex(where: { $0.host == host && $0.token == token }) else { return nil }
-    defer { pollEnded() }
-    return polls.remove(at: index)
-  }
-
-  /// All that go on until they are ended.
-  func takeStandingPolls() -> [Poll] {
-    let standing = polls.filter { !$0.isForRoom }
-    polls.removeAll { !$0.isForRoom }
-    pollEnded()
-    return standing
-  }
-
-  private func pollEnded() {
-    if isHeldOpen, polls.isEmpty { letGo() }
-  }
-
-  private func remove(_ serial: Int) {
-    polls.removeAll { $0.serial == serial }
-    pollEnded()
-  }
-
-  func readEdge() {
-    for index in polls.indices.reversed() where !polls[index].isForRoom && !polls[index].isOnItsWay {
-      polls[index].isOnItsWay = true
-      let poll = polls[index]
-      world.completeLater(poll.host) { [self] in
-        guard let index = polls.firstIndex(where: { $0.serial == poll.serial }) else { return }
-        polls[index].isOnItsWay = false
-        let bits = pollBits
-        guard bits != 0 else { return }
-        if !world.post(poll.host, poll.token, bits, isStanding: true) { remove(poll.serial) }
-      }
-    }
-  }
-
-  func writeEdge() {
-    guard isWritable else { return }
-    for index in polls.indices.reversed() where polls[index].isForRoom && !polls[index].isOnItsWay {
-      polls[index].isOnItsWay = true
-      let poll = polls[index]
-      world.completeLater(poll.host) { [self] in
-        guard let index = polls.firstIndex(where: { $0.serial == poll.serial }) else { return }
-        guard isWritable else {
-          polls[index].isOnItsWay = false
-          return
-        }
-        remove(poll.serial)
-        world.post(poll.host, poll.token, Int32(POLLOUT) | (error != 0 ? Int32(POLLERR | POLLHUP) : 0))
-      }
-    }
-  }
 
   func receive(_ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
     guard count > 0 else { return 0 }
@@ -535,7 +448,7 @@ final class Link {
   }
 
   /// Nothing keeps the socket any more.
-  private func letGo() {
+  func letGo() {
     isHeldOpen = false
     relayClosed = true
     guard !relayReset, !relayAbandoned, error == 0 else { return }
@@ -555,14 +468,5 @@ final class Link {
     breaksAfterToRelay = nil
     breaksAfterToPeer = nil
   }
-}
-
-/// Whoever is at the other end of a connection.
-protocol Peer: AnyObject {
-  var name: String { get }
-  /// Bytes came.
-  func hear(_ link: Link)
-  /// The relay's FIN came, or a reset.
-  func hearEnd(_ link: Link)
 }
 #endif
