@@ -54,7 +54,7 @@ static bool append(const char *line, size_t length) {
 
 static void make_note(struct line *note, unsigned long missing) {
   line_begin(note, LEVEL_WARNING);
-  line_add(note, "lines are missing here: the log was not taken");
+  line_add(note, "lines are missing here: the log could not be written");
   line_add_count(note, "dropped", missing);
   line_end(note);
 }

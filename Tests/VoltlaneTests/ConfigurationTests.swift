@@ -147,7 +147,7 @@ import VoltlaneSettings
     ] {
       #expect(problems.count == 1 && !problems[0].contains(key))
       #expect(
-        problems[0].contains("identity: a key is not allowed: it is to be the name of a file")
+        problems[0].contains("identity: a key is not allowed: give the name of a file")
           || problems[0].hasPrefix("VOLTLANE_IDENTITY: a key is"))
     }
   }

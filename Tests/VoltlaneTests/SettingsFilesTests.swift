@@ -77,7 +77,7 @@ import VoltlaneSettings
   @Test(
     arguments: [
       ([0xff, 0xfe, 0x31, 0x00], "list: it is UTF-16; save it as UTF-8"),
-      ([0x23, 0x0a, 0x00, 0x00], "list:2: it has a byte of 0, as a file that was not written to its end may have"),
+      ([0x23, 0x0a, 0x00, 0x00], "list:2: it has a zero byte, so it may not have been written completely"),
       ([0x23, 0x0a, 0x31, 0xfc], "list:2: '1\u{fffd}' is not an IPv4 or IPv6 address"),
     ] as [([UInt8], String)]) func bytesThatAreNoText(bytes: [UInt8], reason: String) throws
   {
@@ -166,9 +166,9 @@ import VoltlaneSettings
 
   @Test(
     arguments: [
-      ("", "list: it is empty; where that is meant, write a comment into it, such as '# nobody'"),
-      ("\n \n", "list: it is empty; where that is meant, write a comment into it, such as '# nobody'"),
-      ("10.0.0.1\n10.0.0.2", "list: its last line does not end, as where the rest of a file is missing: add a newline"),
+      ("", "list: it is empty; if that is intended, put a comment into it, such as '# nobody'"),
+      ("\n \n", "list: it is empty; if that is intended, put a comment into it, such as '# nobody'"),
+      ("10.0.0.1\n10.0.0.2", "list: its last line does not end with a newline; if nothing is missing, add one"),
       ("# nobody\n", nil), ("10.0.0.1\r\n", nil),
     ]) func whatAReloadMeets(text: String, reason: String?) throws
   {

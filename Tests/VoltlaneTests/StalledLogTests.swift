@@ -70,7 +70,7 @@ struct StalledLogTests {
     let log = pipe.read(until: "dropped=")
     let lines = log.split(separator: "\n")
     let note = try #require(lines.first { $0.contains("dropped=") }, "\(lines.map { $0.prefix(100) })")
-    #expect(note.contains("warning  lines are missing here: the log was not taken  dropped="), "\(note)")
+    #expect(note.contains("warning  lines are missing here: the log could not be written  dropped="), "\(note)")
     let dropped = Int(note.split(separator: "=").last ?? "") ?? 0
     #expect(dropped > 0)
     let kept = lines.filter { $0.contains("SIGUSR1: totals since the start") }
@@ -98,7 +98,7 @@ struct StalledLogTests {
       relay.takesSignals()
       log = (try? String(contentsOf: relay.log, encoding: .utf8)) ?? ""
     }
-    #expect(log.contains("lines are missing here: the log was not taken  dropped="), "\(log)")
+    #expect(log.contains("lines are missing here: the log could not be written  dropped="), "\(log)")
     relay.send(SIGTERM)
     #expect(relay.end() == 0)
   }

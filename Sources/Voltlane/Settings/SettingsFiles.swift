@@ -7,14 +7,14 @@ final class SettingsFiles {
   typealias Read = (_ path: String, _ limit: Int) throws(FileError) -> [UInt8]
 
   private let read: Read
-  /// What a running relay has of its files; nil at the start.
+  /// The fingerprints of the files that are in effect; nil at the start.
   private let before: [String: Int]?
   private var contents: [String: Result<[UInt8], FileError>] = [:]
   private var lists: [String: Result<[Network], FileError>] = [:]
-  /// A number for the contents of each file that was read, which is another one for other contents.
+  /// A number for each file that was read, which differs if the contents differ.
   private(set) var fingerprints: [String: Int] = [:]
 
-  /// A file of settings is a page or two, a list of networks may be long.
+  /// A settings file is a page or two; a list of networks may be long.
   private static let longestConfiguration = 1 << 20
   private static let longest = 16 << 20
 
@@ -24,7 +24,7 @@ final class SettingsFiles {
     before = nil
   }
 
-  /// For a relay that runs with files of which these are the fingerprints.
+  /// For a running relay, with the fingerprints of the files that are in effect.
   init(after before: [String: Int], _ read: @escaping Read = FileReader(occasion: .reload).bytes) {
     self.read = read
     self.before = before
@@ -35,13 +35,13 @@ final class SettingsFiles {
     let bytes = try bytes(of: path)
     guard bytes.count <= Self.longestConfiguration else { throw .tooLong(path, Self.longestConfiguration) }
     if let text = String(validating: bytes, as: UTF8.self) { return text }
-    // The lines are looked at one by one only to say which it is.
+    // The lines are checked one by one only to say which one is wrong.
     let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     let wrong = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil }
     throw FileError(path, line: wrong.map { $0 + 1 }, "it is not UTF-8, as TOML is")
   }
 
-  /// The networks of a list, one a line.
+  /// The networks of a list, one per line.
   func networks(_ path: String) throws(FileError) -> [Network] {
     if let known = lists[path] { return try known.get() }
     let result: Result<[Network], FileError>
@@ -74,18 +74,18 @@ final class SettingsFiles {
     }
     if let zero = bytes.firstIndex(of: 0) {
       let line = bytes[..<zero].count { $0 == UInt8(ascii: "\n") } + 1
-      throw FileError(path, line: line, "it has a byte of 0, as a file that was not written to its end may have")
+      throw FileError(path, line: line, "it has a zero byte, so it may not have been written completely")
     }
     let fingerprint = Self.fingerprint(bytes)
     fingerprints[path] = fingerprint
-    // What is in effect already may stay as it is.
+    // A file that is already in effect may stay as it is.
     guard let before, before[path] != fingerprint else { return }
-    // To empty a file is the first thing that most programs do in order to write it.
+    // Most programs empty a file before they write it.
     guard bytes.contains(where: { !Self.isSpace($0) }) else {
-      throw FileError(path, "it is empty; where that is meant, write a comment into it, such as '# nobody'")
+      throw FileError(path, "it is empty; if that is intended, put a comment into it, such as '# nobody'")
     }
     guard let last = bytes.last, Self.isLineEnd(last) else {
-      throw FileError(path, "its last line does not end, as where the rest of a file is missing: add a newline")
+      throw FileError(path, "its last line does not end with a newline; if nothing is missing, add one")
     }
   }
 

@@ -63,11 +63,11 @@ extension SettingKind where Value == String {
     SettingKind("FILE", allowed: allowed, read: Settings.oneOf { $0.isEmpty || $0.utf8.contains(0) ? nil : $0 })
   }
 
-  /// The name of a file with a key, and not the key.
+  /// The name of a file with a key, and not the key itself.
   fileprivate static var fileOfKey: SettingKind {
     let file = file("a file that only its owner can read, or root and a group of the relay's")
     return SettingKind(file.placeholder, allowed: file.allowed) { text throws(Refusal) in
-      guard !isSecret(text) else { throw .because("it is to be the name of a file that has it") }
+      guard !isSecret(text) else { throw .because("give the name of a file that contains it") }
       return try file.read(text)
     }
   }
