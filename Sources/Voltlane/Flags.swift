@@ -1,7 +1,7 @@
 import ArgumentParser
 import VoltlaneSettings
 
-/// The settings as flags, topic by topic. All that is to be known of one is in its declaration.
+/// The settings as flags, topic by topic. Everything about a setting is in its declaration.
 struct Flags: ParsableArguments {
   @OptionGroup(title: AddressSettings.title) var addresses: TopicFlags<AddressSettings>
   @OptionGroup(title: ThreadSettings.title) var threads: TopicFlags<ThreadSettings>
@@ -12,7 +12,7 @@ struct Flags: ParsableArguments {
   @OptionGroup(title: BackendLossSettings.title) var backendLoss: TopicFlags<BackendLossSettings>
   @OptionGroup(title: OperationSettings.title) var operation: TopicFlags<OperationSettings>
 
-  /// All that was given.
+  /// Everything that was given.
   var given: [Given] {
     addresses.given + threads.given + limits.given + protection.given + sessions.given + connections.given
       + backendLoss.given + operation.given
@@ -20,7 +20,7 @@ struct Flags: ParsableArguments {
 }
 
 /// The flags of one topic. ArgumentParser finds the properties of such a type in its mirror, and their values by
-/// decoding: both are made of the topic's settings here, so that no flag has to be written down a second time.
+/// decoding. Both are made from the topic's settings here, so that no flag has to be written down a second time.
 struct TopicFlags<Topic: SettingsTopic>: ParsableArguments, CustomReflectable {
   private(set) var given: [Given] = []
 

@@ -1,14 +1,14 @@
 import VoltlaneSettings
 
-/// The settings, from where they were given to what they decide.
+/// The settings, with everything that was given and what follows from it.
 struct LoadedSettings: Sendable {
   let given: GivenSettings
   let configuration: ProgramConfiguration
-  /// What ``SettingsFiles/fingerprints`` has of the files.
+  /// The files' ``SettingsFiles/fingerprints``.
   let fingerprints: [String: Int]
 
-  /// Reads flags, environment and files. Throws all that is wrong with the latter two, else the first value that does
-  /// not go with the others.
+  /// Reads flags, environment and files. Throws everything that is wrong with the latter two; otherwise the first value
+  /// that conflicts with others.
   init(
     flags: [Given], environment: [String: String] = System.environment(), on machine: Machine = .current(),
     files: SettingsFiles = SettingsFiles()

@@ -4,27 +4,27 @@ import VoltlaneSettings
 import VoltlaneText
 import VoltlaneWire
 
-/// What the program does: its settings, with everything that was left to the machine decided.
+/// What the program does: its settings, with a decision for everything that was left to it.
 struct ProgramConfiguration: Sendable {
-  /// How the relay runs. Where the backend is embedded, its address is not known yet.
+  /// How the relay runs. If the backend is embedded, its address is not known yet.
   var relay = RelayConfiguration(listeners: [], backend: .tcp(host: "127.0.0.1", port: 0))
   /// Whether the relay gets a backend in this process.
   var embedsEcho = false
-  /// The file of which settings were read.
+  /// The file from which settings were read.
   var file: String?
-  /// Files of networks.
+  /// Files with lists of networks.
   var listFiles: [String] = []
-  /// The file of the relay's key; nil: a fresh key.
+  /// The file with the relay's key; nil: a fresh key.
   var identity: String?
   var logLevel = Logger.Level.info
   var logFormat = LogFormat.text
   /// What was decided for each setting that was left to the program.
   var decisions: [(setting: String, value: String)] = []
-  /// Settings that were left to it and are not decided yet: none, once it is made.
+  /// Settings that were left to the program and are not decided yet; empty once this is complete.
   var undecided: Set<String> = []
 
-  /// Puts what was given in its place, and decides on `machine` what that leaves open. Where each value goes is said
-  /// where the setting is declared.
+  /// Puts what was given in its place, and decides what that leaves open, for `machine`. Each setting's declaration
+  /// says where its value goes.
   init(
     _ given: GivenSettings, on machine: Machine, files: SettingsFiles = SettingsFiles()
   ) throws(SettingError) {
@@ -40,18 +40,18 @@ struct ProgramConfiguration: Sendable {
 
   private func checkAddresses(_ given: GivenSettings) throws(SettingError) {
     let settings = Settings.addresses
-    // Two equal listeners would both succeed (SO_REUSEPORT), which nobody means.
+    // Two equal listeners would both succeed (SO_REUSEPORT), which nobody wants.
     for (index, listener) in relay.listeners.enumerated() where relay.listeners[..<index].contains(listener) {
       if case .tcp(_, port: 0) = listener { continue }
       throw settings.listen.error(given, at: index, "it was given before")
     }
     guard !embedsEcho else { return }
-    // A relay that is its own backend would be its own client too, and speak the one protocol to the other.
+    // A relay that is its own backend would also be its own client, and speak one protocol where the other is expected.
     for (index, listener) in relay.listeners.enumerated() where listener.isReached(at: relay.backend) {
       guard given[settings.backend].isEmpty else {
         throw settings.backend.error(given, "it is the relay's own address: --listen \(listener)")
       }
-      // Where the backend is the default, it is the listener that was given.
+      // If the backend is the default, the listener is the one that was given.
       throw settings.listen.error(
         given, at: index, "it is where the backend is, --backend \(relay.backend) by default")
     }
@@ -62,7 +62,7 @@ struct ProgramConfiguration: Sendable {
       let allowed = CPUList(cpus: machine.allowedCPUs)
       throw Settings.threads.cpus.error(given, "this process is not allowed to run on CPU \(cpu), only on \(allowed)")
     }
-    // Where the kernel does not say what it has, it will say so when a socket is made.
+    // If the kernel does not say what it has, it will when a socket is made.
     if let name = relay.congestionControl, let available = machine.congestionControls, !available.contains(name) {
       let names = available.joined(separator: ", ")
       throw Settings.operation.congestionControl.error(given, "this kernel has \(names)")
@@ -87,6 +87,6 @@ struct ProgramConfiguration: Sendable {
     }
   }
 
-  /// What a packet of the largest size counts where it is kept.
+  /// What a packet of the largest size counts while it is kept.
   var largestKeptPacket: Int { Wire.sizePrefix + relay.maxPacketSize }
 }

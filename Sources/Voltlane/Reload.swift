@@ -1,10 +1,10 @@
 import Relay
 import VoltlaneSettings
 
-/// The settings of a running program, which can be read anew: what may change takes effect, the rest stays as it was at
-/// the start.
+/// The settings of a running program, which can be read again: what may change takes effect, the rest stays as it was
+/// at the start.
 struct Reload: Sendable {
-  /// A setting that is given otherwise than before, or whose files have changed.
+  /// A setting whose value, or whose files, have changed.
   struct Change: CustomStringConvertible, Sendable {
     let name: String
     let what: String
@@ -19,16 +19,16 @@ struct Reload: Sendable {
   /// What is in effect.
   private(set) var settings: LoadedSettings
 
-  /// What reading anew brought. Nothing is in effect before ``adopt(_:)``.
+  /// The result of reading the settings again. Nothing takes effect before ``adopt(_:)``.
   struct Outcome: Sendable {
-    /// To be in effect from now on.
+    /// What is to be in effect from now on.
     let settings: LoadedSettings
     let changes: [Change]
     let needRestart: [Change]
     let warnings: [String]
   }
 
-  /// Reads `environment` and files again. Throws where anything is wrong, also together with what cannot change.
+  /// Reads `environment` and files again. Throws if anything is wrong, also in combination with what cannot change.
   func read(
     environment: [String: String] = System.environment(), on machine: Machine = .current()
   ) throws(ConfigurationError) -> Outcome {
@@ -52,7 +52,7 @@ struct Reload: Sendable {
 
   mutating func adopt(_ outcome: Outcome) { settings = outcome.settings }
 
-  /// With those of which nothing but the files or what was left to the machine has changed.
+  /// Includes settings of which only the files, or what was left to the program, have changed.
   private func changes(to new: LoadedSettings) -> [Change] {
     var changes = Self.changes(from: settings.given, to: new.given) + Self.listChanges(from: settings, to: new)
     for setting in Settings.all {
@@ -77,7 +77,7 @@ struct Reload: Sendable {
     }
   }
 
-  /// What has changed in files of networks whose names are the same.
+  /// What has changed in lists of networks whose files have the same names.
   private static func listChanges(from old: LoadedSettings, to new: LoadedSettings) -> [Change] {
     let settings = Settings.protection
     let lists: [(entry: SettingEntry, networks: KeyPath<ProtectionConfiguration, [Network]>)] = [

@@ -1,15 +1,16 @@
 import NIOCore
 
-/// When what is read has arrived, at the earliest. The kernel does not say, and takes data in while nobody reads.
+/// The earliest time at which what is read may have arrived. The kernel does not say, and receives data while nobody
+/// reads.
 ///
-/// So whoever did not read for a while, because the queue was full, because the connection had to wait for its turn, or
-/// because the process was stopped, may read what is as old as that, until a read finds the kernel empty.
+/// So after a backend has not read for a while, because the queue was full, the connection had to wait for its turn, or
+/// the process was stopped, what it reads may be as old as that, until a read finds the kernel empty.
 struct ArrivalClock {
-  /// How often the event loop shows that it runs; nil: it does not, and stops are not noticed.
+  /// How often the event loop shows that it is running; nil: it does not, and stops go unnoticed.
   var resolution: TimeAmount?
-  /// When the event loop ran the last time, as far as it shows it.
+  /// When the event loop last showed that it was running.
   private var lastTick: NIODeadline
-  /// Since when nothing was read that may have come; nil where the kernel was empty.
+  /// Since when data may have arrived without being read; nil if the kernel was empty.
   private var unreadSince: NIODeadline?
 
   init(resolution: TimeAmount?, now: NIODeadline) {
@@ -17,7 +18,7 @@ struct ArrivalClock {
     lastTick = now
   }
 
-  /// The event loop runs.
+  /// The event loop is running.
   mutating func tick(_ now: NIODeadline) {
     noticeStop(now)
     lastTick = now
@@ -36,7 +37,7 @@ struct ArrivalClock {
   }
 
   private mutating func noticeStop(_ now: NIODeadline) {
-    // Twice: a tick may be late by a little.
+    // Twice, because a tick may be a little late.
     guard let resolution, now - lastTick > resolution * 2 else { return }
     unreadSince = min(unreadSince ?? now, lastTick)
     lastTick = now

@@ -5,8 +5,8 @@ import VoltlaneNIO
 @_exported import VoltlaneText
 import VoltlaneWire
 
-/// The backend of a relay: it accepts the relay's firehose connections, one after the other, and speaks with all of the
-/// relay's clients over the one that is current.
+/// The backend of a relay: it accepts the relay's firehose connections, one after the other, and talks to all of the
+/// relay's clients over the current one.
 ///
 ///     let backend = try await Backend.listen(on: .tcp(host: "127.0.0.1", port: 42001))
 ///     for await event in backend.events {
@@ -18,31 +18,31 @@ import VoltlaneWire
 ///     }
 ///
 /// **Which connection.** A client id belongs to the connection that last named it. One connection is read at a time,
-/// the current one, and everything is sent on it. One that is accepted meanwhile waits; once it has sent a whole tagged
-/// packet the current one is finished: it is read to its end, or discarded when it has brought nothing for a second.
-/// Only then the new one is read and becomes current. So packets of one client are never overtaken by later ones, and
-/// a connection that says nothing, or something else (a port scanner, a health check, a browser), takes nothing over:
-/// ``BackendEvent/warning(_:)`` tells of it. It follows that a backend serves one relay.
+/// the current one, and everything is sent on it. A connection that is accepted meanwhile waits. Once it has sent a
+/// whole tagged packet, the current one is finished: it is read to its end, or discarded when it has brought nothing
+/// for a second. Only then is the new one read and becomes current. So no packet of a client overtakes an earlier one,
+/// and a connection that sends nothing, or something else (a port scanner, a health check, a browser), does not take
+/// over: ``BackendEvent/warning(_:)`` reports it. It follows that a backend serves one relay.
 ///
-/// **Speed.** Taking an event that waits, and sending while there is room, are done on the caller's thread without a
-/// suspension, so that a loop on the main actor is as fast as any. It is still one thread: a loop that is always busy
-/// lets nothing else of its actor run.
+/// **Speed.** Taking a waiting event, and sending while there is room, happen on the caller's thread without a
+/// suspension, so a loop on the main actor is as fast as any other. It is still one thread: a loop that is always busy
+/// lets nothing else on its actor run.
 ///
 /// **When a connection is lost** the relay dials again, within seconds, and its clients stay. The backend keeps
 /// listening; ``events`` reports the end and the next connection, and then which sessions are alive: see
 /// <doc:Table-of-clients>. In between, sending throws ``BackendError/notConnected``. What either side had sent and the
 /// other had not yet read may be lost with the connection; the protocol has no acknowledgement.
 ///
-/// **Bounds.** While 4 MiB of events wait to be taken, the connection is not read, and TCP slows the relay. While 4 MiB
-/// of packets wait to be sent, ``send(_:to:_:)-(ByteBuffer,_,_)`` waits. Neither waits for the other, and a relay keeps
-/// reading the firehose while it writes, so a consumer that answers each event before it takes the next cannot
-/// deadlock. (Once a relay has closed its side, whatever the kernel had already received is read at once, even above
-/// the limit: at most the socket's receive buffer.)
+/// **Bounds.** While 4 MiB of events are waiting to be taken, the connection is not read, and TCP slows the relay.
+/// While 4 MiB of packets are waiting to be sent, ``send(_:to:_:)-(ByteBuffer,_,_)`` waits. Neither waits for the
+/// other, and a relay keeps reading the firehose while it writes, so a consumer that answers each event before it takes
+/// the next one cannot deadlock. (Once a relay has closed its side, whatever the kernel had already received is read at
+/// once, even above the limit: at most the socket's receive buffer.)
 public final class Backend: Sendable {
   /// What the relay says. Its iterators share one queue.
   public let events: BackendEvents
 
-  /// The same events, all that wait at a time.
+  /// The same events in batches: all that are waiting at a time.
   public let batches: BackendBatches
 
   private let listener: Listener
@@ -57,15 +57,15 @@ public final class Backend: Sendable {
     batches = BackendBatches(inbox: intake.inbox)
   }
 
-  /// Starts to listen. Returns once connections are accepted.
+  /// Starts listening. Returns once connections are accepted.
   ///
   /// - Parameters:
-  ///   - endpoint: Port 0 takes any free port; see ``address``. The file of a unix socket on which nobody listens any
-  ///     more is replaced.
+  ///   - endpoint: Port 0 takes any free port; see ``address``. A unix socket's file is replaced if nobody listens on
+  ///     it any more.
   ///   - maxPacketSize: The relay's `max-packet-size`, in bytes, without the tag.
-  ///   - stopResolution: How precisely the backend notices that its process was stopped, or its machine asleep, for
-  ///     ``BackendBatch/age`` and ``oldestEventAge``: a timer runs that often. nil: it does not notice, and what came
-  ///     meanwhile looks new. At least a millisecond.
+  ///   - stopResolution: How precisely the backend notices that its process was stopped, or its machine was asleep, for
+  ///     ``BackendBatch/age`` and ``oldestEventAge``: a timer runs that often. nil: it does not notice, and whatever
+  ///     arrived meanwhile looks new. At least a millisecond.
   ///   - group: The threads to run on; it uses one of them.
   ///
   /// Throws ``BackendError/cannotListen(_:reason:)``.
@@ -96,27 +96,27 @@ public final class Backend: Sendable {
     return Backend(listener: listener, intake: intake, maxPacketSize: maxPacketSize)
   }
 
-  /// Where it listens, with the port that it got.
+  /// Where it listens, with the actual port.
   public var address: Endpoint { listener.address }
 
   /// How many tagged packets were skipped; each is also an event.
   public var refusedPacketCount: Int { intake.refused.value }
 
-  /// What is queued and not known to be with the kernel, in bytes; each packet counts its data and 64 bytes. 0 while no
-  /// relay is connected.
+  /// How much is queued and not known to have reached the kernel, in bytes; each packet counts its data and 64 bytes. 0
+  /// while no relay is connected.
   public var unsentByteCount: Int { intake.outbox?.bytes ?? 0 }
 
-  /// What the events that wait to be taken cost, in bytes; each counts its data and 64 bytes.
+  /// The cost of the events that are waiting to be taken, in bytes; each counts its data and 64 bytes.
   public var waitingByteCount: Int { intake.inbox.bytes }
 
-  /// How long ago the oldest event that waits to be taken has arrived, at most; nil where none waits. Events that the
-  /// kernel holds, because too much waits already, are not among them; once they are read they count from when the
-  /// reading stopped. With `stopResolution` that includes stops of the process.
+  /// How long ago the oldest waiting event arrived, at most; nil if none is waiting. Events that the kernel holds,
+  /// because too much is waiting already, are not included; once they are read, they count from the moment when reading
+  /// stopped. With `stopResolution` that includes stops of the process.
   public var oldestEventAge: Duration? {
     intake.inbox.oldestArrival.map { .nanoseconds(max(0, (NIODeadline.now() - $0).nanoseconds)) }
   }
 
-  /// Queues a packet for a client, and returns once it is queued; waits where too much is queued already.
+  /// Queues a packet for a client, and returns once it is queued; waits if too much is queued already.
   ///
   /// The relay answers a packet for an id that is not a session with a failure, `unknown client`. It keeps packets for
   /// a client that is away, within its `missed-packets-buffer`, unless the delivery is ``Delivery/volatile``.
@@ -137,8 +137,8 @@ public final class Backend: Sendable {
     try await send(ByteBuffer(bytes: bytes), to: id, delivery)
   }
 
-  /// Queues a packet for a client where there is room for it now, and never waits. False where packets of 4 MiB wait to
-  /// be sent: the packet was dropped.
+  /// Queues a packet for a client if there is room for it now, and never waits. False if 4 MiB of packets are already
+  /// waiting to be sent: the packet was dropped.
   ///
   /// Throws ``BackendError/notConnected`` and ``BackendError/packetTooLarge(size:maximum:)``.
   public func trySend(_ data: ByteBuffer, to id: UInt64, _ delivery: Delivery = .kept) throws(BackendError) -> Bool {
@@ -153,11 +153,11 @@ public final class Backend: Sendable {
   }
 
   /// Queues a packet for many clients. It goes to the relay once, with their ids, and each of them gets it as if it had
-  /// been sent to each: with the same order, limits and failures. An id that stands twice gets it twice.
+  /// been sent to each separately: with the same order, limits and failures. An id that is listed twice gets it twice.
   ///
-  /// More than 65,536 ids go in several packets. Needs a relay that knows multicasts; an older one skips and counts
-  /// them. Throws what ``send(_:to:_:)-(ByteBuffer,_,_)`` throws; where that happens between two of several packets,
-  /// the clients of the first ones get it.
+  /// More than 65,536 ids go in several packets. This needs a relay that knows multicasts; an older one skips and
+  /// counts them. Throws what ``send(_:to:_:)-(ByteBuffer,_,_)`` throws; if that happens between two of several
+  /// packets, the clients of the first ones still get it.
   public nonisolated(nonsending) func multicast(
     _ data: ByteBuffer, to ids: some Collection<UInt64>, _ delivery: Delivery = .kept
   ) async throws(BackendError) {
@@ -191,8 +191,8 @@ public final class Backend: Sendable {
     try await send(Header(clientID: id, flag: PacketFlag.kick.rawValue), ByteBuffer())
   }
 
-  /// Stops to listen and closes every connection; ``events`` ends after what it holds. Stopping twice does nothing
-  /// more.
+  /// Stops listening and closes every connection; ``events`` ends after what it still holds. Stopping again does
+  /// nothing.
   public func stop() async {
     await intake.stop()
     await listener.stop()
@@ -214,7 +214,7 @@ public final class Backend: Sendable {
   }
 }
 
-/// What goes before the data of a tagged packet.
+/// What precedes the data of a tagged packet.
 private struct Header {
   var clientID: UInt64
   var flag: UInt8

@@ -3,11 +3,11 @@ import VoltlaneText
 
 /// What can go wrong for a backend.
 public enum BackendError: Error, Equatable, Sendable {
-  /// The address is taken or not allowed, or its name does not resolve; `reason` is the system's word for it.
+  /// The address is taken or not allowed, or its name does not resolve; `reason` is the system's description.
   case cannotListen(Endpoint, reason: String)
   /// No relay is connected, or it left before the packet was queued. The packet was dropped.
   case notConnected
-  /// A packet to send of `size` bytes, where `maximum` are allowed. It was dropped.
+  /// A packet of `size` bytes was to be sent, and `maximum` are allowed. It was dropped.
   case packetTooLarge(size: Int, maximum: Int)
   /// The task was cancelled while it waited for room. The packet was dropped.
   case cancelled

@@ -7,33 +7,33 @@ import VoltlaneText
 ///       for change in table.take(event) { print(change) }
 ///     }
 ///
-/// A client is in it from its first event on (its first packet, or with `--addresses on` its address) until its end is
-/// known. When the firehose is lost, those in the table are in doubt until the relay has named who is alive; those it
-/// does not name have left. With a relay that has `--announce off`, which names nobody, that would be everybody: don't
-/// use a table with one.
+/// A client is in the table from its first event (its first packet, or with `--addresses on` its address) until its end
+/// is known. When the firehose is lost, the clients in the table are in doubt until the relay has named those that are
+/// alive; the others have left. A relay with `--announce off` names nobody, so everybody would leave: don't use a table
+/// with one.
 ///
-/// Whether a client is away is known of a relay with `--away on`, and where from with `--addresses on`.
+/// A relay with `--away on` says whether a client is away, and one with `--addresses on` where it connects from.
 public struct ClientTable: Sendable {
-  /// What is known of a client.
+  /// What is known about a client.
   public struct Client: Equatable, Sendable {
-    /// Its name: see ``BackendEvent``.
+    /// Its id: see ``BackendEvent``.
     public let id: UInt64
-    /// How it is there.
+    /// Whether it is connected, away or in doubt.
     public internal(set) var presence: Presence
-    /// Since when it is in this presence.
+    /// Since when this has been so.
     public internal(set) var since: ContinuousClock.Instant
     /// When it was first heard of.
     public let firstHeard: ContinuousClock.Instant
-    /// Where it connects from; nil where that is not known.
+    /// Where it connects from; nil if that is unknown.
     public internal(set) var address: Endpoint?
   }
 
-  /// How a client is there.
+  /// Whether a client is connected, away or in doubt.
   public enum Presence: Equatable, Sendable {
     case connected
-    /// Its connection is lost, and its session waits for it.
+    /// Its connection was lost, and its session is kept for it.
     case away
-    /// The firehose was lost, and the relay has not named it on the new one so far.
+    /// The firehose was lost, and the relay has not yet named the client on the new one.
     case doubtful
   }
 
@@ -44,24 +44,24 @@ public struct ClientTable: Sendable {
     case wentAway(UInt64)
     /// It has a new connection; packets to it may have been lost with the old one.
     case cameBack(UInt64)
-    /// Its address is another one than before, or known now.
+    /// Its address has changed, or has become known.
     case moved(UInt64, Endpoint?)
-    /// For good. The reason is the relay's; nil where the end itself was lost with a firehose.
+    /// It is gone for good. The reason is the relay's; nil if the news of the end was lost with a firehose.
     case left(UInt64, reason: String?)
   }
 
-  /// Everybody who is there, by id.
+  /// All clients in the table, by id.
   public private(set) var clients: [UInt64: Client] = [:]
-  /// Between the begin of a connection and the end of its announcement, what it names is no news.
+  /// Between the beginning of a connection and the end of its announcement, what it names is not news.
   private var isAnnouncing = false
 
   /// An empty table, for a backend that has just begun to listen.
   public init() {}
 
-  /// What is known of a client; nil where it is not there.
+  /// What is known about a client; nil if it is not in the table.
   public subscript(id: UInt64) -> Client? { clients[id] }
 
-  /// Takes the next event, and says what it changed. All events must be taken, in their order.
+  /// Takes the next event, and says what it changed. The table must be given all events, in order.
   public mutating func take(_ event: BackendEvent, at now: ContinuousClock.Instant = .now) -> [Change] {
     switch event {
     case .data(let id, _): return show(id, now)
@@ -92,7 +92,7 @@ public struct ClientTable: Sendable {
     }
   }
 
-  /// Something of the client has come; where it was away that is told by its reconnection alone.
+  /// Something has come from the client. If it was away, only its reconnection says that it is back.
   private mutating func show(_ id: UInt64, _ now: ContinuousClock.Instant) -> [Change] {
     guard let client = clients[id] else {
       clients[id] = Client(id: id, presence: .connected, since: now, firstHeard: now)

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A count that an event loop writes and any thread reads.
+/// A count that an event loop writes and any thread may read.
 final class Counter: Sendable {
   private let count = Atomic(0)
 

@@ -1,15 +1,16 @@
-/// Clients whose end was told, so that each is told once: a relay answers every packet that was on its way to one.
+/// Clients whose end was reported, so that each is reported once: a relay answers every packet that was on its way to
+/// such a client.
 struct Departed {
-  /// The ids, to be found quickly.
+  /// The ids, for a quick search.
   private var ids: Set<UInt64> = []
-  /// The same, the oldest at `next` once there are as many as are remembered.
+  /// The same ids; once the list is full, the oldest is at `next`.
   private var order: [UInt64] = []
   private var next = 0
 
-  /// What the relay says of an id that is no session of its.
+  /// What the relay says about an id that is not a session.
   private static let answer = "unknown client"
 
-  /// Whether this failure is to be told.
+  /// Whether to report this failure.
   mutating func isNews(_ id: UInt64, reason: String) -> Bool {
     guard ids.insert(id).inserted else { return reason != Self.answer }
     if order.count < BackendLimits.departed {

@@ -10,11 +10,11 @@ import VoltlaneWire
 ///     print(echo.address)
 ///     await echo.stop()
 ///
-/// It serves any number of firehose connections, each by itself; an echo goes back on the connection that its packet
-/// came on. Failure and reconnection packets need no answer. A tagged packet that is short, of an unknown flag or of
-/// the wrong direction is counted and skipped; one above the size limit ends its connection.
+/// It serves any number of firehose connections independently; an echo goes back on the connection on which its packet
+/// arrived. Failure and reconnection packets need no answer. A tagged packet that is too short, or has an unknown flag
+/// or one of the wrong direction, is counted and skipped; one above the size limit ends its connection.
 public final class EchoBackend: Sendable {
-  /// Where it listens, with the port that it got.
+  /// Where it listens, with the actual port.
   public let address: Endpoint
 
   private let listener: Listener
@@ -26,11 +26,11 @@ public final class EchoBackend: Sendable {
     self.refused = refused
   }
 
-  /// Starts to listen. Returns once connections are accepted.
+  /// Starts listening. Returns once connections are accepted.
   ///
   /// - Parameters:
-  ///   - endpoint: Port 0 takes any free port; see ``address``. The file of a unix socket on which nobody listens any
-  ///     more is replaced.
+  ///   - endpoint: Port 0 takes any free port; see ``address``. A unix socket's file is replaced if nobody listens on
+  ///     it any more.
   ///   - maxPacketSize: The relay's `max-packet-size`, in bytes, without the tag.
   ///   - group: The threads to run on; it uses one of them.
   public static func listen(
@@ -50,15 +50,16 @@ public final class EchoBackend: Sendable {
     return EchoBackend(listener: listener, refused: refused)
   }
 
-  /// How many tagged packets were skipped because they were short, of an unknown flag or of the wrong direction.
+  /// How many tagged packets were skipped because they were too short, or had an unknown flag or one of the wrong
+  /// direction.
   public var refusedPacketCount: Int { refused.value }
 
-  /// Returns once it was stopped, or its listening socket failed.
+  /// Returns once it has been stopped, or its listening socket has failed.
   public func waitUntilStopped() async {
     await listener.waitUntilStopped()
   }
 
-  /// Stops to listen and closes every connection. Stopping twice does nothing more.
+  /// Stops listening and closes every connection. Stopping again does nothing.
   public func stop() async {
     await listener.stop()
   }

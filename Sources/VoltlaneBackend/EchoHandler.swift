@@ -4,11 +4,11 @@ import VoltlaneWire
 
 /// Echoes one firehose connection.
 ///
-/// The echo of a data packet is the very same bytes, tag and size included. So whole runs of data packets go back as
-/// the slices of the read buffer that they are, with one flush a read: no packet is decoded, copied or allocated.
+/// The echo of a data packet is exactly the same bytes, tag and size included. So whole runs of data packets go back as
+/// slices of the read buffer, with one flush per read: no packet is decoded, copied or allocated.
 ///
-/// It does not read while the channel is not writable, so that it holds at most the channel's water mark, one read and
-/// one unfinished packet. That cannot deadlock: a relay never stops reading the firehose while it waits to write.
+/// It does not read while the channel is not writable, so it holds at most the channel's water mark, one read and one
+/// unfinished packet. This cannot deadlock: a relay never stops reading the firehose while it waits to write.
 final class EchoHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
@@ -47,7 +47,7 @@ final class EchoHandler: ChannelInboundHandler {
     readIfWritable(context)
   }
 
-  /// The relay has sent its last: what is still to be written goes out before the close.
+  /// The relay has sent everything: what is still to be written is sent before the close.
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     guard case ChannelEvent.inputClosed = event else { return context.fireUserInboundEventTriggered(event) }
     let channel = context.channel
@@ -69,7 +69,7 @@ final class EchoHandler: ChannelInboundHandler {
       switch try Tag.decode(packet, from: .relay).flag {
       case .data: return true
       case .failure, .reconnection: return false
-      // `Tag` refuses it as coming from a relay; if one slips through, it is not echoed.
+      // `Tag` rejects it from a relay; if one slips through, it is not echoed.
       case .kick: return false
       }
     } catch {

@@ -16,20 +16,20 @@ final class FirehoseHandler: ChannelInboundHandler {
 
   let outbox: Outbox
   let channel: any Channel
-  /// Bytes that have come from the relay.
+  /// Bytes that have arrived from the relay.
   private(set) var byteCount = 0
-  /// A whole tagged packet has come.
+  /// A whole tagged packet has arrived.
   private(set) var hasSpoken = false
   let remoteAddress: Endpoint?
-  /// A warning was given that it waits.
+  /// A warning that it is waiting was given.
   var isWarnedOf = false
 
   private let intake: Intake
   private var splitter: PacketSplitter
   private var phase = Phase.waiting
-  /// Everything so far was a reconnection.
+  /// Every packet so far was a reconnection.
   private var isAnnouncing = true
-  /// The client that was named last while sessions are announced.
+  /// The client named last, while sessions are being announced.
   private var announced: UInt64?
   private var arrivals: ArrivalClock
   /// The first cause of the end.
@@ -49,7 +49,7 @@ final class FirehoseHandler: ChannelInboundHandler {
 
   // MARK: From the intake
 
-  /// The connection, where it is current.
+  /// The connection, if it is current.
   var firehose: Firehose? { if case .current(let firehose) = phase { firehose } else { nil } }
 
   func tick() {
@@ -88,7 +88,7 @@ final class FirehoseHandler: ChannelInboundHandler {
     byteCount += read.readableBytes
     splitter.append(read)
     switch phase {
-    // A read that leaves room has found all that there was.
+    // A read that leaves room has taken everything there was.
     case .current: deliver(arrival: arrivals.read(.now(), isAll: read.writableBytes > 0))
     case .waiting: if !hasSpoken { listen() }
     case .ended: break
@@ -112,7 +112,7 @@ final class FirehoseHandler: ChannelInboundHandler {
     outbox.close()
     switch phase {
     case .current: end()
-    // What it said is still read when its turn comes.
+    // What it sent is still read when its turn comes.
     case .waiting where hasSpoken && !isDiscarded: break
     case .waiting, .ended: intake.ended(self)
     }
@@ -122,7 +122,7 @@ final class FirehoseHandler: ChannelInboundHandler {
 
   private var isDiscarded: Bool { ending == .replaced || ending == .stopped }
 
-  /// Whether it is a relay that speaks.
+  /// Whether the other side is a relay.
   private func listen() {
     do {
       switch try splitter.peek({ Self.refusal(of: $0) }) {
@@ -189,7 +189,7 @@ final class FirehoseHandler: ChannelInboundHandler {
     case .reconnection(let id):
       announced = id
       return
-    // They belong to the reconnection before them.
+    // These belong to the reconnection before them.
     case .away(let id) where id == announced: return
     case .address(let id, _) where id == announced: return
     case .connected, .announced, .disconnected, .data, .failure, .away, .address, .warning, .refusedPacket: break
@@ -198,7 +198,7 @@ final class FirehoseHandler: ChannelInboundHandler {
     events.append((.announced(firehose), BackendEvent.announced(firehose).cost))
   }
 
-  /// nil where it is not to be told.
+  /// nil if it is not reported.
   private func event(_ packet: ByteBuffer) -> BackendEvent? {
     var data = packet
     do {
@@ -218,7 +218,7 @@ final class FirehoseHandler: ChannelInboundHandler {
     }
   }
 
-  /// What a packet with a flag of the extensions says; nil where it is none that a relay sends, or malformed.
+  /// What a packet with an extension flag says; nil if it is malformed, or not one that a relay sends.
   private static func extensionEvent(_ packet: ByteBuffer) -> BackendEvent? {
     var data = packet
     guard let id = data.readInteger(endianness: .little, as: UInt64.self),
@@ -233,7 +233,7 @@ final class FirehoseHandler: ChannelInboundHandler {
 }
 
 extension Endpoint {
-  /// nil where the relay does not know.
+  /// nil if the relay does not know.
   fileprivate init?(_ address: PeerAddress) {
     let (bytes, port): ([UInt8], UInt16)
     switch address {

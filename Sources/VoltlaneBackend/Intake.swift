@@ -35,7 +35,7 @@ final class Intake: Sendable {
     }
   }
 
-  /// What is sent goes here; nil while no connection is current.
+  /// Where packets are sent; nil while no connection is current.
   var outbox: Outbox? { current.withLock { $0 } }
 
   // MARK: On the event loop
@@ -46,18 +46,18 @@ final class Intake: Sendable {
     advance()
   }
 
-  /// A connection that waits has sent its first packet.
+  /// A waiting connection has sent its first packet.
   func spoke(_ firehose: FirehoseHandler) {
     finishCurrent()
   }
 
-  /// Whether the failure of a client is to be told.
+  /// Whether to report the failure of a client.
   func isNews(_ id: UInt64, _ reason: String) -> Bool {
     departed.value.isNews(id, reason: reason)
   }
 
-  /// Strangers can bring about as many warnings as they like: they are told while there is room. False where there is
-  /// none.
+  /// Strangers can cause as many warnings as they like, so these are reported only while there is room. False if there
+  /// is none.
   @discardableResult
   func warn(_ warning: BackendWarning) -> Bool {
     guard inbox.bytes < BackendLimits.queue else { return false }
@@ -75,7 +75,7 @@ final class Intake: Sendable {
     inbox.append(events.map { ($0, $0.cost) })
   }
 
-  /// Makes the next connection current, where there is none.
+  /// Makes the next connection current if there is none.
   private func advance() {
     guard let next = succession.value.advance() else { return }
     current.withLock { $0 = next.outbox }
@@ -83,14 +83,14 @@ final class Intake: Sendable {
     finishCurrent()
   }
 
-  /// Discards the current connection where it does not end by itself while another one wants to be read: when nothing
-  /// has come of it for a while, although it was read.
+  /// Discards the current connection if it does not end by itself while another one is waiting to be read: when nothing
+  /// has arrived on it for a while, although it was read.
   private func finishCurrent() {
     guard let current = succession.value.current, let newer = succession.value.awaited else { return }
     let readBefore = current.byteCount
     loop.assumeIsolated().scheduleTask(in: finishing) { [weak current] in
       guard let current, self.succession.value.current === current else { return }
-      // While the consumer lags nothing could be read of it, nor could anything be read of the next one.
+      // While the consumer is behind, nothing could be read from this connection, nor from the next one.
       if current.byteCount == readBefore && !self.inbox.isPaused {
         if let firehose = current.firehose { self.warn(.replaced(firehose, by: newer.remoteAddress)) }
         current.close(.replaced)

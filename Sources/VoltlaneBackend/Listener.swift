@@ -15,7 +15,7 @@ final class Listener: Sendable {
     self.connections = connections
   }
 
-  /// Listens on `endpoint`. `configure` sets each accepted channel up, on `loop`; the channel reads only when asked.
+  /// Listens on `endpoint`. `configure` sets up each accepted channel, on `loop`; the channel reads only when asked.
   static func start(
     on endpoint: Endpoint, loop: any EventLoop, socketBuffer: Int? = nil,
     configure: @escaping @Sendable (any Channel) throws -> Void
@@ -23,7 +23,8 @@ final class Listener: Sendable {
     let connections = NIOLoopBoundBox<[ObjectIdentifier: any Channel]>.makeBoxSendingValue([:], eventLoop: loop)
     var bootstrap = ServerBootstrap(group: loop, childGroup: loop)
     if let socketBuffer {
-      // Of the listener, because what it accepts inherits them, and how large a window may grow is agreed on at once.
+      // Set on the listener, because accepted sockets inherit them, and the largest window is agreed on when a
+      // connection begins.
       bootstrap =
         bootstrap
         .serverChannelOption(.socketOption(.so_rcvbuf), value: SocketOptionValue(socketBuffer))
@@ -58,7 +59,7 @@ final class Listener: Sendable {
     try? await channel.closeFuture.get()
   }
 
-  /// Stops to listen and closes every connection; removes the file of a unix socket.
+  /// Stops listening and closes every connection; removes the file of a unix socket.
   func stop() async {
     guard (try? await channel.close()) != nil else { return }
     if case .unix(let path) = address {

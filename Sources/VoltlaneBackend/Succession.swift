@@ -1,16 +1,16 @@
-/// The connections of a backend, and whose turn it is. One is current at most, and a bounded number waits.
+/// The connections of a backend, and whose turn it is. At most one is current, and a bounded number may wait.
 struct Succession {
   private(set) var current: FirehoseHandler?
   /// How many connections have been current.
   private(set) var begun = 0
   /// In the order in which they were accepted.
   private var waiting: [FirehoseHandler] = []
-  /// Nobody becomes current any more.
+  /// No connection becomes current any more.
   var isStopped = false
 
   var all: [FirehoseHandler] { waiting + (current.map { [$0] } ?? []) }
 
-  /// The first connection that waits and has something to say.
+  /// The first waiting connection that has sent something.
   var awaited: FirehoseHandler? { waiting.first(where: \.hasSpoken) }
 
   /// Adds a connection; returns one that has to go instead.
@@ -24,8 +24,8 @@ struct Succession {
     waiting.removeAll { $0 === firehose }
   }
 
-  /// Makes the next connection current if there is none, and returns it: those that have spoken in their order, then
-  /// the newest, because the older ones are more likely to be left over.
+  /// Makes the next connection current if there is none, and returns it: first those that have sent something, in
+  /// order, then the newest, because older ones are more likely to be left over.
   mutating func advance() -> FirehoseHandler? {
     guard !isStopped, current == nil, let next = waiting.first(where: \.hasSpoken) ?? waiting.last else { return nil }
     waiting.removeAll { $0 === next }

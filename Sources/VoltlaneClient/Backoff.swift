@@ -1,4 +1,4 @@
-/// Delays before attempts to come back: each is drawn between nothing and a length that doubles.
+/// Delays before attempts to come back: each is random, between 0 and a length that doubles.
 struct Backoff {
   private let first: Duration
   private let last: Duration
@@ -21,10 +21,10 @@ struct Backoff {
   }
 }
 
-/// What time and chance bring to reconnecting; tests bring their own.
+/// The clock and the random numbers of reconnecting; tests have their own.
 struct Pacing: Sendable {
   var now: @Sendable () -> ContinuousClock.Instant
-  /// Throws where the task is cancelled.
+  /// Throws if the task is cancelled.
   var sleep: @Sendable (Duration) async throws -> Void
   /// From 0 up to 1.
   var fraction: @Sendable () -> Double

@@ -4,28 +4,28 @@ import VoltlaneCrypto
 public enum SessionOrigin: Equatable, Sendable {
   /// It is new: nothing was saved, or nobody asked.
   case new
-  /// It is the saved one, which goes on.
+  /// It is the saved one, which continues.
   case resumed
-  /// It is new, because the saved one is over. The backend was told of the end of `previous`, and knows nothing of its
-  /// being the same client.
+  /// It is new, because the saved one is over. The backend was told of the end of `previous`, and does not know that
+  /// this is the same client.
   case replaced(previous: UInt64)
 }
 
 extension Client {
-  /// A client for the whole life of a program, over its restarts: resumes the session that `store` has, tries again
-  /// where the relay is not there, begins a new one where there is none or it is over, and saves it. ``origin`` says
-  /// which it was.
+  /// A client for the whole life of a program, including its restarts: it resumes the session in `store`, tries again
+  /// while the relay is away, and begins and saves a new session if there is none or the old one is over. ``origin``
+  /// says which of these happened.
   ///
   ///     let store = FileSessionStore(path: "ada.session")
   ///     let client = try await Client.open(at: Endpoint("relay.example.org:42000"), store: store)
   ///
-  /// That a session is over is believed once the relay has said it twice. A new session has to be with the same relay:
-  /// its key stays pinned to that of the saved one, and a relay with another key is refused with
-  /// ``ClientError/wrongRelayKey(expected:received:)``, which says that another relay answers, or that its key was
-  /// changed; a person has to decide what that means, and remove the session if it was meant.
+  /// The session counts as over once the relay has said so twice. A new session has to be with the same relay: the
+  /// relay's key stays pinned, and a relay with another key is rejected with
+  /// ``ClientError/wrongRelayKey(expected:received:)``. Then another relay is answering, or the relay's key was
+  /// changed; a person has to decide which it is, and remove the session if the change was intended.
   ///
-  /// When the session ends later, ``packets`` end with ``ClientError/sessionOver`` as ever; to open again with the same
-  /// store begins a new one:
+  /// When the session ends later, ``packets`` end with ``ClientError/sessionOver`` as usual. Opening again with the
+  /// same store begins a new session:
   ///
   ///     while true {
   ///       let client = try await Client.open(at: endpoint, store: store)
@@ -37,10 +37,10 @@ extension Client {
   ///   - endpoint: Where the relay is.
   ///   - store: Where the session is kept.
   ///   - options: Of the client, and of each of its connections.
-  ///   - retry: How often, and for how long, to try where the relay is not there, full, or says neither yes nor no;
-  ///     nil: once. It is about the first connection alone: ``ClientOptions/reconnection`` has its own.
-  ///   - onRetry: Is told of each attempt that came to nothing and is followed by another: its number, from 1 on, and
-  ///     why.
+  ///   - retry: How often, and for how long, to try while the relay is away, is full, or gives no clear answer; nil:
+  ///     once. This concerns the first connection only; ``ClientOptions/reconnection`` has a policy of its own.
+  ///   - onRetry: Is called after each failed attempt that is followed by another, with its number, counted from 1, and
+  ///     the cause.
   ///
   /// Throws ``ClientError/sessionStore(_:)``, ``ClientError/gaveUp(after:last:)``, ``ClientError/cancelled``, what says
   /// that no relay is there (``ClientError/malformedHandshake(_:)`` and such), and without `retry` also what
@@ -89,7 +89,7 @@ extension Client {
     }
   }
 
-  /// A client whose session cannot be saved is none that comes back.
+  /// A client whose session cannot be saved could not come back.
   private static func save(_ client: Client, in store: any SessionStore) async throws(ClientError) {
     do {
       try await store.save(client.session)
@@ -108,7 +108,7 @@ extension Client {
   }
 }
 
-/// What is known so far of a client that is being opened.
+/// What is known so far about a client that is being opened.
 private struct Opening {
   let endpoint: Endpoint
   var options: ClientOptions
@@ -133,7 +133,7 @@ private struct Opening {
       } catch {
         guard error == .sessionOver else { throw error }
         isOver = true
-        // It is the same relay still.
+        // It is still the same relay.
         options.relayKey = options.relayKey ?? saved.relayKey
       }
     }
@@ -144,7 +144,7 @@ private struct Opening {
 }
 
 extension ClientError {
-  /// Whether another attempt to open may have another outcome.
+  /// Whether another attempt to open may have a different outcome.
   fileprivate var mayPass: Bool {
     switch self {
     case .unreachable, .timeout, .closedDuringHandshake, .refused, .sessionOver, .connectionLost: true

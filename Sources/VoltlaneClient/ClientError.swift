@@ -7,19 +7,20 @@ import VoltlaneWire
 public indirect enum ClientError: Error, Equatable, Sendable {
   // Connecting.
 
-  /// Nothing listens there, no way leads there, or the name does not resolve; the reason is the system's word for it.
+  /// Nothing listens there, there is no route to it, or the name does not resolve; the reason is the system's
+  /// description.
   case unreachable(Endpoint, reason: String)
-  /// The relay was not reached, or the handshake not done, within the connect timeout.
+  /// The relay was not reached, or the handshake not completed, within the connect timeout.
   case timeout(Duration)
-  /// The relay accepted the connection and ended it before it gave out a client id, or before it was asked for an old
-  /// one: it is full, is shutting down, or admits nobody while its backend is lost. There is no error packet that would
-  /// say so.
+  /// The relay accepted the connection, and ended it before it assigned a client id, or before the client could name an
+  /// old one: it is full, is shutting down, or admits nobody while its backend is lost. The protocol has no error
+  /// packet that would say which.
   case closedDuringHandshake
-  /// A handshake packet that cannot be read: what answers there is hardly a relay.
+  /// A handshake packet that cannot be read: whatever answers there is probably not a relay.
   case malformedHandshake(HandshakePacketError)
-  /// A handshake packet that can be read and has no business here; the text names it.
+  /// A valid handshake packet that does not belong here; the text names it.
   case unexpectedHandshakePacket(String)
-  /// The relay's public key is not a point of the curve.
+  /// The relay's public key is not a point on the curve.
   case invalidRelayKey(KeyError)
   /// No key could be made for this client: the system has no memory for it.
   case noKey(KeyError)
@@ -31,36 +32,36 @@ public indirect enum ClientError: Error, Equatable, Sendable {
 
   /// The relay has no such session: it has ended, or ended with the relay.
   case sessionOver
-  /// The relay did not let this client come back this time: it reset the connection, or closed it after its challenge
-  /// was answered. The session may live on.
+  /// The relay did not take this client back this time: it reset the connection, or closed it after its challenge was
+  /// answered. The session may live on.
   case refused
-  /// The challenge cannot be opened with this session's key: the other side shows the relay's public key without having
-  /// its secret key, or the session belongs to another client.
+  /// The challenge cannot be opened with this session's key: the other side presents the relay's public key without
+  /// having its secret key, or the session belongs to another client.
   case invalidChallenge
-  /// Another client seems to have the same ``ClientSession``, in another process perhaps: the relay closed three
-  /// connections in a row soon after they were made, while the session lived on. The client comes back ever more
-  /// rarely. What is sent to the session reaches the one or the other.
+  /// Another client, perhaps in another process, seems to use the same ``ClientSession``: the relay closed three
+  /// connections in a row soon after they were made, while the session lived on. The client comes back less and less
+  /// often. What is sent to the session reaches one of the two.
   case sessionShared
-  /// ``ClientOptions/Reconnection/giveUpAfter`` has passed since the connection was lost; `last` is what the last
-  /// attempt came to. The session may live on, and can be resumed as long as it does.
+  /// ``ClientOptions/Reconnection/giveUpAfter`` has passed since the connection was lost; `last` is the outcome of the
+  /// last attempt. The session may live on, and can be resumed as long as it does.
   case gaveUp(after: Duration, last: ClientError)
-  /// A saved session whose keys are no keys.
+  /// A saved session whose keys are not valid.
   case invalidSession(KeyError)
   /// A session could not be loaded or saved.
   case sessionStore(SessionStoreError)
 
   // Connected.
 
-  /// The connection ended otherwise than by the relay closing it between two packets. Packets may be missing where the
-  /// client does not reconnect.
+  /// The connection ended in another way than by the relay closing it between two packets. If the client does not
+  /// reconnect, packets may be missing.
   case connectionLost(reason: String)
-  /// The relay sent a packet of `size` bytes where `maximum` are allowed. The connection is closed.
+  /// The relay sent a packet of `size` bytes, and `maximum` are allowed. The connection is closed.
   case oversizedPacket(size: Int, maximum: Int)
-  /// A packet to send of `size` bytes where `maximum` are allowed. It was not sent, and the connection continues.
+  /// A packet of `size` bytes was to be sent, and `maximum` are allowed. It was not sent, and the connection continues.
   case packetTooLarge(size: Int, maximum: Int)
-  /// The client is closed, its session over, or its sending side finished: the packet was not sent.
+  /// The client is closed, its session is over, or its sending side is finished: the packet was not sent.
   case closed
-  /// The task was cancelled: the connection was not made, or the packet not sent.
+  /// The task was cancelled: the connection was not made, or the packet was not sent.
   case cancelled
 }
 

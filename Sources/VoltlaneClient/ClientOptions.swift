@@ -2,47 +2,49 @@ import NIOCore
 import NIOPosix
 import VoltlaneWire
 
-/// How a client connects, comes back, and how much it holds.
+/// How a client connects and comes back, and how much it holds.
 public struct ClientOptions: Sendable {
-  /// The time for everything in connecting: resolving the name, reaching the relay and the handshake. Each attempt to
-  /// come back has this time again.
+  /// The time for everything that connecting involves: resolving the name, reaching the relay and the handshake. Each
+  /// attempt to come back has the same time.
   public var connectTimeout: Duration
   /// The largest packet either way, in bytes: the relay's `max-packet-size`.
   public var maxPacketSize: Int
-  /// The connection is not read while packets of this many bytes wait to be taken; each counts its data and 64 bytes.
+  /// The connection is not read while this many bytes of packets are waiting to be taken; each counts its data and 64
+  /// bytes.
   public var receiveLimit: Int
-  /// ``Client/send(_:)-(ByteBuffer)`` waits while this many bytes of packets wait to be sent; each packet counts its
-  /// data and 64 bytes. The same limit holds while there is no connection.
+  /// ``Client/send(_:)-(ByteBuffer)`` waits while this many bytes of packets are waiting to be sent; each packet counts
+  /// its data and 64 bytes. The same limit applies while there is no connection.
   public var sendLimit: Int
-  /// The relay's public key, where it is known beforehand: a SEC1 point, 33 bytes, as ``Client/relayPublicKey`` gives
-  /// it. A relay with another key is refused with ``ClientError/wrongRelayKey(expected:received:)``. nil: the key of
-  /// the first connection is accepted, whatever it is, and pinned for the following ones.
+  /// The relay's public key, if it is known beforehand: a SEC1 point of 33 bytes, as in ``Client/relayPublicKey``. A
+  /// relay with another key is rejected with ``ClientError/wrongRelayKey(expected:received:)``. nil: the key of the
+  /// first connection is accepted, whatever it is, and pinned for the following ones.
   public var relayKey: [UInt8]?
   /// How the client comes back when its connection is lost; nil: it does not, and ``Client/packets`` end.
   public var reconnection: Reconnection?
   /// How long the relay may be silent until the kernel asks whether it is still there (TCP keepalive, whole seconds);
-  /// it counts as lost after twice that, or after ``userTimeout`` where that is longer. Without it, a client that only
+  /// it counts as lost after twice that, or after ``userTimeout`` if that is longer. Without it, a client that only
   /// receives would never notice that its network is gone. nil: off.
   public var keepAlive: Duration?
   /// How long what was sent may stay unacknowledged until the connection counts as lost (TCP_USER_TIMEOUT). nil: the
   /// system's limit, about 15 minutes unless `tcp_retries2` says otherwise.
   public var userTimeout: Duration?
-  /// A packet that is sent where nothing comes; nil: none. The kernel's ways above need none: it is for whom their
-  /// times are too long, or whose connection leads through proxies, which keep it alive without a relay behind.
+  /// A packet that is sent when nothing arrives; nil: none. The kernel's means above need none. A heartbeat is for
+  /// clients for which their times are too long, or whose connection leads through proxies that keep it alive without a
+  /// relay behind them.
   public var heartbeat: Heartbeat?
   /// The threads to run on; a client uses one of them.
   public var group: any EventLoopGroup
 
-  /// Attempts follow one another with delays between them, which double from the first to the last. Each delay is drawn
-  /// at random between nothing and its full length, so that the clients of a relay do not all come at once. Delays
-  /// start small again once a connection has lived 10 s.
+  /// Between attempts there are delays, which double from the first to the last. Each delay is random, between 0 and
+  /// its full length, so that the clients of a relay do not all come at once. Delays start small again once a
+  /// connection has lived 10 s.
   public struct Reconnection: Equatable, Sendable {
     /// The longest delay before the first attempt.
     public var firstDelay: Duration
     /// The longest delay before any attempt.
     public var lastDelay: Duration
-    /// The time from the loss of the connection after which the client gives up; nil: never. A relay forgets a client
-    /// after its `stale-timeout`, which is 5 minutes by default.
+    /// How long after the loss of the connection the client gives up; nil: never. A relay forgets a client after its
+    /// `stale-timeout`, which is 5 minutes by default.
     public var giveUpAfter: Duration?
 
     public init(
@@ -56,15 +58,15 @@ public struct ClientOptions: Sendable {
     }
   }
 
-  /// A packet of the application's that shows that the network, the relay and the backend are there. Version 2 of the
-  /// protocol has none of its own: the backend sees this one like any other, and has to know it.
+  /// An application packet that shows whether the network, the relay and the backend are there. Version 2 of the
+  /// protocol has no such packet: the backend sees this one like any other, and has to know it.
   public struct Heartbeat: Equatable, Sendable {
     /// What is sent.
     public var packet: [UInt8]
-    /// It is sent once nothing has come from the relay for so long, and again after as long.
+    /// It is sent once nothing has arrived from the relay for this long, and again after the same time.
     public var interval: Duration
-    /// The connection counts as lost where nothing has come, of whatever kind, for so long after it was sent: the
-    /// backend has to answer. nil: only what the kernel finds out counts.
+    /// The connection counts as lost if nothing at all has arrived for this long after the heartbeat was sent, so the
+    /// backend has to answer it. nil: only the kernel's means decide.
     public var answerWithin: Duration?
 
     public init(packet: [UInt8], interval: Duration = .seconds(10), answerWithin: Duration? = nil) {

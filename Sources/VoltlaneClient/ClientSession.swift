@@ -2,7 +2,7 @@ import VoltlaneCrypto
 import VoltlaneNIO
 import VoltlaneText
 
-/// All that a client needs to come back as itself, even from another process: see ``Client/session`` and
+/// Everything that a client needs to come back as itself, even from another process: see ``Client/session`` and
 /// ``Client/resume(_:to:options:)``.
 ///
 /// **Secret.** Anyone who has it can take over the session. Save it where nobody else can read it. Its description
@@ -27,7 +27,7 @@ extension ClientSession: CustomStringConvertible, CustomReflectable {
     "session of client \(String(clientID: clientID)) with the relay \(hexadecimal(relayKey))"
   }
 
-  /// Without the secret key, which has no place in a log.
+  /// Without the secret key, which does not belong in a log.
   public var customMirror: Mirror {
     Mirror(self, children: ["clientID": String(clientID: clientID), "relayKey": hexadecimal(relayKey)])
   }
@@ -60,7 +60,7 @@ extension ClientSession: Codable {
 }
 
 extension ClientSession {
-  /// The keys, where they are keys.
+  /// The keys, if they are valid.
   func keys() throws(ClientError) -> (secret: SecretKey, relay: PublicKey) {
     do {
       return (try SecretKey(bytes: secretKey), try PublicKey(bytes: relayKey))

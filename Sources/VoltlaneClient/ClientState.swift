@@ -1,9 +1,9 @@
-/// How a client stands with its relay.
+/// The state of a client's connection to its relay.
 public enum ClientState: Equatable, Sendable {
   /// On its first connection, whether as a new client or resumed.
   case connected
-  /// The connection is lost. Attempt `attempt`, counted from 1 since then, comes next; `cause` is why it is needed: how
-  /// the connection ended, or what the attempt before came to. Sent packets wait.
+  /// The connection is lost. Attempt `attempt`, counted from 1 since then, comes next; `cause` is the reason for it:
+  /// how the connection ended, or how the previous attempt failed. Packets that are sent meanwhile wait.
   case reconnecting(attempt: Int, cause: ClientError)
   /// On a later connection: the relay has taken the client back.
   case reconnected
@@ -11,9 +11,10 @@ public enum ClientState: Equatable, Sendable {
   case over(ClientEnding)
 }
 
-/// How it came to an end with a client.
+/// How a client ended.
 public enum ClientEnding: Equatable, Sendable {
-  /// By ``Client/close()``, or because nobody held the client any more. The relay keeps the session for a while.
+  /// By ``Client/close()``, or because nothing referred to the client any more. The relay keeps the session for a
+  /// while.
   case closed
   /// The relay closed the connection between two packets, and the client does not reconnect, or has finished. No packet
   /// from the relay is missing.
@@ -23,7 +24,7 @@ public enum ClientEnding: Equatable, Sendable {
   /// Packets may be missing. ``ClientError/wrongRelayKey(expected:received:)``: another relay answers.
   case failed(ClientError)
 
-  /// With what ``Client/packets`` end.
+  /// The error with which ``Client/packets`` end.
   var error: ClientError? {
     if case .failed(let error) = self { error } else { nil }
   }

@@ -4,13 +4,13 @@ import VoltlaneCrypto
 import VoltlaneNIO
 import VoltlaneText
 
-/// One socket that has shaken hands. A ``Client`` stands for the session, which outlives it.
+/// One socket that has shaken hands. A ``Client`` represents the session, which outlives it.
 struct Connection: Sendable {
   let channel: any Channel
   let identity: Identity
-  /// nil for a unix socket without a name. Kept, as a closed socket has no address.
+  /// nil for a unix socket without a name. Kept here because a closed socket has no address.
   let remoteAddress: Endpoint?
-  /// When it has ended: why; nil where the relay closed it between two packets.
+  /// Completes when the connection has ended, with the cause; nil if the relay closed it between two packets.
   let ended: EventLoopFuture<ClientError?>
 
   /// Waits for the end, and returns why.
@@ -31,16 +31,17 @@ struct Connection: Sendable {
       .channelOption(.autoRead, value: false)
       .channelOption(.maxMessagesPerRead, value: 1)
       .channelOption(.recvAllocator, value: NIOReads.allocator)
-      // The port that the kernel gives may be that of a relay that is not there yet: it can listen there all the same.
+      // The kernel may pick the port of a relay that is not running yet; with this option the relay can listen there
+      // all the same.
       .channelOption(.socketOption(.so_reuseaddr), value: endpoint.isTCP ? 1 : 0)
       .connectTimeout(TimeAmount(timeout))
       .connect(to: endpoint)
     connecting.whenComplete { result in
       do {
-        // Not in the channel's initialiser: that would run for each address that is tried, and only one must speak.
+        // Not in the channel's initialiser, because that runs for each address that is tried, and only one may speak.
         let channel = try result.get()
         guard !channel.isItsOwnPeer else {
-          // Before anybody hears of it, and ends the process with the port still in use.
+          // Before anybody learns of it and ends the process while the port is still in use.
           channel.reset()
           return opened.fail(ClientError.unreachable(endpoint, reason: "nobody listens there"))
         }
@@ -52,7 +53,7 @@ struct Connection: Sendable {
           if let userTimeout = options.userTimeout { try KeepAlive.limitUnacknowledged(userTimeout, on: channel) }
           try channel.pipeline.syncOperations.addHandler(handler)
         } catch {
-          // It has ended already: a relay that takes nobody in closes at once.
+          // It has already ended: a relay that admits nobody closes at once.
           opened.fail(ClientError.closedDuringHandshake)
           channel.close(promise: nil)
         }

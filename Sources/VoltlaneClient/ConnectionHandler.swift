@@ -3,8 +3,8 @@ import VoltlaneNIO
 import VoltlaneText
 import VoltlaneWire
 
-/// The socket's side of a client: it shakes hands, joins the session's queues, and cuts the stream into packets. It
-/// reads while the inbox has room.
+/// The socket's side of a client: it shakes hands, connects the session's queues to the socket, and cuts the stream
+/// into packets. It reads while the inbox has room.
 final class ConnectionHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
@@ -26,16 +26,16 @@ final class ConnectionHandler: ChannelInboundHandler {
   private let options: ClientOptions
   private let timeout: Timeout
   private let opened: EventLoopPromise<Connection>
-  /// Of an established connection.
+  /// For an established connection.
   private var ended: EventLoopPromise<ClientError?>?
 
   private var phase: Phase
   private let opening: [UInt8]
   private var splitter = PacketSplitter(maximum: Wire.maxHandshakePacket)
-  /// Of the handshake, then of the heartbeat.
+  /// For the handshake, then for the heartbeat.
   private var timer: Scheduled<Void>?
   private var pulse: Pulse?
-  /// What the network did, where it was not an orderly close.
+  /// What the network reported, if it was not an orderly close.
   private var failure: (any Error)?
 
   init(
@@ -78,7 +78,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
   func channelReadComplete(context: ChannelHandlerContext) {
     switch phase {
-    // What waits to be taken is of an earlier connection.
+    // What is waiting to be taken came on an earlier connection.
     case .handshake: context.read()
     case .established: readIfRoom()
     case .closing: break
@@ -109,7 +109,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
   // MARK: -
 
-  /// The next packet for the application; those of the handshake are dealt with on the way.
+  /// The next packet for the application; packets of the handshake are handled along the way.
   private func nextPacket() throws(ClientError) -> ByteBuffer? {
     while case .handshake(var handshake) = phase {
       guard let packet = try nextFrame() else { return nil }
@@ -133,10 +133,10 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
   }
 
-  /// Says something of the handshake.
+  /// Sends a packet of the handshake.
   private func say(_ bytes: [UInt8]) {
     // NIO reports a failed write to nobody else, and closes the channel within the call: code that asks for the future
-    // afterwards hears of the end first.
+    // afterwards would learn of the end first.
     let written = channel.eventLoop.makePromise(of: Void.self)
     written.futureResult.assumeIsolated().whenFailure { self.failure = self.failure ?? $0 }
     channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: written)
@@ -163,17 +163,17 @@ final class ConnectionHandler: ChannelInboundHandler {
     if queues.inbox.hasRoom() { channel.read() }
   }
 
-  /// Does what the heartbeat asks for, and comes back when it asks for more.
+  /// Does what the heartbeat asks for, and schedules the next check.
   private func beat() {
     guard case .established = phase, let heartbeat = options.heartbeat else { return }
-    // What nobody reads may be there.
+    // Something that nobody reads may have arrived.
     if queues.inbox.isPaused { pulse?.heard(.now()) }
     guard let step = pulse?.step(.now()) else { return }
     switch step {
     case .wait: break
     case .send:
       let packet = ByteBuffer(bytes: heartbeat.packet)
-      // Where there is no room, more than a heartbeat is on its way.
+      // If there is no room, more than a heartbeat is on its way.
       let offer = queues.outbox.offer(
         header: { $0.writeInteger(UInt32(packet.readableBytes), endianness: .little) }, data: packet)
       if case .closed = offer { return }
@@ -184,11 +184,11 @@ final class ConnectionHandler: ChannelInboundHandler {
     timer = channel.eventLoop.assumeIsolated().scheduleTask(deadline: next) { self.beat() }
   }
 
-  /// What the end of an established connection means; nil where nothing was lost.
+  /// What the end of an established connection means; nil if nothing was lost.
   private var loss: ClientError? {
     if splitter.unreadCount > 0 { return .connectionLost(reason: "it ended within a packet") }
-    // After the client has finished, the relay resets the socket once it has waited its time for more to deliver: that
-    // is the ordinary end.
+    // After the client has finished, the relay waits its time for more to deliver and then resets the socket: that is
+    // the ordinary end.
     guard let failure = failure ?? queues.outbox.failure, !queues.outbox.hasFinished else { return nil }
     return .connectionLost(reason: describe(failure))
   }

@@ -12,27 +12,27 @@ import VoltlaneText
 ///     secret-key 64 hexadecimal digits
 ///     relay-key 66 hexadecimal digits
 ///
-/// From the first ``load()`` on it is locked, by a file beside it with `.lock` behind its name, until the store is no
+/// From the first ``load()`` on it is locked, by a file beside it whose name ends in `.lock`, until the store is no
 /// longer referenced; a ``Client`` that was opened with the store refers to it. So a second process, or a second client
-/// of this one, gets ``SessionStoreError/inUse(_:)`` instead of taking the session away. (The lock is the kernel's,
-/// `flock`: it goes with its process, however that ends. Between machines that share a file system it may not hold.)
+/// in this one, gets ``SessionStoreError/inUse(_:)`` instead of taking the session away. (It is the kernel's lock,
+/// `flock`, which ends with its process. It may not work between machines that share a file system.)
 public final class FileSessionStore: SessionStore {
   /// Where the file is.
   public let path: String
   private let lock = Mutex<SessionLock?>(nil)
 
-  // Lines and not JSON: reading that would take Foundation, which is several times the size of a small program.
+  // Lines and not JSON, because reading that takes Foundation, which is several times the size of a small program.
   private static let title = "voltlane session 1"
-  /// More than a session takes, in bytes.
+  /// More bytes than a session takes.
   private static let largest = 1024
   private static let files = NonBlockingFileIO(threadPool: .singleton)
 
-  /// Touches nothing yet. The folder of the file has to exist.
+  /// Does not touch the file yet. The file's folder has to exist.
   public init(path: String) {
     self.path = path
   }
 
-  /// Locks the file, and reads it; nil where there is none.
+  /// Locks the file, and reads it; nil if there is none.
   public func load() async throws(SessionStoreError) -> ClientSession? {
     try lock.withLock { lock throws(SessionStoreError) in
       if lock == nil { lock = try SessionLock(of: path) }
@@ -51,13 +51,13 @@ public final class FileSessionStore: SessionStore {
     } catch {
       throw .unreadable(path, reason: describe(error))
     }
-    // Before the advice to make it private, which would be no help for a file of some other kind.
+    // Comes before the advice to make it private, which would not help with a file of another kind.
     guard let session = Self.session(content) else { throw .noSession(path) }
     guard isPrivate else { throw .readableByOthers(path) }
     return session
   }
 
-  /// Replaces the file in one step: whoever is interrupted has the old one or the new one.
+  /// Replaces the file in one step: after an interruption there is either the old one or the new one.
   public func save(_ session: ClientSession) async throws(SessionStoreError) {
     let new = "\(path).\(UInt64.random(in: 0 ... .max)).new"
     do {
@@ -73,10 +73,10 @@ public final class FileSessionStore: SessionStore {
     }
   }
 
-  /// Whether only its owner can read it: if others can, the secret key is not secret any more.
+  /// Whether only its owner can read it: if others can, the secret key is no longer secret.
   private func check() async throws -> Bool {
     let mode = try await Self.files.lstat(path: path).st_mode
-    // Nor a link: to write replaces it, and not what it leads to.
+    // Nor a link, because writing replaces the link, and not the file that it points to.
     guard mode & S_IFMT == S_IFREG else { throw SessionStoreError.noSession(path) }
     return mode & 0o077 == 0
   }

@@ -2,7 +2,7 @@ import NIOCore
 import VoltlaneCrypto
 import VoltlaneWire
 
-/// What a relay and a client know of each other once they have shaken hands.
+/// What a relay and a client know about each other once they have shaken hands.
 struct Identity: Equatable, Sendable {
   var clientID: UInt64
   var relayKey: PublicKey
@@ -18,7 +18,7 @@ struct Identity: Equatable, Sendable {
 ///     R -> C  client id
 ///
 /// The relay answers in this order whether or not the client waits for its key, and nothing that the client sends
-/// depends on it: so both packets go out at once, which saves a round trip.
+/// depends on the key, so both packets are sent at once, which saves a round trip.
 ///
 /// A client that comes back:
 ///
@@ -30,10 +30,11 @@ struct Identity: Equatable, Sendable {
 ///     C -> R  ping
 ///     R -> C  ping                          from here on the session is on this connection
 ///
-/// The id waits for the relay's key: it is nobody else's business, and an orderly close after the id has a meaning.
+/// The id is sent only after the relay's key has arrived: nobody else should see it, and an orderly close after the id
+/// has a meaning.
 struct Handshake: Sendable {
   enum Step {
-    /// More has to come.
+    /// More has to arrive.
     case more
     case send([UInt8])
     case done(Identity)
@@ -51,9 +52,9 @@ struct Handshake: Sendable {
     case oldSession(clientID: UInt64, SessionKey)
   }
 
-  /// What the client says first, without waiting for anything.
+  /// What the client sends first, without waiting for anything.
   let opening: [UInt8]
-  /// The only key of a relay that is accepted; nil: any.
+  /// The only relay key that is accepted; nil: any.
   private let knownRelayKey: PublicKey?
   private var state: State
 
@@ -89,11 +90,11 @@ struct Handshake: Sendable {
     }
   }
 
-  /// What it means that the connection ended now. `isOrderly`: the relay closed it, between two packets.
+  /// What it means if the connection ends now. `isOrderly`: the relay closed it between two packets.
   func ending(isOrderly: Bool) -> ClientError {
     switch state {
     case .awaitingRelayKey, .awaitingClientID: .closedDuringHandshake
-    // An orderly close here says that the relay has no such session; every other refusal is a reset, or ends within a
+    // An orderly close here means that the relay has no such session; every other refusal is a reset, or ends within a
     // packet.
     case .awaitingChallenge: isOrderly ? .sessionOver : .refused
     case .awaitingPing: .refused

@@ -1,7 +1,7 @@
 import NIOCore
 import VoltlaneCrypto
 
-// Bytes as arrays, by way of a buffer: it gives its bytes out as a span without unsafe code.
+// Arrays are made by way of a buffer, which provides its bytes as a span without unsafe code.
 
 extension PublicKey {
   init(bytes: [UInt8]) throws(KeyError) {

@@ -4,9 +4,9 @@ import VoltlaneCrypto
 import VoltlaneNIO
 import VoltlaneText
 
-/// What keeps a client's session on a connection: it waits for the end of one, and then makes the next one or gives up.
+/// Keeps a client's session connected: it waits for the end of a connection, and then makes the next one or gives up.
 ///
-/// It runs as a task of its own, which holds it, and which ``close()`` ends.
+/// It runs in a task of its own, which refers to it, and which ``close()`` ends.
 final class Link: Sendable {
   let identity: Identity
   let key: SecretKey
@@ -17,7 +17,7 @@ final class Link: Sendable {
   private let pacing: Pacing
   private let current: Mutex<Current>
 
-  /// Where connections go, and how.
+  /// Where and how to connect.
   private struct Place: Sendable {
     var endpoint: Endpoint
     var options: ClientOptions
@@ -31,7 +31,7 @@ final class Link: Sendable {
   }
 
   private struct Current {
-    /// The newest connection, which may have ended.
+    /// The latest connection, which may have ended.
     var connection: Connection
     var task: Task<Void, Never>?
     /// Ends the delay or the attempt that is under way.
@@ -49,8 +49,8 @@ final class Link: Sendable {
     current = Mutex(Current(connection: connection))
   }
 
-  /// Makes the first connection: as a new client, or as `identity` where that is given. One attempt, and one more where
-  /// the session is over, as ``comeBack(after:_:_:)`` makes.
+  /// Makes the first connection: as a new client, or as `identity` if that is given. It makes one attempt, and one more
+  /// if the session is over, as ``comeBack(after:_:_:)`` does.
   static func open(
     to endpoint: Endpoint, key: SecretKey, as identity: Identity?, relayKey: PublicKey?, options: ClientOptions,
     pacing: Pacing
@@ -76,7 +76,7 @@ final class Link: Sendable {
 
   var remoteAddress: Endpoint? { current.withLock { $0.connection.remoteAddress } }
 
-  /// Ends it for good, at once. The future is that of the newest connection's end.
+  /// Ends it for good, at once. The future is that of the latest connection's end.
   @discardableResult
   func close() -> EventLoopFuture<ClientError?> {
     end(.closed)
@@ -86,7 +86,7 @@ final class Link: Sendable {
     return connection.ended
   }
 
-  /// Gives the connection, or the delay or attempt in its place, up for a new attempt at once.
+  /// Gives up the connection, or the delay or attempt in its place, and makes a new attempt at once.
   func reconnectNow() {
     guard place.options.reconnection != nil, !queues.outbox.hasFinished else { return }
     let (connection, interrupt) = current.withLock { current in
@@ -110,7 +110,7 @@ final class Link: Sendable {
       }
       let isSettled = pacing.now() - begin >= ClientLimits.settled
       if isSettled { backoff.startOver() }
-      // Closed in good order while young: by the relay, as it is sure once the session is found alive.
+      // Closed in order while young: by the relay, which is certain once the session turns out to be alive.
       takeovers = isSettled || loss != nil || isHurried ? 0 : takeovers + 1
       do {
         connection = try await comeBack(after: loss, policy, &backoff, takeovers: takeovers)
@@ -122,20 +122,20 @@ final class Link: Sendable {
         current.isHurried = false
         current.interrupt = nil
       }
-      // Closed meanwhile: whoever did it may have seen the connection before.
+      // Closed meanwhile: whoever closed it may have seen only the previous connection.
       guard states.change(to: .reconnected) else { return connection.channel.close(promise: nil) }
     }
   }
 
   private func isWorthComingBack(after loss: ClientError?) -> Bool {
-    // A relay that sends too much would only do so again.
+    // A relay that sent too much would do so again.
     if case .oversizedPacket = loss { return false }
     return !queues.outbox.hasFinished
   }
 
-  /// Tries until the relay takes the client back. Two answers are final: another key, and that the session is over,
-  /// once it has been heard twice: the first time it may be a proxy that closed, or that made a FIN of a reset.
-  /// Everything else may pass: a relay that is not there yet, or full, or something else at its address.
+  /// Tries until the relay takes the client back. Two answers are final: another key, and that the session is over, if
+  /// it comes twice; the first time it may have been a proxy that closed, or that turned a reset into a FIN. Everything
+  /// else may pass: a relay that is not running yet, or is full, or something else at its address.
   private func comeBack(
     after loss: ClientError?, _ policy: ClientOptions.Reconnection, _ backoff: inout Backoff, takeovers: Int
   ) async throws(ClientError) -> Connection {
@@ -144,7 +144,7 @@ final class Link: Sendable {
     var cause = loss ?? .connectionLost(reason: "the relay closed it")
     var attempt = 0
     var hasHeardThatItIsOver = false
-    /// Until it gives up; throws when that is now.
+    /// The time left until it gives up; throws if there is none.
     func timeLeft() throws(ClientError) -> Duration {
       guard let time = policy.giveUpAfter else { return .seconds(Int64.max) }
       let left = time - (pacing.now() - begin)
@@ -177,7 +177,7 @@ final class Link: Sendable {
         case .wrongRelayKey, .cancelled, .gaveUp: throw error
         case .sessionOver where hasHeardThatItIsOver: throw error
         case .sessionOver: hasHeardThatItIsOver = true
-        // It challenges nobody whose session is over, and says "later" to nobody.
+        // It challenges no client whose session is over, and never says "later".
         case .refused, .invalidChallenge: hasHeardThatItIsOver = false
         default: break
         }
@@ -186,7 +186,7 @@ final class Link: Sendable {
     }
   }
 
-  /// The delay of a client that shares its session; nil where it does not seem to.
+  /// The delay of a client that shares its session; nil if it does not seem to share it.
   private static func sharedDelay(_ policy: ClientOptions.Reconnection, _ takeovers: Int) -> Duration? {
     guard takeovers >= ClientLimits.takeovers else { return nil }
     return min(policy.lastDelay * (1 << min(takeovers - ClientLimits.takeovers, 10)), ClientLimits.sharedDelay)
@@ -201,14 +201,14 @@ final class Link: Sendable {
     }
   }
 
-  /// Does `work` as a task that ``reconnectNow()`` cancels, and with which it ends.
+  /// Does `work` in a task that ``reconnectNow()`` cancels, and that ends with this one.
   private func interruptible<Result: Sendable>(
     _ work: @escaping @Sendable () async throws(ClientError) -> Result
   ) async throws(ClientError) -> Result {
     let task = Task { () -> Swift.Result<Result, ClientError> in
       do throws(ClientError) { return .success(try await work()) } catch { return .failure(error) }
     }
-    // Hurried before it could be heard: then it is not waited for.
+    // Already asked to hurry: then it is not waited for.
     let isLate = current.withLock { current in
       current.interrupt = { task.cancel() }
       return current.isHurried

@@ -1,15 +1,15 @@
 import NIOCore
 import VoltlaneNIO
 
-/// The packets that a ``Client`` receives. Each goes to one of the tasks that iterate; one that is cancelled sees the
-/// end.
+/// The packets that a ``Client`` receives. Each goes to one of the tasks that iterate; a cancelled task sees the end.
 ///
-/// A packet shares memory with its neighbours: to keep a small one for long, copy it, as with `Array(buffer: packet)`.
+/// A packet shares memory with its neighbours: to keep a small one for long, copy it, for example with `Array(buffer:
+/// packet)`.
 public struct Packets: AsyncSequence, Sendable {
   public typealias Element = ByteBuffer
   public typealias Failure = ClientError
 
-  /// Keeps the connection open while somebody iterates.
+  /// Keeps the connection open while there is an iterator.
   let client: Client
   let inbox: Inbox<ByteBuffer, ClientError>
 

@@ -9,7 +9,7 @@ struct Pulse {
   private let interval: TimeAmount
   private let answerWithin: TimeAmount?
   private var lastHeard: NIODeadline
-  /// The first since something was heard, and the latest one.
+  /// The first heartbeat since something was heard, and the latest one.
   private var asked: (first: NIODeadline, last: NIODeadline)?
 
   init(_ heartbeat: ClientOptions.Heartbeat, now: NIODeadline) {
@@ -18,13 +18,13 @@ struct Pulse {
     lastHeard = now
   }
 
-  /// Something has come, of whatever kind.
+  /// Something has arrived, of whatever kind.
   mutating func heard(_ now: NIODeadline) {
     lastHeard = now
     asked = nil
   }
 
-  /// What is to be done now.
+  /// What to do now.
   mutating func step(_ now: NIODeadline) -> Step {
     if let asked, let answerWithin, now >= asked.first + answerWithin { return .dead }
     guard now >= (asked?.last ?? lastHeard) + interval else { return .wait }
@@ -32,7 +32,7 @@ struct Pulse {
     return .send
   }
 
-  /// When there may be something to be done next.
+  /// When there may be something to do next.
   var next: NIODeadline {
     let due = (asked?.last ?? lastHeard) + interval
     guard let asked, let answerWithin else { return due }

@@ -1,8 +1,8 @@
 import NIOCore
 import VoltlaneNIO
 
-/// What waits to be taken and what waits to be sent. They belong to the session and outlive its connections, each of
-/// which joins them once it has shaken hands.
+/// Packets that are waiting to be taken, and packets that are waiting to be sent. The queues belong to the session and
+/// outlive its connections; each connection uses them once it has shaken hands.
 struct Queues: Sendable {
   let inbox: Inbox<ByteBuffer, ClientError>
   let outbox: Outbox

@@ -1,11 +1,12 @@
 import Glibc
 import VoltlaneText
 
-/// Holds a session file for one process at a time: the relay gives a session to the client that came last, so two
+/// Reserves a session file for one process at a time: the relay gives a session to the client that came last, so two
 /// clients that share one would keep taking it from each other.
 ///
-/// The lock is a file beside it, because saving a session replaces the file itself. It is not removed: that would race
-/// with the next process to take it. Its unsafe code passes a path to a system call, for the duration of the call.
+/// The lock is a file beside it, because saving a session replaces the file itself. It is not removed, because that
+/// would race with the next process that locks it. Its unsafe code passes a path to a system call, for the duration of
+/// the call.
 final class SessionLock: Sendable {
   private let descriptor: CInt
 

@@ -1,26 +1,26 @@
-/// Where a session is kept over restarts of the program: see ``Client/open(at:store:options:retry:onRetry:)``. What it
-/// keeps is secret.
+/// Where a session is kept across restarts of the program: see ``Client/open(at:store:options:retry:onRetry:)``. Its
+/// contents are secret.
 ///
-/// ``FileSessionStore`` is one; a keychain or a database would be others. A store must see to it that no two clients
-/// use its session at a time: they would take it from each other.
+/// ``FileSessionStore`` is one; a keychain or a database could be others. A store must make sure that no two clients
+/// use its session at the same time: they would take it from each other.
 public protocol SessionStore: Sendable {
-  /// The session that was saved last; nil where there is none.
+  /// The session that was saved last; nil if there is none.
   func load() async throws(SessionStoreError) -> ClientSession?
-  /// Replaces what is there: all or nothing.
+  /// Replaces what is there, as a whole or not at all.
   func save(_ session: ClientSession) async throws(SessionStoreError)
 }
 
-/// Why a session could not be loaded or saved. The texts are paths or names of the store's own.
+/// Why a session could not be loaded or saved. The texts are paths, or the store's own names.
 public enum SessionStoreError: Error, Equatable, Sendable {
-  /// It cannot be read; the reason is the system's word for it.
+  /// It cannot be read; the reason is the system's description.
   case unreadable(String, reason: String)
-  /// It cannot be written; the reason is the system's word for it. What was there is there still.
+  /// It cannot be written; the reason is the system's description. The previous contents are still there.
   case unwritable(String, reason: String)
   /// Something else is there.
   case noSession(String)
-  /// Others than its owner may read it, so that the secret key is none any more.
+  /// People other than its owner can read it, so the secret key is no longer secret.
   case readableByOthers(String)
-  /// Another client uses it.
+  /// Another client is using it.
   case inUse(String)
 }
 

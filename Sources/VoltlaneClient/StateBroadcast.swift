@@ -12,24 +12,24 @@ final class StateBroadcast: Sendable {
 
   var state: ClientState { shared.withLock { $0.state } }
 
-  /// False where it is over already, which cannot be changed.
+  /// False if the client is already over, which cannot change.
   @discardableResult
   func change(to state: ClientState) -> Bool {
     let (isChanged, over) = shared.withLock { shared -> (Bool, [AsyncStream<ClientState>.Continuation]) in
       if case .over = shared.state { return (false, []) }
       shared.state = state
-      // Under the lock, so that everybody sees the changes in their order.
+      // Under the lock, so that everybody sees the changes in order.
       for observer in shared.observers.values { observer.yield(state) }
       guard case .over = state else { return (true, []) }
       defer { shared.observers = [:] }
       return (true, Array(shared.observers.values))
     }
-    // Not under the lock: the end of a stream calls back.
+    // Not under the lock, because the end of a stream calls back.
     for observer in over { observer.finish() }
     return isChanged
   }
 
-  /// The state as it is, then every change. A slow reader misses the oldest.
+  /// The current state, then every change. A slow reader misses the oldest.
   func observe() -> AsyncStream<ClientState> {
     let (stream, continuation) = AsyncStream.makeStream(
       of: ClientState.self, bufferingPolicy: .bufferingNewest(ClientLimits.states))

@@ -40,8 +40,8 @@ final class Conversation: Sendable {
       if ending.halfCloses { try await self.client.finish() }
       guard let quiet = ending.quiet else { return false }
       try await self.waitForQuiet(quiet)
-      // While the connection is away, only what has yet to be sent is worth waiting for. Where nothing is, it was lost
-      // all the same: nobody knows what should have come.
+      // While there is no connection, only unsent packets are worth waiting for. If there are none, the connection
+      // still counts as lost, because nobody knows what should have arrived.
       if let loss = self.loss, self.client.unsentByteCount == 0 { throw ClientError.gaveUp(after: quiet, last: loss) }
       try await self.client.finish()
       return true
@@ -73,7 +73,7 @@ final class Conversation: Sendable {
     }
   }
 
-  /// Why the connection is away; nil where it is not.
+  /// Why there is no connection; nil if there is one.
   private var loss: ClientError? {
     if case .reconnecting(_, let cause) = client.state { cause } else { nil }
   }
@@ -120,7 +120,7 @@ final class Conversation: Sendable {
     if let rest = cutter.rest() { try await client.send(rest) }
   }
 
-  /// nil at the end. A thread of its own waits for it.
+  /// nil at the end. A thread of its own waits for the input.
   private func readInput() async throws -> ByteBuffer? {
     let count = cutsLines ? Self.readSize : min(Self.readSize, max(1, maxPacketSize))
     let chunk = try await NIOThreadPool.singleton.runIfActive { try StandardStreams.read(upTo: count) }

@@ -49,7 +49,7 @@ enum Settings: SettingDefinitions {
       """,
     read: automatic(oneOf { $0.isEmpty || $0.utf8.contains(0) ? nil : $0 }, word: "none"))
 
-  /// The argument is not a flag, and not among them.
+  /// The argument is not a flag, so it is not among them.
   static let entries: [SettingEntry] = [
     wait.entry, connectTimeout.entry, maxPacketSize.entry, relayKey.entry, giveUp.entry, session.entry,
   ]

@@ -3,7 +3,7 @@ import NIOCore
 import NIOPosix
 import VoltlaneText
 
-/// What went wrong, in words for a person: NIO's own descriptions name its types and calls.
+/// What went wrong, in plain words: NIO's own descriptions name its types and calls.
 package func describe(_ error: any Error) -> String {
   switch error {
   case let error as NIOConnectionError:
@@ -26,7 +26,7 @@ package func describe(_ error: any Error) -> String {
   }
 }
 
-/// In the words of the protocol's links where the system's own are of another trade.
+/// In the protocol's words, if the system's would mislead.
 private func describe(errno: CInt) -> String {
   switch errno {
   case ECONNREFUSED: "connection refused"

@@ -3,7 +3,7 @@ import NIOPosix
 import VoltlaneText
 
 extension Endpoint {
-  /// The endpoint of a socket; nil where it has no address, as the far side of a unix socket.
+  /// The endpoint of a socket; nil if it has no address, like the far side of a unix socket.
   package init?(_ address: SocketAddress?) {
     switch address {
     case .v4, .v6:
@@ -32,8 +32,8 @@ extension ClientBootstrap {
 }
 
 extension ServerBootstrap {
-  /// Listens on `endpoint`. The file of a unix socket that nobody listens on any more is replaced; one that answers is
-  /// left alone, and the bind fails.
+  /// Listens on `endpoint`. A unix socket's file that nobody listens on any more is replaced. One that somebody listens
+  /// on is left alone, and binding fails.
   package func listen(on endpoint: Endpoint, loop: any EventLoop) async throws -> any Channel {
     switch endpoint {
     case .tcp(let host, let port):

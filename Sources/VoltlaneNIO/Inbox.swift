@@ -3,15 +3,15 @@ import Synchronization
 
 /// A queue between an event loop and a consuming task, bounded in bytes.
 ///
-/// The producer asks ``hasRoom()`` before each read of its socket. Once the elements that wait cost `limit` bytes or
-/// more the answer is no, and `onRoom` is called when the consumer has taken them down to half of it. So at most
-/// `limit` and what one read brings is held.
+/// The producer asks ``hasRoom()`` before each read of its socket. Once the waiting elements cost `limit` bytes or
+/// more, the answer is no, and `onRoom` is called when the consumer has taken enough that only half of that remains. So
+/// the queue holds at most `limit` plus what one read brings.
 ///
-/// Any number of tasks may take elements; each element goes to one of them. Taking is `nonisolated(nonsending)`: where
-/// something waits it is taken on the caller's thread, without a hop to another executor and back, which cost ten
-/// times as much as all the rest. And it is inlinable, so that each library has code for its own elements: generic code
-/// looked its types up for every packet. That is why it is public, in a module that is no product: what is inlinable
-/// and only `package` is not specialised (Swift 6.3).
+/// Any number of tasks may take elements; each element goes to one of them. Taking is `nonisolated(nonsending)`: an
+/// element that is waiting is taken on the caller's thread, without a hop to another executor and back, which would
+/// cost ten times as much as everything else. It is also inlinable, so that each library has code for its own elements:
+/// generic code would look up its types for every packet. That is why it is public, in a module that is not a product:
+/// Swift 6.3 does not specialise inlinable code that is only `package`.
 public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
   public typealias Ending = Result<Element?, Failure>
 
@@ -33,10 +33,9 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     @usableFromInline var waiting = CircularBuffer<Entry>()
     /// The sum of the costs of `waiting`.
     @usableFromInline var bytes = 0
-    /// The producer was told to stop reading, and not yet to go on.
+    /// The producer was told to stop reading, and has not been told to continue.
     @usableFromInline var isPaused = false
-    /// What follows the last element, once it is known.
-    /// When the last element arrived that a taker was waiting for.
+    /// What follows the last element, once it is known. When the last element that a taker was waiting for arrived.
     @usableFromInline var servedArrival: NIODeadline?
     @usableFromInline var ending: Ending?
     @usableFromInline var takers = Waiters<Ending>()
@@ -51,13 +50,13 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     self.onRoom = onRoom
   }
 
-  /// What the elements that wait cost together.
+  /// The cost of all waiting elements.
   public var bytes: Int { state.withLock { $0.bytes } }
 
-  /// The producer was told to stop reading, and not yet to go on.
+  /// The producer was told to stop reading, and has not been told to continue.
   public var isPaused: Bool { state.withLock { $0.isPaused } }
 
-  /// When the oldest element that waits arrived; nil where none waits.
+  /// When the oldest waiting element arrived; nil if none is waiting.
   public var oldestArrival: NIODeadline? { state.withLock { $0.waiting.first?.arrival } }
 
   /// Queues `elements` with their costs in bytes. After ``finish(_:)`` they are dropped.
@@ -80,7 +79,7 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     for (taker, element) in served { taker.resume(returning: .success(element)) }
   }
 
-  /// Whether the producer may read on. If not, `onRoom` is called once it may.
+  /// Whether the producer may continue reading. If not, `onRoom` is called once it may.
   @inlinable public func hasRoom() -> Bool {
     state.withLock { state in
       state.isPaused = state.bytes >= limit
@@ -88,7 +87,7 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     }
   }
 
-  /// Ends the sequence after what is queued: with an error, or just so. Only the first call counts.
+  /// Ends the sequence after what is queued, with or without an error. Only the first call counts.
   @inlinable public func finish(_ failure: Failure? = nil) {
     let ending: Ending = failure.map { .failure($0) } ?? .success(nil)
     let takers = state.withLock { state -> [CheckedContinuation<Ending, Never>] in
@@ -100,13 +99,13 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
   }
 
   /// The next element; nil at the end, or when the task is cancelled, which loses no element. The error comes after the
-  /// last element, and again to everybody who asks.
+  /// last element, and again on every later call.
   @inlinable public nonisolated(nonsending) func next() async throws(Failure) -> Element? {
     if let ending = take() { return try ending.get() }
     return try await wait().get()
   }
 
-  /// All elements that wait, at least one, and when the oldest of them arrived; otherwise as ``next()``.
+  /// All waiting elements, at least one, and when the oldest of them arrived; otherwise like ``next()``.
   @inlinable public nonisolated(nonsending) func nextBatch() async throws(Failure) -> (
     elements: [Element], arrival: NIODeadline
   )? {
@@ -130,7 +129,7 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     }
   }
 
-  /// The first element, or the ending where that is next; nil where there is neither, and then `taker` waits.
+  /// The first element, or the ending if that comes next; nil if there is neither, and then `taker` waits.
   @inlinable func take(
     orWaitAs id: WaiterID? = nil, _ taker: CheckedContinuation<Ending, Never>? = nil
   ) -> Ending? {
@@ -147,7 +146,7 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     return ending
   }
 
-  /// All elements that wait; of none the arrival is now.
+  /// All waiting elements. If there are none, the arrival time is now.
   @inlinable func takeAll() -> (elements: [Element], arrival: NIODeadline) {
     let (waiting, resumes) = state.withLock { state -> (CircularBuffer<Entry>, Bool) in
       let taken = state.waiting
@@ -159,7 +158,7 @@ public final class Inbox<Element: Sendable, Failure: Error>: Sendable {
     return (waiting.map(\.element), waiting.first?.arrival ?? .now())
   }
 
-  /// Whether the producer is to be told that it may read on.
+  /// Whether to tell the producer that it may continue reading.
   @inlinable func mayResume(_ state: inout State) -> Bool {
     guard state.isPaused, state.bytes <= limit / 2 else { return false }
     state.isPaused = false

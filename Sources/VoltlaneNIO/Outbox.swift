@@ -1,7 +1,7 @@
 import NIOCore
 import Synchronization
 
-/// Why an ``Outbox`` took nothing.
+/// Why an ``Outbox`` did not accept a packet.
 package enum OutboxRefusal: Error, Sendable {
   /// The outbox was closed, or is finishing.
   case closed
@@ -9,38 +9,38 @@ package enum OutboxRefusal: Error, Sendable {
   case cancelled
 }
 
-/// What became of a packet that was offered to an ``Outbox``.
+/// What happened to a packet that was offered to an ``Outbox``.
 package enum OutboxOffer: Sendable {
   case taken
-  /// There is no room for it just now.
+  /// There is no room for it at the moment.
   case full
   /// The outbox was closed, or is finishing.
   case closed
 }
 
-/// What tasks send on a channel, bounded in bytes. It may outlive its channel and go on with the next one.
+/// What tasks send on a channel, bounded in bytes. It can outlive its channel and continue on the next one.
 ///
-/// Where `limit` bytes or more are queued or with the channel, a sender waits until that is half as much; then its
-/// packet is taken, whatever its size. So at most `limit` and one packet is held for all senders together, and any
-/// legal packet fits. While there is no channel the same holds, and nothing leaves.
+/// If `limit` bytes or more are queued or with the channel, a sender waits until only half of that remains; then its
+/// packet is accepted, whatever its size. So at most `limit` plus one packet is held for all senders together, and any
+/// legal packet fits. The same holds while there is no channel, except that nothing is sent.
 ///
-/// What is queued while a write is under way leaves in one write: senders that are quicker than the socket share its
-/// system calls.
+/// Everything that is queued while a write is under way is sent in one write: senders that are faster than the socket
+/// share its system calls.
 package final class Outbox: Sendable {
   private typealias Sender = CheckedContinuation<OutboxRefusal?, Never>
 
   private struct State {
     var channel: (any Channel)?
     var queue = FrameQueue()
-    /// With the channel, and not known to be with the kernel.
+    /// With the channel, and not known to have reached the kernel.
     var inFlight = CircularBuffer<Frames>()
     /// The cost of what is queued, in flight, or promised to a sender that waited.
     var bytes = 0
-    /// A write was asked of the event loop, or is with the channel.
+    /// The event loop was asked to write, or a write is with the channel.
     var isWriting = false
-    /// Nothing more is taken.
+    /// Nothing more is accepted.
     var isRefusing = false
-    /// After what is queued, the sending side is to be shut down.
+    /// The sending side is to be shut down after everything that is queued.
     var isFinishing = false
     /// The kernel has it all, and the sending side is shut down.
     var hasFinished = false
@@ -49,8 +49,8 @@ package final class Outbox: Sendable {
     var senders = Waiters<OutboxRefusal?>()
     var finishers = Waiters<OutboxRefusal?>()
 
-    /// The senders for whom there is room now: those who wait, wait until half of it is free. To wake one for every
-    /// write made a sender on the main thread several times slower than one elsewhere.
+    /// The senders for which there is room now: waiting senders wait until half of the limit is free. When one was
+    /// woken for every write, a sender on the main thread was several times slower than one elsewhere.
     mutating func admit(below limit: Int) -> [Sender] {
       guard bytes <= limit / 2 else { return [] }
       var admitted: [Sender] = []
@@ -61,7 +61,7 @@ package final class Outbox: Sendable {
       return admitted
     }
 
-    /// The channel on which a write has to be asked for; nil where one is under way, or nothing can be written.
+    /// The channel on which to ask for a write; nil if one is under way, or nothing can be written.
     mutating func startWriting() -> (any Channel)? {
       guard !isWriting, !isClosed, let channel else { return nil }
       isWriting = true
@@ -77,13 +77,13 @@ package final class Outbox: Sendable {
     if let channel { attach(channel) }
   }
 
-  /// What is queued, with the channel or promised costs together.
+  /// The cost of everything that is queued, with the channel, or promised.
   package var bytes: Int { state.withLock { $0.bytes } }
 
-  /// Why the first write on this channel failed, where one did: NIO tells nobody else before it closes the channel.
+  /// Why the first write on this channel failed, if one did: NIO tells nobody else before it closes the channel.
   package var failure: IOError? { state.withLock { $0.failure } }
 
-  /// What leaves, leaves here.
+  /// The channel on which packets are sent.
   package var channel: (any Channel)? { state.withLock { $0.channel } }
 
   /// ``finish()`` has done all of its work.
@@ -100,11 +100,11 @@ package final class Outbox: Sendable {
     if writes { ask(channel) }
   }
 
-  /// The channel has become inactive, which is said on its event loop. What was not begun waits for the next channel.
+  /// The channel has become inactive; called on its event loop. Whatever was not begun waits for the next channel.
   ///
-  /// Of what was with the channel, packets that share a buffer are dropped where that buffer was the one under way:
-  /// some of them may have gone, and none must go twice. A packet with a buffer of its own did not go whole, or the
-  /// channel would have said so: it is sent again, whole.
+  /// Of what was with the channel, packets that share a buffer are dropped if that buffer was being written: some of
+  /// them may have been sent, and none may be sent twice. A packet with a buffer of its own was not sent whole, or the
+  /// channel would have said so; it is sent again, whole.
   package func detach() {
     let admitted = state.withLock { state -> [Sender] in
       state.channel = nil
@@ -120,8 +120,8 @@ package final class Outbox: Sendable {
     for sender in admitted { sender.resume(returning: nil) }
   }
 
-  /// Queues one packet where there is room: `header` writes what goes before `data`. Where that is more than a size and
-  /// a tag, `headerCount` says how many bytes.
+  /// Queues one packet if there is room: `header` writes what precedes `data`. If that is more than a size and a tag,
+  /// `headerCount` says how many bytes.
   package func offer(
     header: (inout ByteBuffer) -> Void, headerCount: Int = 0, data: ByteBuffer
   ) -> OutboxOffer {
@@ -137,8 +137,8 @@ package final class Outbox: Sendable {
     return offer
   }
 
-  /// Queues one packet: `header` writes what goes before `data`. Returns once it is queued, not once it is sent; where
-  /// there is room that is at once, on the caller's thread.
+  /// Queues one packet: `header` writes what precedes `data`. Returns once it is queued, not once it is sent; if there
+  /// is room, that is immediately, on the caller's thread.
   package nonisolated(nonsending) func send(
     header: (inout ByteBuffer) -> Void, headerCount: Int = 0, data: ByteBuffer
   ) async throws(OutboxRefusal) {
@@ -158,8 +158,8 @@ package final class Outbox: Sendable {
     if let channel { ask(channel) }
   }
 
-  /// Takes nothing more, writes what is queued and shuts the sending side down. Returns when the kernel has it all;
-  /// where the channel ends before, on the next one.
+  /// Accepts nothing more, writes what is queued and shuts the sending side down. Returns when the kernel has all of
+  /// it; if the channel ends before that, the next one continues.
   package nonisolated(nonsending) func finish() async throws(OutboxRefusal) {
     let (senders, channel) = state.withLock { state in
       state.isRefusing = true
@@ -171,7 +171,7 @@ package final class Outbox: Sendable {
     if let refusal = await waitUntilFinished() { throw refusal }
   }
 
-  /// Takes nothing more, and drops what is queued.
+  /// Accepts nothing more, and drops what is queued.
   package func close() {
     let waiting = state.withLock { state in
       state.isRefusing = true
@@ -234,7 +234,7 @@ package final class Outbox: Sendable {
   /// Hands the channel all that is queued.
   private func write(on channel: any Channel) {
     let (frames, finishes) = state.withLock { state -> ([Frames], Bool) in
-      // What is not handed to a channel that has ended is not in doubt.
+      // Whatever the ended channel was not given is not in doubt.
       guard state.channel === channel, channel.isActive else { return ([], false) }
       let frames = state.queue.takeAll()
       state.inFlight.append(contentsOf: frames)
@@ -258,7 +258,7 @@ package final class Outbox: Sendable {
     channel.write(buffer).whenComplete { result in
       switch result {
       case .success: self.wrote(on: channel)
-      // It stays in flight: the channel ends now.
+      // It stays in flight, because the channel ends now.
       case .failure(let error): if let error = error as? IOError { self.failed(error, on: channel) }
       }
     }

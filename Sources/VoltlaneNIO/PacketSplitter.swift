@@ -1,7 +1,7 @@
 import NIOCore
 import VoltlaneWire
 
-/// A packet that declares more bytes than are allowed. Nothing of it was buffered on that account.
+/// A packet that declares more bytes than are allowed. Nothing was buffered for it.
 package struct OversizedPacket: Error, Equatable, Sendable {
   package var size: Int
   package var maximum: Int
@@ -16,22 +16,23 @@ package struct OversizedPacket: Error, Equatable, Sendable {
 ///
 ///     u32 size | size bytes of data
 ///
-/// Packets are slices of what was read, not copies. Only bytes that have come take memory: a declared size reserves
+/// Packets are slices of what was read, not copies. Only bytes that have arrived take memory: a declared size reserves
 /// nothing.
 package struct PacketSplitter {
-  /// The largest `size` that is accepted, in bytes. It may change between two packets.
+  /// The largest `size` that is accepted, in bytes. It may be changed between packets.
   package var maximum: Int
-  /// What was read and not yet handed out.
+  /// What was read and not yet returned.
   private var unread = ByteBuffer()
 
   package init(maximum: Int) {
     self.maximum = maximum
   }
 
-  /// Bytes that were read and not handed out: more than none after the last ``next()`` is a packet without its end.
+  /// Bytes that were read and not yet returned. If there are any after the last ``next()``, they are an incomplete
+  /// packet.
   package var unreadCount: Int { unread.readableBytes }
 
-  /// The memory that holds what was read and not handed out, in bytes.
+  /// The memory that holds what was read and not yet returned, in bytes.
   package var unreadCapacity: Int { unread.storageCapacity }
 
   package mutating func append(_ read: ByteBuffer) {
@@ -43,7 +44,7 @@ package struct PacketSplitter {
     unread.writeBuffer(&read)
   }
 
-  /// The data of the next whole packet; nil where it has not come yet.
+  /// The data of the next whole packet; nil if it has not arrived yet.
   package mutating func next() throws(OversizedPacket) -> ByteBuffer? {
     guard let size = try nextSize(), unread.readableBytes - Wire.sizePrefix >= size else {
       releaseHandedOut()
@@ -53,14 +54,14 @@ package struct PacketSplitter {
     return unread.readSlice(length: size)
   }
 
-  /// What `body` makes of the next packet, which stays; nil where it has not come whole yet.
+  /// What `body` returns for the next packet, which stays in the buffer; nil if it has not arrived whole yet.
   package func peek<Result>(_ body: (RawSpan) -> Result) throws(OversizedPacket) -> Result? {
     guard let size = try nextSize(), unread.readableBytes - Wire.sizePrefix >= size else { return nil }
     return body(unread.readableBytesSpan.extracting(Wire.sizePrefix..<(Wire.sizePrefix + size)))
   }
 
   /// The longest run of whole packets at the front for which `keeps` holds, exactly as it was read: size prefixes
-  /// included. Packets before it for which it does not hold are skipped. nil where no such packet has come yet.
+  /// included. Packets before it for which it does not hold are skipped. nil if no such packet has arrived yet.
   package mutating func nextRun(where keeps: (RawSpan) -> Bool) throws(OversizedPacket) -> ByteBuffer? {
     let run = try frontRun(where: keeps)
     unread.moveReaderIndex(forwardBy: run.lowerBound)
@@ -78,7 +79,7 @@ package struct PacketSplitter {
     while bytes.byteCount - run.upperBound >= Wire.sizePrefix {
       let size = Int(bytes.littleEndianUInt32(at: run.upperBound))
       guard size <= maximum else {
-        // What came before it is whole and good: the error is for the next call.
+        // Everything before it is whole and valid: the error is for the next call.
         if !run.isEmpty { break }
         throw OversizedPacket(size: size, maximum: maximum)
       }
@@ -96,7 +97,7 @@ package struct PacketSplitter {
     return run
   }
 
-  /// The declared size of the packet at the front; nil where its prefix has not come yet.
+  /// The declared size of the packet at the front; nil if its prefix has not arrived yet.
   private func nextSize() throws(OversizedPacket) -> Int? {
     guard let prefix = unread.getInteger(at: unread.readerIndex, endianness: .little, as: UInt32.self) else {
       return nil
@@ -106,8 +107,8 @@ package struct PacketSplitter {
     return size
   }
 
-  /// The packets handed out share the storage, so that the next append copies: a slice limits that copy to what is
-  /// unread. Where nothing was handed out the storage is ours alone, and slicing it would force a copy.
+  /// Returned packets share the storage, so the next append copies it: a slice limits that copy to what is unread. If
+  /// nothing was returned, the storage is not shared, and slicing it would force a copy.
   private mutating func releaseHandedOut() {
     guard unread.readerIndex > 0 else { return }
     unread = unread.slice()

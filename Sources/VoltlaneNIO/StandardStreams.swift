@@ -4,9 +4,9 @@ import VoltlaneText
 
 /// The process's own streams, for the small programs: byte for byte, and blocking.
 ///
-/// The one file of these modules with unsafe calls. NIO's way to read a file waits until its buffer is full, which
-/// suits no terminal; reading it as a channel would make it non-blocking for the shell too; and Foundation is several
-/// times the size of these programs. Each pointer is that of a buffer and its length, for the time of one call.
+/// The one file of these modules with unsafe calls. NIO reads a file until its buffer is full, which does not suit a
+/// terminal; reading it as a channel would make it non-blocking for the shell too; and Foundation is several times the
+/// size of these programs. Each pointer belongs to a buffer of the given length, and is valid for one call.
 package enum StandardStreams {
   /// Waits for input and returns what there is, at most `count` bytes; none at the end.
   package static func read(upTo count: Int) throws(StandardStreamError) -> ByteBuffer {

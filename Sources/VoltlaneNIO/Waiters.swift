@@ -1,9 +1,10 @@
 import NIOCore
 import Synchronization
 
-/// Names one wait, so that its cancellation finds it.
+/// Identifies one wait, so that its cancellation can find it.
 @usableFromInline final class WaiterID: Sendable {
-  /// A cancellation handler runs at any time, even before the wait begins. Changed under the lock of the queue's owner.
+  /// A cancellation handler may run at any time, even before the wait begins. Changed under the lock of the queue's
+  /// owner.
   fileprivate let isCancelled = Atomic(false)
 
   @usableFromInline init() {}
@@ -12,7 +13,8 @@ import Synchronization
   @usableFromInline func cancel() { isCancelled.store(true, ordering: .relaxed) }
 }
 
-/// Suspended tasks, first come first served, each with the bytes that it wants room for. Held under its owner's lock.
+/// Suspended tasks, first come first served, each with the number of bytes that it needs room for. Used under its
+/// owner's lock.
 @usableFromInline struct Waiters<Value: Sendable> {
   @usableFromInline typealias Continuation = CheckedContinuation<Value, Never>
 
@@ -22,7 +24,7 @@ import Synchronization
 
   @inlinable var isEmpty: Bool { queue.isEmpty }
 
-  /// False where `id` has been cancelled already: then it does not wait.
+  /// False if `id` was already cancelled: then it does not wait.
   @inlinable mutating func append(_ id: WaiterID, cost: Int = 0, _ continuation: Continuation) -> Bool {
     guard !id.wasCancelled else { return false }
     queue.append((id, cost, continuation))
@@ -38,7 +40,7 @@ import Synchronization
     return queue.map(\.continuation)
   }
 
-  /// Takes `id` out of the queue, for its owner to resume. Where it does not wait yet, it never will.
+  /// Takes `id` out of the queue, for the owner to resume. If it is not waiting yet, it never will.
   @inlinable mutating func cancel(_ id: WaiterID) -> Continuation? {
     id.cancel()
     guard let index = queue.firstIndex(where: { $0.id === id }) else { return nil }

@@ -45,7 +45,7 @@ private final class Waited<Value: Sendable>: Sendable {
 
   func wait() -> Value {
     finished.wait()
-    // It is there before the signal is.
+    // It is set before the signal comes.
     return value.withLock { $0! }
   }
 

@@ -1,14 +1,14 @@
-/// A value, or the word that leaves it to the program.
+/// A value, or the word that lets the program decide.
 package enum Automatic<Value: Sendable & Equatable>: Equatable, Sendable {
   case auto
   case value(Value)
 
-  /// nil where it is left to the program.
+  /// nil if the program decides.
   package var given: Value? {
     if case .value(let value) = self { value } else { nil }
   }
 
-  /// The value; where it is left to the program, `standard`.
+  /// The value, or `standard` if the program decides.
   package func or(_ standard: @autoclosure () -> Value) -> Value {
     switch self {
     case .auto: standard()

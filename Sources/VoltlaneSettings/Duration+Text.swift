@@ -4,8 +4,8 @@ extension Duration {
     ("us", 1), ("ms", 1000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000),
   ]
 
-  /// Reads a whole number with its unit. A plain number is rejected, because some would mean seconds and others
-  /// milliseconds; but zero is zero. The advice then given stays within `range`.
+  /// Reads a whole number with its unit. A number without a unit is rejected, because some people would mean seconds
+  /// and others milliseconds; zero is accepted. The error's advice stays within `range`.
   package init(setting text: String, in range: ClosedRange<Duration>) throws(Refusal) {
     if text == "0" {
       self = .zero
@@ -23,7 +23,7 @@ extension Duration {
     self = .microseconds(microseconds)
   }
 
-  /// What a number without a unit may have meant; nothing if `range` contains no such time.
+  /// What a number without a unit may have meant; empty if `range` contains no such time.
   private static func advice(_ number: Int, _ range: ClosedRange<Duration>) -> String {
     let second = (unit: "s", name: "seconds", one: Duration.seconds(1))
     let millisecond = (unit: "ms", name: "milliseconds", one: Duration.milliseconds(1))

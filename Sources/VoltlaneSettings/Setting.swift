@@ -6,19 +6,19 @@
 package struct Setting<Value: Sendable>: Sendable {
   /// As in `--name`.
   package let name: String
-  /// Another spelling, for those who come from elsewhere.
+  /// Another spelling, for people who know it from other programs.
   package var alias: String?
-  /// What stands for the value in the help.
+  /// The placeholder for the value in the help.
   package let placeholder: String
-  /// The value, as it would be written, where none is given.
+  /// The default, as a user would write it.
   package let standard: String
   /// What may be written, as the end of "Allowed: ".
   package let allowed: String
-  /// One sentence; it says what is counted, and for whom.
+  /// One sentence that says what is counted, and for whom.
   package let summary: String
   /// Whether several values may be given.
   package var isRepeatable = false
-  /// Whether a program that runs can be given another value.
+  /// Whether a running program can be given another value.
   package var isReloadable = false
   /// Reads a value.
   package let read: Reader
@@ -41,7 +41,7 @@ package struct Setting<Value: Sendable>: Sendable {
   }
 }
 
-/// Why a text is not a value of a setting, where there is more to say than what is allowed.
+/// Why a text is not a value of a setting, if there is more to say than what is allowed.
 package struct Refusal: Error, Equatable {
   package var reason: String?
 
@@ -64,7 +64,7 @@ package struct Given: Equatable, Sendable {
   }
 }
 
-/// Where a text for a setting was given.
+/// Where the text for a setting came from.
 package enum Origin: Equatable, Sendable {
   /// Nowhere: it is the default.
   case standard
@@ -86,14 +86,14 @@ package enum Origin: Equatable, Sendable {
     }
   }
 
-  /// Whether an error there is one of how the program was called.
+  /// Whether an error there is a mistake on the command line.
   package var isFlag: Bool { [.standard, .flag, .argument].contains(self) }
 }
 
 extension Setting {
   package var flag: String { "--\(name)" }
 
-  /// The default, as it stands where nothing is given.
+  /// The default, which applies if nothing is given.
   package var defaultGiven: Given { Given(setting: name, text: standard, origin: .standard) }
 
   /// The value given, or the default.
@@ -134,7 +134,7 @@ extension Setting {
   }
 }
 
-/// What is known of a setting apart from its type.
+/// Everything about a setting except the type of its value.
 package struct SettingEntry: Sendable {
   package let name: String
   package let alias: String?
@@ -144,7 +144,7 @@ package struct SettingEntry: Sendable {
   package let summary: String
   package let isRepeatable: Bool
   package let isReloadable: Bool
-  /// The value that a text stands for.
+  /// The value that a text means.
   package let read: @Sendable (Given) -> Result<any Sendable, SettingError>
 
   package func accepts(_ text: String) -> Bool {

@@ -1,5 +1,4 @@
-/// A value that a setting does not allow. It names the setting by where the value was given, the value, and what is
-/// allowed.
+/// A value that a setting does not allow. The error names where the value was given, the value, and what is allowed.
 package struct SettingError: Error, Equatable, CustomStringConvertible {
   package var given: Given
   package var reason: String?
@@ -10,7 +9,7 @@ package struct SettingError: Error, Equatable, CustomStringConvertible {
     return "\(given.origin.name(of: given.setting)): \(shown) is not allowed\(because). Allowed: \(allowed)."
   }
 
-  /// What could be a key is not repeated: errors go into logs.
+  /// Anything that could be a key is not repeated, because errors go into logs.
   private var shown: String { isSecret(given.text) ? "a key" : "'\(given.text)'" }
 }
 

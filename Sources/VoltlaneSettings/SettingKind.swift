@@ -1,4 +1,5 @@
-/// What the values of a setting look like: what stands for one in the help, which are allowed, and how one is read.
+/// What the values of a setting look like: their placeholder in the help, which ones are allowed, and how they are
+/// read.
 package struct SettingKind<Value: Sendable>: Sendable {
   package let placeholder: String
   /// The end of "Allowed: ".
@@ -11,12 +12,12 @@ package struct SettingKind<Value: Sendable>: Sendable {
     self.read = read
   }
 
-  /// The same with one more thing to be said of what is allowed.
+  /// The same kind, with an addition to what it says is allowed.
   package func allowing(_ more: String) -> SettingKind {
     SettingKind(placeholder, allowed: "\(allowed), \(more)", read: read)
   }
 
-  /// A value of `kind`, or the word that leaves it to the program.
+  /// A value of `kind`, or the word that lets the program decide.
   package static func automatic<Kind>(
     _ kind: SettingKind<Kind>, word: String = "auto"
   ) -> SettingKind where Value == Automatic<Kind> {
@@ -24,7 +25,7 @@ package struct SettingKind<Value: Sendable>: Sendable {
     return SettingKind("\(kind.placeholder)|\(word)", allowed: "\(word), or \(kind.allowed)", read: read)
   }
 
-  /// A value of `kind`, or 0 where there is no limit.
+  /// A value of `kind`, or 0 for no limit.
   package static func orNone<Kind>(_ kind: SettingKind<Kind>) -> SettingKind where Value == Kind? {
     SettingKind(kind.placeholder, allowed: "0 or \(kind.allowed)") { text throws(Refusal) in
       text == "0" ? nil : try kind.read(text)
@@ -72,7 +73,7 @@ extension SettingKind where Value == Duration {
     SettingKind("TIME", allowed: Kinds.fineDurations(range), read: Kinds.fineDuration(in: range))
   }
 
-  /// What the kernel counts in seconds.
+  /// For what the kernel counts in seconds.
   package static func wholeSeconds(in range: ClosedRange<Duration>) -> SettingKind {
     SettingKind(
       "TIME", allowed: "\(Kinds.durations(range)), in whole seconds",
@@ -81,7 +82,7 @@ extension SettingKind where Value == Duration {
 }
 
 extension SettingKind where Value == Duration? {
-  /// A value of `kind`, or 0, with a unit or without, where there is no limit.
+  /// A value of `kind`, or 0 with or without a unit for no limit.
   package static func orNone(_ kind: SettingKind<Duration>) -> SettingKind {
     SettingKind(kind.placeholder, allowed: "0 or \(kind.allowed)") { text throws(Refusal) in
       let isZero = (try? Duration(setting: text, in: .zero ... .zero)) == .zero
@@ -90,7 +91,7 @@ extension SettingKind where Value == Duration? {
   }
 }
 
-/// The readers, which definitions of settings have as static members.
+/// The readers, as static members for the definitions of settings.
 private enum Kinds: SettingDefinitions {
   static let entries: [SettingEntry] = []
 }

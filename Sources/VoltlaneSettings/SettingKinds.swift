@@ -1,6 +1,6 @@
 import VoltlaneText
 
-/// The kinds of values that several settings have.
+/// The kinds of values that several settings share.
 extension SettingDefinitions {
   package typealias Reader<Value> = Setting<Value>.Reader
 
@@ -23,7 +23,7 @@ extension SettingDefinitions {
     }
   }
 
-  /// What `read` reads, or the word that leaves it to the program.
+  /// What `read` reads, or the word that lets the program decide.
   package static func automatic<Value>(
     _ read: @escaping Reader<Value>, word: String = "auto"
   ) -> Reader<Automatic<Value>> {
@@ -68,7 +68,7 @@ extension SettingDefinitions {
     }
   }
 
-  /// What `read` reads, where the kernel counts it in seconds.
+  /// What `read` reads, for what the kernel counts in seconds.
   package static func wholeSeconds(_ read: @escaping Reader<Duration>) -> Reader<Duration> {
     { text throws(Refusal) in
       let duration = try read(text)

@@ -1,12 +1,12 @@
-/// Every setting of a program, as static members, with the kinds of values that several of them have.
+/// Every setting of a program, as static members, with the kinds of values that several of them share.
 package protocol SettingDefinitions: SendableMetatype {
   /// All of them, in the order of the documentation.
   static var entries: [SettingEntry] { get }
 }
 
 extension SettingDefinitions {
-  /// The settings as a table of the documentation. Markdown: a head and a row for each. The column for reloading is
-  /// left out where nothing can be reloaded.
+  /// The settings as a table for the documentation, in Markdown. The column for reloading is left out if nothing can be
+  /// reloaded.
   package static var table: String {
     let reloads = entries.contains(where: \.isReloadable)
     let rows = entries.map { entry in

@@ -25,8 +25,7 @@ package struct StandardOutputError: Error, CustomStringConvertible {
 }
 
 extension ParsableCommand {
-  /// The first thing that a program does: makes sure that nothing it opens gets the number of a standard stream that
-  /// was closed.
+  /// Makes sure that nothing the program opens gets the number of a standard stream that was closed. Call this first.
   package static func occupyStandardStreams() { voltlane_occupy_standard_streams() }
 
   /// Ends the process as `error` asks: help and version are printed and are not a failure, unless they cannot be

@@ -43,7 +43,8 @@ struct ChatServer {
       case .kick(let id): try await backend.kick(id)
       }
     } catch {
-      // The relay is away. A chat can lose a line; what must not get lost would be kept, and sent after `.connected`.
+      // The relay is away. A chat can afford to lose a line; anything that must not get lost would be kept, and sent
+      // after `.connected`.
     }
   }
 }

@@ -2,12 +2,12 @@ import Foundation
 import LobbyPackets
 import VoltlaneClient
 
-/// A member of the lobby that says a number of lines, has each confirmed, and checks what it hears:
+/// A member of the lobby that says a number of lines, waits until each is confirmed, and checks what it hears:
 ///
 ///     LobbyBot 127.0.0.1:42000 ada ada.session 1000
 ///
-/// It prints `confirmed N` for each line, and says goodbye in the end. It may be killed at any time, and be started
-/// again with the same session file; and so may the relay and the server.
+/// It prints `confirmed N` for each line, and says goodbye at the end. It may be killed at any time and started again
+/// with the same session file; so may the relay and the server.
 @main
 struct LobbyBot {
   static func main() async {
@@ -19,7 +19,7 @@ struct LobbyBot {
     do {
       let store = FileSessionStore(path: arguments[2])
       var talk = Talk(name: arguments[1], last: last)
-      // Once for each session: a relay that was restarted has none of the old ones.
+      // Once for each session: a relay that was restarted has no old ones.
       while !talk.isDone { try await join(at: Endpoint(arguments[0]), store, &talk) }
       print("done")
     } catch {
@@ -36,7 +36,7 @@ struct LobbyBot {
     options.reconnection = .init(lastDelay: .seconds(1))
     let client = try await Client.open(at: relay, store: store, options: options) { _, cause in tell("\(cause)") }
     tell("\(client.origin), client \(String(clientID: client.clientID))")
-    // What was said may be lost whenever a connection is, here or behind the relay: it is said again.
+    // A line may be lost whenever a connection is lost, here or behind the relay, so it is said again.
     let repeating = Task {
       for await state in client.states { if state == .reconnected { try await client.send(ping) } }
     }
@@ -47,7 +47,7 @@ struct LobbyBot {
         guard let packet = PacketCoder.decode(LobbyPacket.self, bytes) else { continue }
         let before = talk.confirmed
         for answer in try talk.hear(packet) { try await client.send(PacketCoder.encode(answer)) }
-        // The answer to a heartbeat that was due: nothing was confirmed for a while.
+        // The answer to a heartbeat, which was due because nothing was confirmed for a while.
         if packet == .pong { try await client.send(PacketCoder.encode(talk.again())) }
         if talk.confirmed > before { say("confirmed \(talk.confirmed)") }
         if talk.isDone { break }
@@ -57,7 +57,7 @@ struct LobbyBot {
     }
     if talk.isDone {
       try await client.send(PacketCoder.encode(MemberPacket.goodbye))
-      // The server kicks, and the relay closes: the session is over, as it should be.
+      // The server kicks, the relay closes, and the session is over, as intended.
       do { for try await _ in client.packets {} } catch ClientError.sessionOver {}
     }
   }

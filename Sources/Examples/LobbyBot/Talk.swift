@@ -1,6 +1,6 @@
 import LobbyPackets
 
-/// What a member has said and heard. No I/O. It checks what it hears: this is the checker of the tests.
+/// What a member has said and heard. No I/O. It checks what it hears, so it is the tests' checker too.
 struct Talk {
   struct Wrong: Error, CustomStringConvertible {
     var description: String
@@ -12,10 +12,10 @@ struct Talk {
   /// The last of its own lines that was confirmed.
   private(set) var confirmed = 0
   private var heard: [String: Int] = [:]
-  /// Those of whom the last line may come once more: its confirmation may have been lost with something that died.
+  /// Members whose last line may come once more, because its confirmation may have been lost with something that died.
   private var mayRepeat: Set<String> = []
   private var unreported = 0
-  /// The server knows who this is.
+  /// The server knows who this member is.
   private var isIn = false
 
   init(name: String, last: Int) {
@@ -25,21 +25,21 @@ struct Talk {
 
   var isDone: Bool { confirmed == last }
 
-  /// A new session: nobody knows who this is.
+  /// A new session: nobody knows who this member is.
   mutating func begin() -> MemberPacket {
     isIn = false
     mayRepeat = Set(heard.keys)
     return again()
   }
 
-  /// What is to be said again where nothing was confirmed for a while.
+  /// What to say again if nothing was confirmed for a while.
   func again() -> MemberPacket {
     isIn ? line : .join(name: name, next: confirmed + 1)
   }
 
   private var line: MemberPacket { .say(number: confirmed + 1, text: "line \(confirmed + 1) of \(name)") }
 
-  /// Takes a packet; what is to be said to it.
+  /// Takes a packet, and returns what to answer.
   mutating func hear(_ packet: LobbyPacket) throws(Wrong) -> [MemberPacket] {
     switch packet {
     case .whoAreYou:

@@ -2,9 +2,9 @@ import LobbyPackets
 import NIOCore
 import VoltlaneBackend
 
-/// Who is in the lobby, and what is to be done about an event. No I/O, so that it can be tested.
+/// Who is in the lobby, and what to do about an event. No I/O, so that it can be tested.
 ///
-/// It keeps nothing on disk. After a restart it asks everybody whom the relay names who they are, and they say again
+/// It keeps nothing on disk. After a restart it asks every client that the relay names who they are, and they repeat
 /// what was not confirmed.
 struct Lobby {
   enum Action: Equatable {
@@ -14,16 +14,16 @@ struct Lobby {
 
   private struct Member {
     var name: String
-    /// The last of its lines that was taken.
+    /// The last of its lines that was accepted.
     var confirmed: Int
-    /// Lines of others that were sent to it, and that it has not said it read.
+    /// Lines of others that were sent to it, and that it has not acknowledged.
     var unread = 0
     /// Lines that were left out meanwhile.
     var missed = 0
   }
 
-  /// Lines that may be on their way to a member. The relay has a buffer for each client, and ends one for whom it is
-  /// full; so that it never comes to that, the server leaves lines out for who does not read.
+  /// How many lines may be on their way to a member. The relay has a buffer for each client, and ends a client whose
+  /// buffer is full. To avoid that, the server leaves out lines for members that do not read.
   static let window = 64
 
   private var table = ClientTable()
@@ -38,7 +38,7 @@ struct Lobby {
       }
     }
     switch event {
-    // On the way there and back packets may have been lost: whoever is asked says again what was not confirmed.
+    // Packets may have been lost in either direction: a member that is asked repeats what was not confirmed.
     case .reconnection(let id): actions.append(.send(id, .whoAreYou))
     case .data(let id, let bytes): actions += take(bytes, from: id)
     default: break
@@ -47,11 +47,11 @@ struct Lobby {
   }
 
   private mutating func take(_ bytes: ByteBuffer, from id: UInt64) -> [Action] {
-    // Not one of ours: it has no business here.
+    // Not a client of ours: it does not belong here.
     guard let packet = PacketCoder.decode(MemberPacket.self, bytes) else { return [.kick(id)] }
     switch packet {
     case .join(let name, let next):
-      // A member that was restarted, and knows less than the server, is told.
+      // A member that was restarted knows less than the server, and is told.
       let known = members.values.filter { $0.name == name }.map(\.confirmed).max() ?? 0
       let confirmed = max(known, next - 1)
       for (other, member) in members where member.name == name && other != id { members[other] = nil }
@@ -66,7 +66,7 @@ struct Lobby {
     case .ping:
       return [.send(id, .pong)]
     case .goodbye:
-      // The protocol has no packet for it: the relay would keep the session for a while.
+      // The protocol has no packet for this, and the relay would keep the session for a while.
       members[id] = nil
       return [.kick(id)]
     }
@@ -74,7 +74,7 @@ struct Lobby {
 
   private mutating func say(_ number: Int, _ text: String, _ id: UInt64) -> [Action] {
     guard let member = members[id] else { return [.send(id, .whoAreYou)] }
-    // Once more, because the confirmation was lost; or after a gap, which the member fills.
+    // It comes once more because the confirmation was lost, or it follows a gap, which the member will fill.
     guard number == member.confirmed + 1 else { return [.send(id, .confirmed(member.confirmed))] }
     members[id]?.confirmed = number
     var actions: [Action] = [.send(id, .confirmed(number))]

@@ -32,7 +32,7 @@ struct LobbyServer {
       case .kick(let id): try await backend.kick(id)
       }
     } catch {
-      // The relay is away. What matters is said again by whoever it matters to.
+      // The relay is away. Whatever matters will be said again.
     }
   }
 }

@@ -1,7 +1,7 @@
 import Relay
 import VoltlaneSettings
 
-/// What the firehose leads to.
+/// What the firehose connects to.
 enum BackendChoice: Equatable, Sendable {
   case address(Endpoint)
   /// A backend in this process that sends every packet back.

@@ -4,7 +4,7 @@ import VoltlaneSettings
 struct CPUList: Equatable, Sendable {
   var cpus: [Int]
 
-  /// No configuration of Linux has more.
+  /// No configuration of Linux has more than this.
   static let largest = 8191
 
   init(cpus: [Int]) {

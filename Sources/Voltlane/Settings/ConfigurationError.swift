@@ -4,7 +4,7 @@ import VoltlaneSettings
 struct ConfigurationError: Error, Equatable, CustomStringConvertible {
   /// One line each, with the flag, the variable, or the file with line and column.
   var problems: [String]
-  /// Whether a flag is wrong, and not a file or a variable.
+  /// Whether the mistake is in a flag, and not in a file or a variable.
   var isUsage = false
 
   init(_ problems: [String]) { self.problems = problems }

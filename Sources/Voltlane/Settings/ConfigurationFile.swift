@@ -1,14 +1,14 @@
 import VoltlaneSettings
 
-/// What a TOML file gives: keys named as the flags are, `stale-timeout = "5m"`.
+/// The values in a TOML file, whose keys have the flags' names: `stale-timeout = "5m"`.
 struct ConfigurationFile {
   let path: String
   private(set) var given: [Given] = []
-  /// In the tables that connserver.toml had.
+  /// Values in the tables of connserver.toml.
   private(set) var earlier: [EarlierGiven] = []
   private(set) var problems: [String] = []
 
-  /// Reads `text`, which stands in `path`. Every problem is found, unless it is one of syntax.
+  /// Reads `text`, the contents of `path`. Every problem is reported, except that a syntax error ends the reading.
   init(path: String, text: String) {
     self.path = path
     do throws(TOMLError) {
@@ -34,7 +34,7 @@ struct ConfigurationFile {
   private mutating func take(_ setting: SettingEntry, _ entry: TOMLEntry) {
     var items = [TOMLValue.Item(value: entry.value, position: entry.valuePosition)]
     if case .list(let values) = entry.value {
-      // Nothing has a word where it may be given.
+      // A list may be empty only if the setting has a word for that.
       let isNothing = values.isEmpty && setting.accepts("none")
       guard setting.isRepeatable, !values.isEmpty || isNothing else {
         let reason = setting.isRepeatable ? "the list is empty" : "it takes one value, not a list"
@@ -70,7 +70,7 @@ struct ConfigurationFile {
     if path.count > 1, let last = path.last, entries.contains(where: { $0.name == last }) {
       return "; did you mean \(last), which stands in no table?"
     }
-    // Another spelling of a flag leads to the one name that it has here.
+    // A name near a flag's alias suggests the flag's own name.
     let names =
       entries.map { (spelt: $0.name, name: $0.name) }
       + entries.compactMap { entry in entry.alias.map { (spelt: $0, name: entry.name) } }
@@ -81,7 +81,7 @@ struct ConfigurationFile {
 }
 
 extension TOMLValue {
-  /// The value as it would be written behind a flag; nil for a list.
+  /// The value as it would be written after a flag; nil for a list.
   fileprivate var text: String? {
     switch self {
     case .string(let text): text

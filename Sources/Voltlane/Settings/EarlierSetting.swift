@@ -2,21 +2,21 @@ import Relay
 import VoltlaneSettings
 import VoltlaneText
 
-/// A setting of connserver, the relay that was there before: its configuration and its environment are understood, so
-/// that a deployment moves over as it is. Today's names win.
+/// A setting of connserver, Voltlane's predecessor. Its configuration and environment are understood, so that a
+/// deployment can move over unchanged. Today's names take precedence.
 struct EarlierSetting: Sendable {
-  /// Where it stands in connserver.toml.
+  /// Its place in connserver.toml.
   let table: String
   let key: String
-  /// The flag that it became; nil where there is nothing left to set.
+  /// The flag that replaces it; nil if there is nothing left to set.
   let today: String?
-  /// Reads its value, and writes it as today's. What is more than there may be today becomes the most: connserver took
-  /// any number.
+  /// Reads its value, and writes it in today's form. A value above today's maximum becomes the maximum, because
+  /// connserver accepted any number.
   let convert: @Sendable (String) throws(Refusal) -> Converted
 
   struct Converted {
     var text: String
-    /// Whether more was given.
+    /// Whether the value given was larger.
     var isMost = false
   }
   /// Why there is nothing left to set.
@@ -52,14 +52,14 @@ struct EarlierSetting: Sendable {
       convert: bytes),
   ]
 
-  /// The file that connserver had, where it was started.
+  /// The file that connserver read in its working directory.
   static let file = "connserver.toml"
 
-  /// And the one that it took variables from.
+  /// The file from which it read variables.
   static let environmentFile = ".env"
 
-  /// What is to be said of files of connserver in this folder that nobody has given to this program. A `.env` may be
-  /// some other program's, of which nothing is said.
+  /// What to say about connserver's files in this folder that were not given to this program. A `.env` may belong to
+  /// another program, and is then not mentioned.
   static func filesPassedOver(
     by config: String?, _ environment: [String: String] = System.environment(),
     _ contents: (String) -> String? = System.contents
@@ -69,7 +69,7 @@ struct EarlierSetting: Sendable {
       remarks.append("there is a \(file) here, which is only read with --config \(file)")
     }
     let lines = (contents(environmentFile) ?? "").split(whereSeparator: \.isNewline)
-    // One that the process has was given to it by whoever read the file.
+    // If the process has the variable, somebody has read the file for it.
     let names = lines.compactMap { line in
       line.firstMatch(of: #/^\s*(?:export\s+)?(VOLTLANE_\w*)\s*=/#).map { String($0.1) }
     }.filter { environment[$0] == nil }
@@ -83,14 +83,14 @@ struct EarlierSetting: Sendable {
     return remarks
   }
 
-  /// connserver counted packets where there are bytes now.
+  /// connserver counted packets; today the limit is in bytes.
   static let bytesPerPacket = 4096
 
   // MARK: Its values
 
   private static func number(_ text: String, atMost most: Int) throws(Refusal) -> (number: Int, isMost: Bool) {
     if let number = wholeNumber(text) { return (min(number, most), number > most) }
-    // So many digits that they are no Int.
+    // So many digits that they do not fit an Int.
     guard !text.isEmpty, text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else {
       throw .because("it is not a whole number")
     }
@@ -111,13 +111,13 @@ struct EarlierSetting: Sendable {
   @Sendable private static func level(_ text: String) throws(Refusal) -> Converted {
     switch text.lowercased() {
     case "warn": Converted(text: "warning")
-    // What cannot be turned off today is hardly ever said.
+    // The log cannot be turned off today, but hardly anything in it is critical.
     case "off": Converted(text: "critical")
     case let level: Converted(text: level)
     }
   }
 
-  /// An IPv6 address might stand without brackets: the last colon is the port's.
+  /// An IPv6 address could be written without brackets: the last colon precedes the port.
   @Sendable private static func address(_ text: String) throws(Refusal) -> Converted {
     guard let colon = text.lastIndex(of: ":"), text[..<colon].contains(":"), !text.hasPrefix("[") else {
       return Converted(text: text)
@@ -129,7 +129,7 @@ struct EarlierSetting: Sendable {
 /// A value that was given by an earlier name.
 struct EarlierGiven: Sendable {
   let setting: EarlierSetting
-  /// What is given today by it; nil where there is nothing left to set.
+  /// What it means today; nil if there is nothing left to set.
   let given: Given?
   private let isMost: Bool
   private let origin: Origin
@@ -142,7 +142,7 @@ struct EarlierGiven: Sendable {
     given = setting.today.map { Given(setting: $0, text: converted.text, origin: origin) }
   }
 
-  /// What the log says of it. `winner` is what was given by today's name.
+  /// What the log says about it. `winner` is the value given by today's name.
   func warning(winner: Given?) -> String {
     let old = "\(origin.name(of: setting.key)) is a setting of connserver"
     guard let given else { return "\(old) that no longer exists: \(setting.remark)" }

@@ -1,9 +1,9 @@
 import VoltlaneSettings
 
-/// Every setting with the value that it has in the end and where that came from, as a file that `--config` reads.
+/// Every setting with its final value and where that came from, as a file that `--config` can read.
 struct EffectiveSettings: CustomStringConvertible {
   let given: GivenSettings
-  /// What was decided for settings that were left to the program.
+  /// What was decided for the settings that were left to the program.
   let decisions: [(setting: String, value: String)]
 
   var description: String {

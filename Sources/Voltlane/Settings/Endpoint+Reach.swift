@@ -1,8 +1,8 @@
 import VoltlaneText
 
 extension Endpoint {
-  /// Whether who listens here is who answers on this machine at `dialled`, as far as the texts tell: names are not
-  /// looked up.
+  /// Whether dialling `dialled` on this machine reaches a listener on this endpoint, as far as the texts tell: names
+  /// are not looked up.
   func isReached(at dialled: Endpoint) -> Bool {
     guard case .tcp(let host, let port) = self, case .tcp(let dialledHost, let dialledPort) = dialled else {
       return self == dialled
@@ -20,7 +20,7 @@ extension Endpoint {
 
   private static func isAny(_ host: String) -> Bool { ["0.0.0.0", "::"].contains(host) }
 
-  /// To dial any address is to dial the loopback.
+  /// Dialling the wildcard address reaches the loopback.
   private static func isLoopback(_ host: String) -> Bool {
     ["localhost", "127.0.0.1", "::1"].contains(host.lowercased()) || isAny(host)
   }

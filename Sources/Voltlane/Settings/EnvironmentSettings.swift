@@ -1,9 +1,9 @@
 import VoltlaneSettings
 
-/// What the environment gives: `VOLTLANE_` and a flag's name in capitals, with underscores.
+/// The values in the environment. A variable's name is `VOLTLANE_` and the flag's name in capitals, with underscores.
 struct EnvironmentSettings {
   private(set) var given: [Given] = []
-  /// By the names that connserver had.
+  /// Values by connserver's names.
   private(set) var earlier: [EarlierGiven] = []
   private(set) var problems: [String] = []
 
@@ -23,10 +23,10 @@ struct EnvironmentSettings {
   private mutating func take(_ name: String, _ text: String) {
     let entry = Settings.entries.first { Self.variable($0.name) == name }
     let setting = EarlierSetting.all.first { $0.variable == name }
-    // As `${X:-}` makes it where nothing is meant: it counts as not given.
+    // `${X:-}` results in an empty value, which counts as not given.
     if text.isEmpty, entry != nil || setting != nil { return }
     if let entry, setting == nil || entry.accepts(text) {
-      // No value of a setting that takes several has a comma.
+      // A value of a setting that takes several never contains a comma.
       let texts = entry.isRepeatable ? text.split(separator: ",", omittingEmptySubsequences: false) : [text[...]]
       given += texts.map { Given(setting: entry.name, text: String($0), origin: .variable(name)) }
     } else if let setting {
@@ -41,7 +41,7 @@ struct EnvironmentSettings {
   }
 
   private static func suggestion(_ name: String) -> String {
-    // Another spelling of a flag leads to the one name that it has here.
+    // A name near a flag's alias suggests the flag's own name.
     let names = Settings.entries.flatMap { entry in
       ([entry.name] + [entry.alias].compactMap { $0 }).map { (spelt: $0, entry: entry) }
     }
@@ -52,8 +52,8 @@ struct EnvironmentSettings {
     return "; did you mean \(variable(entry.name))?"
   }
 
-  /// Kubernetes gives every container variables about the services of its namespace: one that is called voltlane makes
-  /// VOLTLANE_PORT, VOLTLANE_SERVICE_HOST and others, which nobody asked for.
+  /// Kubernetes gives every container variables about the services in its namespace: a service called voltlane results
+  /// in VOLTLANE_PORT, VOLTLANE_SERVICE_HOST and others, which nobody asked for.
   private static func isOfKubernetes(_ name: String) -> Bool {
     let pattern =
       #/VOLTLANE(_.*)?_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)/#

@@ -1,24 +1,24 @@
 import VoltlaneSettings
 
-/// What was given for each setting: by flags, else by the environment, else by the file, else by connserver's names for
-/// it in either of them.
+/// What was given for each setting: by flags, otherwise by the environment, otherwise by the file, otherwise by
+/// connserver's names in either of them.
 struct GivenSettings: Sendable {
-  /// By the setting's name, where anything was given.
+  /// By the setting's name, if anything was given.
   private var readings: [String: [Reading]] = [:]
-  /// Settings by names that connserver had, for the log.
+  /// Settings that were given by connserver's names, for the log.
   private(set) var warnings: [String] = []
 
-  /// A text that was given, and what it was read as. Each is read once.
+  /// A text that was given, and the value that was read from it. Each text is read once.
   private struct Reading {
     let given: Given
     let value: Result<any Sendable, SettingError>
 
-    /// What is wrong with it.
+    /// Why it is not a value.
     var problem: String? { if case .failure(let error) = value { error.description } else { nil } }
   }
 
-  /// Reads `environment` and, of `files`, the one that flags or environment name. Throws all that is wrong there; what
-  /// is wrong with flags is thrown when they are asked for.
+  /// Reads `environment`, and the one of `files` that flags or environment name. Throws everything that is wrong there;
+  /// mistakes in flags are thrown when their values are asked for.
   init(flags: [Given], environment: [String: String], files: SettingsFiles) throws(ConfigurationError) {
     let variables = EnvironmentSettings(environment)
     var sources = [Self.read(flags), Self.read(variables.given)]
@@ -45,11 +45,11 @@ struct GivenSettings: Sendable {
     }
   }
 
-  /// What was given for `setting`, in order; empty where nothing was.
+  /// What was given for `setting`, in order; empty if nothing was.
   subscript<Value>(setting: RelaySetting<Value>) -> [Given] { self[setting.entry] }
   subscript(entry: SettingEntry) -> [Given] { (readings[entry.name] ?? []).map(\.given) }
 
-  /// What `entry` has, as it would be written.
+  /// The value of `entry`, as it would be written.
   func texts(of entry: SettingEntry) -> [String] {
     let given = self[entry]
     return given.isEmpty ? [entry.standard] : given.map(\.text)
@@ -73,14 +73,14 @@ struct GivenSettings: Sendable {
     return values
   }
 
-  /// These, but with what `others` have for each setting of which that is to be kept.
+  /// These, with the values of `others` for each setting that is to be kept.
   func keeping(_ isKept: (SettingEntry) -> Bool, of others: GivenSettings) -> GivenSettings {
     var kept = self
     for entry in Settings.entries where isKept(entry) { kept.readings[entry.name] = others.readings[entry.name] }
     return kept
   }
 
-  /// The file to read. A name that is not allowed is refused with the other values.
+  /// The file to read. A name that is not allowed is rejected together with the other values.
   private var file: String? {
     guard case .value(let path)? = try? value(of: Settings.operation.config) else { return nil }
     return path
@@ -100,7 +100,7 @@ struct GivenSettings: Sendable {
     }
   }
 
-  /// For each setting what the first of `sources` has that has anything.
+  /// For each setting, the values of the first of `sources` that has any.
   private static func firsts(of sources: [[Reading]]) -> [String: [Reading]] {
     sources.reduce(into: [:]) { readings, source in
       readings.merge(Dictionary(grouping: source, by: \.given.setting)) { first, _ in first }

@@ -1,4 +1,4 @@
-/// Which of some names a misspelt one was most likely meant to be.
+/// Finds the name that a misspelt one was most likely meant to be.
 enum NearestName {
   /// The name in `names` that is the fewest letters away from `name`; nil if none is near.
   static func of(_ name: String, in names: [String]) -> String? {

@@ -1,12 +1,12 @@
 import Relay
 import VoltlaneSettings
 
-/// An entry of a list of addresses: a network, or a file with one a line.
+/// An entry of a list of addresses: a network, or a file with one network per line.
 struct NetworkEntry: Sendable {
   private(set) var network: Network?
-  /// The file in which networks stand. It is read where all that was given is put together.
+  /// The file with networks. It is read when everything that was given is put together.
   private(set) var file: String?
-  /// Who connects to unix sockets, where the list may have them.
+  /// Clients on unix sockets, if the list may contain them.
   private(set) var hasUnix = false
 
   static let form = "a network such as 10.0.0.0/8 or 2001:db8::/32, an address, or @FILE with one of these a line"
@@ -28,10 +28,10 @@ struct NetworkEntry: Sendable {
     }
   }
 
-  /// The networks in the contents of a file. Empty lines and what stands behind a # are left out, the latter in any
-  /// encoding; a line ends as any system has it.
+  /// The networks in the contents of a file. Empty lines and everything after a # are skipped, whatever the encoding of
+  /// the latter; line ends of all systems are understood.
   static func networks(in bytes: [UInt8], of path: String) throws(FileError) -> [Network] {
-    // The mark that editors of another system put in front.
+    // The byte order mark that some editors write.
     var rest = bytes.starts(with: [0xef, 0xbb, 0xbf]) ? bytes[3...] : bytes[...]
     var networks: [Network] = []
     var number = 0

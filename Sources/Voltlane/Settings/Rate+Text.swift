@@ -1,7 +1,7 @@
 import Relay
 import VoltlaneSettings
 
-/// Rates as they are written in settings: `20/s`, `300/m`, with a burst `20/s:40`.
+/// Rates as written in settings: `20/s`, `300/m`, and with a burst `20/s:40`.
 extension Rate {
   static let form = "a number of tokens and a time such as 20/s or 300/m, with a burst 20/s:40"
 

@@ -3,18 +3,18 @@ import Relay
 import VoltlaneSettings
 
 /// A setting of the relay, in one declaration: name, kind, default and meaning, whether a reload may change it, and
-/// where its value goes. Flag and help, the names in environment and file, the table in the documentation, every error,
-/// and what is said of a reload follow from it.
+/// where its value goes. The flag and its help, the names in environment and file, the table in the documentation,
+/// every error, and what a reload reports follow from it.
 struct RelaySetting<Value: Sendable>: DeclaredSetting {
   let setting: Setting<Value>
   let reload: Reloading
   private let putInPlace: Place
   private let decideUndecided: Decide
 
-  /// Puts values where they belong. Throws where one names something that is not there.
+  /// Puts values where they belong. Throws if one of them names something that does not exist.
   private typealias Place =
     @Sendable (_ values: [Value], inout ProgramConfiguration, SettingsFiles) throws(WrongValue) -> Void
-  /// Decides what was left to the program, once all that was given is in its place.
+  /// Decides what was left to the program, once everything that was given is in its place.
   private typealias Decide = @Sendable (inout ProgramConfiguration, Machine) -> Void
 
   var entry: SettingEntry { setting.entry }
@@ -43,14 +43,14 @@ struct RelaySetting<Value: Sendable>: DeclaredSetting {
 
   func decide(in program: inout ProgramConfiguration, on machine: Machine) { decideUndecided(&program, machine) }
 
-  /// What is wrong with what was given, or with the default, beside other settings.
+  /// A conflict between the value given, or the default, and other settings.
   func error(_ given: GivenSettings, at index: Int = 0, _ reason: String) -> SettingError {
     let texts = given[self]
     return setting.error(texts.isEmpty ? setting.defaultGiven : texts[index], .because(reason))
   }
 }
 
-/// What can be done with a setting whose values are of any type.
+/// What can be done with a setting, whatever the type of its values.
 protocol DeclaredSetting: Sendable {
   var entry: SettingEntry { get }
   var reload: Reloading { get }
@@ -60,7 +60,7 @@ protocol DeclaredSetting: Sendable {
   func decide(in: inout ProgramConfiguration, on: Machine)
 }
 
-/// The value at `index` of those given cannot be put in its place.
+/// The value at `index` of those given cannot be put in place.
 struct WrongValue: Error {
   let index: Int
   let refusal: Refusal
@@ -91,21 +91,21 @@ extension RelaySetting {
     self.init(setting, reload: reload) { value, program in program.relay[keyPath: field] = value }
   }
 
-  /// To one that counts bytes.
+  /// To a field that counts bytes.
   init(
     _ setting: Setting<Value>, reload: Reloading, to field: WritableKeyPath<RelayConfiguration, Int> & Sendable
   ) where Value == ByteSize {
     self.init(setting, reload: reload) { value, program in program.relay[keyPath: field] = value.bytes }
   }
 
-  /// To one that is nil for the word that stands for nothing.
+  /// To a field that is nil for the word that means none.
   init<Field>(
     _ setting: Setting<Value>, reload: Reloading, to field: WritableKeyPath<RelayConfiguration, Field?> & Sendable
   ) where Value == Automatic<Field> {
     self.init(setting, reload: reload) { value, program in program.relay[keyPath: field] = value.given }
   }
 
-  /// To one that `decide` finds a value for, where it is left to the program; what it found is said in the log.
+  /// To a field for which `decide` finds a value if that is left to the program; the log says which.
   init<Field>(
     _ setting: Setting<Value>, reload: Reloading, to field: WritableKeyPath<RelayConfiguration, Field> & Sendable,
     decide: @escaping @Sendable (ProgramConfiguration, Machine) -> Field
@@ -152,7 +152,7 @@ extension RelaySetting {
       })
   }
 
-  /// Networks, with those in files. `others` takes what else an entry may say.
+  /// To a list of networks, including those in files. `others` takes whatever else an entry may mean.
   init(
     _ setting: Setting<Value>, reload: Reloading, to field: WritableKeyPath<RelayConfiguration, [Network]> & Sendable,
     others: @escaping @Sendable ([NetworkEntry], inout ProgramConfiguration) -> Void = { _, _ in }

@@ -1,13 +1,13 @@
 import Relay
 
-/// Whether a running relay takes another value of a setting, and with which values it protects less than before.
+/// Whether a running relay takes another value of a setting, and which values protect less than before.
 enum Reloading: Sendable {
   /// At the next start only.
   case no
   /// By SIGHUP; no value protects more than another.
   case yes
-  /// By SIGHUP; `isLowered` says whether the second configuration protects less than the first. That is told at
-  /// `warning`, because a file that lost a line by mistake looks like one that somebody meant.
+  /// By SIGHUP; `isLowered` says whether the second configuration protects less than the first. That is logged as a
+  /// warning, because a file that lost a line by mistake looks like an intended one.
   case guarded(isLowered: @Sendable (RelayConfiguration, RelayConfiguration) -> Bool)
 
   var isPossible: Bool { if case .no = self { false } else { true } }
@@ -19,7 +19,7 @@ enum Reloading: Sendable {
     .guarded { $1[keyPath: value] > $0[keyPath: value] }
   }
 
-  /// A limit, where nil is none.
+  /// A limit; nil means none.
   static func guarded<Value: Comparable & SendableMetatype>(
     raised value: KeyPath<RelayConfiguration, Value?> & Sendable
   ) -> Reloading {
@@ -29,7 +29,7 @@ enum Reloading: Sendable {
     }
   }
 
-  /// A rate, where nil is none.
+  /// A rate; nil means none.
   static func guarded(raised value: KeyPath<RelayConfiguration, Rate?> & Sendable) -> Reloading {
     .guarded { old, new in
       guard let old = old[keyPath: value] else { return false }
@@ -42,7 +42,7 @@ enum Reloading: Sendable {
     .guarded { !$1[keyPath: networks].cover($0[keyPath: networks]) }
   }
 
-  /// Addresses that are let off, or believed: more protect less.
+  /// Addresses that are exempt or trusted: more protect less.
   static func guarded(grown networks: KeyPath<RelayConfiguration, [Network]> & Sendable) -> Reloading {
     .guarded { !$0[keyPath: networks].cover($1[keyPath: networks]) }
   }

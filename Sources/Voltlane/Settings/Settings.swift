@@ -12,7 +12,8 @@ enum Settings: SettingDefinitions {
   static let backendLoss = BackendLossSettings()
   static let operation = OperationSettings()
 
-  /// In the order of the help and the documentation. What is left to the program is decided in this order too.
+  /// In the order of the help and the documentation, which is also the order in which the program decides what is left
+  /// to it.
   static let all: [any DeclaredSetting] = topics.flatMap(\.settings)
 
   /// The settings of a topic.
@@ -28,15 +29,15 @@ enum Settings: SettingDefinitions {
   static let entries: [SettingEntry] = all.map(\.entry)
 }
 
-/// Settings that stand together in the help: each a property, declared where it stands.
+/// Settings that belong together in the help: each is a property.
 protocol SettingsTopic: Sendable {
-  /// As in the help.
+  /// The title in the help.
   static var title: String { get }
 }
 
 extension SettingsTopic {
-  /// Its properties, in the order in which they are declared. Found by reflection: to list them once more would be one
-  /// more place to forget one.
+  /// Its properties, in the order in which they are declared. They are found by reflection, because in a second list
+  /// one could be forgotten.
   fileprivate var listed: (type: ObjectIdentifier, settings: [any DeclaredSetting]) {
     (ObjectIdentifier(Self.self), Mirror(reflecting: self).children.compactMap { $0.value as? any DeclaredSetting })
   }

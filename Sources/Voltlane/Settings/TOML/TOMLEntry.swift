@@ -8,7 +8,7 @@ struct TOMLEntry: Equatable, Sendable {
   var valuePosition: TextPosition
 }
 
-/// The types that a setting may have. TOML has others, times and fractions, which no setting takes.
+/// The types that a setting may have. TOML's other types, times and fractions, are not used by any setting.
 enum TOMLValue: Equatable, Sendable {
   case string(String)
   case integer(Int)
@@ -28,7 +28,7 @@ struct TextPosition: Equatable, Sendable {
   var column: Int
 }
 
-/// Why a text is not TOML that settings can be read from.
+/// Why settings cannot be read from a text.
 struct TOMLError: Error, Equatable {
   var position: TextPosition
   var reason: String

@@ -32,7 +32,7 @@ struct TOMLReader {
   }
 
   private mutating func readAll() throws(TOMLError) {
-    // The byte order mark that editors of another system put in front.
+    // The byte order mark that some editors write.
     _ = take("\u{feff}")
     while true {
       skipBlank()
@@ -339,7 +339,7 @@ struct TOMLReader {
   // MARK: Errors
 
   private func position(_ index: Int) -> TextPosition {
-    // By halving: a list of networks may have a great many items.
+    // By bisection, because a list of networks may have a great many items.
     var (line, end) = (0, lineStarts.count)
     while end - line > 1 {
       let middle = (line + end) / 2

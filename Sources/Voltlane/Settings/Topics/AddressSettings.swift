@@ -53,7 +53,7 @@ struct AddressSettings: SettingsTopic {
       summary: """
         Whether the backend is told, by a 0x07, where each client connects from, and again when it comes back.
         """),
-    // Of clients that are there already it would not be known.
+    // It would be unknown for clients that are already connected.
     reload: .no, to: \.tellsAddresses)
 }
 
@@ -70,7 +70,7 @@ extension SettingKind where Value == BackendChoice {
 }
 
 extension SettingKind where Value == UInt16 {
-  /// Permissions in octal digits, as chmod takes them.
+  /// Permissions in octal digits, as for chmod.
   fileprivate static var permissions: SettingKind {
     SettingKind(
       "MODE", allowed: "three octal digits such as 660, with a 0 before them or not",

@@ -240,7 +240,7 @@ extension SettingKind where Value == NetworkEntry {
   }
 }
 
-/// A count that may be without a limit, as one that was decided is shown.
+/// A count, possibly without a limit, as it is shown once it is decided.
 struct Limit: Equatable, Sendable, CustomStringConvertible {
   var count: Int?
 

@@ -9,7 +9,7 @@ struct SessionSettings: SettingsTopic {
     Setting(
       name: "stale-timeout", kind: .duration(in: RelayConfiguration.staleTimeoutRange), standard: "5m",
       summary: "How long a session that has lost its socket waits for its client to come back. 0: it ends at once."),
-    // What sessions without a socket cost is bounded by their number and their packets, however long they last.
+    // The cost of sessions without a socket is bounded by their number and their packets, however long they last.
     reload: .yes, to: \.staleTimeout)
 
   let away = RelaySetting(

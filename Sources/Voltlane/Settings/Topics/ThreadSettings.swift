@@ -1,7 +1,7 @@
 import Relay
 import VoltlaneSettings
 
-/// In this order: what is left to the program depends on what comes before.
+/// In this order, because what is left to the program depends on the settings before it.
 struct ThreadSettings: SettingsTopic {
   static let title = "Threads"
 
