@@ -33,11 +33,13 @@ let package = Package(
       name: "Voltlane",
       dependencies: [
         "Relay", "VoltlaneCrypto", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings",
-        "VoltlaneService", "CLinux",
+        "VoltlaneService", "VoltlaneNIO", "CLinux", "CStatusPage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
       ],
-      swiftSettings: safe, linkerSettings: identified),
+      exclude: ["Admin/status.html"], swiftSettings: safe, linkerSettings: identified),
     .executableTarget(
       name: "VoltlaneConnect",
       dependencies: [
@@ -125,6 +127,9 @@ let package = Package(
       name: "voltlane-sim", dependencies: ["Simulation", "CAllocatorDoor"], path: "Sources/VoltlaneSim",
       swiftSettings: [.define("TESTABLE", .when(configuration: .debug))]),
 
+    // The status page, as bytes of the program.
+    .target(name: "CStatusPage"),
+
     // Where the simulator's process asks for memory.
     .target(name: "CAllocatorDoor"),
 
@@ -157,7 +162,7 @@ let package = Package(
       dependencies: [
         "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay", "VoltlaneSettings", "VoltlaneText", "Refusing", "CHang",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Logging", package: "swift-log"), .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
     .testTarget(
       name: "LibraryTests",

@@ -299,6 +299,9 @@ enum Limits {
   /// Log events that a role can keep until the control thread takes them; further ones are dropped and counted.
   static let eventLane = 1024
 
+  /// One turn in so many is measured. Measuring takes some fifty instructions, and a call that reads the clock.
+  static let turnsPerSample = 16
+
   /// Sessions that a shard looks at, or ends, in one turn because the control thread asks: each may take a few cache
   /// misses, so that this many delay nobody by more than some tens of microseconds.
   static let querySlice = 64

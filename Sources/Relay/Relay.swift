@@ -43,6 +43,8 @@ public final class Relay {
   /// The settings that hosts may still have to take, the newest last.
   private var admissionLimits: [AdmissionLimits] = []
   private var counters: [Counters] = []
+  /// What can be seen of the relay from any thread; nil before the start.
+  public private(set) var observer: RelayObserver?
   /// nil before the start.
   private var inquiries: Inquiries?
   /// An eventfd for each host, to wake it from this thread.
@@ -106,6 +108,7 @@ public final class Relay {
       // From here on each shard closes its listeners.
       hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
       counters = parts.counters
+      observer = RelayObserver(parts, placement, control)
       inquiries = Inquiries(parts.queries, parts.ids)
       eventLanes = parts.events.map(RecordConsumerBox.init)
       digest = parts.digest

@@ -20,6 +20,8 @@ final class Roles<K: Kernel & ~Copyable>: @unchecked Sendable {
 /// Makes the roles, thread by thread as a ``Placement`` says, and the lanes between them. Tests use it too.
 struct RelayParts<K: Kernel & ~Copyable> {
   let counters: [Counters]
+  /// For each role that counts something by size: the shards, then the firehose.
+  let distributions: [Distributions]
   /// A lane for each role that posts events, because a lane has a single producer: the shards, then the firehose.
   let events: [RecordLane<Event>]
   let ids: ClientIDs
@@ -30,7 +32,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
   let budget: SharedBudget
   let missedBudget: SharedBudget
   let staleTotals: StaleTotals
-  private let backendStatus: BackendStatus
+  let backendStatus: BackendStatus
   let admission: SharedAdmission
   private let admissionLimits: AdmissionLimits
   let memory: MemoryGauge
@@ -39,8 +41,8 @@ struct RelayParts<K: Kernel & ~Copyable> {
   private let culprits: [Culprits]
   private let roles: [Roles<K>]
   private let bells: Bells
-  private let lanes: Lanes
-  private let arena: Arena
+  let lanes: Lanes
+  let arena: Arena
   private let control: ControlBlock
   private let configuration: RelayConfiguration
 
@@ -59,7 +61,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
   }
 
   /// All lanes, by the shards between whose roles they run.
-  private struct Lanes {
+  struct Lanes {
     let memory: DownlinkMemory
     var uplinks: [UplinkLane] = []
     let downlinks: [DownlinkLane]
@@ -109,6 +111,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
     self.control = control
     self.configuration = configuration
     counters = threads.map { _ in Counters(arena) }
+    distributions = (0...shards).map { _ in Distributions(arena) }
     events = (0...shards).map { _ in RecordLane<Event>(arena, capacity: Limits.eventLane) }
     ids = ClientIDs(shards: shards, random: random)
     budget = SharedBudget(arena, limit: configuration.assemblyBudget, shards: shards)
@@ -151,6 +154,13 @@ struct RelayParts<K: Kernel & ~Copyable> {
     }
   }
 
+  /// The counters in which each shard counts.
+  func shardCounters(_ placement: Placement) -> [Counters] {
+    (0..<configuration.shards).compactMap { shard in
+      placement.threads.firstIndex { $0.shard == shard }.map { counters[$0] }
+    }
+  }
+
   /// The roles of the thread at `index` of the placement; once.
   func takeRoles(_ index: Int) -> Roles<K> { roles[index] }
 
@@ -167,7 +177,8 @@ struct RelayParts<K: Kernel & ~Copyable> {
     _ shard: Int, _ thread: Int, _ publicKey: PublicKey, descriptorLimit: Int, now: UInt64
   ) throws(RelayError) -> Shard<K> {
     Shard(
-      number: shard, settings: ShardSettings(configuration), counters: counters[thread], control: control,
+      number: shard, settings: ShardSettings(configuration), counters: counters[thread],
+      distributions: distributions[shard], control: control,
       events: eventLog(shard, thread), keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
       connections: try ConnectionTable(), wheel: TimerWheel(now: now),
       acceptor: Acceptor(descriptorLimit: descriptorLimit), admission: Admission(admissionLimits, admission),
@@ -196,7 +207,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
 
   private func makeFirehose(_ thread: Int) -> Firehose<K> {
     Firehose(
-      counters: counters[thread], control: control, ids: ids,
+      counters: counters[thread], distributions: distributions[configuration.shards], control: control, ids: ids,
       settings: FirehoseSettings(configuration), backendStatus: backendStatus,
       events: eventLog(configuration.shards, thread),
       lanes: FixedArray(count: configuration.shards) { shard in

@@ -23,6 +23,7 @@ struct SimulatedKernel: Kernel, ~Copyable {
   var now: UInt64 { clock.now }
   var machineNow: UInt64 { clock.machine }
   var grace: UInt64 { clock.grace }
+  mutating func moment() -> UInt64 { world.now }
 
   // What a call does is none of the relay's: the memory that it takes is the simulation's.
 

@@ -13,6 +13,8 @@ struct ControlLoop {
   var reload: Reload
   let background: BackgroundReload
   var log: Logger
+  /// Where the admin endpoint leaves its questions; nil if there is none.
+  var desk: AdminDesk?
   /// The state of the reload that SIGHUP has asked for.
   private var reading = Reading.none
   /// After this it is too late for the outcome; nil if nothing is in progress.
@@ -180,6 +182,7 @@ struct ControlLoop {
       return
     }
     reload.adopt(outcome)
+    desk?.take(relay.configuration)
     // Before its level changes.
     for change in outcome.changes where !change.isLowered { log.info("SIGHUP: \(change)") }
     for change in outcome.changes where change.isLowered {
@@ -238,6 +241,7 @@ struct ControlLoop {
 
   private func logEvents() {
     relay.takeEvents(log)
+    desk?.mailbox.deliver(to: relay)
   }
 
   private func log(_ event: Event) {

@@ -57,11 +57,19 @@ enum Program {
       let echo = configuration.embedsEcho ? try embeddedEcho(configuration.relay) : nil
       var settings = configuration.relay
       if let echo { settings.backend = echo.address }
+      // Before the relay: if it cannot listen, no client has connected yet.
+      let admin = try configuration.admin.endpoint.map { endpoint throws(AdminFailure) in
+        try AdminServer(configuration.admin, at: endpoint)
+      }
+      defer { admin?.stop() }
+      if let admin { log.info("the admin endpoint is \(admin.endpoint)") }
       let relay = try start(settings, listeners, key: key, log)
+      admin?.desk.begin(relay)
       log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
 
       var loop = ControlLoop(
         relay: relay, signals: signals, reload: reload, background: background, log: log)
+      loop.desk = admin?.desk
       let ending = loop.run()
       echo?.stop()
       loop.log.info("stopped")

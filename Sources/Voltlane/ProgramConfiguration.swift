@@ -16,6 +16,8 @@ struct ProgramConfiguration: Sendable {
   var listFiles: [String] = []
   /// The file with the relay's key; nil: a fresh key.
   var identity: String?
+  /// The admin endpoint.
+  var admin = AdminConfiguration()
   var logLevel = Logger.Level.info
   var logFormat = LogFormat.text
   /// What was decided for each setting that was left to the program.
@@ -30,6 +32,7 @@ struct ProgramConfiguration: Sendable {
   ) throws(SettingError) {
     for setting in Settings.all { try setting.place(given, in: &self, files) }
     try checkAddresses(given)
+    try checkAdmin(given)
     try checkMachine(given, machine)
     for setting in Settings.all { setting.decide(in: &self, on: machine) }
     try checkSizes(given)
@@ -54,6 +57,19 @@ struct ProgramConfiguration: Sendable {
       // If the backend is the default, the listener is the one that was given.
       throw settings.listen.error(
         given, at: index, "it is where the backend is, --backend \(relay.backend) by default")
+    }
+  }
+
+  private func checkAdmin(_ given: GivenSettings) throws(SettingError) {
+    let settings = Settings.operation
+    guard let endpoint = admin.endpoint else { return }
+    guard AdminConfiguration.isLocal(endpoint) || !admin.allowed.isEmpty else {
+      throw settings.admin.error(
+        given, "it is not an address of the loopback, so --admin-allow has to say who may connect")
+    }
+    if case .tcp(_, port: 0) = endpoint { return }
+    if relay.listeners.contains(where: { $0.isReached(at: endpoint) || endpoint.isReached(at: $0) }) {
+      throw settings.admin.error(given, "clients connect there: it is an address of --listen")
     }
   }
 

@@ -46,6 +46,9 @@ struct VoltlaneCommand: ParsableCommand {
   @Flag(help: ArgumentHelp("Print every setting as a table of the documentation.", visibility: .hidden))
   var settingsTable = false
 
+  @Flag(help: ArgumentHelp("Print every metric as a table of the documentation.", visibility: .hidden))
+  var metricsTable = false
+
   @Flag(help: "Check options, variables and file, report what is wrong with them, and exit: with 0 if nothing is.")
   var checkConfig = false
 
@@ -58,6 +61,10 @@ struct VoltlaneCommand: ParsableCommand {
   func run() throws {
     if settingsTable {
       try StandardOutput.write(Settings.table)
+      return
+    }
+    if metricsTable {
+      try StandardOutput.write(MetricsTable.text)
       return
     }
     let settings = try loaded()

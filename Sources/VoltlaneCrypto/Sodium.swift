@@ -41,6 +41,20 @@ enum HKDF {
   }
 }
 
+/// SHA-256 of bytes that are no secret.
+public enum SHA256 {
+  public static func hash(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+    var hash = [UInt8](repeating: 0, count: 32)
+    unsafe hash.withUnsafeMutableBufferPointer { hash in
+      unsafe bytes.withUnsafeBufferPointer { bytes in
+        // It has 32 bytes.
+        _ = unsafe crypto_hash_sha256(hash.baseAddress!, bytes.baseAddress, UInt64(bytes.count))
+      }
+    }
+    return hash
+  }
+}
+
 /// The cipher of ``SealedBox``.
 enum XChaCha {
   static func seal(_ plain: RawSpan, key: HeapSecret, nonce: SealedBox.Nonce) -> SealedBox.Bytes {

@@ -35,7 +35,7 @@ import VoltlaneCrypto
   /// Connections in a table, as many as asked for.
   private func table(_ count: Int32) throws -> ConnectionTable {
     var connections = try ConnectionTable()
-    for socket in 0..<count { _ = connections.add(socket) }
+    for socket in 0..<count { _ = connections.add(socket, at: 0) }
     return connections
   }
 

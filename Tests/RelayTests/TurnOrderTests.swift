@@ -8,7 +8,7 @@ import Testing
   /// A connection that is put off while its slot is emptied does not come up again in the same slot.
   @Test func whoIsPutOffToAnEarlierTimeComesUpOnceATick() throws {
     var connections = try ConnectionTable()
-    guard let index = connections.add(7) else { throw RelayError.system(call: "add", errno: 0) }
+    guard let index = connections.add(7, at: 0) else { throw RelayError.system(call: "add", errno: 0) }
     var wheel = TimerWheel(now: 0)
     let (deadline, now) = (Limits.second, 2 * Limits.second)
     wheel.arm(index, at: deadline, connections)
@@ -29,14 +29,14 @@ import Testing
   func whoLeavesTheListIsNotWaitedFor(leaving: [UInt32]) throws {
     var connections = try ConnectionTable()
     var list = ReadyList(.clients)
-    for number in 0..<5 as Range<Int32> { connections.add(number).map { list.append($0, connections) } }
+    for number in 0..<5 as Range<Int32> { connections.add(number, at: 0).map { list.append($0, connections) } }
     #expect(list.count == 5)
     let place = list.appended
     for index in leaving { list.remove(index, connections) }
     try list.checkInvariants(connections)
     #expect(list.count == 5 - leaving.count)
     // Those that come later are not waited for either.
-    connections.add(9).map { list.append($0, connections) }
+    connections.add(9, at: 0).map { list.append($0, connections) }
     try list.checkInvariants(connections)
     for left in (0..<5 - leaving.count).reversed() {
       let isPast = list.isPast(place, connections)

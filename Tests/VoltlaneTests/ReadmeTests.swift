@@ -49,6 +49,13 @@ import VoltlaneSettings
     #expect(table == Settings.table)
   }
 
+  /// To mend it, put in what `voltlane --metrics-table` prints.
+  @Test func tableIsTheMetrics() throws {
+    let table = try Self.text(Self.documentation.appendingPathComponent("Metrics.md")).split(separator: "\n")
+      .drop { !$0.hasPrefix("| Metric |") }.prefix { $0.hasPrefix("|") }.joined(separator: "\n")
+    #expect(table == MetricsTable.text)
+  }
+
   /// An operator who reads a reason in a log finds it.
   @Test(arguments: CloseReason.allCases) func everyReasonIsExplained(reason: CloseReason) throws {
     let page = try Self.text(Self.documentation.appendingPathComponent("Operation.md"))

@@ -3,6 +3,7 @@ import Logging
 import Relay
 import Testing
 import VoltlaneSettings
+import VoltlaneText
 
 @testable import Voltlane
 
@@ -226,6 +227,20 @@ import VoltlaneSettings
     #expect(try configure(["--identity", "none"]).identity == nil)
   }
 
+  @Test func admin() throws {
+    #expect(try configure([]).admin.endpoint == nil)
+    #expect(try configure(["--admin", "none"]).admin.endpoint == nil)
+    for text in ["127.0.0.1:42080", "127.9.9.9:1", "[::1]:42080", "localhost:42080", "unix:/a.sock", "127.0.0.1:0"] {
+      #expect(try configure(["--admin", text]).admin.endpoint == Endpoint(text))
+    }
+    let remote = try configure([
+      "--admin", "0.0.0.0:42080", "--admin-allow", "10.0.0.0/8", "--admin-allow", "2001:db8::1",
+    ]).admin
+    #expect(remote.endpoint == .tcp(host: "0.0.0.0", port: 42080))
+    #expect(remote.allowed.map(\.description) == ["10.0.0.0/8", "2001:db8::1"])
+    #expect(try configure(["--admin-allow", "none"]).admin.allowed.isEmpty)
+  }
+
   @Test func congestionControl() throws {
     #expect(try configure(["--congestion-control", "cubic"]).relay.congestionControl == "cubic")
     #expect(try configure(["--congestion-control", "system"]).relay.congestionControl == nil)
@@ -299,6 +314,12 @@ import VoltlaneSettings
     ("identity", "", nil),
     ("congestion-control", "vegas", "this kernel has reno, cubic"), ("congestion-control", "", nil),
     ("shutdown-timeout", "5", "write 5s"), ("shutdown-timeout", "61m", nil),
+    ("admin", "42080", "it has no port"), ("admin", "10.0.0.5:42080", "so --admin-allow has to say who may connect"),
+    ("admin", "relay.example:42080", "not an address of the loopback"),
+    ("admin", "0.0.0.0:42080", "not an address of the loopback"),
+    ("admin", "127.0.0.1:42000", "clients connect there"), ("admin", "unix:x", "absolute"),
+    ("admin-allow", "10.0.0.1/8", "it has bits set after its prefix of 8 bits"),
+    ("admin-allow", "@list", "no file is read here"), ("admin-allow", "unix", "'unix' is not an IPv4 or IPv6 address"),
     ("log-level", "verbose", nil), ("log-level", "INFO", nil), ("log-format", "xml", nil),
     ("max-clients", "-1", nil), ("max-clients", "16777217", nil), ("max-clients-per-ip", "all", nil),
     ("max-clients-per-prefix", "-1", nil),

@@ -72,6 +72,7 @@ extension Firehose where K: ~Copyable {
 
   /// As far as can be told, it is a backend: from now on it is sent what waits for it.
   private mutating func trust(_ kernel: inout K) {
+    backendStatus.connectedSince = kernel.machineNow
     state = .connected
     deadline = connectedAt + Limits.dialStable
     counters.add(.backendConnections)

@@ -14,6 +14,7 @@ extension Firehose where K: ~Copyable {
       : kernel.send(socket, vectors, vectorCount: lanesGathered.vectors)
     if sent < 0, NoBytes(sent) == .broken { return sendFailed(Int32(-sent)) }
     advanceLanes(max(0, sent), lanes: lanesGathered.lanes, &kernel)
+    if sent > 0 { distributions.add(.firehoseSendBytes, UInt64(sent)) }
     if sent < lanesGathered.bytes { awaitRoom(&kernel) }
   }
 
@@ -50,9 +51,17 @@ extension Firehose where K: ~Copyable {
       let lane = laneIndex(step)
       left = lanes[lane].uplink.advance(left)
       if lanes[lane].uplink.sentOfHead > 0 { begun = lane }
+      if let time = lanes[lane].uplink.takeSample() { noteSample(time, &kernel) }
       if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
     }
     firstLane = begun ?? laneIndex(1)
+  }
+
+  /// Packets that were read at `time` have just been handed to the socket.
+  @inline(never)
+  private func noteSample(_ time: UInt64, _ kernel: inout K) {
+    let now = kernel.moment()
+    distributions.add(.uplinkTime, now > time ? now - time : 0)
   }
 
   mutating func isUplinkEmpty() -> Bool {

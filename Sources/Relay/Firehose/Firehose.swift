@@ -16,25 +16,22 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
     var announcement: SweepAnswer?
   }
 
-  enum State {
-    case idle
-    /// The name is being looked up; at `deadline` that has taken too long.
-    case resolving
-    /// The connection is being established, until `deadline` at most.
-    case dialing
-    /// Connected, but not known to be to a backend, until `deadline` at most: see Firehose+Probation.swift.
-    case proving
-    /// What is connected counts as the backend; at `deadline` the connection counts as stable.
-    case connected
-    /// The next dial comes at `deadline`.
-    case waiting
-    /// The relay is shutting down: everything was sent, and a FIN. Input is discarded until the backend's FIN.
-    case finishing
-    /// Nothing more is sent. What the shards still have for a backend that is lost for good is discarded.
-    case done
-  }
+  /// | state       | what it means                                                                              |
+  /// |-------------|--------------------------------------------------------------------------------------------|
+  /// | `resolving` | the name is being looked up; at `deadline` that has taken too long                         |
+  /// | `dialing`   | the connection is being established, until `deadline` at most                              |
+  /// | `proving`   | connected, but not known to be to a backend, until `deadline` at most: see                 |
+  /// |             | Firehose+Probation.swift                                                                   |
+  /// | `connected` | what is connected counts as the backend; at `deadline` the connection counts as stable     |
+  /// | `waiting`   | the next dial comes at `deadline`                                                          |
+  /// | `finishing` | the relay is shutting down: everything was sent, and a FIN. Input is discarded until the   |
+  /// |             | backend's FIN                                                                              |
+  /// | `done`      | nothing more is sent. What the shards still have for a backend that is lost for good is    |
+  /// |             | discarded                                                                                  |
+  typealias State = FirehoseState
 
   let counters: Counters
+  let distributions: Distributions
   let control: ControlBlock
   let ids: ClientIDs
   var settings: FirehoseSettings
@@ -55,7 +52,9 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   /// The packet at `parsed`, if it is for many clients and has not been passed on to all of them.
   var multicast: MulticastProgress?
 
-  var state = State.idle
+  var state = State.idle {
+    didSet { backendStatus.state = state }
+  }
   var socket: Int32 = -1
   /// Counts sockets, so that a late completion for the last one is not mistaken for one of this one.
   var generation: UInt32 = 0

@@ -14,6 +14,9 @@ protocol Kernel: ~Copyable {
   /// The same on the machine's clock, for what threads share.
   var machineNow: UInt64 { get }
 
+  /// The machine's clock at this very moment, which takes a call.
+  mutating func moment() -> UInt64
+
   /// How long the thread stood still, while what is arriving may still date from then; 0 at other times.
   var grace: UInt64 { get }
 

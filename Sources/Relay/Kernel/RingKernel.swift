@@ -80,6 +80,7 @@ struct RingKernel: Kernel, ~Copyable {
   @inline(__always) var now: UInt64 { clock.now }
   @inline(__always) var machineNow: UInt64 { clock.machine }
   @inline(__always) var grace: UInt64 { clock.grace }
+  mutating func moment() -> UInt64 { RingKernel.machineClock() }
 
   /// The ring's descriptor, for doorbells of other hosts.
   var descriptor: Int32 { uring.pointee.ring_fd }

@@ -13,6 +13,7 @@ struct UplinkConsumer: ~Copyable {
   private var head: UInt64
   private var references: RecordConsumer<PacketReference>
   private let freedBytes: SharedWord
+  private let sample: UplinkSample
   private(set) var sentOfHead = 0
   /// Where the part that was last gathered ends, and how many bytes it has on the wire.
   private var gatheredEnd: UInt64
@@ -26,6 +27,7 @@ struct UplinkConsumer: ~Copyable {
     gatheredEnd = head
     references = RecordConsumer(lane.references)
     freedBytes = lane.freedBytes
+    sample = lane.sample
   }
 
   var isEmpty: Bool { indices.tail == head }
@@ -91,6 +93,10 @@ struct UplinkConsumer: ~Copyable {
     gatheredBytes = 0
     return 0
   }
+
+  /// When a sample was read whose first packet the socket has now; nil if there is none.
+  @inline(__always)
+  func takeSample() -> UInt64? { sample.take(sentUpTo: head) }
 
   /// Gives up everything that was published.
   mutating func discard() {

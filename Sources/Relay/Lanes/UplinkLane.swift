@@ -22,6 +22,8 @@ struct UplinkLane: @unchecked Sendable {
   let references: RecordLane<PacketReference>
   /// Bytes of all references that the firehose has ever freed. What a shard has pushed, minus this, is what waits.
   let freedBytes: SharedWord
+  /// When some packets on their way were read.
+  let sample: UplinkSample
 
   init(_ arena: Arena, capacity: Int = Limits.uplinkLane) throws(RelayError) {
     indices = LaneIndices(arena)
@@ -29,6 +31,7 @@ struct UplinkLane: @unchecked Sendable {
     self.capacity = capacity
     references = RecordLane(arena, capacity: Limits.uplinkReferences)
     freedBytes = SharedWord(arena)
+    sample = UplinkSample(arena)
   }
 }
 

@@ -13,6 +13,7 @@ struct UplinkProducer: ~Copyable {
   private var headSeen: UInt64
   private var references: RecordProducer<PacketReference>
   private let freedBytes: SharedWord
+  let sample: UplinkSample
   private var pushedBytes: UInt64 = 0
   /// Room for anything that the relay itself says of a session: the longest of its texts behind a header, or a 0x03 and
   /// where its client connects from.
@@ -29,9 +30,13 @@ struct UplinkProducer: ~Copyable {
     headSeen = lane.indices.head
     references = RecordProducer(lane.references)
     freedBytes = lane.freedBytes
+    sample = lane.sample
     controlRoom =
       UplinkProducer.headerSize + max(CloseReason.longestText, UplinkProducer.headerSize + ClientOrigin.longest)
   }
+
+  /// Where the next packet goes, counted from the beginning.
+  var position: UInt64 { tail }
 
   /// How many bytes fit. Reads the firehose's position only if, as last seen, it leaves less room than `wanted`.
   @inline(__always)

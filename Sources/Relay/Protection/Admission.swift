@@ -3,6 +3,8 @@ struct SharedAdmission: Sendable {
   let table: AddressTable
   /// Connections of the relay.
   let clients: SharedWord
+  /// Those of them that are in the handshake.
+  let handshakes: SharedWord
   /// For clients that arrived over a queue that the shards share: which shard is next.
   let turns: SharedWord
   let accepts: SharedTokenBucket
@@ -11,6 +13,7 @@ struct SharedAdmission: Sendable {
   init(_ arena: Arena, clients count: Int, random: () -> UInt64) throws(RelayError) {
     table = try AddressTable(arena, clients: count, random: random)
     clients = SharedWord(arena)
+    handshakes = SharedWord(arena)
     turns = SharedWord(arena)
     accepts = SharedTokenBucket(arena)
   }
@@ -137,11 +140,13 @@ struct Admission: Sendable {
     guard standing.contains(.handshake) else { return }
     standing.remove(.handshake)
     handshakes -= 1
+    shared.handshakes.add(-1)
   }
 
   mutating func countHandshakeIn(_ standing: inout Standing) {
     standing.insert(.handshake)
     handshakes += 1
+    shared.handshakes.add(1)
   }
 
   // MARK: Offences

@@ -12,6 +12,7 @@ struct MemoryGauge: Sendable {
   /// For each shard, the size of the largest queue of a client, to within a factor of two.
   private let largestWaiting: CounterWords
   private let shards: Int
+  private let budgetWord: SharedWord
   private let tight: SharedWord
   private let short: SharedWord
 
@@ -27,6 +28,7 @@ struct MemoryGauge: Sendable {
     self.stale = stale
     largestWaiting = CounterWords(arena, count: shards)
     self.shards = shards
+    budgetWord = SharedWord(arena)
     tight = SharedWord(arena)
     short = SharedWord(arena)
     setBudget(budget)
@@ -34,9 +36,12 @@ struct MemoryGauge: Sendable {
 
   /// Called only by the control thread.
   func setBudget(_ budget: Int) {
+    budgetWord.relaxed = UInt64(budget)
     tight.relaxed = UInt64(budget / 100 * 85)
     short.relaxed = UInt64(budget / 100 * 95)
   }
+
+  var budget: Int { Int(budgetWord.relaxed) }
 
   /// What waits for clients, and what is still being sent to connections that are closing.
   @inline(__always) var waitingBytes: Int { Int(waiting.relaxed) }

@@ -20,6 +20,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   let number: Int
   var settings: ShardSettings
   let counters: Counters
+  let distributions: Distributions
   let control: ControlBlock
   var events: EventLog
   /// The relay's public key as it goes to each client.
@@ -61,6 +62,8 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   let backendStatus: BackendStatus
   /// How many times sessions have been dropped with the backend, by what this shard has seen.
   var dropsSeen: UInt64 = 0
+
+  var sampling = TurnSampling()
 
   // What the control thread asks, and what it may ask about.
   var queries: ShardQueries
@@ -146,6 +149,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   /// Takes what other roles have for the shard besides packets. Before packets are delivered: a client that is back
   /// gets what it missed first.
   mutating func receiveMessages(_ kernel: inout K) {
+    if sampling.turnBegins() { sampleTurn(&kernel) }
     sends.beginTurn()
     if sweep.isAsked { answerSweep(&kernel) }
     if queries.isAsked { answerQueries(&kernel) }
@@ -171,6 +175,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   /// Makes visible to the firehose, the workers and the other shards what this turn has for them, and wakes those that
   /// are asleep.
   mutating func publish(_ kernel: inout K) {
+    if sampling.read != nil { publishSample() }
     if uplink.publish(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
     if workers.jobsUnderWay > 0 { workers.publish(&kernel) }
     peers.publish(&kernel)

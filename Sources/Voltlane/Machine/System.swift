@@ -97,6 +97,16 @@ enum System {
   /// Whether the log goes to systemd's journal, which reads a priority at the start of each line.
   static var journalReadsLog: Bool { voltlane_journal_reads() }
 
+  /// Removes a file, if it is there.
+  static func removeFile(_ path: String) { _ = unsafe unlink(path) }
+
+  /// Seconds since 1970.
+  static func unixTime() -> Double {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_REALTIME, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+  }
+
   /// Lines of the log that were dropped since the start.
   static var droppedLines: UInt64 { UInt64(voltlane_log_dropped()) }
 

@@ -8,7 +8,7 @@ import Testing
 
   private func table() throws -> ConnectionTable {
     var connections = try ConnectionTable()
-    for socket in 0..<Int32(Self.count) { _ = connections.add(socket) }
+    for socket in 0..<Int32(Self.count) { _ = connections.add(socket, at: 0) }
     return connections
   }
 
@@ -84,7 +84,7 @@ import Testing
     var gone: [Token] = []
     for step in 0..<1000 as Range<Int32> {
       if random.below(3) > 0 || live.isEmpty {
-        guard let index = connections.add(step) else {
+        guard let index = connections.add(step, at: 0) else {
           Issue.record("the table is full")
           return
         }
@@ -118,7 +118,7 @@ import Testing
   @Test(arguments: 0..<12 as Range<UInt64>) func `it names one of the largest`(seed: UInt64) throws {
     var connections = try ConnectionTable()
     let count = 60
-    for socket in 0..<Int32(count) { _ = connections.add(socket) }
+    for socket in 0..<Int32(count) { _ = connections.add(socket, at: 0) }
     var random = SeededRandom(seed: seed)
     var holders = LargestHolders<WaitingBytes>()
     var model = Array(repeating: 0, count: count)

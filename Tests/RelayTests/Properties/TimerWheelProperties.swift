@@ -11,7 +11,7 @@ import Testing
 
   @Test(arguments: 0..<16) func `everybody comes up in time`(sixteenth: Int) throws {
     var connections = try ConnectionTable()
-    for socket in 0..<24 as Range<Int32> { _ = connections.add(socket) }
+    for socket in 0..<24 as Range<Int32> { _ = connections.add(socket, at: 0) }
     for slot in stride(from: sixteenth, to: Limits.wheelSlots, by: 16) {
       for index in 0..<24 as Range<UInt32> { connections[index].timer = TimerLink() }
       run(from: (1000 * 256 + UInt64(slot)) * Self.tick, connections)

@@ -11,6 +11,7 @@ struct ScriptedKernel: Kernel, ~Copyable {
   var now: UInt64 { clock.now }
   var machineNow: UInt64 { clock.machine }
   var grace: UInt64 { clock.grace }
+  mutating func moment() -> UInt64 { simulation.now }
   private var queued: [(KernelOperation, Token)] = []
   private var batch: [Completion] = []
   private(set) var hasSettled = true

@@ -53,7 +53,7 @@ extension Shard where K: ~Copyable {
     }
     if let reason = admission.lack { evictHandshake(reason, &kernel) }
     let reason = admission.countIn(&standing, now: kernel.machineNow, grace: kernel.grace)
-    guard reason == nil, let index = connections.add(socket) else {
+    guard reason == nil, let index = connections.add(socket, at: kernel.now) else {
       admission.leave(address.key, &standing)
       return refuse(socket: socket, reason ?? .clients, address.key, &kernel)
     }

@@ -49,6 +49,8 @@ struct Connection: BitwiseCopyable {
   /// Connections that this slot has held. Stays when the slot is free.
   var generation: UInt32 = 0
   var session: UInt32 = .none
+  /// When it was accepted, on this shard.
+  var accepted: UInt64 = 0
   /// Where it comes from, and what it counts for there.
   var address = AddressKey.none
   var standing: Standing = []
@@ -167,7 +169,7 @@ struct ConnectionTable: ~Copyable {
   func address(_ index: UInt32) -> UnsafeMutablePointer<Connection> { slots.mutableAddress(index) }
 
   /// A slot for `socket`, or nil where the table is full. The caller has it enter its first phase.
-  mutating func add(_ socket: Int32) -> UInt32? {
+  mutating func add(_ socket: Int32, at now: UInt64) -> UInt32? {
     let index: UInt32
     if free != .none {
       index = free
@@ -181,6 +183,7 @@ struct ConnectionTable: ~Copyable {
     slots[index] = Connection()
     slots[index].generation = generation
     slots[index].socket = socket
+    slots[index].accepted = now
     count += 1
     return index
   }

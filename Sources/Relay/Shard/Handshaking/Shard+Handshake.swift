@@ -240,6 +240,7 @@ extension Shard where K: ~Copyable {
     let id = sessions[slot].id
     attach(index, slot, kernel)
     counters.add(.sessionsStarted)
+    distributions.add(.handshakeTime, kernel.now &- connections[index].accepted)
     if events.wants(.debug) { post(Event.sessionStarted, slot, &kernel) }
     // Before anything else that the backend may hear of it.
     if settings.tellsAddresses {

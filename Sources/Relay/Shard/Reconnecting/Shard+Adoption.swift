@@ -18,7 +18,7 @@ extension Shard where K: ~Copyable {
       if case .no = drain { return admit(handed.socket, &kernel) }
       return kernel.submit(.close(handed.socket), Token(.none))
     }
-    guard case .no = drain, let index = connections.add(handed.socket) else {
+    guard case .no = drain, let index = connections.add(handed.socket, at: kernel.now) else {
       if handed.pending.isEmpty { beginChallenge(handed.socket, &kernel) }
       kernel.reset(handed.socket)
       kernel.submit(.close(handed.socket), Token(.none))

@@ -1,6 +1,7 @@
 import Logging
 import Relay
 import VoltlaneSettings
+import VoltlaneText
 
 struct OperationSettings: SettingsTopic {
   static let title = "Operation"
@@ -38,6 +39,25 @@ struct OperationSettings: SettingsTopic {
         """),
     reload: .yes, to: \.shutdownTimeout)
 
+  let admin = RelaySetting(
+    Setting(
+      name: "admin", kind: .automatic(.adminEndpoint, word: "none"), standard: "none",
+      summary: """
+        Where the relay shows what it does, over HTTP: a status page, /metrics for Prometheus, /livez, /readyz, /varz, \
+        /clients and /ended. An address that is not on the loopback needs --admin-allow.
+        """),
+    reload: .no, place: { endpoint, program in program.admin.endpoint = endpoint.given })
+
+  let adminAllow = RelaySetting(
+    Setting(
+      name: "admin-allow", kind: .networkOrNone, standard: "none",
+      summary: """
+        Addresses that may connect to --admin; others are closed at once. May be given several times. 'none': all that \
+        reach it, which has to be on the loopback then.
+        """,
+      isRepeatable: true),
+    reload: .no, placeAll: { networks, program in program.admin.allowed = networks.compactMap(\.network) })
+
   let logLevel = RelaySetting(
     Setting(
       name: "log-level", kind: .logLevel, standard: "info",
@@ -56,6 +76,22 @@ struct OperationSettings: SettingsTopic {
         have their priority besides.
         """),
     reload: .no, place: { format, program in program.logFormat = format })
+}
+
+extension SettingKind where Value == Endpoint {
+  fileprivate static var adminEndpoint: SettingKind {
+    SettingKind("ADDRESS", allowed: Endpoint.forms, read: Settings.endpoint)
+  }
+}
+
+extension SettingKind where Value == NetworkEntry {
+  fileprivate static var networkOrNone: SettingKind {
+    SettingKind("NETWORK|none", allowed: "none, or a network such as 10.0.0.0/8 or 2001:db8::/32") {
+      text throws(Refusal) in
+      guard !text.hasPrefix("@") else { throw .because("no file is read here") }
+      return try NetworkEntry(text)
+    }
+  }
 }
 
 extension SettingKind where Value == String {

@@ -1,0 +1,59 @@
+import Relay
+import Testing
+
+@testable import Voltlane
+
+/// The metrics' definitions: each counter is in one of them, and their names are as Prometheus wants them.
+@Suite struct MetricsTests {
+  private static let counted = MetricFamily.all.flatMap { family -> [Metric] in
+    if case .counted(let series) = family.source { series.map(\.metric) } else { [] }
+  }
+
+  @Test(arguments: Metric.allCases) func everyCounterIsInOneFamily(metric: Metric) {
+    let isElsewhere = MetricFamily.sums.contains(metric) || MetricFamily.readings.contains(metric)
+    #expect(Self.counted.count { $0 == metric } == (isElsewhere ? 0 : 1))
+  }
+
+  @Test func `every reading and every distribution is in one family`() {
+    let readings = MetricFamily.all.compactMap(\.source.reading)
+    #expect(
+      readings.count == MetricFamily.Reading.allCases.count && Set(readings) == Set(MetricFamily.Reading.allCases))
+    let distributions = MetricFamily.all.compactMap { family -> Distribution? in
+      if case .distribution(let distribution) = family.source { distribution } else { nil }
+    }
+    #expect(distributions.count == Distribution.allCases.count && Set(distributions) == Set(Distribution.allCases))
+  }
+
+  @Test func `no two have a name in common, and no two series a label`() {
+    #expect(Set(MetricFamily.all.map(\.name)).count == MetricFamily.all.count)
+    for family in MetricFamily.all {
+      guard case .counted(let series) = family.source else { continue }
+      #expect(Set(series.map(\.label)).count == series.count, "\(family.name)")
+    }
+  }
+
+  @Test(arguments: MetricFamily.all) func `names and words are in Prometheus's form`(family: MetricFamily) {
+    #expect(family.name.hasPrefix(MetricFamily.prefix))
+    #expect(family.name.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "_" })
+    #expect((family.kind == .counter) == family.name.hasSuffix("_total"))
+    for ending in ["_count", "_sum", "_bucket"] { #expect(!family.name.hasSuffix(ending)) }
+    #expect(family.help.first?.isLowercase == false && family.help.last == ".")
+    #expect(!family.help.contains("\n") && !family.help.contains("\\") && !family.help.contains("|"))
+    for unit in ["_ms", "_milliseconds", "_kb", "_percent"] { #expect(!family.name.contains(unit)) }
+    // Neither has a client, and so no end.
+    #expect(family.labels.allSatisfy { !["id", "client", "address"].contains($0) })
+  }
+
+  @Test func `label values are escaped`() {
+    #expect(MetricsPage.escaped("a\"b\\c\nd") == "a\\\"b\\\\c\\nd")
+  }
+
+  @Test(
+    arguments: [
+      (0, "0"), (1, "1"), (0.5, "0.5"), (1.25e-6, "0.000001"), (1e-9, "0"), (-2.5, "-2.5"), (123_456.789, "123456.789"),
+      (1_796_096_483.25, "1796096483"), (1e12, "1000000000000"), (.infinity, "0"), (.nan, "0"), (0.1 + 0.2, "0.3"),
+    ] as [(Double, String)])
+  func `numbers have no exponent`(value: Double, text: String) {
+    #expect(Decimal.text(value) == text)
+  }
+}
