@@ -70,7 +70,9 @@ enum Part: String, CaseIterable {
   private func lookup(_ count: Int) throws -> UInt64 {
     var sessions = try SessionTable(shard: 0, ids: ids)
     let key = try SecretKey.generate().publicKey
-    let known = (0..<1000).map { _ in sessions[sessions.start(connection: 0, key: key, address: .none)!].id }
+    let known = (0..<1000).map { _ in
+      sessions[sessions.start(connection: 0, key: key, address: .none, now: 0)!].id
+    }
     var sum: UInt64 = 0
     for number in 0..<count {
       let id = known[number % known.count]
@@ -87,7 +89,7 @@ enum Part: String, CaseIterable {
     var now = ReplayKernel.start
     var due: UInt64 = 0
     let crowd: UInt64 = 1000
-    for socket in 0..<Int32(crowd) { _ = connections.add(socket) }
+    for socket in 0..<Int32(crowd) { _ = connections.add(socket, at: 0) }
     for _ in 0..<(UInt64(count) / crowd) {
       for index in 0..<crowd { wheel.arm(UInt32(index), at: now + index * 1_000_000, connections) }
       while due < crowd {
