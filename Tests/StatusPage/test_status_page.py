@@ -212,7 +212,7 @@ class ThePage(unittest.TestCase):
         self.wait_for_state(page, "Backend stuck")
         self.relay.changes = {"state": "draining", "ready": False, "ready_reason": "draining", "clients": 41}
         self.wait_for_state(page, "Draining")
-        self.assertIn("41 clients are left", page.text("#notes"))
+        self.assertIn("41 clients left", page.text("#notes"))
         self.relay.changes = {"ready": False, "ready_reason": "the disk is on fire"}
         self.wait_for_state(page, "Not ready")
         self.assertIn("the disk is on fire", page.text("#notes"))
@@ -223,7 +223,7 @@ class ThePage(unittest.TestCase):
         self.wait_for_state(page, "Running")
         self.relay.refused = {"address_clients": 20.0}
         self.wait_for_state(page, "Needs attention")
-        self.assertIn("most of them for: address clients", page.text("#notes"))
+        self.assertIn("mostly for: address clients", page.text("#notes"))
         self.assert_calm(page)
 
     def test_a_hidden_tab_asks_nothing(self) -> None:
