@@ -80,7 +80,8 @@ import VoltlaneWire
       while values.remaining > 0, offset < bytes.count {
         let most = offset < cut ? cut - offset : Int(values.remaining)
         let count = min(most, Int(values.remaining), bytes.count - offset)
-        if let fault = values.parse(bytes.span.bytes.extracting(offset..<(offset + count))) { return Read(fault: fault) }
+        let part = bytes.span.bytes.extracting(offset..<(offset + count))
+        if let fault = values.parse(part) { return Read(fault: fault) }
         #expect(ProxyValues(words: values.words) == values)
         offset += count
       }
