@@ -1,4 +1,4 @@
-/// Counts what the relay asks the allocator for. Only a program of its own can stand there: a test has none.
+/// Counts what the relay asks the allocator for. Only a program can replace its allocator: a test cannot.
 public struct AllocatorDoor {
   public let setInside: (Bool) -> Void
   public let held: () -> Int

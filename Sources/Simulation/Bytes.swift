@@ -1,11 +1,11 @@
 import VoltlaneWire
 
-/// What a packet was, without keeping it: two that differ have the same only once in 2^64.
+/// Identifies a packet without keeping it: two different packets have the same fingerprint only once in 2^64.
 struct Fingerprint: Equatable {
   var size: Int
   var hash: UInt64
 
-  /// Stands in a session's packets for the 0x03 of a client that came back.
+  /// Represents, among a session's packets, the 0x03 of a client that came back.
   static let reconnection = Fingerprint(size: -1, hash: 0)
 
   init(size: Int, hash: UInt64) {
@@ -30,7 +30,7 @@ struct Fingerprint: Equatable {
   }
 }
 
-/// Bytes that wait, first in, first out.
+/// A queue of bytes, first in, first out.
 struct ByteQueue {
   private var bytes: [UInt8] = []
   private var start = 0
@@ -75,14 +75,14 @@ struct ByteQueue {
 /// Cuts a stream into size-prefixed packets.
 struct PacketCutter {
   private var rest = ByteQueue()
-  /// A size above it ends the stream: nothing behind it makes sense.
+  /// A larger size ends the stream: nothing after it makes sense.
   var largest = Int.max
   private(set) var isBroken = false
 
-  /// Bytes of a packet that has come in part.
+  /// Bytes of an unfinished packet.
   var partial: Int { rest.count }
 
-  /// The declared size of a packet that has come in part; nil where not even that has come.
+  /// The declared size of an unfinished packet; nil if not even that has arrived.
   var declared: Int? {
     rest.count < Wire.sizePrefix ? nil : rest.withBytes { Int(UInt32(littleEndian: $0.loadUnaligned(as: UInt32.self))) }
   }

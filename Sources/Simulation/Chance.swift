@@ -4,7 +4,7 @@ struct Chance: RandomNumberGenerator {
 
   init(_ seed: UInt64) { state = seed }
 
-  /// One that goes its own way, whoever else draws how much.
+  /// An independent sequence, whatever others draw.
   init(_ seed: UInt64, for part: UInt64) {
     self.init(seed &* 0x9e37_79b9_7f4a_7c15 ^ (part &+ 1) &* 0xd1b5_4a32_d192_ed03)
     _ = next()
@@ -27,7 +27,7 @@ struct Chance: RandomNumberGenerator {
 
   mutating func pick<Element>(_ elements: [Element]) -> Element { elements[below(elements.count)] }
 
-  /// Between `least` and `most`, where each order of magnitude is as likely as the next.
+  /// Between `least` and `most`, with every order of magnitude equally likely.
   mutating func magnitude(_ least: Int, _ most: Int) -> Int {
     var bits = 0
     while least << bits < most { bits += 1 }
@@ -42,13 +42,13 @@ struct Chance: RandomNumberGenerator {
   }
 }
 
-/// How often something happens, where it could.
+/// How often something happens when it could.
 struct Odds {
   var perMillion = 0
 
   static let never = Odds()
 
-  /// Drawn: often not at all, and as likely once in two as once in a thousand.
+  /// Random: often never, and once in two as likely as once in a thousand.
   init(_ chance: inout Chance, atMost most: Int = 2) {
     guard !chance.oneIn(3) else { return }
     perMillion = 1_000_000 / chance.magnitude(most, 2000)

@@ -1,4 +1,4 @@
-/// What happens later, by time, and of what happens at the same time, in the order in which it was asked for.
+/// What happens later, by time; events of the same time in the order in which they were added.
 struct EventQueue {
   private struct Entry {
     let time: UInt64

@@ -1,7 +1,7 @@
 #if TESTABLE
 import VoltlaneCrypto
 
-/// Keys are costly to make, and which ones they are makes no difference: all worlds share them.
+/// Keys are costly to make, and it makes no difference which ones they are, so all worlds share them.
 enum Keys {
   static let relay = key(0)
   static let people: [SecretKey] = (1...64).map(key)

@@ -1,7 +1,7 @@
 #if TESTABLE
 @testable import Relay
 
-/// The rule of the way down: what a client is sent is the handshake, and then its session's packets, in order.
+/// The rule of the way down: a client is sent the handshake, and then its session's packets, in order.
 extension Ledger {
   func checkDown(_ link: Link) {
     link.truth.isTouched = false

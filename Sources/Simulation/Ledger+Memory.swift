@@ -3,10 +3,10 @@ import VoltlaneWire
 
 @testable import Relay
 
-/// What the relay holds for its clients, by what the allocator has given it.
+/// What the relay holds for its clients, measured by the allocator.
 extension Ledger {
-  /// What the relay counts for its clients is what they hold; what they hold is what the allocator has given; and that
-  /// is within what is promised for a client and for the relay as a whole.
+  /// What the relay counts for its clients is what they hold; that is what the allocator has provided; and it is within
+  /// the limits promised for one client and for the whole relay.
   func checkMemory() {
     var counts = CountedMemory()
     var held = HeldMemoryTruth()
@@ -33,31 +33,31 @@ extension Ledger {
     }
   }
 
-  /// Twice --client-send-buffer and two packets; what a session may miss is a limit of its own.
+  /// Twice --client-send-buffer and two packets; missed packets have a limit of their own.
   private var clientBound: Int {
     let settings = world.plan.reloads + [world.plan.configuration]
     let buffer = settings.map { max($0.clientSendBuffer, $0.missedPacketsBuffer) }.max() ?? 0
     return 2 * buffer + 2 * (Wire.sizePrefix + world.plan.configuration.maxPacketSize)
   }
 
-  /// Packets that cross the lanes as references are nobody's unfinished ones any more.
+  /// Packets that cross the lanes as references no longer count as unfinished.
   private var laneBytes: Int {
     let largest = world.plan.configuration.maxPacketSize
     guard largest > Limits.largestCopied else { return 0 }
     return world.configuration.shards * (2 * Limits.uplinkReferencedBytes + 4 * largest)
   }
 
-  /// What one turn of each shard can bring before anybody has to go.
+  /// What one turn of each shard can add before anybody is evicted.
   private var turnBytes: Int {
     world.configuration.shards * (2 * Limits.gather + 2 * Limits.readsPerTurn + Limits.pendingPerTurn)
       + laneBytes + Ledger.roleBytes
   }
 
-  /// What roles have for themselves: lists that have grown.
+  /// The roles' own memory: lists that have grown.
   static let roleBytes = 64 * Limits.kibi
 }
 
-/// What is held for clients, by the structures that hold it and with what the allocator takes for each.
+/// What is held for clients, by structure, including the allocator's overhead for each.
 struct HeldMemoryTruth {
   var bytes = 0
   /// Bytes of packets that wait for one client.
@@ -76,7 +76,7 @@ extension SimulatedHost {
       for index in 0..<shard.connections.used where shard.connections[index].phase != .free {
         let connection = shard.connections[index]
         held.bytes += connection.pending.memory
-        // What a turn had for a client before its close was decided is sent all the same.
+        // What a turn had for a client before its close was decided is still sent.
         let closing = connection.phase == .closing ? Limits.gather : 0
         held.mostOfOne = max(held.mostOfOne, connection.pending.count - closing)
         if let unfinished = connection.unfinished { held.add(Int(unfinished.capacity)) }

@@ -1,13 +1,13 @@
 #if TESTABLE
 @testable import Relay
 
-/// That the relay goes on by itself, and lets nobody wait for somebody else.
+/// The relay continues by itself, and no client waits for another.
 extension Ledger {
-  /// Every host sleeps, and nothing is under way that would wake one: whoever waits now was forgotten. Looked at where
-  /// nothing goes wrong, and so nobody has a reason to wait.
+  /// Every host sleeps, and nothing is under way that would wake one: whoever is still waiting was forgotten. Checked
+  /// only while nothing goes wrong, so that nobody has a reason to wait.
   func checkAsleep() {
     guard world.plan.isCalm || world.isSettling, world.control.phase == .running, world[.backendConnections] > 0,
-      // Nothing is handed over while the backend's connection is on probation.
+      // Nothing is sent while the backend's connection is on probation.
       let backend = world.backend.link, backend.sent > 0, backend.looksAlive, backend.isWritable
     else { return }
     guard backend.arrived.isEmpty else {
@@ -15,11 +15,11 @@ extension Ledger {
     }
     for session in live where session.endedInside == nil {
       if session.up[session.upSeen...].contains(where: { !$0.isLoose && $0.packet != .reconnection }), mayMiss == 0 {
-        return world.fail("every host sleeps, and packets of \(session.ownerName) wait to be handed over")
+        return world.fail("every host sleeps, and packets of \(session.ownerName) wait to be sent")
       }
     }
     for case let link? in world.descriptors where link !== backend && !link.arrived.isEmpty && link.error == 0 {
-      // A client that has yet to take what waits for it is not read meanwhile.
+      // A client that has not yet taken what is waiting for it is not read meanwhile.
       if let session = link.truth.session, !session.next.contains(session.down.count) { continue }
       let state = world.hosts.compactMap { $0.describe(link.descriptor) }.joined(separator: "; ")
       return world.fail(
@@ -33,8 +33,8 @@ extension Ledger {
     }
   }
 
-  /// What the relay has read for a client is sent within a few turns of those who have it in hand, as long as its
-  /// socket takes it: whatever is sent to others, and whatever they do with it.
+  /// What the relay has read for a client is sent within a few turns of the hosts that have it, as long as its socket
+  /// takes it, whatever is sent to others and whatever they do with it.
   func checkFairnessDown() {
     guard world.control.phase == .running else { return }
     let firehose = world.turnsOf(world.firehoseHost)
@@ -53,14 +53,15 @@ extension Ledger {
       }
       let turns = min(shard - since.shard, firehose - since.firehose)
       mostDue = max(mostDue, turns)
-      // A turn sends half a megabyte, and some turns are needed to find out that there is room.
+      // A turn sends half a megabyte, and a few turns are needed to find out that there is room.
       let bound = 4 + world.plan.people
       if turns > bound { world.fail("\(link.name) is sent nothing for \(turns) turns; \(bound) are enough") }
     }
   }
 
-  /// A connection of a client ended in the handshake. In a world that is fair nothing breaks connections, and whoever
-  /// keeps the rules is let in, back to its session while that lives: unless another connection of its own was first.
+  /// A connection of a client ended in the handshake. In a fair world nothing breaks connections, and every client that
+  /// keeps the rules is let in, or back to its session while that lives, unless another connection of its own was
+  /// first.
   func wasTurnedAway(_ link: Link, claim: UInt64?, openedAt: UInt64) {
     guard world.plan.isFair, world.control.phase == .running else { return }
     if let claim {
@@ -69,11 +70,11 @@ extension Ledger {
     world.fail("\(link.name) keeps the rules and is turned away")
   }
 
-  /// A client was read that had waited for so many turns of its shard, all of which had room for what it says.
+  /// A client was read after it had waited for that many turns of its shard, all of which had room for its packets.
   func checkFairness(_ link: Link, waited turns: Int) {
     guard world.plan.isFair, link.truth.session != nil else { return }
     mostWaited = max(mostWaited, turns)
-    // A turn reads half a megabyte, a quarter of one client at most; and some turns are needed to find out.
+    // A turn reads half a megabyte, at most a quarter of it from one client, and a few turns are needed to find out.
     let bound = 4 + world.plan.people
     if turns > bound { world.fail("\(link.name) waited for \(turns) turns to be read; \(bound) are enough") }
   }

@@ -2,7 +2,7 @@
 import VoltlaneWire
 @testable import Relay
 
-/// Why sessions may end: each reason has a cause that can be seen from outside.
+/// Why sessions may end: each reason has a cause that is visible from outside.
 extension Ledger {
   func checkReason(_ session: SessionTruth, _ reason: String) {
     if !isRight(reason, session) {
@@ -10,14 +10,15 @@ extension Ledger {
     }
     let owner = world.people.first { ObjectIdentifier($0) == session.owner }
     let isSpared = world.plan.isCalm || world.plan.isFair && owner?.isMischievous == false
-    // In the end connections are reset whose clients have yet to hear who they are: nobody comes back as them.
+    // At the end, connections are reset whose clients have not yet received their id: nobody can come back as them.
     let isAbandoned = !world.isHostile && reason == "stale timeout"
     if isSpared, !isAbandoned, reason != "kicked", reason != "relay draining" {
       world.fail("\(session.ownerName) ends with '\(reason)' where nothing goes wrong")
     }
   }
 
-  /// All settings that may have held when something happened: times and limits are judged by the least of each.
+  /// All settings that may have been in effect when something happened: times and limits are judged by the smallest of
+  /// each.
   private var settings: [RelayConfiguration] { world.plan.reloads + [world.plan.configuration, world.configuration] }
 
   private func isRight(_ reason: String, _ session: SessionTruth) -> Bool {
@@ -42,13 +43,13 @@ extension Ledger {
     case "memory": return isShortOfMemory
     case "buffer overflow":
       let least = settings.map { min($0.clientSendBuffer, $0.missedPacketsBuffer) }.min() ?? 0
-      // After a FIN what is not acknowledged waits too, and of its first packet all.
+      // After a FIN, what is not acknowledged waits too, including the whole of its first packet.
       let largest = world.plan.configuration.maxPacketSize + Wire.sizePrefix
       let kept = session.link.finArrived ? session.unacknowledgedAtEnd + largest : 0
       return session.waitingAtEnd + kept >= least
     case "stale timeout":
       guard let least = settings.map(\.staleTimeout.nanoseconds).min(), least > 0 else { return true }
-      // The socket is closed a little later than its session is found to be without one.
+      // The socket is closed a little later than its session is found without one.
       return world.plan.odds.hostStalls.perMillion > 0 || session.link.closedAt == .max
         || ended &+ 200_000_000 >= min(session.link.closedAt, session.link.calledAt) &+ least
     case "idle timeout":
@@ -64,7 +65,7 @@ extension Ledger {
   private var isShortOfMemory: Bool {
     guard world.allocationFailures == 0, let door = world.door else { return true }
     let least = settings.map { min($0.protection.memoryBudget, $0.assemblyBudget, $0.missedPacketsTotal) }.min() ?? 0
-    // A connection counts 8 KiB and what the kernel holds for it, which no allocator knows of.
+    // A connection counts 8 KiB and what the kernel holds for it, which the allocator does not see.
     return mostHeld + 16_384 * world.descriptors.count + 4 * world.plan.bufferMost * world.plan.people >= least / 2
       || door.held() >= least / 2
   }

@@ -1,9 +1,9 @@
 #if TESTABLE
 @testable import Relay
 
-/// What has to be so when nothing goes wrong any more.
+/// What has to be true once nothing goes wrong any more.
 extension Ledger {
-  /// A client was told by an orderly close, where a challenge was due, that its session is over.
+  /// An orderly close in place of a challenge told a client that its session is over.
   func isToldOver(_ id: UInt64, _ link: Link) {
     guard let session = sessions[id], session.endedInside == nil, world.control.phase == .running else { return }
     world.fail("\(link.name) is told that the session of \(session.ownerName) is over, and it lives")
@@ -19,7 +19,7 @@ extension Ledger {
           "of \(session.ownerName) \(unseen.count) packets have not reached the backend, of \(session.up.count)")
       }
       guard let person = world.people.first(where: { ObjectIdentifier($0) == session.owner }), person.id == session.id,
-        // Where the relay's kernel has given a connection up, its client need not know.
+        // If the relay's kernel has given up a connection, the client may not know.
         let link = person.link, link.truth.session === session, link.error == 0
       else { continue }
       if link.unsentByPeer > 0 || !link.arrived.isEmpty {
@@ -35,7 +35,8 @@ extension Ledger {
         world.fail("\(world[.clientsRefused]) clients were refused, and nothing went wrong")
       }
       let sent = all.reduce(0) { $0 + $1.up.count + ($1.reason == nil ? 0 : 1) }
-      // Whoever was still shaking hands at the end was reset, and what it had sent already may be lost with that.
+      // A client that was still in the handshake at the end was reset, and what it had already sent may be lost with
+      // that.
       let lost = all.filter { !$0.link.looksAlive }.reduce(0) { $0 + $1.up.count(where: \.isLoose) }
       if !(sent - lost...sent).contains(world.backend.packetsReceived) {
         world.fail("the backend has \(world.backend.packetsReceived) packets of \(sent), and nothing went wrong")
@@ -55,7 +56,7 @@ extension Ledger {
     checkNothingIsHeld()
   }
 
-  /// Everybody has gone, and was kicked.
+  /// Everybody has left, and was kicked.
   func checkEmpty() {
     checkNothingIsHeld()
   }

@@ -6,27 +6,27 @@ import VoltlaneWire
 /// The checker. It sees what crosses the relay's calls, on each connection in each direction, and at the end of each
 /// turn what became of it:
 ///
-/// - of what the relay has read from clients, the backend is handed every whole packet, in order, once, whatever
-///   becomes of the connections on either side; then one 0x01;
-/// - of what the relay has read from the backend, a client is handed every whole packet, in order, once, over however
-///   many connections, until its session has ended;
-/// - a session is its owner's, and an id is never used again;
+/// - the backend gets every whole packet that the relay has read from a client, in order, once, whatever happens to the
+///   connections on either side; then one 0x01;
+/// - a client gets every whole packet that the relay has read for it from the backend, in order, once, over any number
+///   of connections, until its session has ended;
+/// - a session belongs to its owner, and an id is never used again;
 /// - what the relay counts as memory is what it holds.
 ///
-/// Where two answers are right it takes either; a rule is a method of its own that ends in ``World/fail(_:)``.
+/// If two outcomes are right, it accepts either. Each rule is a method of its own that ends in ``World/fail(_:)``.
 final class Ledger {
   unowned let world: World
   var sessions: [UInt64: SessionTruth] = [:]
-  /// The same, in the order of their births: what is gone through has an order.
+  /// The same, in the order in which they began, so that iterating has an order.
   var all: [SessionTruth] = []
   var live: [SessionTruth] = []
   private var touched: [Link] = []
   /// Ids that the relay has tried to send in this turn.
   private var offered: [(id: UInt64, link: Link)] = []
-  /// Sessions that the relay has tried to go on with in this turn.
+  /// Sessions that the relay has tried to resume in this turn.
   private var resumed: [(id: UInt64, link: Link)] = []
-  /// What the backend was handed in this turn.
-  private var handedUp: [(link: Link, id: UInt64, flag: PacketFlag, packet: Fingerprint, text: String)] = []
+  /// What the backend was sent in this turn.
+  private var sentUp: [(link: Link, id: UInt64, flag: PacketFlag, packet: Fingerprint, text: String)] = []
   private var strangers: [UInt64: (addressed: Int, answers: Int)] = [:]
   /// Sessions that lost their connection in the turn in which they began, before their client was sent an id; and
   /// whether they have ended.
@@ -38,15 +38,16 @@ final class Ledger {
   /// Connections that the relay has counted as the backend's, and whether the last of them begins with a sweep.
   private var connections: UInt64 = 0
   private var beginsWithSweep = false
-  /// Packets that were given up because two connections died within them.
+  /// How many packets were given up because two connections died within them.
   private(set) var mayMiss = 0
   private(set) var reasons: [String: Int] = [:]
-  /// The most sessions that may have been stale within this turn: some have ended in it, or gone on.
+  /// The most sessions that may have been stale within this turn: some have ended in it, or were resumed.
   private var mostStale = 0
-  /// The most that the relay has had of the allocator, and the longest that an honest client waited to be read.
+  /// The most memory that the relay has had from the allocator, and the longest that an honest client waited to be
+  /// read.
   var mostHeld = 0
   var mostWaited = 0
-  /// The same for one that waited to be sent what the relay had read for it.
+  /// The longest that one waited to be sent what the relay had read for it.
   var mostDue = 0
 
   init(_ world: World) {
@@ -68,7 +69,7 @@ final class Ledger {
       link.truth.headerBytes -= skipped
       bytes = UnsafeRawBufferPointer(rebasing: bytes[skipped...])
     }
-    // What a connection sends that is no client's any more counts for nothing.
+    // What a connection sends after it has stopped being a client's does not count.
     guard !link.truth.isSuperseded else { return }
     let turn = world.turns
     var cutter = link.truth.incoming
@@ -133,12 +134,12 @@ final class Ledger {
 
   func relayTriesToSend(_ link: Link, _ bytes: UnsafeRawBufferPointer, result: Int) {
     if link.truth.isSuperseded { world.fail("\(link.name) is sent something after its session has gone on") }
-    // Where a packet begins: what is sent behind a part of one may look like anything.
+    // Only where a packet begins: what follows a part of one may look like anything.
     guard link.truth.session == nil, link.truth.outgoing.partial == 0, bytes.count > Wire.sizePrefix else { return }
     let packet = UnsafeRawBufferPointer(rebasing: bytes[Wire.sizePrefix...])
     switch (link.truth.role, try? HandshakePacket.decode(packet.bytes)) {
     case (.newcomer, .clientID(let id)?): offered.append((id, link))
-    // The session goes on, unless the socket turns out to be gone; after a FIN that is found out later.
+    // The session is resumed, unless the socket turns out to be gone; after a FIN that is found out later.
     case (.returner(let id), .ping?) where bytes.count == FramedHandshakePacket.ping.byteCount:
       let goesOn = result >= 0 || [EAGAIN, EINTR, ENOBUFS, ENOMEM, EPIPE].contains(Int32(-result))
       if goesOn { resumed.append((id, link)) }
@@ -154,7 +155,7 @@ final class Ledger {
     cutter.cut(bytes) { packet in
       end += Wire.sizePrefix + packet.count
       if isBackend {
-        handUp(link, packet)
+        noteUp(link, packet)
       } else {
         link.truth.sentNow.append(
           SentPacket(packet: Fingerprint(packet), first: packet.first, end: end, knowsFin: knowsFin))
@@ -167,14 +168,14 @@ final class Ledger {
     }
   }
 
-  private func handUp(_ link: Link, _ packet: UnsafeRawBufferPointer) {
+  private func noteUp(_ link: Link, _ packet: UnsafeRawBufferPointer) {
     guard packet.count >= Wire.tag, let flag = PacketFlag(rawValue: packet[8]) else {
-      return world.fail("the backend is handed a packet of \(packet.count) bytes without a tag that makes sense")
+      return world.fail("the backend is sent a packet of \(packet.count) bytes without a tag that makes sense")
     }
     let id = UInt64(littleEndian: packet.loadUnaligned(as: UInt64.self))
     let data = UnsafeRawBufferPointer(rebasing: packet[Wire.tag...])
     let text = flag == .failure ? String(decoding: data, as: UTF8.self) : ""
-    handedUp.append((link, id, flag, Fingerprint(data), text))
+    sentUp.append((link, id, flag, Fingerprint(data), text))
   }
 
   func relayFinished(_ link: Link) {
@@ -204,7 +205,7 @@ final class Ledger {
       started[host] = counters[.sessionsStarted]
       returned[host] = counters[.reconnections]
       attachments(world.hosts[host])
-      // Some have ended, or lost their connection, in the turn in which they began.
+      // Some ended, or lost their connection, in the turn in which they began.
       for (id, link) in offered where sessions[id] == nil { begin(id, link, world.hosts[host].shard ?? 0) }
       for (id, link) in resumed where link.truth.session == nil && !link.truth.isSuperseded {
         if let session = sessions[id], session.endedInside == nil { goOn(session, link) }
@@ -228,15 +229,15 @@ final class Ledger {
       connections = world[.backendConnections]
       beginsWithSweep = connections > 1 && world.hosts[world.firehoseHost].announces
     }
-    if !handedUp.isEmpty {
-      for entry in handedUp { checkUp(entry.link, entry.id, entry.flag, entry.packet, entry.text) }
-      handedUp.removeAll(keepingCapacity: true)
+    if !sentUp.isEmpty {
+      for entry in sentUp { checkUp(entry.link, entry.id, entry.flag, entry.packet, entry.text) }
+      sentUp.removeAll(keepingCapacity: true)
     }
     if world.plan.isFair { checkFairnessDown() }
     if world.turns % world.plan.memoryCheckEvery == 0 { checkMemory() }
   }
 
-  /// Sessions have begun, or gone on with another connection.
+  /// Sessions have begun, or were resumed on another connection.
   private func attachments(_ host: SimulatedHost) {
     host.eachAttached { descriptor, id in
       guard let link = world.link(descriptor), link.truth.session?.id != id else { return }
@@ -292,8 +293,8 @@ final class Ledger {
     link.truth.early = []
   }
 
-  /// After the client's FIN packets are kept until they are acknowledged: those that were not may come again, and those
-  /// that were sent when the relay had read the FIN have to.
+  /// After the client's FIN, packets are kept until they are acknowledged. Those that were not acknowledged may come
+  /// again, and those that were sent after the relay had read the FIN have to.
   private func repeatUnacknowledged(_ session: SessionTruth, _ old: Link) {
     guard let first = old.truth.sentAfterFin.first(where: { $0.end > old.acknowledged }) else { return }
     let due = old.truth.sentAfterFin.first { $0.end > old.acknowledged && $0.isKept }?.index ?? .max
@@ -357,8 +358,8 @@ final class Ledger {
     }
   }
 
-  /// Whether this may be said of a session that the checker has not seen: that it is there, and then that it has ended.
-  /// There are no more of them than the relay has counted.
+  /// Whether this may be said about a session that the checker has not seen: that it exists, and then that it has
+  /// ended. There are no more such sessions than the relay has counted.
   private func isUnnamed(_ id: UInt64, _ flag: PacketFlag) -> Bool {
     guard flag == .reconnection || flag == .failure, unnamed[id] != true else { return false }
     if unnamed[id] == nil, all.count + unnamed.count >= Int(started.reduce(0, +)) { return false }
@@ -383,7 +384,7 @@ final class Ledger {
     guard place < session.up.count, session.up[place].packet == packet else {
       let what = packet == .reconnection ? "a 0x03" : "a packet of \(packet.size) bytes"
       return world.fail(
-        "of \(session.ownerName) the backend is handed \(what), due was \(session.upSeen) of \(session.up.count)")
+        "of \(session.ownerName) the backend is sent \(what), due was \(session.upSeen) of \(session.up.count)")
     }
     session.upSeen = place + 1
   }

@@ -2,7 +2,8 @@
 import Glibc
 @testable import Relay
 
-/// The relay's polls on a connection: for something to read, which go on until they are ended, and for room, once.
+/// The relay's polls on a connection: those for something to read continue until they are cancelled, and those for room
+/// complete once.
 extension Link {
   struct Poll {
     let isForRoom: Bool
@@ -21,7 +22,7 @@ extension Link {
     return bits
   }
 
-  /// As Linux has it: a third of the buffer must be free.
+  /// As in Linux: a third of the buffer must be free.
   var isWritable: Bool {
     guard !isConnecting else { return false }
     let room = sendCapacity - unacknowledged
@@ -36,14 +37,14 @@ extension Link {
     if forRoom { writeEdge() } else if pollBits != 0 { readEdge() }
   }
 
-  /// Takes out the poll with this token; what it was.
+  /// Removes the poll with this token, and returns it.
   func cancel(_ token: Token, host: Int) -> Poll? {
     guard let index = polls.firstIndex(where: { $0.host == host && $0.token == token }) else { return nil }
     defer { pollEnded() }
     return polls.remove(at: index)
   }
 
-  /// All that go on until they are ended.
+  /// Removes all polls that continue until they are cancelled, and returns them.
   func takeStandingPolls() -> [Poll] {
     let standing = polls.filter { !$0.isForRoom }
     polls.removeAll { !$0.isForRoom }

@@ -3,13 +3,13 @@ import Glibc
 @testable import Relay
 
 /// A connection: one end is the relay's socket, the other a simulated peer's. Bytes cross it in pieces, in order, each
-/// after the network's time; whatever the connection suffers happens here.
+/// after the network's delay; every fault of a connection happens here.
 ///
 ///     peer.write -> toRelay -> (network) -> arrived -> relay.receive
 ///     peer.read  <- inbox   <- (network) <- toPeer  <- relay.send        `unacknowledged`: toPeer and the network
 final class Link {
   unowned let world: World
-  /// Counts all connections; never used again, unlike the descriptor.
+  /// Counts all connections; never reused, unlike the descriptor.
   let number: Int
   var descriptor: Int32 = -1
   /// Who is at the other end: a client's number, or that of the backend.
@@ -26,18 +26,18 @@ final class Link {
   private var lastArrivalAtRelay: UInt64 = 0
   var receiveCapacity: Int
   private var peerFinQueued = false
-  /// The peer's FIN has come to the relay's socket.
+  /// The peer's FIN has arrived at the relay's socket.
   private(set) var finArrived = false
-  /// The relay has read it from a client that it had taken in: one that is still shaking hands it reads again.
+  /// The relay has read it from an attached client; from one in the handshake it reads it again.
   private(set) var finRead = false
   /// The error with which the connection ended for the relay; 0 while it has not.
   private(set) var error: Int32 = 0
   private var errorWasTold = false
-  /// The kernel would not take what the relay had to say last, though there was room.
+  /// The kernel refused the relay's last send although there was room.
   private(set) var sendWasRefused = false
-  /// When bytes began to lie unread, in turns of the host that has to read them.
+  /// Since when bytes have been unread, in turns of the host that has to read them.
   private var unreadSince: Int?
-  /// When the relay has last read something for its session, and when it closed the socket.
+  /// When the relay last read something for its session, and when it closed the socket.
   var lastRead: UInt64 = 0
   var closedAt = UInt64.max
   /// When the relay last read it or sent on it: a close may enter the kernel long after it was decided.
@@ -68,12 +68,12 @@ final class Link {
 
   /// Nothing crosses any more, and nobody is told.
   private(set) var isCut = false
-  /// It breaks when so many bytes have crossed.
+  /// It breaks after this many bytes have crossed.
   var breaksAfterToRelay: Int?
   var breaksAfterToPeer: Int?
   private var userTimeoutRuns = false
 
-  /// A connection that the relay dials: it is under way, and leads to this.
+  /// The relay is dialling, and this will be the outcome.
   private(set) var isConnecting = false
   private(set) var dialResult = DialResult.connected
 
@@ -86,12 +86,13 @@ final class Link {
     writeEdge()
   }
 
-  /// More than one where the relay has handed the socket from one shard to another, and the first has yet to say so.
+  /// There is more than one if the relay has handed the socket over from one shard to another, and the first shard's
+  /// cancellation is still under way.
   var polls: [Poll] = []
-  /// The relay has closed the descriptor, and a poll keeps the socket.
+  /// The relay has closed the descriptor, and a poll keeps the socket open.
   var isHeldOpen = false
 
-  /// What the checker knows of it.
+  /// What the checker knows about it.
   var truth = LinkTruth()
 
   init(_ world: World, _ number: Int, _ peer: any Peer, _ address: ClientAddress, chance: Chance) {
@@ -115,9 +116,9 @@ final class Link {
     }
   }
 
-  /// Whether the relay's socket knows of no end.
+  /// Whether the relay's socket has not noticed an end.
   var looksAlive: Bool { !relayClosed && !relayReset && error == 0 }
-  /// Whether the peer may still hope for something.
+  /// Whether the peer may still expect something.
   var peerHopes: Bool { !peerClosed && !peerSawReset && !peerSawFin }
 
   // MARK: The peer's side
@@ -143,7 +144,7 @@ final class Link {
     return bytes
   }
 
-  /// The peer closes its socket: with a reset where it has not read everything.
+  /// The peer closes its socket: with a reset if it has not read everything.
   func close() {
     guard !peerClosed else { return }
     if !inbox.isEmpty { return reset() }
@@ -163,7 +164,7 @@ final class Link {
     if breaks { serial += 1 }
   }
 
-  /// What crosses when it changes is lost.
+  /// Whatever is crossing when this changes is lost.
   private var serial = 0
 
   private func after(_ time: UInt64, _ body: @escaping (Link) -> Void) {
@@ -211,7 +212,7 @@ final class Link {
 
   private func arriveAtRelay(_ bytes: [UInt8]) {
     if relayClosed {
-      // Whoever sends to a socket that is gone gets a reset.
+      // A peer that sends to a closed socket gets a reset.
       if !relayAbandoned { after(latency) { $0.peerHearsReset() } }
       return
     }
@@ -298,7 +299,7 @@ final class Link {
 
   var name: String { "\(peer.name) #\(number)" }
 
-  /// Turns that the host has had that reads the connection.
+  /// How many turns the host that reads the connection has had.
   private var readerTurns: Int? { polls.last.map { world.turnsOf($0.host) } }
 
   func receive(_ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
@@ -315,7 +316,7 @@ final class Link {
         world.ledger.checkFairness(self, waited: readerTurns - unreadSince)
       }
       unreadSince = arrived.isEmpty ? nil : readerTurns
-      // As if the rest had come a moment later.
+      // As if the rest had arrived a moment later.
       if taken < count, !arrived.isEmpty || finArrived || error != 0 { readEdge() }
       world.ledger.relayReceived(self, UnsafeRawBufferPointer(start: target, count: taken))
       if receiveCapacity > arrived.count { pumpToRelay() }
@@ -363,7 +364,7 @@ final class Link {
   }
 
   private func pumpToPeer() {
-    // What was reset has no FIN any more.
+    // A connection that was reset sends no FIN.
     guard !isCut, !relayReset else { return }
     while !toPeer.isEmpty {
       let window = inboxCapacity - inbox.count - crossingToPeer
@@ -417,7 +418,7 @@ final class Link {
     if finArrived { readEdge() }
   }
 
-  /// The relay's own reset. False for a unix socket.
+  /// The relay resets the connection. False for a unix socket.
   func resetByRelay() -> Bool {
     guard !isLocal else { return false }
     guard error == 0 else { return true }
@@ -447,7 +448,7 @@ final class Link {
     if polls.isEmpty { letGo() }
   }
 
-  /// Nothing keeps the socket any more.
+  /// Nothing keeps the socket open any more.
   func letGo() {
     isHeldOpen = false
     relayClosed = true
@@ -460,10 +461,10 @@ final class Link {
     }
   }
 
-  /// A peer whose connection nobody accepted, and nobody will.
+  /// Nobody has accepted the peer's connection, and nobody will.
   func refuseConnection() { after(latency) { $0.peerHearsReset() } }
 
-  /// Faults end: what the network held goes on.
+  /// Faults end, and the network carries on.
   func heal() {
     breaksAfterToRelay = nil
     breaksAfterToPeer = nil

@@ -3,14 +3,14 @@ import Glibc
 import VoltlaneWire
 @testable import Relay
 
-/// Who runs the relay: settings are read anew, the machine is suspended, the kernel is short of memory; and in the end
-/// the relay is told to drain. Takes the relay's events, as the control thread does.
+/// The operator of the relay: reloads settings, suspends the machine, lets the kernel run short of memory, and finally
+/// tells the relay to drain. Takes the relay's events, as the control thread does.
 final class Operator {
   unowned let world: World
   private var chance: Chance
   private var settings: [SettingsLane] = []
   private var events: [EventLane] = []
-  /// The limits that hosts may still have to take.
+  /// Limits that some hosts may not have taken yet.
   private var limits: [AdmissionLimits] = []
 
   private final class SettingsLane {
@@ -56,7 +56,7 @@ final class Operator {
     }
   }
 
-  /// As ``Relay/reconfigure(_:)`` does it.
+  /// As ``Relay/reconfigure(_:)`` does.
   func reload(_ new: RelayConfiguration) {
     guard settings.allSatisfy({ $0.lane.hasRoom() }) else { return }
     world.note("settings are read anew")
@@ -76,7 +76,7 @@ final class Operator {
     world.wakeControlledHosts()
   }
 
-  /// Nobody is limited any more.
+  /// Limits end.
   func relax() {
     var relaxed = world.configuration
     relaxed.protection = ProtectionConfiguration()

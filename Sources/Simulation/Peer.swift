@@ -1,10 +1,10 @@
 #if TESTABLE
-/// Whoever is at the other end of a connection.
+/// The other end of a connection.
 protocol Peer: AnyObject {
   var name: String { get }
-  /// Bytes came.
+  /// Bytes have arrived.
   func hear(_ link: Link)
-  /// The relay's FIN came, or a reset.
+  /// The relay's FIN has arrived, or a reset.
   func hearEnd(_ link: Link)
 }
 #endif

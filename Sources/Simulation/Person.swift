@@ -3,7 +3,7 @@ import VoltlaneCrypto
 import VoltlaneWire
 @testable import Relay
 
-/// A client with a key of its own. What it does is its mood's; what it knows, its session's id, stays with it.
+/// A client with a key of its own. Its mood decides what it does; what it knows, such as its session's id, stays.
 final class Person: Peer {
   unowned let world: World
   let number: Int
@@ -17,7 +17,7 @@ final class Person: Peer {
   /// Its session, as far as it knows.
   private(set) var id: UInt64?
   private var talks: [Talk] = []
-  /// The answer that it gave last, for those who replay.
+  /// The last answer that it gave, for moods that replay it.
   private var lastResponse: [UInt8] = []
   private var nextTry: UInt64 = 0
   private(set) var packetsReceived = 0
@@ -31,13 +31,13 @@ final class Person: Peer {
     let claim: UInt64?
     let mood: Mood
     var cutter = PacketCutter()
-    /// Where its FIN comes in what it says.
+    /// Where its FIN comes within what it sends.
     var finishesAfter: Int?
     var hasFinished = false
-    /// The relay's key has come.
+    /// The relay's key has arrived.
     var hasKey = false
     let openedAt: UInt64
-    /// What is missing of a packet that it has begun.
+    /// The missing rest of a packet that it has begun.
     var owed: Int?
 
     init(_ link: Link, claim: UInt64?, mood: Mood) {
@@ -58,14 +58,14 @@ final class Person: Peer {
 
   func begin() { world.schedule(world.now &+ 150_000_000 &+ chance.next() % 100_000_000) { [self] in act() } }
 
-  /// The one client of a fair world that does what it likes.
+  /// The one client of a fair world that may do anything.
   var isMischievous: Bool { number == 0 && world.plan.isFair }
 
   private var session: Talk? { talks.last { $0.stage == .attached && $0.claim ?? id == id && $0.link.peerHopes } }
   var isAttached: Bool { session != nil }
   var link: Link? { session?.link }
 
-  /// Faults and mischief are over: everybody reads what comes, and comes back.
+  /// Faults and mischief are over: everybody reads what arrives, and comes back.
   func calm() {
     isCalm = true
     mood = .honest
@@ -78,7 +78,7 @@ final class Person: Peer {
     if let session { read(session) }
   }
 
-  /// Goes away for good.
+  /// Leaves for good.
   func leave() {
     for talk in talks { talk.link.close() }
     talks = []
@@ -108,9 +108,9 @@ final class Person: Peer {
     if isTrying, isCalm || !chance.oneIn(20) { return }
     guard world.now >= nextTry else { return }
     nextTry = world.now &+ chance.time(1_000_000, 500_000_000)
-    // After the faults nobody new comes; who has a session comes back to it.
+    // After the faults there are no new clients; those that have a session come back to it.
     if isCalm, id == nil { return }
-    // While the relay stands still nobody is answered, and thousands of connections would only take time.
+    // While the relay stands still nobody is answered, and thousands of connections would only cost time.
     guard talks.count < 32 else { return }
     open(as: id, mood)
   }
@@ -151,7 +151,7 @@ final class Person: Peer {
     case .finishing:
       sendSome(talk, chance.below(3))
       if chance.oneIn(3), !talk.hasFinished { finish(talk) }
-      // What waits for it then is not acknowledged, and has to be sent again when it comes back.
+      // Whatever is waiting for it then is not acknowledged, and has to be sent again when it comes back.
       if !talk.hasFinished { read(talk) } else if chance.oneIn(6) { link.reset() }
     case .restless:
       sendSome(talk, chance.below(3))
@@ -189,7 +189,7 @@ final class Person: Peer {
     bytes.reserveCapacity(count + 8)
     while bytes.count < count {
       let word = chance.next()
-      // Long ones need not be chance all over.
+      // Long ones need not be random throughout.
       let repeats = count > 256 ? 64 : 1
       for _ in 0..<repeats { withUnsafeBytes(of: word) { bytes += $0 } }
     }
@@ -220,7 +220,7 @@ final class Person: Peer {
     say(talk, all)
   }
 
-  /// Says something, with the FIN somewhere in it where that is what it does.
+  /// Sends something, with the FIN somewhere in it if that is its mood.
   private func say(_ talk: Talk, _ bytes: [UInt8]) {
     guard let left = talk.finishesAfter else { return talk.link.write(bytes) }
     talk.link.write(Array(bytes.prefix(left)))
@@ -233,7 +233,7 @@ final class Person: Peer {
   private func open(as claim: UInt64?, _ mood: Mood) {
     let plan = world.plan
     var address = chance.pick(plan.addresses)
-    // What it does counts against its address, and the others' is another one.
+    // What it does counts against its address, so the others have another one.
     if isMischievous { address = ClientAddress(v4: 0xc000_0201) }
     if plan.hasUnixListener, chance.oneIn(3) { address = .none }
     var header: [UInt8] = []
@@ -267,7 +267,7 @@ final class Person: Peer {
     }
   }
 
-  /// Says which session it wants, its own key or an id.
+  /// Sends its own key, or the id of the session that it wants.
   private func introduce(_ talk: Talk) {
     guard talk.stage == .key else { return }
     if let claim = talk.claim {
@@ -362,7 +362,7 @@ final class Person: Peer {
       if talk.stage == .challenge, talk.hasKey, talk.cutter.partial == 0, let claim = talk.claim,
         talk.mood != .malformed,
         talk.finishesAfter == nil,
-        // Where a socket cannot be reset, the beginning of a challenge says that the session lives; if it can be sent.
+        // If a socket cannot be reset, the beginning of a challenge says that the session lives, if it can be sent.
         !link.isLocal || !link.sendWasRefused
       {
         world.ledger.isToldOver(claim, link)

@@ -21,7 +21,7 @@ public struct Run {
     world = try World(seed: seed, keepsTrace: keepsTrace, without: absent, door: door)
   }
 
-  /// Runs for so many turns, and then to the end.
+  /// Runs for that many turns, and then to the end.
   public func run(turns: Int) -> Outcome {
     while world.turns < turns, world.failure == nil, world.step() {}
     if world.failure == nil { finish() }
@@ -31,7 +31,7 @@ public struct Run {
       packets: Int(world[.packetsUp] + world[.packetsDown]))
   }
 
-  /// Faults stop, and what is under way has to arrive; then everybody goes, and nothing may be left.
+  /// Faults stop, and what is under way has to arrive; then everybody leaves, and nothing may remain.
   private func finish() {
     world.note("faults stop")
     world.isHostile = false
@@ -41,7 +41,7 @@ public struct Run {
     world.controller.relax()
     pass(5_000_000_000)
     world.isSettling = true
-    // A thin connection takes its time: as long as something moves there may be more to come.
+    // A slow connection takes its time: as long as something moves, there may be more to come.
     var moves: Int
     repeat {
       moves = world.moves
@@ -62,7 +62,7 @@ public struct Run {
     }
   }
 
-  /// Longer than any time after which the relay, its backend or a client tries something again.
+  /// Longer than any delay after which the relay, its backend or a client tries something again.
   static let settleTime: UInt64 = 60_000_000_000
 
   private func pass(_ time: UInt64) {

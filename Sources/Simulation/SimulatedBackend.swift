@@ -3,27 +3,27 @@ import Glibc
 import VoltlaneWire
 @testable import Relay
 
-/// The backend, and what stands in front of it: it listens or not, takes connections and loses them, and does with the
-/// packets what its mood says.
+/// The backend, and what is in front of it: it listens or not, accepts connections and loses them, and its mood decides
+/// what it does with the packets.
 final class SimulatedBackend: Peer {
   enum Mood: CaseIterable {
     /// Sends every packet back.
     case echoing
-    /// Sends to anybody.
+    /// Sends to anybody at all.
     case chatty
     /// Reads little at a time, or nothing.
     case slow, stalling
-    /// Sends what makes no sense.
+    /// Sends nonsense.
     case garbage
     case kicking
-    /// Sends to sessions that have ended, or never were.
+    /// Sends to sessions that have ended, or never existed.
     case haunting
     /// Loses its connection at certain packets, each time.
     case refusing
-    /// Sends one client everything.
+    /// Sends everything to one client.
     case favouring
     case restarting
-    /// Something takes the connection, and there is nobody behind.
+    /// Something accepts the connection, and there is nobody behind it.
     case fronted
   }
 
@@ -68,7 +68,7 @@ final class SimulatedBackend: Peer {
     if let link { read(link) }
   }
 
-  /// Ends everybody's session.
+  /// Ends all sessions.
   func kickAll() {
     for id in known { send(id, .kick, []) }
   }
@@ -181,7 +181,7 @@ final class SimulatedBackend: Peer {
     case 0: return Wire.sizePrefixBytes(chance.below(9)) + bytes(8)
     case 1: return Wire.sizePrefixBytes(9) + bytes(8) + [UInt8(chance.between(1, 255))]
     case 2:
-      // Too large for all but a multicast, which its flag says that it is not.
+      // Too large for anything but a multicast, and its flag says that it is not one.
       let size = world.plan.configuration.maxPacketSize + 10 + chance.below(1000)
       return Wire.sizePrefixBytes(size) + bytes(8) + [PacketFlag.data.rawValue]
     default: return Wire.sizePrefixBytes(20) + bytes(8) + [1] + bytes(11)
@@ -213,7 +213,7 @@ final class SimulatedBackend: Peer {
     guard !known.isEmpty else { return }
     var id = chance.pick(known)
     for _ in 0..<count {
-      // Often the same one again: small packets for one client go on together.
+      // Often the same client again, because small packets for one client are passed on together.
       if chance.oneIn(2) { id = chance.pick(known) }
       send(id, .data, data())
     }

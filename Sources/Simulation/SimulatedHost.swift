@@ -1,7 +1,7 @@
 #if TESTABLE
 @testable import Relay
 
-/// A host behind a reference, because arrays hold none that cannot be copied.
+/// A host behind a reference, because arrays cannot hold noncopyable values.
 final class SimulatedHost {
   private var host: Host<SimulatedKernel>
   private(set) var isDone = false
@@ -21,14 +21,14 @@ final class SimulatedHost {
     host.sleep()
   }
 
-  /// Whether its firehose begins a connection with a sweep, where it is not the first.
+  /// Whether its firehose begins every connection but the first with a sweep.
   var announces: Bool { host.firehose.isHere && host.firehose.role.settings.announces }
 
   func addMemory(to sum: inout CountedMemory) {
     if host.shard.isHere { host.shard.role.countMemory(into: &sum) }
   }
 
-  /// Gives each connection that has a session: its socket and the session's id.
+  /// Calls `body` for each connection that has a session, with its socket and the session's id.
   func eachAttached(_ body: (Int32, UInt64) -> Void) {
     let used = host.shard.role.connections.used
     for index in 0..<used {
@@ -38,7 +38,7 @@ final class SimulatedHost {
     }
   }
 
-  /// What does not hold of the shard's data structures; nil where all does.
+  /// An invariant of the shard's data structures that does not hold; nil if all do.
   func violation() -> String? {
     guard host.shard.isHere else { return nil }
     do {
@@ -49,7 +49,7 @@ final class SimulatedHost {
     }
   }
 
-  /// What the relay has to say of a socket.
+  /// What the relay knows about a socket.
   func describe(_ descriptor: Int32) -> String? {
     var text: String?
     withShard { shard in
@@ -70,7 +70,7 @@ final class SimulatedHost {
 
   var shard: Int? { host.shard.isHere ? host.shard.role.number : nil }
 
-  /// Whether the shard has a session of this id.
+  /// Whether the shard has a session with this id.
   func isLive(_ id: UInt64) -> Bool {
     host.shard.role.sessions.findLive(id, at: host.shard.role.sessions.place(of: id).slot) != nil
   }

@@ -2,12 +2,12 @@
 import Glibc
 @testable import Relay
 
-/// The kernel that one host sees: what it answers comes from the ``World``.
+/// The kernel that one host sees: its answers come from the ``World``.
 struct SimulatedKernel: Kernel, ~Copyable {
   let world: World
   let host: Int
   private var clock: ThreadClock
-  /// With each, whether the relay had read the client's FIN when it asked for it.
+  /// For each, whether the relay had read the client's FIN when it asked for the send.
   private var queued: [(operation: KernelOperation, token: Token, knowsFin: Bool)] = []
   private var batch: [Completion] = []
   private var taken = 0
@@ -25,7 +25,7 @@ struct SimulatedKernel: Kernel, ~Copyable {
   var grace: UInt64 { clock.grace }
   mutating func moment() -> UInt64 { world.now }
 
-  // What a call does is none of the relay's: the memory that it takes is the simulation's.
+  // The memory that a call takes is the simulation's, and not the relay's.
 
   mutating func submit(_ operation: KernelOperation, _ token: Token) {
     world.leaveRelay()
@@ -58,7 +58,7 @@ struct SimulatedKernel: Kernel, ~Copyable {
     world.staysAwake(host)
   }
 
-  /// A sleep ends: its wait collects what has completed, and reads the clock.
+  /// A sleep ends: the wait collects what has completed, and reads the clock.
   mutating func wake() { collect() }
 
   private mutating func enter() {

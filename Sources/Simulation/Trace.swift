@@ -1,4 +1,4 @@
-/// What happened, in order: a digest always, and the lines where somebody wants to read them.
+/// What happened, in order: always a digest, and the lines if somebody wants to read them.
 public struct Trace {
   public private(set) var digest: UInt64 = 0xcbf2_9ce4_8422_2325
   public private(set) var lines: [String] = []
@@ -10,7 +10,7 @@ public struct Trace {
     if isKept { lines.append(line()) }
   }
 
-  /// Takes a number into the digest.
+  /// Adds a number to the digest.
   mutating func mix(_ value: Int) {
     digest = (digest ^ UInt64(truncatingIfNeeded: value)) &* 0x9fb2_1c65_1e98_df25
     digest ^= digest >> 32

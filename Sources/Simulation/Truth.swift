@@ -2,7 +2,7 @@
 import VoltlaneWire
 @testable import Relay
 
-/// What the checker knows of one connection, from the bytes that crossed the relay's calls.
+/// What the checker knows about one connection, from the bytes that crossed the relay's calls.
 struct LinkTruth {
   enum Role {
     case unknown
@@ -17,21 +17,21 @@ struct LinkTruth {
   var incoming = PacketCutter()
   var packetsIn = 0
   var bytesIn = 0
-  /// When the packet that has come in part began to come.
+  /// When the unfinished packet began to arrive.
   var partialSince = UInt64.max
-  /// Data that came before the relay took the client in.
+  /// Data that arrived before the relay let the client in.
   var early: [Fingerprint] = []
 
   var outgoing = PacketCutter()
-  /// What the relay has sent since the last turn's end.
+  /// What the relay has sent since the end of the last turn.
   var sentNow: [SentPacket] = []
   var isTouched = false
   var packetsOut = 0
   var session: SessionTruth?
-  /// The session has gone on to another connection.
+  /// The session was resumed on another connection.
   var isSuperseded = false
-  /// Of what was sent after the client's FIN: which packet it was, where it ended, and whether the relay knew of the
-  /// FIN when it asked for the send.
+  /// What was sent after the client's FIN: which packet it was, where it ended, and whether the relay knew of the FIN
+  /// when it asked for the send.
   var sentAfterFin: [(index: Int, end: Int, isKept: Bool)] = []
 
   // The backend's.
@@ -48,7 +48,7 @@ struct SentPacket {
   let knowsFin: Bool
 }
 
-/// What the checker knows of one session.
+/// What the checker knows about one session.
 final class SessionTruth {
   let id: UInt64
   let owner: ObjectIdentifier
@@ -59,43 +59,43 @@ final class SessionTruth {
 
   struct Item {
     var packet: Fingerprint
-    /// It came before the relay took its client in: it is lost with the connection.
+    /// It arrived before the relay let its client in, and is lost with the connection.
     var isLoose = false
   }
 
-  /// What the backend has to be told, in order, and how much of it was.
+  /// What the backend has to be told, in order, and how much of that it was told.
   var up: [Item] = []
   var upSeen = 0
   private var upTurn = -1
   private var upBefore = 0
-  /// Once it has ended: how much of `up` has to come before its 0x01.
+  /// Once it has ended: how much of `up` has to precede its 0x01.
   var upDue: Int?
 
-  /// What the backend has sent to it, in order, and what may be the next that the client is sent: one place, or several
-  /// that cannot be told apart.
+  /// What the backend has sent to it, in order, and what the client may be sent next: one place, or several that cannot
+  /// be told apart.
   var down: [Fingerprint] = []
   var downBytes = 0
   var next: [Int] = [0]
-  /// Since when something is due to its client and could be sent: turns of its shard and of the firehose.
+  /// Since when something has been due to its client and could have been sent: turns of its shard and of the firehose.
   var dueSince: (shard: Int, firehose: Int)?
-  /// Packets and kicks that were for it, and answers that there is no such client.
+  /// How many packets and kicks were addressed to it, and how many answers said that there is no such client.
   var addressed = 0
   var answers = 0
   var kickRead = false
-  /// When it has last got a connection.
+  /// When it last got a connection.
   var attachedAt: UInt64 = 0
 
   var endedInside: (turn: Int, time: UInt64)?
   /// The reason in its 0x01.
   var reason: String?
-  /// The connection to the backend that has last announced it.
+  /// The backend's connection on which it was last announced.
   var announcedOn = 0
   var tooLargeSeen = false
   /// When it ended: whether a packet of its client was unfinished, and how many bytes waited for it.
   var unfinishedSince = UInt64.max
   var waitingAtEnd = 0
   var unacknowledgedAtEnd = 0
-  /// How many sessions may have been stale in that turn, with itself.
+  /// How many sessions may have been stale in that turn, including this one.
   var staleAtEnd = 0
   /// Since when something has waited for its client without a break.
   var waitsSince = UInt64.max
@@ -118,7 +118,7 @@ final class SessionTruth {
     up.append(Item(packet: packet, isLoose: isLoose))
   }
 
-  /// It has ended in this turn: what came in the same turn may have come before or after.
+  /// It ended in this turn: whatever came in the same turn may have come before or after.
   func end(turn: Int, time: UInt64) {
     unfinishedSince = link.truth.partialSince
     unacknowledgedAtEnd = link.unacknowledged

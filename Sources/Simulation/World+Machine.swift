@@ -2,7 +2,7 @@
 import Glibc
 @testable import Relay
 
-/// A listening socket of one shard. Of a shared one each shard has a descriptor, and all have one queue.
+/// A listening socket of one shard. If it is shared, each shard has a descriptor, and all have one queue.
 final class Listener {
   let descriptor: Int32
   let shard: Int
@@ -20,7 +20,7 @@ final class Listener {
   }
 }
 
-/// What the relay's kernel calls lead to.
+/// What the relay's kernel calls do.
 extension World {
   // MARK: Completions
 
@@ -42,7 +42,7 @@ extension World {
     hostStates[host].posted.removeFirst(count)
     if isHostile, count > 1, chance.happens(plan.odds.disorder) {
       let index = chance.below(count - 1)
-      // Of one operation the order is certain.
+      // The completions of one operation stay in order.
       if batch[index].token != batch[index + 1].token { batch.swapAt(index, index + 1) }
     }
     for completion in batch {
@@ -52,7 +52,7 @@ extension World {
     }
   }
 
-  /// Something has happened for which an operation waits: it completes now or later.
+  /// Something has happened that an operation was waiting for: it completes now or later.
   func completeLater(_ host: Int, _ body: @escaping () -> Void) {
     if isHostile, chance.happens(plan.odds.lateCompletions) {
       schedule(now &+ chance.time(1000, 20_000_000), body)
@@ -61,7 +61,7 @@ extension World {
     }
   }
 
-  /// A completion. Of a standing operation: whether it goes on, which it does not where the queue is full.
+  /// Posts a completion. Returns whether a standing operation continues, which it does not if the queue is full.
   @discardableResult
   func post(_ host: Int, _ token: Token, _ result: Int32, isStanding: Bool = false) -> Bool {
     let goesOn =
@@ -71,7 +71,7 @@ extension World {
     return goesOn
   }
 
-  /// How many of so many submissions the kernel takes at once.
+  /// How many of that many submissions the kernel takes at once.
   func submissions(of count: Int) -> Int {
     guard isHostile, count > 0, chance.happens(plan.odds.shortSubmits) else { return count }
     return chance.below(count + 1)
@@ -103,7 +103,7 @@ extension World {
     }
   }
 
-  /// A poll may enter late for a socket that was handed to another shard meanwhile, which has closed it.
+  /// A poll may enter late, for a socket that was handed over to another shard meanwhile, which has closed it.
   private func poll(_ descriptor: Int32, _ token: Token, _ host: Int, forRoom: Bool) {
     guard let link = descriptors[Int(descriptor)] else {
       post(host, token, -EBADF)
@@ -114,7 +114,7 @@ extension World {
 
   private func cancel(_ token: Token, _ host: Int) {
     note("  cancel \(token.purpose) \(token.index)")
-    // Tokens are a host's own.
+    // Each host has its own tokens.
     for listener in listeners where listener.armed?.host == host && listener.armed?.token == token {
       listener.armed = nil
       return canceled(token, host)
@@ -129,10 +129,10 @@ extension World {
 
   private func canceled(_ token: Token, _ host: Int) { post(host, token, -ECANCELED) }
 
-  /// What was to be cancelled had happened.
+  /// What was to be cancelled has already happened.
   private func tooLate(_ token: Token, _ result: Int32, _ host: Int) { post(host, token, result) }
 
-  /// The kernel ends everything that goes on until it is ended, as it may where it is short of memory.
+  /// The kernel ends all standing operations, as it may when it is short of memory.
   func endStandingOperations(_ errno: Int32) {
     note("standing operations end")
     for link in sockets {
@@ -172,7 +172,7 @@ extension World {
     return link
   }
 
-  /// The lowest that is free, as the kernel gives them; nil where there is none left.
+  /// The lowest free descriptor, as in Linux; nil if there is none left.
   private func open(_ link: Link, limit: Int) -> Int32? {
     let free = descriptors.firstIndex { $0 == nil } ?? descriptors.count
     guard free < limit else { return nil }
@@ -199,7 +199,7 @@ extension World {
     if link.isHeldOpen { heldOpen.append(link) }
   }
 
-  /// Those with a descriptor, and those that a poll keeps without one.
+  /// Links with a descriptor, and those that a poll keeps open without one.
   private var sockets: [Link] {
     heldOpen.removeAll { !$0.isHeldOpen }
     return descriptors.compactMap { $0 } + heldOpen
@@ -235,7 +235,7 @@ extension World {
     }
   }
 
-  /// Accepts as long as somebody waits and somebody accepts.
+  /// Accepts as long as somebody is waiting and somebody accepts.
   func serve(_ listener: Listener) {
     while !listener.backlog.isEmpty {
       let takers = listener.isShared ? listeners.filter { $0.isShared && $0.armed != nil } : [listener]
@@ -280,7 +280,7 @@ extension World {
     return " (\(link.name))"
   }
 
-  /// `knowsFin`: the relay had read the client's FIN when it asked for the send, of which this may be long ago.
+  /// `knowsFin`: the relay had read the client's FIN when it asked for the send, which may have been long ago.
   func send(_ socket: Int32, _ bytes: UnsafeRawBufferPointer, knowsFin: Bool? = nil) -> Int {
     guard let link = link(socket) else { return -Int(EBADF) }
     let result = link.send(bytes)

@@ -5,12 +5,12 @@ import VoltlaneCrypto
 
 /// The relay, its machine, its network, its clients and its backend in one thread, all from one seed.
 ///
-/// - Each of the relay's hosts has a ``SimulatedKernel``. A tick is one turn of one host. Which one, of those that
-///   could run, is chance; a host's turn and its going to sleep are two steps, between which others may run.
-/// - What the network and the machine do later stands in one queue of events, by time. When no host can run, the clock
+/// - Each of the relay's hosts has a ``SimulatedKernel``. A tick is one turn of one host. Which one of those that can
+///   run is random; a host's turn and its going to sleep are two steps, between which others may run.
+/// - What the network and the machine do later is in one queue of events, by time. When no host can run, the clock
 ///   jumps to the next event or deadline.
-/// - Clients, the backend and the operator act in events of their own. Each has its own chance, so that leaving one out
-///   leaves the others as they are.
+/// - Clients, the backend and the operator act in events of their own. Each has its own random numbers, so that leaving
+///   one out does not change the others.
 /// - The ``Ledger`` sees every byte that crosses the relay's kernel calls and holds the relay to its promises.
 public final class World {
   public let seed: UInt64
@@ -31,14 +31,14 @@ public final class World {
 
   var chance: Chance
   var relayChance: Chance
-  /// Faults happen; they stop before the end.
+  /// Faults happen. They stop before the end.
   var isHostile = true
   /// They stopped a while ago.
   var isSettling = false
   /// Until then no host runs.
   private var stillUntil: UInt64 = 0
 
-  /// When somebody who would act after `time` does so: while the relay stands still for long, hardly anybody does.
+  /// When somebody who would act after `time` does so: while the relay stands still for long, hardly anybody acts.
   func after(_ time: UInt64) -> UInt64 {
     let due = now &+ time
     return stillUntil > due &+ 1_000_000_000 ? stillUntil - 500_000_000 &+ time % 600_000_000 : due
@@ -83,9 +83,9 @@ public final class World {
   var listeners: [Listener] = []
   var operations = 0
   var kernelCalls = 0
-  /// Calls that took bytes from a socket or gave it some.
+  /// How many calls moved bytes from or to a socket.
   var moves = 0
-  /// Clients' connections that the relay was given, and that it has closed.
+  /// How many clients' connections the relay was given, or has closed.
   var passages = 0
   /// The most turns in a row in which a host stayed awake and nothing moved.
   private(set) var mostFruitless = 0
@@ -102,10 +102,10 @@ public final class World {
   static let listenerBase: Int32 = 1_000_000
 
   let door: AllocatorDoor?
-  /// What the relay has of the allocator before anybody has connected.
+  /// What the relay has from the allocator before anybody has connected.
   private(set) var heldAtStart = 0
   private var depth = 0
-  /// Times that the relay's next requests for memory were to fail.
+  /// How often the relay's next requests for memory were made to fail.
   private(set) var allocationFailures = 0
 
   func enterRelay() {
@@ -118,7 +118,7 @@ public final class World {
     if depth == 0 { door?.setInside(false) }
   }
 
-  /// What is written down is none of the relay's, even where the relay is at work: a trace changes nothing.
+  /// A trace's memory is not the relay's, even while the relay is running, so a trace changes nothing.
   private func outside(_ body: () -> Void) {
     if depth > 0 { door?.setInside(false) }
     body()
@@ -265,12 +265,12 @@ public final class World {
     }
   }
 
-  /// Turns in a row in which a host does nothing, and after which it does not sleep, mean that it spins.
-  /// Where nothing goes wrong, calls that move nothing are no reason to stay awake either.
+  /// Turns in a row in which a host does nothing, and after which it does not sleep, mean that it spins. If nothing
+  /// goes wrong, calls that move nothing are no reason to stay awake either.
   private func noteIdleness(_ index: Int, isIdle: Bool) {
     hostStates[index].idleTurns = isIdle ? hostStates[index].idleTurns + 1 : 0
     if hostStates[index].idleTurns > 2000 { fail("host \(index) spins: 2000 turns in which it does nothing") }
-    // After the relay has stood still for long, thousands of connections may wait that only have to be closed.
+    // After the relay has stood still for long, thousands of connections may be waiting that only have to be closed.
     let isFruitless =
       !isHostile && hostStates[index].movesSeen == moves && hostStates[index].passagesSeen == passages
     hostStates[index].movesSeen = moves
@@ -282,13 +282,13 @@ public final class World {
 
   func turnsOf(_ host: Int) -> Int { hostStates[host].turns }
 
-  /// The firehose's own host comes behind those of the shards.
+  /// The firehose's own host comes after those of the shards.
   var firehoseHost: Int { configuration.firehoseCore == .own ? configuration.shards : 0 }
 
-  /// Whether the backend took nothing at some time since a host had had so many turns.
+  /// Whether there was a time since that turn of some host when the backend took nothing.
   func backendWasBlocked(since turns: Int) -> Bool { hostStates.contains { $0.blockedAt >= turns } }
 
-  /// No host runs, while everybody else goes on. Once this is over hosts run first, or they might never.
+  /// No host runs, while everybody else continues. Once this is over, hosts run first; otherwise they might never run.
   func standStill(for time: UInt64) {
     guard now >= stillUntil else { return }
     note("everything stands still for \(time / 1_000_000) ms")

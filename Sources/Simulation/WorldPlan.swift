@@ -3,7 +3,7 @@ import VoltlaneText
 import VoltlaneWire
 @testable import Relay
 
-/// How often each fault happens, where it could. Drawn, so that each seed is another world.
+/// How often each fault happens when it could. Random, so that each seed is another world.
 struct FaultOdds {
   var partialReads = Odds.never, partialWrites = Odds.never, segments = Odds.never
   var receiveRefusals = Odds.never, sendRefusals = Odds.never
@@ -14,11 +14,11 @@ struct FaultOdds {
   var allocationFailures = Odds.never
 }
 
-/// Everything about a world that is settled before it begins.
+/// Everything about a world that is decided before it begins.
 struct WorldPlan {
   /// Nothing goes wrong, and nothing is lost.
   let isCalm: Bool
-  /// The same, but for one client that does what it likes: nobody else may notice.
+  /// The same, except for one client that may do anything: nobody else may notice.
   let isFair: Bool
   var odds = FaultOdds()
   var configuration: RelayConfiguration
@@ -28,20 +28,20 @@ struct WorldPlan {
   var completionQueue = Int.max
   /// A turn takes up to this long.
   var turnTime: UInt64
-  /// What one way through the network takes at most; 0 for no time.
+  /// The longest time that one way through the network takes; 0 for none.
   var latency: UInt64
   var bufferLeast: Int
   var bufferMost: Int
-  /// Largest packets that people and backend send, of what they may.
+  /// The largest packets that people and backend send, within what they may.
   var packetMost: Int
-  /// Between two things that somebody does.
+  /// The time between two things that somebody does.
   var leisure: UInt64
   var moods: [Mood]
   var backendMoods: [SimulatedBackend.Mood]
   var addresses: [ClientAddress]
   var proxy: ClientAddress?
   var memoryCheckEvery = 1
-  /// The operator does something once in so long.
+  /// How often the operator does something.
   var operatorEvery: UInt64
 
   var keepalive: UInt64 { configuration.keepalive.nanoseconds }
@@ -78,7 +78,7 @@ struct WorldPlan {
     }
     configuration = settings
     if isHealthy {
-      // Nothing may be lost where nothing goes wrong; what is under way to a client that leaves would be.
+      // Nothing may be lost if nothing goes wrong, but what is under way to a client that leaves would be.
       moods = isCalm ? [.honest, .pipelining] : [.honest, .pipelining, .restless]
       backendMoods = [.echoing, .chatty]
     } else {
@@ -146,7 +146,7 @@ struct WorldPlan {
     settings.announce = !chance.oneIn(4)
     settings.protection.limitsLoopback = chance.oneIn(4)
     guard !isCalm else {
-      // Nobody is to be refused or ended.
+      // Nobody may be refused or ended.
       settings.protection.acceptRatePerAddress = nil
       settings.protection.maxPendingHandshakesPerAddress = nil
       settings.missedPacketsBuffer = 8 << 20
@@ -201,10 +201,10 @@ struct WorldPlan {
   }
 }
 
-/// What a client is like for a while.
+/// How a client behaves for a while.
 enum Mood: CaseIterable {
   case honest
-  /// Everything in as few pieces as can be: version, key and data; response, ping and data.
+  /// Sends everything in as few pieces as possible: version, key and data; response, ping and data.
   case pipelining
   /// Reads a little at a time.
   case slow
@@ -215,25 +215,25 @@ enum Mood: CaseIterable {
   /// Connects and says nothing.
   case silent
   case flooding
-  /// Declares more than it may send.
+  /// Declares a size above the limit.
   case oversize
   /// Begins packets that it does not finish.
   case unfinished
-  /// Says what makes no sense in the handshake.
+  /// Sends nonsense in the handshake.
   case malformed
   /// Answers a challenge with the answer to an earlier one.
   case replaying
   /// Sends the challenge back.
   case echoingChallenge
-  /// Answers a challenge with chance.
+  /// Answers a challenge with random bytes.
   case wrong
-  /// Begins to come back, as itself and as others, and goes no further.
+  /// Begins to come back, as itself and as others, and does not continue.
   case parking
-  /// Asks for sessions that are none.
+  /// Asks for sessions that do not exist.
   case guessing
-  /// Sends a FIN somewhere in what it has to say.
+  /// Sends a FIN somewhere within what it sends.
   case finishing
-  /// Goes away and comes back.
+  /// Leaves and comes back.
   case restless
 }
 #endif

@@ -6,7 +6,7 @@ import Glibc
 import Simulation
 #endif
 
-/// What the command line asks for. Read by hand: the build that matters is of one module, without packages.
+/// What the command line asks for. It is read by hand, because the build that matters has one module and no packages.
 struct Arguments {
   var seeds: ClosedRange<UInt64>?
   var ticks = 20_000
@@ -103,7 +103,7 @@ struct Arguments {
   func run() -> Int32 {
     if runsKept { return KeptSeed.all.filter { !run($0) }.isEmpty ? 0 : 1 }
     if let seeds, seeds.count == 1 || isInTurn { return runInTurn(seeds) }
-    // Fresh seeds begin somewhere that nobody has been, as far as chance knows.
+    // Fresh seeds begin at a random place, which most likely nobody has tried.
     let fresh = UInt64.random(in: 1_000_000...(1 << 40))
     if seeds == nil { print("fresh seeds from \(fresh) on") }
     var campaign = Campaign(
@@ -122,7 +122,7 @@ struct Arguments {
     return isClean ? 0 : 1
   }
 
-  /// A trace only writes down what happens. It takes memory and time, and neither may be the world's.
+  /// A trace only records what happens. It takes memory and time, and neither may count as the world's.
   private func run(_ kept: KeptSeed) -> Bool {
     do {
       let outcome = try Run(seed: kept.seed, door: Arguments.door).run(turns: kept.ticks)

@@ -1,12 +1,11 @@
 #if TESTABLE
 import Glibc
 
-/// Many worlds, in as many processes as there are processors, each world twice; and what is to be said of those that
-/// fail.
+/// Runs many worlds, in as many processes as there are processors, each world twice, and reports those that fail.
 struct Campaign {
   let ticks: Int
   let jobs: Int
-  /// Seeds that are next, and the last one; and until when new ones are begun.
+  /// The next seed, the last one, and until when new ones are begun.
   private var next: UInt64
   private let last: UInt64
   private let deadline: Int
@@ -18,7 +17,7 @@ struct Campaign {
   private final class Worker {
     let child: Child
     let end: UInt64
-    /// The world that it is in.
+    /// The world that it is running.
     var seed: UInt64
     var isFailing = false
     var lastLines: [String] = []
@@ -44,7 +43,7 @@ struct Campaign {
     return time.tv_sec
   }
 
-  /// Worlds that one process goes through: where time is short, one, so that it ends in time.
+  /// How many worlds one process runs; only one if time is short, so that it ends in time.
   private var chunk: UInt64 { deadline == .max ? 8 : 1 }
 
   mutating func run() -> Int32 {

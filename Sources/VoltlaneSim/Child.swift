@@ -1,7 +1,7 @@
 #if TESTABLE
 import Glibc
 
-/// Another process of this program: a world in which the relay traps ends that one.
+/// Another process of this program: if the relay traps in a world, only that process ends.
 final class Child {
   private let process: pid_t
   let output: Int32
@@ -9,11 +9,11 @@ final class Child {
   private(set) var isOver = false
   private(set) var exitCode: Int32 = 0
 
-  /// Nil where the system has no process left.
+  /// nil if the system has no process left.
   init?(_ arguments: [String]) {
     var ends: [Int32] = [0, 0]
     guard pipe(&ends) == 0 else { return nil }
-    // Not for the others that are started.
+    // Must not be inherited by other processes.
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -36,7 +36,8 @@ final class Child {
 
   deinit { close(output) }
 
-  /// Lines that have come, once more can be read; none left and ``isOver`` when the process has ended.
+  /// Lines that have arrived; call it when there is something to read. None are left, and ``isOver`` is set, once the
+  /// process has ended.
   func lines() -> [String] {
     var buffer = [UInt8](repeating: 0, count: 65_536)
     let count = Glibc.read(output, &buffer, buffer.count)
@@ -57,7 +58,7 @@ final class Child {
     return lines
   }
 
-  /// Waits for it and gives all that it says.
+  /// Waits for it and returns all of its output.
   static func run(_ arguments: [String]) -> (exitCode: Int32, lines: [String]) {
     guard let child = Child(arguments) else { return (71, []) }
     var lines: [String] = []

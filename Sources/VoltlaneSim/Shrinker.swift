@@ -1,5 +1,5 @@
 #if TESTABLE
-/// Looks for the shortest run of a failing world that still fails, and for those of its clients without whom it does.
+/// Looks for the shortest run of a failing world that still fails, and for clients without which it still fails.
 struct Shrinker {
   let seed: UInt64
   let ticks: Int
@@ -13,7 +13,7 @@ struct Shrinker {
 
   private func fails(_ ticks: Int, _ absent: Set<Int>) -> Bool { run(ticks, absent).exitCode != 0 }
 
-  /// The one command that shows the failure, and what happens before it.
+  /// The command that shows the failure, and what happens before it.
   func report() -> String {
     var (most, absent) = (ticks, Set<Int>())
     guard fails(most, absent) else { return "seed \(seed) does not fail again: it is not the same twice" }
