@@ -49,7 +49,8 @@ public final class Relay {
   private var inquiries: Inquiries?
   /// An eventfd for each host, to wake it from this thread.
   private var wakeSignals: [Int32] = []
-  private var hostsWithData = 0
+  /// Where each role is: the shards, then the firehose; empty before the start.
+  private var whereabouts: [Whereabouts] = []
   private var ringRefusalsTold: UInt64 = 0
 
   /// Looks up names and opens the listening sockets; nothing runs until ``start(identity:)``. Throws ``RelayError``.
@@ -106,7 +107,7 @@ public final class Relay {
     do throws(RelayError) {
       let parts = try RelayParts<RingKernel>(configuration, identity, sockets, placement, arena, control)
       // From here on each shard closes its listeners.
-      hostsWithData = placement.threads.count { $0.shard != nil || $0.hostsFirehose }
+      whereabouts = parts.table.whereabouts
       counters = parts.counters
       observer = RelayObserver(parts, placement, control)
       inquiries = Inquiries(parts.queries, parts.ids)
@@ -133,11 +134,11 @@ public final class Relay {
       throw .address(configuration.backend, reason: "the backend is the relay itself, which listens on \(own)")
     }
     let gate = StartGate()
-    for (index, thread) in placement.threads.enumerated() {
+    for (index, thread) in placement.hosts.enumerated() {
       let wake = voltlane_eventfd()
       guard wake >= 0 else { throw .system(call: "eventfd", errno: -wake) }
       wakeSignals.append(wake)
-      let roles = parts.takeRoles(index)
+      let parts = parts.host(index)
       let control = control
       let congestionControl = configuration.congestionControl
       let keepalive = configuration.keepalive.seconds
@@ -157,8 +158,8 @@ public final class Relay {
               resolver: resolver, congestionControl: congestionControl, keepalive: keepalive,
               coalesceTime: coalesceTime, control: control, memory: memory,
               listeners: listeners)
-            roles.bell.ringDescriptor = kernel.descriptor
-            var host = Host(kernel: kernel, roles: roles, wakeSignal: wake, control: control)
+            parts.bell.ringDescriptor = kernel.descriptor
+            var host = Host(kernel: kernel, parts: parts, wakeSignal: wake, control: control)
             gate.report(nil, control)
             host.run()
           } catch {
@@ -275,7 +276,7 @@ public final class Relay {
   public var isEndedByBackendLoss: Bool { control.exitRequested }
 
   /// Whether everything has been handed over.
-  public var isFinished: Bool { control.hostsDone >= hostsWithData }
+  public var isFinished: Bool { control.rolesDone >= whereabouts.count }
 
   /// Asks all threads to end at once, even if they are not done. ``hasStopped`` says when ``stop()`` will no longer
   /// have to wait for them; ``signal`` becomes readable with each.
@@ -293,14 +294,14 @@ public final class Relay {
     for thread in threads { thread.join() }
     threads = []
     inquiries = nil
-    if hostsWithData == 0 { sockets.closeAll() } else { sockets.removeFiles() }
+    if whereabouts.isEmpty { sockets.closeAll() } else { sockets.removeFiles() }
   }
 
-  /// The hosts of these shards.
+  /// Wakes the hosts of these shards, which have been asked something.
   private func wake(shards: [Int]) {
-    for (host, thread) in placement.threads.enumerated() where host < wakeSignals.count {
-      if let shard = thread.shard, shards.contains(shard) { voltlane_eventfd_signal(wakeSignals[host]) }
-    }
+    // A shard that moves meanwhile is asked at its new host: see ``RoleBell``.
+    SharedWord.fence()
+    for host in Set(shards.map { whereabouts[$0].host }) { voltlane_eventfd_signal(wakeSignals[host]) }
   }
 
   private func wakeHosts() {

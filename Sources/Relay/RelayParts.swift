@@ -3,29 +3,40 @@ import Glibc
 import VoltlaneCrypto
 import VoltlaneWire
 
-/// The roles of one thread, ready to be moved there.
-final class Roles<K: Kernel & ~Copyable>: @unchecked Sendable {
-  var shard: Shard<K>?
-  var firehose: Firehose<K>?
-  var worker: HandshakeWorker?
+/// What one thread needs to be a host.
+final class HostParts<K: Kernel & ~Copyable>: @unchecked Sendable {
+  /// Its number among the hosts.
+  let number: Int
+  let table: RoleTable<K>
   let bell: Bell
-  let settings: RecordLane<HostSettings>
+  private var workers: [() -> HandshakeWorker]
 
-  init(bell: Bell, settings: RecordLane<HostSettings>) {
-    self.bell = bell
-    self.settings = settings
+  init(_ number: Int, _ table: RoleTable<K>, workers: [() -> HandshakeWorker]) {
+    self.number = number
+    self.table = table
+    self.workers = workers
+    bell = table.bells[number]
+  }
+
+  /// The handshake workers of some threads; once.
+  static func takeWorkers(of parts: [HostParts]) -> FixedArray<HandshakeWorker> {
+    let workers = parts.flatMap(\.workers)
+    for part in parts { part.workers = [] }
+    return FixedArray(count: workers.count) { workers[$0]() }
   }
 }
 
-/// Makes the roles, thread by thread as a ``Placement`` says, and the lanes between them. Tests use it too.
+/// Makes the roles, the lanes between them, and what each thread needs to host some of them, as a ``Placement`` says.
+/// Tests use it too.
 struct RelayParts<K: Kernel & ~Copyable> {
+  /// For each role that counts: the shards, then the firehose.
   let counters: [Counters]
   /// For each role that counts something by size: the shards, then the firehose.
   let distributions: [Distributions]
   /// A lane for each role that posts events, because a lane has a single producer: the shards, then the firehose.
   let events: [RecordLane<Event>]
   let ids: ClientIDs
-  /// For each host, the settings that it is given while it runs.
+  /// For each role, the settings that it is given while it runs.
   let settings: [RecordLane<HostSettings>]
   /// For each shard, what the control thread asks it and what it answers.
   let queries: [QueryLane]
@@ -39,26 +50,13 @@ struct RelayParts<K: Kernel & ~Copyable> {
   private let tallyFlags: TallyFlags
   /// For each event lane.
   private let culprits: [Culprits]
-  private let roles: [Roles<K>]
-  private let bells: Bells
+  let table: RoleTable<K>
+  private let workerBells: [RoleBell]
+  private let hosts: [HostParts<K>]
   let lanes: Lanes
   let arena: Arena
   private let control: ControlBlock
   private let configuration: RelayConfiguration
-
-  /// The bells of the hosts, by what they host.
-  private struct Bells {
-    let shards: [Bell]
-    let firehose: Bell
-    let workers: [Bell]
-
-    init(_ placement: Placement, _ bells: [Bell]) {
-      let threads = placement.threads
-      shards = threads.indices.filter { threads[$0].shard != nil }.map { bells[$0] }
-      firehose = bells[threads.firstIndex { $0.hostsFirehose }!]
-      workers = threads.indices.filter { threads[$0].worker != nil }.map { bells[$0] }
-    }
-  }
 
   /// All lanes, by the shards between whose roles they run.
   struct Lanes {
@@ -104,13 +102,13 @@ struct RelayParts<K: Kernel & ~Copyable> {
     _ placement: Placement, _ arena: Arena, _ control: ControlBlock, descriptorLimit: Int = .max,
     random: () -> UInt64, now: UInt64
   ) throws(RelayError) {
-    let threads = placement.threads
+    let hosts = placement.hosts
     let shards = configuration.shards
-    let hostBells = threads.map { _ in Bell(arena) }
+    let bells = HostBells(arena, hosts: hosts.count)
     self.arena = arena
     self.control = control
     self.configuration = configuration
-    counters = threads.map { _ in Counters(arena) }
+    counters = (0...shards).map { _ in Counters(arena) }
     distributions = (0...shards).map { _ in Distributions(arena) }
     events = (0...shards).map { _ in RecordLane<Event>(arena, capacity: Limits.eventLane) }
     ids = ClientIDs(shards: shards, random: random)
@@ -118,7 +116,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
     missedBudget = SharedBudget(arena, limit: configuration.missedPacketsTotal, shards: shards)
     staleTotals = StaleTotals(arena, shards: shards)
     backendStatus = BackendStatus(arena)
-    settings = threads.map { _ in RecordLane<HostSettings>(arena, capacity: Limits.settingsLane) }
+    settings = (0...shards).map { _ in RecordLane<HostSettings>(arena, capacity: Limits.settingsLane) }
     queries = (0..<shards).map { _ in QueryLane(arena) }
     admission = try SharedAdmission(
       arena, clients: configuration.protection.maxClients ?? shards * Limits.connectionsPerShard, random: random)
@@ -128,74 +126,68 @@ struct RelayParts<K: Kernel & ~Copyable> {
       clients: admission.clients, stale: staleTotals, shards: shards)
     tallyFlags = TallyFlags(arena)
     culprits = events.map { _ in Culprits(arena) }
-    roles = zip(hostBells, settings).map { Roles<K>(bell: $0, settings: $1) }
-    bells = Bells(placement, hostBells)
+    table = RoleTable(arena, placement, bells, shards: shards)
+    workerBells = hosts.indices.filter { hosts[$0].worker != nil }.map { RoleBell(arena, bells, host: $0) }
     lanes = try Lanes(
       arena, shards: shards, workers: configuration.handshakeWorkers, maxPacketSize: configuration.maxPacketSize)
-
-    for (thread, placed) in threads.enumerated() {
-      if let shard = placed.shard {
-        roles[thread].shard = try makeShard(
-          shard, thread, identity.publicKey, descriptorLimit: descriptorLimit, now: now)
-      }
-      if placed.hostsFirehose { roles[thread].firehose = makeFirehose(thread) }
-      if let worker = placed.worker {
-        roles[thread].worker = HandshakeWorker(
-          identity: identity, lanes: lanes.handshakes[worker], bells: bells.shards)
-      }
+    let shardBells = (0..<shards).map { [table] in table.whereabouts[$0].bell }
+    self.hosts = hosts.enumerated().map { [table, lanes] number, host in
+      HostParts(
+        number, table,
+        workers: host.worker.map { worker in
+          [{ HandshakeWorker(identity: identity, lanes: lanes.handshakes[worker], bells: shardBells) }]
+        } ?? [])
     }
+
+    for shard in 0..<shards {
+      table.add(try makeShard(shard, identity.publicKey, descriptorLimit: descriptorLimit, now: now), settings[shard])
+    }
+    table.add(makeFirehose(), settings[shards])
     // Last, because a shard closes its listeners when it goes away: if something was missing, they still belong to the
     // caller.
-    for (thread, placed) in threads.enumerated() {
-      guard let shard = placed.shard else { continue }
-      roles[thread].shard?.acceptor.listeners = FixedArray(count: listeners[shard].count) {
+    for shard in 0..<shards {
+      table.shard(shard).role.acceptor.listeners = FixedArray(count: listeners[shard].count) {
         Acceptor.Listener(socket: listeners[shard][$0].socket, isShared: listeners[shard][$0].isShared)
       }
     }
   }
 
-  /// The counters in which each shard counts.
-  func shardCounters(_ placement: Placement) -> [Counters] {
-    (0..<configuration.shards).compactMap { shard in
-      placement.threads.firstIndex { $0.shard == shard }.map { counters[$0] }
-    }
-  }
-
-  /// The roles of the thread at `index` of the placement; once.
-  func takeRoles(_ index: Int) -> Roles<K> { roles[index] }
+  /// What the thread at `index` of the placement needs; for one host.
+  func host(_ index: Int) -> HostParts<K> { hosts[index] }
 
   /// What the control thread reports about things that roles only count.
   var digest: Digest { Digest(flags: tallyFlags, counters: counters, culprits: culprits) }
 
-  private func eventLog(_ lane: Int, _ thread: Int) -> EventLog {
+  private func eventLog(_ role: Int) -> EventLog {
     EventLog(
-      events[lane], minimum: configuration.eventLevel, counters: counters[thread], flags: tallyFlags,
-      culprits: culprits[lane])
+      events[role], minimum: configuration.eventLevel, counters: counters[role], flags: tallyFlags,
+      culprits: culprits[role])
   }
 
   private func makeShard(
-    _ shard: Int, _ thread: Int, _ publicKey: PublicKey, descriptorLimit: Int, now: UInt64
+    _ shard: Int, _ publicKey: PublicKey, descriptorLimit: Int, now: UInt64
   ) throws(RelayError) -> Shard<K> {
     Shard(
-      number: shard, settings: ShardSettings(configuration), counters: counters[thread],
+      number: shard, settings: ShardSettings(configuration), counters: counters[shard],
       distributions: distributions[shard], control: control,
-      events: eventLog(shard, thread), keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
-      connections: try ConnectionTable(), wheel: TimerWheel(now: now),
-      acceptor: Acceptor(descriptorLimit: descriptorLimit), admission: Admission(admissionLimits, admission),
+      events: eventLog(shard), keyPacket: publicKey.withCompressed { FramedHandshakePacket.publicKey($0) },
+      connections: try ConnectionTable(shard: shard), wheel: TimerWheel(now: now),
+      acceptor: Acceptor(shard: shard, descriptorLimit: descriptorLimit),
+      admission: Admission(admissionLimits, admission),
       workers: WorkerPool(
         FixedArray(count: configuration.handshakeWorkers) { worker in
           WorkerPool.Worker(
             jobs: RecordProducer(lanes.handshakes[worker][shard].jobs),
-            results: RecordConsumer(lanes.handshakes[worker][shard].results), bell: bells.workers[worker])
+            results: RecordConsumer(lanes.handshakes[worker][shard].results), bell: workerBells[worker])
         }),
       peers: Peers(
         FixedArray(count: configuration.shards) { peer in
           ShardPeer(
             outgoing: RecordProducer(lanes.sockets[shard][peer]),
-            incoming: RecordConsumer(lanes.sockets[peer][shard]), bell: bells.shards[peer])
+            incoming: RecordConsumer(lanes.sockets[peer][shard]), bell: table.whereabouts[peer].bell)
         }, shard: shard),
       readBuffer: ReadBuffer(arena), unfinished: BudgetedHolders(budget, shard: shard),
-      uplink: UplinkProducer(lanes.uplinks[shard]), firehoseBell: bells.firehose,
+      uplink: UplinkProducer(lanes.uplinks[shard]), firehoseBell: table.whereabouts[configuration.shards].bell,
       downlink: RecordConsumer(lanes.downlinks[shard].descriptors), downlinkMemory: lanes.memory,
       gather: GatherBuffer(arena), sends: TurnSends(arena), sessions: try SessionTable(shard: shard, ids: ids),
       stale: try StaleClients(
@@ -205,15 +197,16 @@ struct RelayParts<K: Kernel & ~Copyable> {
       memory: ClientMemory(memory, shard: shard))
   }
 
-  private func makeFirehose(_ thread: Int) -> Firehose<K> {
+  private func makeFirehose() -> Firehose<K> {
     Firehose(
-      counters: counters[thread], distributions: distributions[configuration.shards], control: control, ids: ids,
+      counters: counters[configuration.shards], distributions: distributions[configuration.shards],
+      control: control, ids: ids,
       settings: FirehoseSettings(configuration), backendStatus: backendStatus,
-      events: eventLog(configuration.shards, thread),
+      events: eventLog(configuration.shards),
       lanes: FixedArray(count: configuration.shards) { shard in
         Firehose<K>.Lane(
           uplink: UplinkConsumer(lanes.uplinks[shard]),
-          downlink: RecordProducer(lanes.downlinks[shard].descriptors), bell: bells.shards[shard],
+          downlink: RecordProducer(lanes.downlinks[shard].descriptors), bell: table.whereabouts[shard].bell,
           sweep: lanes.sweeps[shard], sweepAnswers: RecordConsumer(lanes.sweeps[shard].answers))
       },
       vectors: arena.allocate(byteCount: Limits.uplinkVectors * MemoryLayout<iovec>.stride)

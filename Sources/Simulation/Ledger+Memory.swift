@@ -10,9 +10,10 @@ extension Ledger {
   func checkMemory() {
     var counts = CountedMemory()
     var held = HeldMemoryTruth()
-    for host in world.hosts {
-      host.addMemory(to: &counts)
-      host.addHeld(to: &held)
+    for number in 0..<world.configuration.shards {
+      let shard = world.shard(number)
+      shard.role.countMemory(into: &counts)
+      held.add(shard.role)
     }
     let parts = world.parts
     let counted = CountedMemory(
@@ -70,28 +71,26 @@ extension World {
   var greatestBudget: Int { (plan.reloads + [plan.configuration]).map(\.protection.memoryBudget).max() ?? 0 }
 }
 
-extension SimulatedHost {
-  func addHeld(to held: inout HeldMemoryTruth) {
-    withShard { shard in
-      for index in 0..<shard.connections.used where shard.connections[index].phase != .free {
-        let connection = shard.connections[index]
-        held.bytes += connection.pending.memory
-        // What a turn had for a client before its close was decided is still sent.
-        let closing = connection.phase == .closing ? Limits.gather : 0
-        held.mostOfOne = max(held.mostOfOne, connection.pending.count - closing)
-        if let unfinished = connection.unfinished { held.add(Int(unfinished.capacity)) }
-        if connection.attempt != nil { held.add(MemoryLayout<Attempt>.size) }
-        // A worker may have its session's key.
-        held.add(Limits.sessionKeyObject)
-      }
-      for slot in 0..<shard.sessions.used where shard.sessions[slot].state != .free {
-        let session = shard.sessions[slot]
-        held.bytes += session.missed.memory
-        if session.missed.count > held.mostOfOne { held.mostOfOne = session.missed.count }
-        if session.sessionKey != nil { held.add(Limits.sessionKeyObject) }
-        // Its 0x03 in a sweep.
-        held.bytes += 2 * (Wire.sizePrefix + Wire.tag)
-      }
+extension HeldMemoryTruth {
+  mutating func add(_ shard: borrowing Shard<SimulatedKernel>) {
+    for index in 0..<shard.connections.used where shard.connections[index].phase != .free {
+      let connection = shard.connections[index]
+      bytes += connection.pending.memory
+      // What a turn had for a client before its close was decided is sent all the same.
+      let closing = connection.phase == .closing ? Limits.gather : 0
+      mostOfOne = max(mostOfOne, connection.pending.count - closing)
+      if let unfinished = connection.unfinished { add(Int(unfinished.capacity)) }
+      if connection.attempt != nil { add(MemoryLayout<Attempt>.size) }
+      // A worker may have its session's key.
+      add(Limits.sessionKeyObject)
+    }
+    for slot in 0..<shard.sessions.used where shard.sessions[slot].state != .free {
+      let session = shard.sessions[slot]
+      bytes += session.missed.memory
+      if session.missed.count > mostOfOne { mostOfOne = session.missed.count }
+      if session.sessionKey != nil { add(Limits.sessionKeyObject) }
+      // Its 0x03 in a sweep.
+      bytes += 2 * (Wire.sizePrefix + Wire.tag)
     }
   }
 }

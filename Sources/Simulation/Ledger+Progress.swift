@@ -21,7 +21,7 @@ extension Ledger {
     for case let link? in world.descriptors where link !== backend && !link.arrived.isEmpty && link.error == 0 {
       // A client that has not yet taken what is waiting for it is not read meanwhile.
       if let session = link.truth.session, !session.next.contains(session.down.count) { continue }
-      let state = world.hosts.compactMap { $0.describe(link.descriptor) }.joined(separator: "; ")
+      let state = world.describe(link.descriptor)
       return world.fail(
         "every host sleeps, and \(link.arrived.count) bytes of \(link.name) wait to be read: \(state)")
     }
@@ -37,7 +37,7 @@ extension Ledger {
   /// takes it, whatever is sent to others and whatever they do with it.
   func checkFairnessDown() {
     guard world.control.phase == .running else { return }
-    let firehose = world.turnsOf(world.firehoseHost)
+    let firehose = world.firehoseTurns
     for session in live where session.endedInside == nil {
       let link = session.link
       guard link.truth.session === session, link.looksAlive, !link.finArrived, link.isWritable,
@@ -46,7 +46,7 @@ extension Ledger {
         session.dueSince = nil
         continue
       }
-      let shard = world.turnsOf(session.shard)
+      let shard = world.turns(ofShard: session.shard)
       guard let since = session.dueSince else {
         session.dueSince = (shard, firehose)
         continue

@@ -52,7 +52,8 @@ extension Ledger {
     for session in all where session.reason == nil && world[.packetsRefused] == 0 {
       world.fail("the backend was not told of the end of \(session.ownerName)")
     }
-    for host in world.hosts where !host.isDone && !host.isWorkerOnly { world.fail("a host is not done") }
+    let done = world.control.rolesDone
+    if done != world.parts.table.whereabouts.count { world.fail("\(done) roles are done") }
     checkNothingIsHeld()
   }
 

@@ -52,7 +52,7 @@ final class Ledger {
 
   init(_ world: World) {
     self.world = world
-    let hosts = world.parts.counters.count
+    let hosts = world.configuration.shards
     started = Array(repeating: 0, count: hosts)
     returned = started
     ended = started
@@ -197,27 +197,8 @@ final class Ledger {
   func turnBegins(_ host: Int) {}
 
   func turnEnds(_ host: Int) {
-    let counters = world.parts.counters[host]
-    mostStale =
-      world.parts.staleTotals.count + Int(counters[.sessionsEnded] - ended[host])
-      + Int(counters[.reconnections] - returned[host])
-    if counters[.sessionsStarted] != started[host] || counters[.reconnections] != returned[host] {
-      started[host] = counters[.sessionsStarted]
-      returned[host] = counters[.reconnections]
-      attachments(world.hosts[host])
-      // Some ended, or lost their connection, in the turn in which they began.
-      for (id, link) in offered where sessions[id] == nil { begin(id, link, world.hosts[host].shard ?? 0) }
-      for (id, link) in resumed where link.truth.session == nil && !link.truth.isSuperseded {
-        if let session = sessions[id], session.endedInside == nil { goOn(session, link) }
-      }
-      offered.removeAll()
-      resumed.removeAll()
-    }
-    if counters[.sessionsEnded] != ended[host] {
-      ended[host] = counters[.sessionsEnded]
-      endings(world.hosts[host])
-    }
-    if counters[.packetsRefused] != 0, world[.packetsRefused] != refused {
+    for shard in 0..<world.configuration.shards { turnEnds(ofShard: shard) }
+    if world[.packetsRefused] != refused {
       mayMiss += Int(world[.packetsRefused] - refused)
       refused = world[.packetsRefused]
     }
@@ -227,7 +208,7 @@ final class Ledger {
     }
     if world[.backendConnections] != connections {
       connections = world[.backendConnections]
-      beginsWithSweep = connections > 1 && world.hosts[world.firehoseHost].announces
+      beginsWithSweep = connections > 1 && world.announces
     }
     if !sentUp.isEmpty {
       for entry in sentUp { checkUp(entry.link, entry.id, entry.flag, entry.packet, entry.text) }
@@ -237,11 +218,34 @@ final class Ledger {
     if world.turns % world.plan.memoryCheckEvery == 0 { checkMemory() }
   }
 
-  /// Sessions have begun, or were resumed on another connection.
-  private func attachments(_ host: SimulatedHost) {
-    host.eachAttached { descriptor, id in
+  private func turnEnds(ofShard shard: Int) {
+    let counters = world.parts.counters[shard]
+    mostStale =
+      world.parts.staleTotals.count + Int(counters[.sessionsEnded] - ended[shard])
+      + Int(counters[.reconnections] - returned[shard])
+    if counters[.sessionsStarted] != started[shard] || counters[.reconnections] != returned[shard] {
+      started[shard] = counters[.sessionsStarted]
+      returned[shard] = counters[.reconnections]
+      attachments(shard)
+      // Some have ended, or lost their connection, in the turn in which they began.
+      for (id, link) in offered where sessions[id] == nil { begin(id, link, shard) }
+      for (id, link) in resumed where link.truth.session == nil && !link.truth.isSuperseded {
+        if let session = sessions[id], session.endedInside == nil { goOn(session, link) }
+      }
+      offered.removeAll()
+      resumed.removeAll()
+    }
+    if counters[.sessionsEnded] != ended[shard] {
+      ended[shard] = counters[.sessionsEnded]
+      endings(shard)
+    }
+  }
+
+  /// Sessions have begun, or gone on with another connection.
+  private func attachments(_ shard: Int) {
+    world.eachAttached(shard) { descriptor, id in
       guard let link = world.link(descriptor), link.truth.session?.id != id else { return }
-      if let session = sessions[id] { goOn(session, link) } else { begin(id, link, host.shard ?? 0) }
+      if let session = sessions[id] { goOn(session, link) } else { begin(id, link, shard) }
     }
   }
 
@@ -306,9 +310,9 @@ final class Ledger {
     session.next = places.sorted()
   }
 
-  private func endings(_ host: SimulatedHost) {
+  private func endings(_ shard: Int) {
     live.removeAll { session in
-      guard session.shard == host.shard, !host.isLive(session.id) else { return false }
+      guard session.shard == shard, !world.isLive(session.id, shard) else { return false }
       session.end(turn: world.turns, time: world.now)
       session.staleAtEnd = mostStale
       world.note("  \(String(session.id, radix: 16)) (\(session.ownerName)) has ended")

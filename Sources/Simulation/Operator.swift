@@ -8,6 +8,7 @@ import VoltlaneWire
 final class Operator {
   unowned let world: World
   private var chance: Chance
+  private var moveChance: Chance
   private var settings: [SettingsLane] = []
   private var events: [EventLane] = []
   /// Limits that some hosts may not have taken yet.
@@ -26,6 +27,7 @@ final class Operator {
   init(_ world: World) {
     self.world = world
     chance = Chance(world.seed, for: 600)
+    moveChance = Chance(world.seed, for: 601)
     settings = world.parts.settings.map(SettingsLane.init)
     events = world.parts.events.map(EventLane.init)
   }
@@ -38,6 +40,7 @@ final class Operator {
     for lane in events {
       while let event = lane.lane.pop() { world.note("  log: \(event)") }
     }
+    if !world.plan.isFair, moveChance.oneIn(2) { move() }
     guard world.isHostile, !world.plan.isCalm, !world.plan.isFair, world.turns > 0 else { return }
     switch chance.below(8) {
     case 0 where !world.plan.reloads.isEmpty: reload(chance.pick(world.plan.reloads))
@@ -46,6 +49,16 @@ final class Operator {
     case 3 where world.plan.odds.shrinkingBuffers.perMillion > 0: shrinkBuffers()
     default: break
     }
+  }
+
+  /// A role is to be at some other host, or the same; where one is still on its way, nothing more is asked of it.
+  private func move() {
+    let role = world.parts.table.whereabouts[moveChance.below(world.parts.table.whereabouts.count)]
+    let host = moveChance.below(world.roleHosts)
+    guard role.host == role.wanted else { return }
+    world.note("a role is to go from \(role.host) to \(host)")
+    role.wanted = host
+    world.wakeControlledHosts()
   }
 
   private func shrinkBuffers() {

@@ -20,7 +20,8 @@ struct SimulatedKernel: Kernel, ~Copyable {
     clock = ThreadClock(machine: world.now)
   }
 
-  var now: UInt64 { clock.now }
+  var clockShift: UInt64 = 0
+  var now: UInt64 { clock.now &+ clockShift }
   var machineNow: UInt64 { clock.machine }
   var grace: UInt64 { clock.grace }
   mutating func moment() -> UInt64 { world.now }

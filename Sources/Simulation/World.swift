@@ -54,6 +54,8 @@ public final class World {
   let parts: RelayParts<SimulatedKernel>
   var configuration: RelayConfiguration
   var hosts: [SimulatedHost] = []
+  /// How many of them, the first ones, shards and the firehose may be at.
+  private(set) var roleHosts = 0
 
   // The machine.
   struct HostState {
@@ -159,12 +161,13 @@ public final class World {
     ledger = Ledger(self)
     backend = SimulatedBackend(self)
     controller = Operator(self)
-    for index in placement.threads.indices {
+    roleHosts = placement.roleHosts
+    for index in placement.hosts.indices {
       hostStates.append(HostState())
-      let roles = parts.takeRoles(index)
-      roles.bell.ringDescriptor = Int32(index)
+      let own = parts.host(index)
+      own.bell.ringDescriptor = Int32(index)
       hosts.append(
-        SimulatedHost(Host(kernel: SimulatedKernel(self, host: index), roles: roles, wakeSignal: -1, control: control)))
+        SimulatedHost(Host(kernel: SimulatedKernel(self, host: index), parts: own, wakeSignal: -1, control: control)))
     }
     for host in hosts {
       enterRelay()
@@ -282,8 +285,11 @@ public final class World {
 
   func turnsOf(_ host: Int) -> Int { hostStates[host].turns }
 
-  /// The firehose's own host comes after those of the shards.
-  var firehoseHost: Int { configuration.firehoseCore == .own ? configuration.shards : 0 }
+  /// Turns of the host that a shard is at.
+  func turns(ofShard shard: Int) -> Int { turnsOf(parts.table.whereabouts[shard].host) }
+
+  /// Turns of the host that the firehose is at.
+  var firehoseTurns: Int { turnsOf(parts.table.whereabouts[configuration.shards].host) }
 
   /// Whether there was a time since that turn of some host when the backend took nothing.
   func backendWasBlocked(since turns: Int) -> Bool { hostStates.contains { $0.blockedAt >= turns } }

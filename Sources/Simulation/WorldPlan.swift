@@ -140,6 +140,8 @@ struct WorldPlan {
     var settings = RelayConfiguration(listeners: [], backend: .unix(path: "/simulated"))
     settings.shards = chance.pick([1, 1, 2, 2, 3, 4])
     settings.firehoseCore = chance.oneIn(2) ? .own : .shared
+    // Where roles begin. They move in either case, see ``Operator``.
+    settings.threads = settings.firehoseCore == .own ? .fixed(settings.shards) : .upTo(settings.shards)
     settings.handshakeWorkers = chance.between(1, 2)
     settings.eventLevel = .debug
     settings.maxPacketSize = chance.magnitude(64, 200_000)

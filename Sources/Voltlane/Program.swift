@@ -118,8 +118,8 @@ enum Program {
 
   private static func facts(_ settings: RelayConfiguration) -> Logger.Metadata {
     [
-      "shards": .number(settings.shards), "firehose-core": "\(settings.firehoseCore)",
-      "handshake-workers": .number(settings.handshakeWorkers),
+      "shards": .number(settings.shards), "threads": "\(settings.threads)",
+      "firehose-core": "\(settings.firehoseCore)", "handshake-workers": .number(settings.handshakeWorkers),
       "cpus": settings.cpus.isEmpty ? "any" : "\(CPUList(cpus: settings.cpus))",
       "max-clients": "\(Limit(settings.protection.maxClients))",
       "memory-budget": "\(ByteSize(bytes: settings.protection.memoryBudget))",

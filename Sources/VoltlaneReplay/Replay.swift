@@ -57,11 +57,9 @@ struct Replay {
           return secret
         }, now: ReplayKernel.start)
       // The worker joins the others on this thread.
-      let roles = parts.takeRoles(0)
-      for thread in placement.threads.indices where placement.threads[thread].worker != nil {
-        roles.worker = parts.takeRoles(thread).worker.take()
-      }
-      var host = Host(kernel: ReplayKernel(self), roles: roles, wakeSignal: -1, control: control)
+      let workers = placement.hosts.indices.filter { placement.hosts[$0].worker != nil }.map(parts.host)
+      var host = Host(
+        kernel: ReplayKernel(self), parts: parts.host(0), others: workers, wakeSignal: -1, control: control)
       host.start()
       while !host.kernel.isDone() {
         host.turn()

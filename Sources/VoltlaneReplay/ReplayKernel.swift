@@ -8,6 +8,7 @@ struct ReplayKernel: Kernel, ~Copyable {
   static let start: UInt64 = 1_000_000_000
 
   private(set) var now = ReplayKernel.start
+  var clockShift: UInt64 = 0
   private var script: ReplayScript
   private let batch: UnsafeMutablePointer<Completion>
   private var reaped = 0

@@ -14,7 +14,7 @@ import VoltlaneWire
     private let ends: (read: Int32, write: Int32)
 
     init(_ arena: Arena) {
-      bell = Bell(arena)
+      bell = HostBells(arena, hosts: 1)[0]
       var pipe: [Int32] = [0, 0]
       let result = Glibc.pipe(&pipe)
       precondition(result == 0)

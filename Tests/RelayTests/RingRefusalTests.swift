@@ -72,6 +72,7 @@ import Testing
     #expect(Limits.ringMemory == 544_768)
     var configuration = RelayConfiguration(listeners: [], backend: .unix(path: "/nowhere"))
     configuration.shards = 3
+    configuration.threads = .fixed(3)
     configuration.firehoseCore = .own
     configuration.handshakeWorkers = 2
     #expect(configuration.ringMemory == 6 * 544_768 + 8192)

@@ -19,6 +19,9 @@ public struct RelayConfiguration: Sendable {
   /// How many shards share the clients.
   public var shards = 1
 
+  /// How many threads the shards share.
+  public var threads = Threads.fixed(1)
+
   /// Which thread hosts the firehose.
   public var firehoseCore = FirehoseCore.shared
 
@@ -134,6 +137,7 @@ extension RelayConfiguration {
     new.listeners = running.listeners
     new.backend = running.backend
     new.shards = running.shards
+    new.threads = running.threads
     new.firehoseCore = running.firehoseCore
     new.cpus = running.cpus
     new.handshakeWorkers = running.handshakeWorkers
@@ -157,7 +161,7 @@ extension RelayConfiguration {
   public var ringMemory: Int { ringCount * Limits.ringMemory + Limits.probeMemory }
 
   /// Each thread has a ring.
-  public var ringCount: Int { Placement(self).threads.count }
+  public var ringCount: Int { Placement(self).hosts.count }
 }
 
 /// The values that a relay can be configured to. Anyone who builds a ``RelayConfiguration`` checks it against these.

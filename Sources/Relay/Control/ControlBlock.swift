@@ -15,7 +15,7 @@ struct ControlBlock: Sendable {
   private let phaseWord: SharedWord
   private let backendReadWord: SharedWord
   private let drainedShards: SharedWord
-  private let doneHosts: SharedWord
+  private let doneRoles: SharedWord
   private let endedThreads: SharedWord
   private let exitWord: SharedWord
   private let ringRefusals: SharedWord
@@ -27,7 +27,7 @@ struct ControlBlock: Sendable {
     phaseWord = SharedWord(arena)
     backendReadWord = SharedWord(arena)
     drainedShards = SharedWord(arena)
-    doneHosts = SharedWord(arena)
+    doneRoles = SharedWord(arena)
     endedThreads = SharedWord(arena)
     exitWord = SharedWord(arena)
     ringRefusals = SharedWord(arena)
@@ -51,10 +51,10 @@ struct ControlBlock: Sendable {
   var shardsDrained: Int { Int(drainedShards.published) }
   func addDrainedShard() { drainedShards.add(1) }
 
-  /// Hosts that have left their loop.
-  var hostsDone: Int { Int(doneHosts.published) }
-  func addDoneHost() {
-    doneHosts.add(1)
+  /// Roles that have nothing left to do.
+  var rolesDone: Int { Int(doneRoles.published) }
+  func addDoneRole() {
+    doneRoles.add(1)
     wake()
   }
 

@@ -238,7 +238,7 @@ extension Firehose where K: ~Copyable {
   /// Makes what this read brought visible to the shards, and wakes those that are asleep.
   private mutating func publish(_ kernel: inout K) {
     for lane in 0..<lanes.count {
-      if lanes[lane].downlink.publish(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+      if lanes[lane].downlink.publish() { lanes[lane].bell.wake(&kernel) }
     }
   }
 

@@ -56,7 +56,7 @@ extension Firehose where K: ~Copyable {
   }
 
   func wakeShards(_ kernel: inout K) {
-    for lane in 0..<lanes.count where lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+    for lane in 0..<lanes.count { lanes[lane].bell.wake(&kernel) }
   }
 
   // MARK: A packet that the backend cannot take
@@ -74,7 +74,7 @@ extension Firehose where K: ~Copyable {
     }
     self.suspect = nil
     let tag = lanes[lane].uplink.dropPacketAtHead()
-    if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+    if lanes[lane].uplink.release() { lanes[lane].bell.wake(&kernel) }
     counters.add(.packetsRefused)
     events.post(.packetRefused(id: tag.clientID), &kernel)
     switch tag.flag {
@@ -102,6 +102,6 @@ extension Firehose where K: ~Copyable {
     lanes[lane].downlink.push(
       Descriptor(refused: id, slot: ids.place(of: id).slot, position: parsed + UInt64(Wire.tag)))
     refusedClient = nil
-    if lanes[lane].downlink.publish(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+    if lanes[lane].downlink.publish() { lanes[lane].bell.wake(&kernel) }
   }
 }

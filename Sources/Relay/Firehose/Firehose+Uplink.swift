@@ -52,7 +52,7 @@ extension Firehose where K: ~Copyable {
       left = lanes[lane].uplink.advance(left)
       if lanes[lane].uplink.sentOfHead > 0 { begun = lane }
       if let time = lanes[lane].uplink.takeSample() { noteSample(time, &kernel) }
-      if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+      if lanes[lane].uplink.release() { lanes[lane].bell.wake(&kernel) }
     }
     firstLane = begun ?? laneIndex(1)
   }
@@ -74,7 +74,7 @@ extension Firehose where K: ~Copyable {
   mutating func discardUplink(_ kernel: inout K) {
     for lane in 0..<lanes.count {
       lanes[lane].uplink.discard()
-      if lanes[lane].uplink.release(), lanes[lane].bell.takeSleep() { kernel.ring(lanes[lane].bell) }
+      if lanes[lane].uplink.release() { lanes[lane].bell.wake(&kernel) }
     }
   }
 

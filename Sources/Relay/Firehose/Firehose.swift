@@ -9,7 +9,7 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   struct Lane: ~Copyable {
     var uplink: UplinkConsumer
     var downlink: RecordProducer<Descriptor>
-    let bell: Bell
+    let bell: RoleBell
     let sweep: SweepLane
     var sweepAnswers: RecordConsumer<SweepAnswer>
     /// The shard's 0x03s for this connection; nil until the shard has answered.

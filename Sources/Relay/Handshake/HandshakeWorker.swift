@@ -8,14 +8,14 @@ struct HandshakeWorker: ~Copyable {
   struct Client: ~Copyable {
     var jobs: RecordConsumer<HandshakeJob>
     var results: RecordProducer<HandshakeResult>
-    let bell: Bell
+    let bell: RoleBell
   }
 
   private let identity: SecretKey
   private var clients: FixedArray<Client>
 
-  /// `identity` is the relay's key; `bells` are those of the hosts of the shards behind `lanes`, in their order.
-  init(identity: SecretKey, lanes: [HandshakeLanes], bells: [Bell]) {
+  /// `identity` is the relay's key; `bells` are those of the shards behind `lanes`, in their order.
+  init(identity: SecretKey, lanes: [HandshakeLanes], bells: [RoleBell]) {
     self.identity = identity
     clients = FixedArray(count: lanes.count) {
       Client(jobs: RecordConsumer(lanes[$0].jobs), results: RecordProducer(lanes[$0].results), bell: bells[$0])
@@ -38,9 +38,7 @@ struct HandshakeWorker: ~Copyable {
         clients[index].results.push(HandshakeResult(connection: job.connection, answer: answer(job.task)))
       }
       let shardWaited = clients[index].jobs.release()
-      if clients[index].results.publish() || shardWaited, clients[index].bell.takeSleep() {
-        kernel.ring(clients[index].bell)
-      }
+      if clients[index].results.publish() || shardWaited { clients[index].bell.wake(&kernel) }
     }
   }
 

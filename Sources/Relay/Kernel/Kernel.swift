@@ -11,6 +11,10 @@ protocol Kernel: ~Copyable {
   /// time that the thread stood still. See ``ThreadClock``.
   var now: UInt64 { get }
 
+  /// What is added to the thread's clock for the role that is being called, so that its time goes on evenly when it
+  /// moves from one host to another. See ``Seat``.
+  var clockShift: UInt64 { get set }
+
   /// The same on the machine's clock, for what threads share.
   var machineNow: UInt64 { get }
 
@@ -26,7 +30,7 @@ protocol Kernel: ~Copyable {
   /// The next completion that the last `wait` or `poll` brought.
   mutating func next() -> Completion?
 
-  /// Starts what is queued, and sleeps until a completion arrives or the clock reaches `deadline`.
+  /// Starts what is queued, and sleeps until a completion arrives or the thread's clock reaches `deadline`.
   mutating func wait(until deadline: UInt64)
 
   /// Starts what is queued and collects what has completed, without sleeping.

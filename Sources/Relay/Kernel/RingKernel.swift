@@ -77,7 +77,8 @@ struct RingKernel: Kernel, ~Copyable {
     spare.deallocate()
   }
 
-  @inline(__always) var now: UInt64 { clock.now }
+  var clockShift: UInt64 = 0
+  @inline(__always) var now: UInt64 { clock.now &+ clockShift }
   @inline(__always) var machineNow: UInt64 { clock.machine }
   @inline(__always) var grace: UInt64 { clock.grace }
   mutating func moment() -> UInt64 { RingKernel.machineClock() }
@@ -149,7 +150,7 @@ struct RingKernel: Kernel, ~Copyable {
   mutating func wait(until deadline: UInt64) {
     let end = clock.sleeps(until: deadline)
     if end < timeoutDeadline { moveTimeout(to: end) }
-    if coalescing.waitsForMore(reaped: reaped, reads: reads, isIdle: voltlane_ring_is_idle(uring), now: now) {
+    if coalescing.waitsForMore(reaped: reaped, reads: reads, isIdle: voltlane_ring_is_idle(uring), now: clock.now) {
       waitForMore()
       if reaped > 0 { return }
     }

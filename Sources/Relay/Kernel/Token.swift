@@ -1,13 +1,14 @@
 /// What a completion belongs to, in the 64 bits that the kernel hands back. This is the only place that packs and
 /// unpacks them:
 ///
-///      63      56 55                32 31                              0
-///     +----------+--------------------+---------------------------------+
-///     | purpose  | index (24 bits)    | generation                      |
-///     +----------+--------------------+---------------------------------+
+///      63    60 59          52 51    48 47                24 23                         0
+///     +--------+--------------+--------+--------------------+----------------------------+
+///     | purpose| shard        | stay   | index              | generation                 |
+///     +--------+--------------+--------+--------------------+----------------------------+
 ///
-/// The generation is that of the slot at `index`: it tells a late completion for a slot's last owner from one for its
-/// next.
+/// The shard and the stay tell the host which of its roles a completion is for: a role that moves to another host
+/// begins a new stay there, so what its old ring still completes reaches nobody. The generation is that of the slot at
+/// `index`: it tells a late completion for a slot's last owner from one for its next.
 struct Token: Equatable {
   enum Purpose: UInt8 {
     /// Nobody waits for it: closes, cancels, doorbells.
@@ -29,15 +30,38 @@ struct Token: Equatable {
     case control
   }
 
+  /// The role that waits for a completion, and which of its stays at hosts began the operation; there are 16 numbers of
+  /// stays, in turn, and a stay lasts for longer than a completion is late.
+  struct Waiter: Equatable {
+    fileprivate var bits: UInt64
+
+    init(shard: Int) { bits = UInt64(UInt8(shard)) << 52 }
+
+    var shard: Int { Int(bits >> 52 & 0xff) }
+
+    /// The role is at another host from now on.
+    mutating func moves() { bits = bits & ~(0xf << 48) | ((bits >> 48 &+ 1) & 0xf) << 48 }
+  }
+
   let bits: UInt64
 
   init(bits: UInt64) { self.bits = bits }
 
-  init(_ purpose: Purpose, index: UInt32 = 0, generation: UInt32 = 0) {
-    bits = UInt64(purpose.rawValue) << 56 | UInt64(index & 0xff_ffff) << 32 | UInt64(generation)
+  @inline(__always)
+  init(_ purpose: Purpose, of waiter: Waiter = Waiter(shard: 0), index: UInt32 = 0, generation: UInt32 = 0) {
+    bits =
+      UInt64(purpose.rawValue) << 60 | waiter.bits | UInt64(index & 0xff_ffff) << 24
+      | UInt64(generation & Token.generationMask)
   }
 
-  var purpose: Purpose { Purpose(rawValue: UInt8(truncatingIfNeeded: bits >> 56)) ?? .none }
-  var index: UInt32 { UInt32(truncatingIfNeeded: bits >> 32) & 0xff_ffff }
-  var generation: UInt32 { UInt32(truncatingIfNeeded: bits) }
+  /// Generations are numbers up to this, in turn.
+  static let generationMask: UInt32 = 0xff_ffff
+
+  var purpose: Purpose { Purpose(rawValue: UInt8(truncatingIfNeeded: bits >> 60)) ?? .none }
+  @inline(__always) var shard: Int { Int(truncatingIfNeeded: bits >> 52 & 0xff) }
+  @inline(__always) var index: UInt32 { UInt32(truncatingIfNeeded: bits >> 24) & 0xff_ffff }
+  @inline(__always) var generation: UInt32 { UInt32(truncatingIfNeeded: bits) & Token.generationMask }
+
+  @inline(__always)
+  func isFor(_ waiter: Waiter) -> Bool { (bits ^ waiter.bits) & (0xfff << 48) == 0 }
 }

@@ -28,5 +28,5 @@ extension HandedSocket {
 struct ShardPeer: ~Copyable {
   var outgoing: RecordProducer<HandedSocket>
   var incoming: RecordConsumer<HandedSocket>
-  let bell: Bell
+  let bell: RoleBell
 }

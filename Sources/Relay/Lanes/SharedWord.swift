@@ -38,6 +38,10 @@ struct SharedWord: @unchecked Sendable {
 
   // MARK: Flags between two threads
 
+  /// Whatever this thread wrote before is seen by any thread whose writes it reads after this.
+  @inline(__always)
+  static func fence() { atomicMemoryFence(ordering: .sequentiallyConsistent) }
+
   /// Raises the flag. After that, the caller checks once more what the other side may have done meanwhile.
   @inline(__always)
   func raise() {

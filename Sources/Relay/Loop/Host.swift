@@ -1,40 +1,54 @@
 /// One thread's part of the relay: a kernel, and the roles that run over it. The relay's only loop is here.
 ///
-/// A shard and the firehose may share a host (with one or two CPUs) or have one each (with more). A test drives any
-/// number of hosts in one thread, turn by turn.
+/// A host has any number of shards, perhaps the firehose, perhaps a handshake worker. Shards and firehose move from host
+/// to host while the relay runs:
+///
+///     control thread          old host                                     new host
+///     wants the role there -> 1. stops accepting for it; it goes on
+///                             2. its sends have settled: it is let go  ->  3. its clients are heard here: polls and
+///                             4. cancels the polls it left behind             accepts enter this ring, in slices
+///
+/// A test drives any number of hosts in one thread, turn by turn.
 struct Host<K: Kernel & ~Copyable>: ~Copyable {
   var kernel: K
-  let shard: Hosted<Shard<K>>
-  let firehose: Hosted<Firehose<K>>
-  private let worker: Hosted<HandshakeWorker>
-  let bell: Bell
+  private let number: Int
+  private let table: RoleTable<K>
+  /// By their number; those that are here, and how many.
+  private var shards: FixedArray<Hosted<Shard<K>>>
+  private var here: FixedArray<Int>
+  private(set) var shardCount = 0
+  private(set) var firehose = Hosted<Firehose<K>>()
+  private var workers: FixedArray<HandshakeWorker>
+  private let bell: Bell
+  private let arrivals: SharedWord
+  private var departed = DepartedPolls()
   let control: ControlBlock
-  private var settings: RecordConsumer<HostSettings>
   private let wakeSignal: Int32
-  /// The control thread has called: there are new settings, or the relay is shutting down.
+  /// The control thread has called: there are new settings, a role should move, or the relay is shutting down.
   private var isCalled = false
-  private var draining = false
-  private var saidDone = false
 
-  /// Takes the roles out of `roles`. `wakeSignal` is an eventfd on which the control thread wakes the host.
-  init(kernel: consuming K, roles: Roles<K>, wakeSignal: Int32, control: ControlBlock) {
+  /// `wakeSignal` is an eventfd on which the control thread wakes the host. `others`: hosts whose workers join this one.
+  init(
+    kernel: consuming K, parts: HostParts<K>, others: [HostParts<K>] = [], wakeSignal: Int32, control: ControlBlock
+  ) {
     self.kernel = kernel
-    shard = Hosted(roles.shard.take())
-    firehose = Hosted(roles.firehose.take())
-    worker = Hosted(roles.worker.take())
-    bell = roles.bell
-    settings = RecordConsumer(roles.settings)
+    number = parts.number
+    table = parts.table
+    shards = FixedArray(count: parts.table.shardCount) { _ in Hosted() }
+    here = FixedArray(count: parts.table.shardCount) { _ in 0 }
+    workers = HostParts.takeWorkers(of: [parts] + others)
+    bell = parts.bell
+    arrivals = parts.table.arrivals(at: parts.number)
     self.wakeSignal = wakeSignal
     self.control = control
   }
 
-  /// The loop. It runs until the relay stops: when every host has handed everything over, or at once if told to.
+  /// The loop. It runs until the relay stops.
   @inline(never)
   mutating func run() {
     start()
     while control.phase != .stopping {
       turn()
-      if draining, !saidDone { sayWhenDone() }
       sleep()
     }
     finish()
@@ -43,23 +57,14 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   @inline(never)
   mutating func start() {
     listenToControl()
-    if firehose.isHere { firehose.role.start(&kernel) }
-    if shard.isHere { shard.role.start(&kernel) }
+    takeArrivals()
   }
 
-  /// The control thread wakes the host through this poll. What it wants is in the control block and the settings lane.
+  /// The control thread wakes the host through this poll. What it wants is in the control block, the settings lanes and
+  /// the whereabouts.
   @inline(never)
   private mutating func listenToControl() {
     kernel.submit(.pollReadable(wakeSignal), Token(.control))
-  }
-
-  /// Tells the control thread once the host's roles have nothing left to do. The loop continues until all other hosts
-  /// are done too, because packets that still arrive for its clients have to be taken off the lanes.
-  @inline(never)
-  private mutating func sayWhenDone() {
-    guard isDone() else { return }
-    saidDone = true
-    control.addDoneHost()
   }
 
   /// One turn. First it records what the kernel reports. Then it reads the clients, and sends the backend what they
@@ -70,29 +75,78 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     bell.announceAwake()
     while let completion = kernel.next() { dispatch(completion) }
     if isCalled { answerControl() }
-    if shard.isHere { shard.role.settleSends(&kernel) }
-    if shard.isHere {
-      shard.role.receiveMessages(&kernel)
+    if arrivals.isRaised { takeArrivals() }
+    // Here, because at the end of a turn there are sends under way again.
+    if departures > 0 { letGo() }
+    findActive()
+    for place in 0..<shardCount {
+      let shard = at(place)
+      guard shard.seat.isActive else { continue }
+      begin(shard)
       shard.role.readClients(&kernel)
       shard.role.publish(&kernel)
     }
     if firehose.isHere {
+      kernel.clockShift = firehose.seat.clockShift
       firehose.role.transmit(&kernel)
       firehose.role.receive(&kernel)
       firehose.role.expire(&kernel)
     }
-    if shard.isHere {
+    for place in 0..<shardCount {
+      let shard = at(place)
+      if !shard.seat.isActive {
+        guard shard.role.hasPackets() else { continue }
+        shard.seat.isActive = true
+        begin(shard)
+      }
+      kernel.clockShift = shard.seat.clockShift
       shard.role.deliver(&kernel)
       shard.role.expire(&kernel)
       shard.role.publish(&kernel)
+      shard.seat.due = shard.role.nextDeadline()
     }
-    if worker.isHere { worker.role.work(&kernel) }
+    for worker in 0..<workers.count { workers[worker].work(&kernel) }
+    if !departed.isEmpty { departed.cancelSome(&kernel) }
+    if control.phase != .running { sayWhoIsDone() }
+  }
+
+  @inline(__always)
+  private func at(_ place: Int) -> Hosted<Shard<K>> { shards[here[place]] }
+
+  /// What a shard's turn begins with.
+  @inline(__always)
+  private mutating func begin(_ shard: Hosted<Shard<K>>) {
+    kernel.clockShift = shard.seat.clockShift
+    shard.role.settleSends(&kernel)
+    if shard.role.nextToPoll != .none { shard.role.pollSome(&kernel) }
+    shard.role.receiveMessages(&kernel)
+  }
+
+  /// Of many shards few have something to do, and a turn leaves out the others.
+  @inline(__always)
+  private mutating func findActive() {
+    if shardCount == 1 { at(0).seat.isActive = true } else { findActiveOfMany() }
+  }
+
+  @inline(never)
+  private mutating func findActiveOfMany() {
+    for place in 0..<shardCount {
+      let shard = at(place)
+      guard !shard.seat.isActive else { continue }
+      kernel.clockShift = shard.seat.clockShift
+      shard.seat.isActive = shard.role.needsTurn(due: shard.seat.due, besideFirehose: firehose.isHere, kernel)
+    }
   }
 
   /// Starts the operations that the turn queued, and sleeps if no role has anything to do.
   mutating func sleep() {
     bell.announceSleep()
-    if hasWork() {
+    let hasWork = hasWork()
+    kernel.clockShift = 0
+    if shardCount > 1 {
+      for place in 0..<shardCount { at(place).seat.isActive = false }
+    }
+    if hasWork {
       kernel.poll()
     } else {
       kernel.wait(until: nextDeadline())
@@ -103,9 +157,15 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   private mutating func dispatch(_ completion: Completion) {
     switch completion.token.purpose {
     case .clientReadable, .clientWritable, .clientSent, .accept:
-      if shard.isHere { shard.role.handle(completion, &kernel) }
+      let shard = shards[completion.token.shard]
+      guard shard.isHere, completion.token.isFor(shard.role.connections.waiter) else { return discard(completion) }
+      shard.seat.isActive = true
+      kernel.clockShift = shard.seat.clockShift
+      shard.role.handle(completion, &kernel)
     case .firehoseReadable, .firehoseWritable, .resolved:
-      if firehose.isHere { firehose.role.handle(completion, &kernel) }
+      guard firehose.isHere else { return }
+      kernel.clockShift = firehose.seat.clockShift
+      firehose.role.handle(completion, &kernel)
     case .control:
       isCalled = true
       if !completion.more { listenToControl() }
@@ -117,53 +177,191 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     }
   }
 
+  /// A completion for a shard that has left. Nobody misses what a poll says; a socket has to be closed.
+  @inline(never)
+  private mutating func discard(_ completion: Completion) {
+    guard completion.token.purpose == .accept, completion.result >= 0 else { return }
+    kernel.submit(.close(completion.result), Token(.none))
+  }
+
+  // MARK: What the control thread wants
+
   @inline(never)
   private mutating func answerControl() {
     isCalled = false
-    while settings.available() > 0 {
-      let new = settings.take()
-      if shard.isHere { shard.role.apply(new, kernel) }
-      if firehose.isHere { firehose.role.apply(new) }
-      // Not before: once they are released, the relay may free what they point to.
-      _ = settings.release()
-    }
-    guard control.phase != .running, !draining else { return }
-    draining = true
-    if shard.isHere { shard.role.beginDrain(&kernel) }
-    if firehose.isHere { firehose.role.beginDrain(&kernel) }
+    for place in 0..<shardCount { attend(to: at(place)) }
+    if firehose.isHere { attendToFirehose() }
   }
+
+  private mutating func attend(to shard: Hosted<Shard<K>>) {
+    shard.seat.isActive = true
+    kernel.clockShift = shard.seat.clockShift
+    while shard.seat.settings.available() > 0 {
+      shard.role.apply(shard.seat.settings.take(), kernel)
+      // Not before: once they are released, the relay may free what they point to.
+      _ = shard.seat.settings.release()
+    }
+    if control.phase != .running, !shard.seat.isDraining {
+      shard.seat.isDraining = true
+      shard.role.beginDrain(&kernel)
+    }
+    if shard.seat.whereabouts.wanted != number, !shard.seat.isLeaving {
+      shard.seat.isLeaving = true
+      departures += 1
+      shard.role.beginLeaving(&kernel)
+    }
+  }
+
+  private mutating func attendToFirehose() {
+    kernel.clockShift = firehose.seat.clockShift
+    while firehose.seat.settings.available() > 0 {
+      firehose.role.apply(firehose.seat.settings.take())
+      _ = firehose.seat.settings.release()
+    }
+    if control.phase != .running, !firehose.seat.isDraining {
+      firehose.seat.isDraining = true
+      firehose.role.beginDrain(&kernel)
+    }
+    if firehose.seat.whereabouts.wanted != number, !firehose.seat.isLeaving {
+      firehose.seat.isLeaving = true
+      departures += 1
+    }
+  }
+
+  // MARK: Roles that move
+
+  /// Roles that are about to leave.
+  private var departures = 0
+
+  /// Takes the roles that are here and were not. Polls that were left behind here go first, so that no socket is polled
+  /// twice in one ring.
+  @inline(never)
+  private mutating func takeArrivals() {
+    guard departed.isEmpty else { return }
+    _ = arrivals.takeDown()
+    for shard in 0..<table.shardCount where !shards[shard].isHere && table.whereabouts[shard].host == number {
+      shards[shard] = table.shard(shard)
+      here[shardCount] = shard
+      shardCount += 1
+      let shard = shards[shard]
+      moveIn(&shard.seat)
+      if shard.seat.hasStarted { shard.role.arrive(&kernel) } else { shard.role.start(&kernel) }
+      shard.seat.hasStarted = true
+      attend(to: shard)
+    }
+    if !firehose.isHere, table.whereabouts[table.shardCount].host == number {
+      firehose = table.firehose()
+      moveIn(&firehose.seat)
+      if firehose.seat.hasStarted { firehose.role.arrive(&kernel) } else { firehose.role.start(&kernel) }
+      firehose.seat.hasStarted = true
+      attendToFirehose()
+    }
+  }
+
+  private mutating func moveIn<Role: ~Copyable>(_ seat: inout Seat<Role>) {
+    seat.whereabouts.bell.moves(to: number)
+    kernel.clockShift = 0
+    // A role that has not started yet begins with this thread's clock.
+    if seat.hasStarted { seat.clockShift = kernel.machineNow &- kernel.now &- seat.stoodStill }
+    kernel.clockShift = seat.clockShift
+  }
+
+  private mutating func moveOut<Role: ~Copyable>(_ seat: inout Seat<Role>) {
+    departures -= 1
+    seat.isLeaving = false
+    kernel.clockShift = seat.clockShift
+    seat.stoodStill = kernel.machineNow &- kernel.now
+    let next = seat.whereabouts.wanted
+    // From here on it is the other host's.
+    seat.whereabouts.host = next
+    table.announceArrival(at: next, &kernel)
+  }
+
+  /// Lets roles go for which nothing is under way here any more; shards one at a time, because of the polls that each
+  /// leaves behind.
+  @inline(never)
+  private mutating func letGo() {
+    if firehose.isHere, firehose.seat.isLeaving, firehose.role.canLeave() {
+      kernel.clockShift = firehose.seat.clockShift
+      firehose.role.leave(&kernel)
+      let leaving = firehose
+      firehose = Hosted()
+      moveOut(&leaving.seat)
+    }
+    guard departed.isEmpty else { return }
+    for place in 0..<shardCount {
+      let shard = at(place)
+      guard shard.seat.isLeaving else { continue }
+      kernel.clockShift = shard.seat.clockShift
+      shard.role.settleSends(&kernel)
+      guard shard.role.canLeave(), shard.role.leave(&departed) else { continue }
+      shards[here[place]] = Hosted()
+      shardCount -= 1
+      for later in place..<shardCount { here[later] = here[later + 1] }
+      moveOut(&shard.seat)
+      return
+    }
+  }
+
+  // MARK: Sleeping
 
   private mutating func hasWork() -> Bool {
+    if arrivals.isRaised || !departed.isEmpty { return true }
     // The firehose first: it announces what it waits for, and a shard on the same thread relies on that.
     if firehose.isHere, firehose.role.hasWork() { return true }
-    if shard.isHere, shard.role.hasWork(besideFirehose: firehose.isHere) { return true }
-    return worker.isHere && worker.role.hasWork()
+    for place in 0..<shardCount {
+      if at(place).role.hasWork(besideFirehose: firehose.isHere) { return true }
+    }
+    for worker in 0..<workers.count where workers[worker].hasWork() { return true }
+    return false
   }
 
+  /// In the thread's time.
   private mutating func nextDeadline() -> UInt64 {
-    min(
-      shard.isHere ? shard.role.nextDeadline() : .max, firehose.isHere ? firehose.role.nextDeadline() : .max)
+    var deadline = UInt64.max
+    if firehose.isHere { deadline = firehose.role.nextDeadline().shifted(back: firehose.seat.clockShift) }
+    for place in 0..<shardCount {
+      deadline = min(deadline, at(place).seat.due.shifted(back: at(place).seat.clockShift))
+    }
+    return deadline
   }
 
-  /// Whether the host has nothing left to do. A host that has only a worker stays until the relay stops, because shards
-  /// may still need it.
-  mutating func isDone() -> Bool {
+  // MARK: The end
+
+  /// Tells the control thread of each role that has nothing left to do. The loop continues until all others are done
+  /// too, because packets that still arrive for its clients have to be taken off the lanes.
+  @inline(never)
+  private mutating func sayWhoIsDone() {
+    for place in 0..<shardCount where !at(place).seat.isDone && at(place).role.isDrained() {
+      at(place).seat.isDone = true
+      control.addDoneRole()
+    }
+    if firehose.isHere, !firehose.seat.isDone, firehose.role.isDone() {
+      firehose.seat.isDone = true
+      control.addDoneRole()
+    }
+  }
+
+  /// Whether the relay has nothing left to do.
+  func isDone() -> Bool {
     switch control.phase {
     case .running: false
     case .stopping: true
-    case .draining:
-      !hostsWorkerOnly() && (!shard.isHere || shard.role.isDrained()) && (!firehose.isHere || firehose.role.isDone())
+    case .draining: control.rolesDone == table.whereabouts.count
     }
   }
 
-  /// Whether the host runs only a handshake worker. Such a host stays until the relay stops.
-  func hostsWorkerOnly() -> Bool { !shard.isHere && !firehose.isHere }
+  /// Whether a handshake worker is here.
+  var hostsWorker: Bool { workers.count > 0 }
 
   /// Closes what is still open when the relay stops, and starts the closes that are queued.
   @inline(never)
   private mutating func finish() {
     _ = closeAccepted()
-    if shard.isHere { shard.role.abortAll(&kernel) }
+    // A role that was let go for this host and has not been taken in is closed here, too.
+    departed = DepartedPolls()
+    takeArrivals()
+    for place in 0..<shardCount { at(place).role.abortAll(&kernel) }
     if firehose.isHere { firehose.role.closeSocket(&kernel) }
     repeat { kernel.poll() } while closeAccepted()
   }
@@ -179,3 +377,24 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     return found
   }
 }
+
+extension UInt64 {
+  /// A deadline of a role's clock on its thread's; never stays never.
+  fileprivate func shifted(back shift: UInt64) -> UInt64 { self == .max ? .max : self &- shift }
+}
+
+#if DEBUG
+extension Host where K: ~Copyable {
+  mutating func checkInvariants() throws(InvariantViolation) {
+    try require(shardCount <= shards.count, "more shards are here than there are")
+    for place in 0..<shardCount {
+      let shard = at(place)
+      try require(shard.isHere, "shard \(here[place]) is listed and is not here")
+      try require(shard.seat.whereabouts.host == number, "shard \(here[place]) is used by two hosts")
+      kernel.clockShift = shard.seat.clockShift
+      try shard.role.checkInvariants(kernel)
+    }
+    kernel.clockShift = 0
+  }
+}
+#endif

@@ -1,29 +1,40 @@
-/// Which thread hosts which roles, and on which CPU it runs.
+/// The hosts of a relay: how many threads it has, on which CPUs they run, and which roles begin where.
 struct Placement {
-  struct Thread {
+  struct Host {
     let name: String
-    var shard: Int?
-    var hostsFirehose = false
+    /// The handshake worker that is all it hosts.
     var worker: Int?
     var cpu: Int?
   }
 
-  private(set) var threads: [Thread] = []
+  private(set) var hosts: [Host] = []
+  /// How many of them, the first ones, host shards and the firehose.
+  let roleHosts: Int
+  private let spread: Bool
+  let firehoseHost: Int
 
-  /// The firehose shares the first shard's thread or has one of its own, which is then the last of those that are
-  /// pinned. Workers are not pinned to CPUs of their own, because they are idle between storms of connections.
+  /// With a fixed number of threads the shards are spread over them evenly, and stay. Otherwise all begin on the first,
+  /// and move when that pays. A firehose that is to have a thread of its own has the last. Workers are not pinned to
+  /// CPUs, because they are idle between storms of connections.
   init(_ configuration: RelayConfiguration) {
-    let shared = configuration.firehoseCore == .shared
-    for shard in 0..<configuration.shards {
-      threads.append(Thread(name: "shard \(shard)", shard: shard, hostsFirehose: shared && shard == 0))
-    }
-    if !shared { threads.append(Thread(name: "firehose", hostsFirehose: true)) }
+    let own = configuration.firehoseCore == .own
+    let forShards = min(configuration.threads.most, configuration.shards)
+    roleHosts = forShards + (own ? 1 : 0)
+    spread = configuration.threads.isFixed
+    firehoseHost = own ? forShards : 0
+    for host in 0..<roleHosts { hosts.append(Host(name: own && host == firehoseHost ? "firehose" : "relay \(host)")) }
     // With more threads than CPUs, pinning would make two of them wait for each other: the scheduler knows better.
-    if threads.count <= configuration.cpus.count {
-      for index in threads.indices { threads[index].cpu = configuration.cpus[index] }
+    if roleHosts <= configuration.cpus.count {
+      for index in hosts.indices { hosts[index].cpu = configuration.cpus[index] }
     }
     for worker in 0..<configuration.handshakeWorkers {
-      threads.append(Thread(name: "handshake \(worker)", worker: worker))
+      hosts.append(Host(name: "handshake \(worker)", worker: worker))
     }
   }
+
+  /// Hosts that shards may be at.
+  var shardHosts: Int { roleHosts - (firehoseHost > 0 ? 1 : 0) }
+
+  /// Where a shard begins.
+  func host(ofShard shard: Int) -> Int { spread ? shard % shardHosts : 0 }
 }

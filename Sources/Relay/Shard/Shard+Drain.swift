@@ -53,7 +53,7 @@ extension Shard where K: ~Copyable {
       drain = .delivered
       control.addDrainedShard()
       // Also where nothing was published: the firehose waits for the count.
-      if firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
+      firehoseBell.wake(&kernel)
     }
   }
 }

@@ -46,7 +46,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   var readingClock = ReadingClock()
   var unfinished: BudgetedHolders<UnfinishedPackets>
   var uplink: UplinkProducer
-  let firehoseBell: Bell
+  let firehoseBell: RoleBell
 
   // The way down.
   var downlink: RecordConsumer<Descriptor>
@@ -72,6 +72,8 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
 
   var memory: ClientMemory
   var drain = Drain.no
+  /// While its polls are moved into the ring of another host: the first connection that may still have none there.
+  var nextToPoll: UInt32 = .none
 
   // MARK: What a host asks
 
@@ -110,8 +112,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   /// announced on the bell. A shard that waits for room announces that here. `besideFirehose`: the two share a thread,
   /// and the firehose has announced what it waits for.
   mutating func hasWork(besideFirehose: Bool) -> Bool {
-    if downlink.available() > 0 { return true }
-    if queries.isAsked { return true }
+    if hasPackets() || nextToPoll != .none || queries.isAsked { return true }
     // Queued sends are done as they enter the kernel, but that is seen only after a sleep. The firehose may wait for
     // their memory; on another thread it may come to do so at any time.
     if sends.areUnderWay, sends.areAwaited || downlink.isAwaited || !besideFirehose { return true }
@@ -125,6 +126,15 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
     if waitersHaveRoom() || drainCanAdvance() { return true }
     uplink.announceWaits()
     return waitersHaveRoom()
+  }
+
+  /// Whether the firehose has something for its clients.
+  @inline(__always)
+  mutating func hasPackets() -> Bool { downlink.available() > 0 }
+
+  /// Whether a shard for which nothing has completed needs a turn nevertheless; `due` is its ``nextDeadline()``.
+  mutating func needsTurn(due: UInt64, besideFirehose: Bool, _ kernel: borrowing K) -> Bool {
+    kernel.now >= due || memory.gauge.isShort || hasWork(besideFirehose: besideFirehose)
   }
 
   /// Whether the uplink has room for anything that waits for it. Each waits only for what it needs: 0x01s, and clients
@@ -176,7 +186,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   /// are asleep.
   mutating func publish(_ kernel: inout K) {
     if sampling.read != nil { publishSample() }
-    if uplink.publish(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
+    if uplink.publish() { firehoseBell.wake(&kernel) }
     if workers.jobsUnderWay > 0 { workers.publish(&kernel) }
     peers.publish(&kernel)
   }

@@ -26,12 +26,12 @@ extension Preflight {
   /// Threads that share a CPU make each other's clients wait.
   var threads: Finding {
     let relay = configuration.relay
-    let count = relay.shards + (relay.firehoseCore == .own ? 1 : 0)
+    let count = min(relay.threads.most, relay.shards) + (relay.firehoseCore == .own ? 1 : 0)
     let cpuCount = relay.cpus.isEmpty ? machine.cpuCount : min(machine.cpuCount, relay.cpus.count)
     guard count <= cpuCount else {
       return .warn(
         "threads", "\(count) threads move packets on \(cpuCount) CPUs",
-        do: "leave --shards and --firehose-core at auto, or give more CPUs")
+        do: "leave --threads and --firehose-core at auto, or give more CPUs")
     }
     return .ok("threads", "\(count) move packets, on \(cpuCount) CPUs")
   }

@@ -21,6 +21,7 @@ final class TestRelay {
   ) throws {
     var configuration = RelayConfiguration(listeners: listeners, backend: backend)
     configuration.shards = layout == .shared ? 1 : 2
+    configuration.threads = .fixed(configuration.shards)
     configuration.firehoseCore = layout == .shared ? .shared : .own
     // A session ends with its socket, and a new firehose begins with the first packet that waits; tests of staleness
     // and of the sweep ask for them.

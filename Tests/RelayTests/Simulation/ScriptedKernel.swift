@@ -8,7 +8,8 @@ struct ScriptedKernel: Kernel, ~Copyable {
   let simulation: Simulation
   let host: Int
   private var clock: ThreadClock
-  var now: UInt64 { clock.now }
+  var clockShift: UInt64 = 0
+  var now: UInt64 { clock.now &+ clockShift }
   var machineNow: UInt64 { clock.machine }
   var grace: UInt64 { clock.grace }
   mutating func moment() -> UInt64 { simulation.now }

@@ -66,6 +66,7 @@ final class Simulation {
     relayRandom = SeededRandom(seed: seed ^ 0x5eed)
     var configuration = RelayConfiguration(listeners: [], backend: .unix(path: "/simulated"))
     configuration.shards = shards
+    configuration.threads = .fixed(shards)
     configuration.firehoseCore = firehoseCore
     configuration.eventLevel = .error
     configure(&configuration)
@@ -78,14 +79,14 @@ final class Simulation {
       configuration, identity,
       listeners: (0..<shards).map { [(Simulation.listenerBase + Int32($0), false)] }, placement, arena, control,
       random: { secrets.next() }, now: now)
-    for index in placement.threads.indices {
+    for index in placement.hosts.indices {
       completions.append([])
       controlIsWatched.append(false)
       sleepers.append(nil)
-      let roles = parts.takeRoles(index)
-      roles.bell.ringDescriptor = Int32(index)
+      let own = parts.host(index)
+      own.bell.ringDescriptor = Int32(index)
       hosts.append(
-        SimulatedHost(Host(kernel: ScriptedKernel(self, host: index), roles: roles, wakeSignal: -1, control: control)))
+        SimulatedHost(Host(kernel: ScriptedKernel(self, host: index), parts: own, wakeSignal: -1, control: control)))
     }
     for host in hosts { host.start() }
   }
@@ -97,7 +98,7 @@ final class Simulation {
   func step(until limit: UInt64 = .max) -> Bool {
     makeRoom()
     let runnable = hosts.indices.filter {
-      !hosts[$0].isDone && !(holdWorkers && hosts[$0].isWorkerOnly)
+      !hosts[$0].isDone && !(holdWorkers && hosts[$0].hostsWorker)
         && (!completions[$0].isEmpty || (sleepers[$0].map { $0 <= now } ?? true))
     }
     guard !runnable.isEmpty else {
@@ -140,7 +141,7 @@ final class Simulation {
   private func checkMemory() {
     guard hosts.allSatisfy({ !$0.isDone }) else { return }
     var held = CountedMemory()
-    for host in hosts { host.addMemory(to: &held) }
+    for shard in 0..<parts.table.shardCount { parts.table.shard(shard).role.countMemory(into: &held) }
     let counted = CountedMemory(
       waiting: parts.memory.waitingBytes, leaving: parts.memory.leavingBytes, missed: parts.missedBudget.charged,
       unfinished: parts.budget.charged, stale: parts.staleTotals.count)
@@ -161,12 +162,22 @@ final class Simulation {
     note("stood still until \(now)")
   }
 
-  /// Whether every host has left its loop but those of workers, which stay until the relay stops.
-  var isFinished: Bool { hosts.allSatisfy { $0.isDone || $0.isWorkerOnly } }
+  /// Whether every role has done what it had to.
+  var isFinished: Bool { control.rolesDone == parts.table.whereabouts.count }
+
+  /// Has a role go to another host: a shard by its number, the firehose by the number behind those.
+  func move(role: Int, to host: Int) {
+    parts.table.whereabouts[role].wanted = host
+    wakeHosts()
+  }
+
+  private func wakeHosts() {
+    for host in hosts.indices { complete(host, Token(.control), 1, more: true) }
+  }
 
   func drain() {
     control.phase = .draining
-    for host in hosts.indices { complete(host, Token(.control), 1, more: true) }
+    wakeHosts()
   }
 
   func note(_ line: @autoclosure () -> String) { if keepsTrace { trace.append(line()) } }
@@ -321,6 +332,9 @@ final class Simulation {
     case .cancel(let target):
       note("  cancel \(target.purpose) \(target.index)")
       // Tokens are a host's own.
+      for acceptor in acceptors where acceptor.token == target && acceptor.host == host {
+        complete(host, target, -ECANCELED, more: false)
+      }
       acceptors.removeAll { $0.token == target && $0.host == host }
       for socket in sockets {
         if let poll = socket.readablePoll, poll == (host, target.bits) { socket.readablePoll = nil }
@@ -419,22 +433,16 @@ final class Simulation {
 final class SimulatedHost {
   private var host: Host<ScriptedKernel>
   private(set) var isDone = false
-  let isWorkerOnly: Bool
+  let hostsWorker: Bool
 
   init(_ host: consuming Host<ScriptedKernel>) {
-    isWorkerOnly = host.hostsWorkerOnly()
+    hostsWorker = host.hostsWorker
     self.host = host
   }
 
   func start() { host.start() }
 
-  func addMemory(to sum: inout CountedMemory) {
-    if host.shard.isHere { host.shard.role.countMemory(into: &sum) }
-  }
-
-  func checkInvariants() throws(InvariantViolation) {
-    if host.shard.isHere { try host.shard.role.checkInvariants(host.kernel) }
-  }
+  func checkInvariants() throws(InvariantViolation) { try host.checkInvariants() }
 
   func turn() {
     host.kernel.wake()

@@ -29,8 +29,15 @@ struct Acceptor: ~Copyable {
   private var pausedUntil: UInt64 = .max
   private var shunned = ShunnedAddresses()
   private(set) var due: UInt64 = .max
+  /// Who waits for the completions.
+  private var waiter: Token.Waiter
+  /// The shard is about to move to another host: nothing is armed here any more.
+  private var isLeaving = false
 
-  init(descriptorLimit: Int) { firstReservedDescriptor = descriptorLimit - Limits.reservedDescriptors }
+  init(shard: Int, descriptorLimit: Int) {
+    waiter = Token.Waiter(shard: shard)
+    firstReservedDescriptor = descriptorLimit - Limits.reservedDescriptors
+  }
 
   /// The listeners of a shard whose thread did not start.
   deinit {
@@ -54,10 +61,34 @@ struct Acceptor: ~Copyable {
   /// Has the kernel accept from every listener.
   @inline(never)
   mutating func arm<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    guard !isLeaving else { return }
     for listener in 0..<listeners.count where !listeners[listener].isArmed {
       listeners[listener].isArmed = true
-      kernel.submit(.accept(listener: listeners[listener].socket), Token(.accept, index: UInt32(listener)))
+      kernel.submit(.accept(listener: listeners[listener].socket), token(listener))
     }
+  }
+
+  private func token(_ listener: Int) -> Token { Token(.accept, of: waiter, index: UInt32(listener)) }
+
+  /// Has the kernel of the present host accept no more. What it has accepted already still comes.
+  mutating func leave<K: Kernel & ~Copyable>(_ kernel: inout K) {
+    isLeaving = true
+    for index in 0..<listeners.count where listeners[index].isArmed {
+      kernel.submit(.cancel(token(index)), Token(.none))
+    }
+  }
+
+  /// Whether all has come that the kernel of the present host has accepted.
+  func hasLeft() -> Bool {
+    for index in 0..<listeners.count where listeners[index].isArmed { return false }
+    return true
+  }
+
+  /// Accepts at another host from now on, unless it pauses.
+  mutating func arrive<K: Kernel & ~Copyable>(_ waiter: Token.Waiter, _ kernel: inout K) {
+    self.waiter = waiter
+    isLeaving = false
+    if !isPaused { arm(&kernel) }
   }
 
   /// The kernel's accept of a listener has ended.
@@ -91,7 +122,7 @@ struct Acceptor: ~Copyable {
   mutating func close<K: Kernel & ~Copyable>(_ kernel: inout K) {
     pausedUntil = .max
     for index in 0..<listeners.count {
-      if listeners[index].isArmed { kernel.submit(.cancel(Token(.accept, index: UInt32(index))), Token(.none)) }
+      if listeners[index].isArmed { kernel.submit(.cancel(token(index)), Token(.none)) }
       kernel.submit(.close(listeners[index].socket), Token(.none))
     }
     listeners = FixedArray()
@@ -130,7 +161,7 @@ extension Acceptor {
   func checkInvariants() throws(InvariantViolation) {
     try require(due == min(pausedUntil, shunned.next), "the acceptor is due at \(due)")
     for listener in 0..<listeners.count {
-      try require(isPaused || listeners[listener].isArmed, "listener \(listener) accepts nothing without a pause")
+      try require(isPaused || isLeaving || listeners[listener].isArmed, "listener \(listener) accepts nothing without a pause")
     }
   }
 }

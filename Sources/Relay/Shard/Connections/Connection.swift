@@ -33,6 +33,8 @@ struct Connection: BitwiseCopyable {
     static let overRate = Flags(rawValue: 8192)
     /// A lot is waiting for the client: it is not read until it has taken most of that.
     static let backlogged = Flags(rawValue: 16384)
+    /// Its polls are not in the ring of the shard's present host yet.
+    static let unpolled = Flags(rawValue: 32768)
     /// The reasons for which an attached client is not read.
     static let paused: Flags = [.overRate, .backlogged]
     /// What keeps the slot of a released connection.
@@ -151,8 +153,11 @@ struct ConnectionTable: ~Copyable {
   private var free: UInt32 = .none
   private(set) var used: UInt32 = 0
   private(set) var count = 0
+  /// Who waits for the completions of the connections' polls and sends.
+  var waiter: Token.Waiter
 
-  init() throws(RelayError) {
+  init(shard: Int = 0) throws(RelayError) {
+    waiter = Token.Waiter(shard: shard)
     let slots = try SlotMemory<Connection>(capacity: Limits.connectionsPerShard)
     origins = try SlotMemory(capacity: Limits.connectionsPerShard)
     self.slots = slots
@@ -179,7 +184,7 @@ struct ConnectionTable: ~Copyable {
       index = used
       used += 1
     }
-    let generation = slots[index].generation &+ 1
+    let generation = slots[index].generation &+ 1 & Token.generationMask
     slots[index] = Connection()
     slots[index].generation = generation
     slots[index].socket = socket
@@ -212,7 +217,7 @@ struct ConnectionTable: ~Copyable {
 
   @inline(__always)
   func token(_ purpose: Token.Purpose, _ index: UInt32) -> Token {
-    Token(purpose, index: index, generation: slots[index].generation)
+    Token(purpose, of: waiter, index: index, generation: slots[index].generation)
   }
 }
 

@@ -149,9 +149,11 @@ extension Shard where K: ~Copyable {
   /// Frees what the connection holds, but leaves the socket open. The polls hold it open too: they have to go before
   /// its close.
   mutating func releaseSlot(_ index: UInt32, _ kernel: inout K) {
-    kernel.submit(.cancel(connections.token(.clientReadable, index)), Token(.none))
-    if connections[index].flags.contains(.waitsForRoom) {
-      kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
+    if !connections[index].flags.contains(.unpolled) {
+      kernel.submit(.cancel(connections.token(.clientReadable, index)), Token(.none))
+      if connections[index].flags.contains(.waitsForRoom) {
+        kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
+      }
     }
     admission.leave(index, connections)
     discardUnfinished(index)

@@ -6,7 +6,7 @@ struct WorkerPool: ~Copyable {
   struct Worker: ~Copyable {
     var jobs: RecordProducer<HandshakeJob>
     var results: RecordConsumer<HandshakeResult>
-    let bell: Bell
+    let bell: RoleBell
     /// Jobs whose results have not been taken.
     var underWay = 0
   }
@@ -59,7 +59,7 @@ struct WorkerPool: ~Copyable {
   @inline(never)
   mutating func publish<K: Kernel & ~Copyable>(_ kernel: inout K) {
     for worker in 0..<workers.count {
-      if workers[worker].jobs.publish(), workers[worker].bell.takeSleep() { kernel.ring(workers[worker].bell) }
+      if workers[worker].jobs.publish() { workers[worker].bell.wake(&kernel) }
     }
   }
 }

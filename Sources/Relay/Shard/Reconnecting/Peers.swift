@@ -40,7 +40,7 @@ struct Peers: ~Copyable {
 
   /// Wakes another shard, which has something to look at.
   mutating func wake<K: Kernel & ~Copyable>(_ peer: Int, _ kernel: inout K) {
-    if peer != shard, peers[peer].bell.takeSleep() { kernel.ring(peers[peer].bell) }
+    if peer != shard { peers[peer].bell.wake(&kernel) }
   }
 
   mutating func wakeAll<K: Kernel & ~Copyable>(_ kernel: inout K) {

@@ -145,6 +145,6 @@ extension Shard where K: ~Copyable {
       case .free, .ending: break
       }
     }
-    if sweep.publish(answer), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
+    if sweep.publish(answer) { firehoseBell.wake(&kernel) }
   }
 }

@@ -160,6 +160,8 @@ extension Shard where K: ~Copyable {
   private mutating func awaitRoom(_ index: UInt32, _ kernel: inout K) {
     guard connections[index].phase.hasSocket, !connections[index].flags.contains(.waitsForRoom) else { return }
     connections[index].flags.insert(.waitsForRoom)
+    // Otherwise it is polled with the rest of what has just moved here.
+    guard !connections[index].flags.contains(.unpolled) else { return }
     kernel.submit(.pollWritable(connections[index].socket), connections.token(.clientWritable, index))
   }
 

@@ -91,6 +91,6 @@ extension Shard where K: ~Copyable {
 
   /// Releases the lane's records that have been sent or kept.
   mutating func releaseDownlink(_ kernel: inout K) {
-    if downlink.release(), firehoseBell.takeSleep() { kernel.ring(firehoseBell) }
+    if downlink.release() { firehoseBell.wake(&kernel) }
   }
 }

@@ -9,31 +9,49 @@ struct ThreadSettings: SettingsTopic {
     Setting(
       name: "cpus", kind: .automatic(.cpus), standard: "auto",
       summary: """
-        CPUs that the relay runs on. Given one for each shard and one for a firehose of its own, each thread is pinned \
-        to its CPU, in this order. 'auto': all that are allowed, and nothing is pinned.
+        CPUs that the relay runs on. Given one for each thread that may serve clients and one for a firehose of its \
+        own, each of these threads is pinned to its CPU, in this order. 'auto': all that are allowed, and nothing is \
+        pinned.
         """),
     reload: .no, place: { list, program in program.relay.cpus = list.given?.cpus ?? [] })
+
+  let threads = RelaySetting(
+    Setting(
+      name: "threads", kind: .automatic(.threads), standard: "auto",
+      summary: """
+        Threads that serve clients. 'auto': as many as the traffic needs, at most one for each allowed CPU; shards, and \
+        the firehose, move to another thread when one has no more to give and a CPU is free, and back when fewer would \
+        do. With a number nothing moves.
+        """),
+    reload: .no, to: \.threads,
+    decide: { program, machine in .upTo(program.cpuCount(on: machine).clamped(to: RelayConfiguration.shardRange)) })
 
   let firehoseCore = RelaySetting(
     Setting(
       name: "firehose-core", kind: .firehoseCore, standard: "auto",
       summary: """
-        Whether the connection to the backend has a thread of its own or shares the first shard's. 'auto': shared with \
-        one or two CPUs, own from three on.
+        Whether the connection to the backend has a thread of its own or shares the first shard's. 'auto': it moves as \
+        shards do; where --threads fixes their number, it shares with one or two, and has its own from three on.
         """),
     reload: .no, to: \.firehoseCore,
-    decide: { program, machine in program.cpuCount(on: machine) < 3 ? .shared : .own })
+    decide: { program, _ in
+      guard program.relay.threads.isFixed else { return .moving }
+      return program.relay.threads.most < 3 ? .shared : .own
+    })
 
   let shards = RelaySetting(
     Setting(
       name: "shards", kind: .automatic(.number(in: RelayConfiguration.shardRange)), standard: "auto",
       summary: """
-        Threads that serve clients. 'auto': one for each allowed CPU, not counting the firehose's if it has its own.
+        Parts into which clients are divided, each of which one thread serves at a time; there are never more threads \
+        than shards. 'auto': one for each allowed CPU, not counting the firehose's if it always has its own, and at \
+        least one for each of --threads.
         """),
     reload: .no, to: \.shards,
     decide: { program, machine in
       let own = program.relay.firehoseCore == .own ? 1 : 0
-      return (program.cpuCount(on: machine) - own).clamped(to: RelayConfiguration.shardRange)
+      let threads = program.relay.threads.isFixed ? program.relay.threads.most : 1
+      return max(program.cpuCount(on: machine) - own, threads).clamped(to: RelayConfiguration.shardRange)
     })
 
   let handshakeWorkers = RelaySetting(
@@ -55,9 +73,18 @@ extension SettingKind where Value == CPUList {
   }
 }
 
+extension SettingKind where Value == Threads {
+  fileprivate static var threads: SettingKind {
+    let number = SettingKind<Int>.number(in: RelayConfiguration.shardRange)
+    return SettingKind(number.placeholder, allowed: number.allowed) { text throws(Refusal) in
+      .fixed(try number.read(text))
+    }
+  }
+}
+
 extension SettingKind where Value == Automatic<FirehoseCore> {
   fileprivate static var firehoseCore: SettingKind {
-    .oneOf([(word: "auto", value: .auto)] + FirehoseCore.allCases.map { (word: $0.rawValue, value: .value($0)) })
+    .oneOf([(word: "auto", value: .auto)] + [.own, .shared].map { (word: "\($0)", value: .value($0)) })
   }
 }
 
