@@ -329,4 +329,38 @@ enum Limits {
   static let mebi = 1024 * 1024
   static let millisecond: UInt64 = 1_000_000
   static let second: UInt64 = 1_000_000_000
+
+  // MARK: How many threads
+
+  /// How often the control thread looks whether roles should move. A load that one thread cannot carry is spread after
+  /// ``spreadAfter`` of these; each role that follows needs another.
+  static let balanceInterval: UInt64 = 250 * millisecond
+  static let spreadAfter = 2
+  /// Folding waits longer: a lull of a second is no night.
+  static let foldAfter = 12
+
+  /// A thread that is busy for so much of the time has no more to give. Not all of it: what it waits for in between is
+  /// too short to be of use.
+  static let busyToSpread = 0.9
+  /// Two threads that are busy for so much together are folded; the one that is left has more than a third to spare.
+  static let busyToFold = 0.6
+  /// The same where each has to wait for the other's CPU.
+  static let busyToTakeTurns = 0.9
+  /// A move has to make the busier of the two threads that much less busy.
+  static let gainToSpread = 0.1
+  /// Loads that differ by less are the same.
+  static let sameLoad = 0.005
+  /// CPUs that must be idle for one more thread to be worth it, and below which a machine is full.
+  static let idleToSpread = 0.3
+  static let idleOfFullMachine = 0.1
+  /// A thread that waits for a CPU for so much of the time gains nothing by another one beside it; two that each wait so
+  /// much take turns.
+  static let waitedToSpread = 0.1
+  static let waitedToFold = 0.2
+
+  /// So many bytes cost a shard as much as one more packet (from the measured costs of packets of 64 bytes and 16 KiB),
+  /// a handshake as much as so many packets, and the firehose so much of what all shards cost together.
+  static let bytesLikeAPacket = 1024.0
+  static let packetsLikeAHandshake = 200.0
+  static let firehoseShare = 0.4
 }

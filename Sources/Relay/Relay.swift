@@ -49,6 +49,10 @@ public final class Relay {
   private var inquiries: Inquiries?
   /// An eventfd for each host, to wake it from this thread.
   private var wakeSignals: [Int32] = []
+  /// For each host, what it takes of the CPUs.
+  private var meters: [ThreadMeter] = []
+  /// nil where nothing moves.
+  private var balancer: Balancer?
   /// Where each role is: the shards, then the firehose; empty before the start.
   private var whereabouts: [Whereabouts] = []
   private var ringRefusalsTold: UInt64 = 0
@@ -108,6 +112,7 @@ public final class Relay {
       let parts = try RelayParts<RingKernel>(configuration, identity, sockets, placement, arena, control)
       // From here on each shard closes its listeners.
       whereabouts = parts.table.whereabouts
+      meters = placement.hosts.map { _ in ThreadMeter(arena) }
       counters = parts.counters
       observer = RelayObserver(parts, placement, control)
       inquiries = Inquiries(parts.queries, parts.ids)
@@ -116,6 +121,13 @@ public final class Relay {
       settingsLanes = parts.settings.map(SettingsProducer.init)
       budgets = (parts.budget, parts.missedBudget, parts.memory)
       try startThreads(parts)
+      if !configuration.threads.isFixed, placement.shardHosts > 1 {
+        let threads = Array(meters[..<placement.shardHosts])
+        balancer = Balancer(
+          LoadMeter(
+            threads: threads, counters: counters, whereabouts, firehoseMoves: configuration.firehoseCore == .moving),
+          whereabouts)
+      }
       voltlane_keep_room()
     } catch {
       stop()
@@ -139,6 +151,7 @@ public final class Relay {
       guard wake >= 0 else { throw .system(call: "eventfd", errno: -wake) }
       wakeSignals.append(wake)
       let parts = parts.host(index)
+      let meter = meters[index]
       let control = control
       let congestionControl = configuration.congestionControl
       let keepalive = configuration.keepalive.seconds
@@ -149,6 +162,7 @@ public final class Relay {
         try OSThread(name: thread.name) {
           voltlane_prepare_thread_for_crash()
           defer { control.addEndedThread() }
+          meter.begin()
           do throws(RelayError) {
             if let cpu = thread.cpu {
               let result = voltlane_pin_thread(Int32(cpu))
@@ -184,15 +198,30 @@ public final class Relay {
     let (refusals, errno) = control.ringRefusal
     if refusals != ringRefusalsTold { body(.ringRefused(errno: errno, count: refusals &- ringRefusalsTold)) }
     ringRefusalsTold = refusals
-    digestDeadline = digest?.tell(now: RingKernel.machineClock(), body) ?? .max
+    let now = RingKernel.machineClock()
+    digestDeadline = digest?.tell(now: now, body) ?? .max
+    // Roles stay where they are once the relay ends.
+    if control.phase == .running, let move = balancer?.look(now: now) { self.move(role: move.role, to: move.host) }
   }
 
-  /// How long from now ``takeEvents(_:)`` will have more to give, even if ``signal`` says nothing: frequent events are
-  /// reported once a second. nil if nothing is held back.
+  /// Has a role go to another host; it does so as soon as nothing keeps it. Not while it is on its way to one.
+  func move(role: Int, to host: Int) {
+    whereabouts[role].wanted = host
+    voltlane_eventfd_signal(wakeSignals[whereabouts[role].host])
+  }
+
+  /// Whether every role is where it is wanted.
+  var isSettled: Bool { whereabouts.allSatisfy { $0.host == $0.wanted } }
+
+  /// How long from now ``takeEvents(_:)`` should be called again, even if ``signal`` says nothing: frequent events are
+  /// reported once a second, and a few times a second the relay looks whether it has as many threads as it needs. nil
+  /// if there is no need.
   public var nextEvents: Duration? {
-    guard digestDeadline != .max else { return nil }
+    let balance = control.phase == .running ? balancer?.due ?? .max : .max
+    let deadline = min(digestDeadline, balance)
+    guard deadline != .max else { return nil }
     let now = RingKernel.machineClock()
-    return .nanoseconds(Int64(clamping: digestDeadline > now ? digestDeadline - now : 0))
+    return .nanoseconds(Int64(clamping: deadline > now ? deadline - now : 0))
   }
 
   /// Gives what is left. To be called after ``stop()``.
@@ -200,6 +229,16 @@ public final class Relay {
     takeEvents(body)
     digest?.tellRest(body)
     digestDeadline = .max
+  }
+
+  /// Each thread that serves clients or the backend: its name, what of the relay it has at the moment, and its CPU time
+  /// so far. A role that is just moving is listed with the thread that it leaves.
+  public var hosting: [(thread: String, roles: [String], cpuTime: Duration)] {
+    placement.hosts.indices.prefix(meters.isEmpty ? 0 : placement.roleHosts).map { host in
+      let roles = whereabouts.indices.filter { whereabouts[$0].host == host }
+      let names = roles.map { $0 == whereabouts.count - 1 ? "firehose" : "shard \($0)" }
+      return (placement.hosts[host].name, names, .nanoseconds(Int64(clamping: meters[host].times.cpu)))
+    }
   }
 
   /// What all threads together have counted.

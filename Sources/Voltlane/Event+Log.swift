@@ -47,6 +47,8 @@ extension Event {
       ("session attached again: its client came back", session(id, address))
     case .reconnectionRefused(let id, let address):
       ("reconnection refused: the response to the challenge was wrong", session(id, address))
+    case .roleMoved(let shard, let thread):
+      ("\(shard.map { "shard \($0)" } ?? "the firehose") goes on at thread \(thread)", nil)
     case .handshakesRefused(let count, let most):
       ("handshakes refused: they broke the protocol", counted(count, most))
     case .clientsRefused(let reason, let count, let most):
@@ -110,6 +112,7 @@ extension Event {
     case .ringRefused: "ring_refused"
     case .sessionsDropped: "sessions_dropped"
     case .packetRefused: "packet_refused"
+    case .roleMoved: "role_moved"
     case .eventsDropped: "events_dropped"
     }
   }
@@ -125,7 +128,7 @@ extension Event {
     case .backendConnected, .backendLost, .backendNotReached, .backendBehind, .backendCaughtUp, .backendOversized,
       .sessionStarted, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused, .addressesBanned,
       .addressesShunned, .clientsUncounted, .acceptPaused, .ringRefused, .sessionsDropped, .packetRefused,
-      .eventsDropped:
+      .roleMoved, .eventsDropped:
       nil
     }
   }

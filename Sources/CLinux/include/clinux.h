@@ -1,6 +1,7 @@
 // What Swift cannot import from glibc without _GNU_SOURCE, and system calls that return -errno instead of setting it.
 #pragma once
 #include "files.h"
+#include "load.h"
 #include "log.h"
 #include "memory.h"
 #include "process.h"

@@ -1,4 +1,4 @@
-/// What a host counts. A new metric is one line here.
+/// What a role counts. A new metric is one line here.
 public enum Metric: Int, CaseIterable, Sendable {
   case clientsAccepted, clientsRefused, handshakesMalformed
   // By ``RefusalReason``; together they are the refused clients.
@@ -42,9 +42,11 @@ public enum Metric: Int, CaseIterable, Sendable {
   /// How old the oldest byte is that the backend has not taken. This is not a count: it is 0 when everything is taken.
   case backendBehindMilliseconds
   case acceptPauses, eventsDropped
+  /// How often a shard, or the firehose, went on at another thread.
+  case rolesMoved
 }
 
-/// One host's counters: written by its thread alone, read by any.
+/// One role's counters: written by the thread that it is at, read by any.
 struct Counters: Sendable {
   private let words: CounterWords
 

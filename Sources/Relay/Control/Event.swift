@@ -55,6 +55,8 @@ public enum Event: Sendable, BitwiseCopyable {
   case ringRefused(errno: Int32, count: UInt64)
   /// All sessions end with the backend's connection.
   case sessionsDropped
+  /// A shard, or the firehose where that is nil, goes on at another thread.
+  case roleMoved(shard: Int?, thread: Int)
   /// A packet was given up, and its client ended, because two connections died within it.
   case packetRefused(id: UInt64)
 
@@ -105,7 +107,8 @@ public enum Event: Sendable, BitwiseCopyable {
 
   public var level: Level {
     switch self {
-    case .sessionStarted, .sessionEnded, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused:
+    case .sessionStarted, .sessionEnded, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused,
+      .roleMoved:
       .debug
     case .backendConnected(isRepeated: true), .backendLost(_, _, count: nil): .debug
     case .backendConnected, .backendCaughtUp, .sessionsEnded, .clientsSlowed: .info

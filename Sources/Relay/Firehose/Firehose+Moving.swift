@@ -12,7 +12,9 @@ extension Firehose where K: ~Copyable {
   }
 
   /// Goes on at another host.
-  mutating func arrive(_ kernel: inout K) {
+  mutating func arrive(at host: Int, _ kernel: inout K) {
+    counters.add(.rolesMoved)
+    events.post(.roleMoved(shard: nil, thread: host), &kernel)
     guard socket >= 0 else { return }
     generation = generation &+ 1 & Token.generationMask
     if state != .dialing { kernel.submit(.pollReadable(socket), Token(.firehoseReadable, generation: generation)) }

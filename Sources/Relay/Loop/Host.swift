@@ -245,14 +245,14 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       shardCount += 1
       let shard = shards[shard]
       moveIn(&shard.seat)
-      if shard.seat.hasStarted { shard.role.arrive(&kernel) } else { shard.role.start(&kernel) }
+      if shard.seat.hasStarted { shard.role.arrive(at: number, &kernel) } else { shard.role.start(&kernel) }
       shard.seat.hasStarted = true
       attend(to: shard)
     }
     if !firehose.isHere, table.whereabouts[table.shardCount].host == number {
       firehose = table.firehose()
       moveIn(&firehose.seat)
-      if firehose.seat.hasStarted { firehose.role.arrive(&kernel) } else { firehose.role.start(&kernel) }
+      if firehose.seat.hasStarted { firehose.role.arrive(at: number, &kernel) } else { firehose.role.start(&kernel) }
       firehose.seat.hasStarted = true
       attendToFirehose()
     }

@@ -24,7 +24,9 @@ extension Shard where K: ~Copyable {
   }
 
   /// Goes on at another host. Its connections are polled there in slices, see ``pollSome(_:)``.
-  mutating func arrive(_ kernel: inout K) {
+  mutating func arrive(at host: Int, _ kernel: inout K) {
+    counters.add(.rolesMoved)
+    events.post(.roleMoved(shard: number, thread: host), &kernel)
     connections.waiter.moves()
     acceptor.arrive(connections.waiter, &kernel)
   }

@@ -9,20 +9,28 @@ enum Layout: CaseIterable, Codable, Sendable {
   case shared
   /// Two shards and the firehose, each on a thread of its own.
   case own
+  /// Four shards and the firehose, which move between three threads all the time.
+  case moving
+
+  /// What every test is run with: moving is tried where much goes on.
+  static let allCases: [Layout] = [.shared, .own]
 }
 
 /// A relay with real rings, threads and sockets, whose key is that of the protocol's vectors.
 final class TestRelay {
   let relay: Relay
+  private var mover: Mover?
 
   init(
     _ layout: Layout = .shared, listeners: [Endpoint] = [.tcp(host: "127.0.0.1", port: 0)], backend: Endpoint,
     configure: (inout RelayConfiguration) -> Void = { _ in }, beforeItAccepts: (Relay) throws -> Void = { _ in }
   ) throws {
     var configuration = RelayConfiguration(listeners: listeners, backend: backend)
-    configuration.shards = layout == .shared ? 1 : 2
-    configuration.threads = .fixed(configuration.shards)
-    configuration.firehoseCore = layout == .shared ? .shared : .own
+    switch layout {
+    case .shared: (configuration.shards, configuration.threads, configuration.firehoseCore) = (1, .fixed(1), .shared)
+    case .own: (configuration.shards, configuration.threads, configuration.firehoseCore) = (2, .fixed(2), .own)
+    case .moving: (configuration.shards, configuration.threads, configuration.firehoseCore) = (4, .fixed(3), .moving)
+    }
     // A session ends with its socket, and a new firehose begins with the first packet that waits; tests of staleness
     // and of the sweep ask for them.
     configuration.staleTimeout = .zero
@@ -32,9 +40,13 @@ final class TestRelay {
     try beforeItAccepts(relay)
     let secret = Vectors.shared["keys", "server_secret"]
     try relay.start(identity: SecretKey(bytes: secret.span.bytes))
+    if layout == .moving { mover = Mover(relay) }
   }
 
-  deinit { relay.stop() }
+  deinit {
+    mover?.stop()
+    relay.stop()
+  }
 
   var endpoint: Endpoint { relay.endpoints[0] }
 

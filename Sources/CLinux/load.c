@@ -1,0 +1,59 @@
+#define _GNU_SOURCE
+#include "include/load.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// Reads the start of a file of /proc as a string; false if it cannot be read.
+static int read_start(const char *path, char *text, size_t capacity) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  size_t count = 0;
+  while (count < capacity - 1) {
+    ssize_t result = read(file, text + count, capacity - 1 - count);
+    if (result <= 0) break;
+    count += (size_t)result;
+  }
+  close(file);
+  text[count] = 0;
+  return count > 0;
+}
+
+int voltlane_thread_id(void) { return gettid(); }
+
+struct voltlane_thread_times voltlane_thread_times(int thread) {
+  struct voltlane_thread_times times = {0, 0};
+  char path[64], text[128];
+  snprintf(path, sizeof path, "/proc/self/task/%d/schedstat", thread);
+  if (!read_start(path, text, sizeof text)) return times;
+  unsigned long long cpu, waited;
+  if (sscanf(text, "%llu %llu", &cpu, &waited) == 2) {
+    times.cpu = cpu;
+    times.waited = waited;
+  }
+  return times;
+}
+
+uint64_t voltlane_idle_cpu_time(void) {
+  // A line a CPU comes first, at most 200 bytes each; what follows is not needed.
+  enum { lines = 1024, capacity = lines * 200 };
+  cpu_set_t allowed;
+  if (sched_getaffinity(getpid(), sizeof allowed, &allowed) != 0) return 0;
+  char *text = malloc(capacity);
+  if (!text) return 0;
+  uint64_t ticks = 0;
+  if (read_start("/proc/stat", text, capacity)) {
+    for (char *line = strstr(text, "\ncpu"); line; line = strstr(line + 1, "\ncpu")) {
+      unsigned long long user, nice, system, idle, waits;
+      int cpu;
+      if (sscanf(line, "\ncpu%d %llu %llu %llu %llu %llu", &cpu, &user, &nice, &system, &idle, &waits) != 6) continue;
+      if (cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &allowed)) ticks += idle + waits;
+    }
+  }
+  free(text);
+  return ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
+}

@@ -1,0 +1,122 @@
+/// Decides which role should be at which host: as few threads as carry the traffic, because packets that come in spread
+/// over threads come alone to each, and a packet alone in a wake-up costs ten times a packet among many.
+///
+/// A pure function from what was measured to a move, or to none:
+///
+/// - **Spread.** A thread that is busy nearly all the time has no more to give. If a CPU is idle, one of its roles goes
+///   to the thread that has most to give, the one that leaves both with the most even load. A thread that waits for a
+///   CPU would only take turns with another one: then nothing is spread.
+/// - **Fold.** Two threads that together would leave one with time to spare are one too many. The roles of the one that
+///   has less to do go to the other.
+/// - **Take turns no more.** Two threads that wait for each other's CPU, on a machine that has none left, cost more than
+///   one: they are folded too, if one can carry both.
+///
+/// Each is wanted for some time before it is done, and folding for longer than spreading: a relay that is too small is
+/// worse than one that is too large. What is folded leaves room enough that it is not spread again at once: the two
+/// thresholds are far apart.
+struct Balance {
+  /// What one role did, as a share of what its host did: see ``LoadMeter``.
+  struct RoleLoad: Equatable {
+    /// Among all roles: the shards, then the firehose.
+    var role: Int
+    /// Any measure, the same for all.
+    var weight: Double
+    /// Whether it may go elsewhere.
+    var moves = true
+  }
+
+  /// One thread.
+  struct HostLoad: Equatable {
+    /// CPU time, and time in which it wanted a CPU and had none, each as a share of the time that passed.
+    var busy: Double
+    var waited: Double
+    var roles: [RoleLoad]
+  }
+
+  struct Measurement: Equatable {
+    var hosts: [HostLoad]
+    /// How many of the CPUs that the relay may use were idle, in CPUs.
+    var idleCPUs: Double
+  }
+
+  struct Move: Equatable {
+    var role: Int
+    var host: Int
+  }
+
+  /// How many measurements in a row have asked for it.
+  private var spreadWanted = 0
+  private var foldWanted = 0
+
+  /// What to do after `measurement`, which was made while nothing moved.
+  mutating func decide(_ measurement: Measurement) -> Move? {
+    if let move = spread(measurement) {
+      foldWanted = 0
+      spreadWanted += 1
+      return spreadWanted >= Limits.spreadAfter ? move : nil
+    }
+    spreadWanted = 0
+    guard let move = fold(measurement) else {
+      foldWanted = 0
+      return nil
+    }
+    foldWanted += 1
+    return foldWanted >= Limits.foldAfter ? move : nil
+  }
+
+  // MARK: Spreading
+
+  private func spread(_ measurement: Measurement) -> Move? {
+    let hosts = measurement.hosts
+    guard measurement.idleCPUs >= Limits.idleToSpread,
+      let full = hosts.indices.filter({ hosts[$0].busy >= Limits.busyToSpread }).max(by: {
+        hosts[$0].busy < hosts[$1].busy
+      }),
+      hosts[full].waited < Limits.waitedToSpread,
+      let free = hosts.indices.filter({ $0 != full }).min(by: { hosts[$0].busy < hosts[$1].busy })
+    else { return nil }
+    let shares = hosts[full].shares
+    var best: (role: Int, most: Double)?
+    // Of roles that would leave the same, the one that does less goes.
+    for (load, share) in zip(hosts[full].roles, shares).sorted(by: { $0.1 < $1.1 }) where load.moves && share > 0 {
+      let most = max(hosts[full].busy - share, hosts[free].busy + share)
+      if most < (best?.most ?? .infinity) - Limits.sameLoad { best = (load.role, most) }
+    }
+    guard let best, hosts[full].roles.count > 1, best.most <= hosts[full].busy - Limits.gainToSpread else { return nil }
+    return Move(role: best.role, host: free)
+  }
+
+  // MARK: Folding
+
+  private func fold(_ measurement: Measurement) -> Move? {
+    let hosts = measurement.hosts
+    let used = hosts.indices.filter { !hosts[$0].roles.isEmpty }
+    // Roles that stay where they are keep their thread: another one can only come to it.
+    var best: (from: Int, to: Int, busy: Double)?
+    for from in used where hosts[from].roles.contains(where: \.moves) {
+      for to in used where to != from {
+        let stays = hosts[from].roles.contains { !$0.moves }
+        let busy = hosts[from].busy + hosts[to].busy
+        let takesTurns =
+          measurement.idleCPUs < Limits.idleOfFullMachine && hosts[from].waited >= Limits.waitedToFold
+          && hosts[to].waited >= Limits.waitedToFold
+        guard !stays, busy <= (takesTurns ? Limits.busyToTakeTurns : Limits.busyToFold) else { continue }
+        // The one with less to do goes; of two alike, the one with the higher number; and any to what has to stay.
+        let isBound = hosts[to].roles.contains { !$0.moves }
+        guard isBound || (hosts[from].busy, to) <= (hosts[to].busy, from) else { continue }
+        if busy < best?.busy ?? .infinity { best = (from, to, busy) }
+      }
+    }
+    guard let best, let load = hosts[best.from].roles.first(where: \.moves) else { return nil }
+    return Move(role: load.role, host: best.to)
+  }
+}
+
+extension Balance.HostLoad {
+  /// What each role takes of the thread's CPU time.
+  fileprivate var shares: [Double] {
+    let sum = roles.reduce(0) { $0 + $1.weight }
+    // Where nothing says who did it, all did.
+    return roles.map { sum > 0 ? busy * $0.weight / sum : busy / Double(roles.count) }
+  }
+}
