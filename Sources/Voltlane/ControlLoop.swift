@@ -254,13 +254,13 @@ struct ControlLoop {
     var counted: Logger.Metadata = [:]
     for metric in Metric.allCases where relay[metric] > 0 { counted["\(metric)"] = .number(relay[metric]) }
     if System.droppedLines > 0 { counted["logLinesDropped"] = .number(System.droppedLines) }
-    log.info("SIGUSR1: totals since the start", metadata: counted)
     var threads: Logger.Metadata = [:]
     for (thread, roles, cpuTime) in relay.hosting {
       let has = roles.isEmpty ? "nothing" : roles.joined(separator: ", ")
       threads[thread] = "\(has); CPU time \(cpuTime.components.seconds) s"
     }
     log.info("SIGUSR1: what the threads have", metadata: threads)
+    log.info("SIGUSR1: totals since the start", metadata: counted)
   }
 
   private func name(_ signal: Int32) -> String {

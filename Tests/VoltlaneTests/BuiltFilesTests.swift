@@ -34,7 +34,7 @@ final class BuiltFilesTests {
     #expect(try shell("\(toml) | $V --print-config --config /dev/stdin").output.contains("stale-timeout = \"7m\" "))
     let wrong = try shell("$V --check-config --deny @<(echo 10.0.0.0/33)")
     #expect(wrong.code == 64 && wrong.errors.contains("'33' is not a prefix length"), "\(wrong.errors)")
-    let preflight = try shell("$V --preflight --config <(echo 'shards = 9') --firehose-core own")
+    let preflight = try shell("$V --preflight --config <(echo 'threads = 9') --firehose-core own")
     #expect(preflight.output.contains("10 threads move packets"), "\(preflight.output)")
   }
 

@@ -68,7 +68,9 @@ struct BuiltProgramTests {
     let address = try #require(log.split(separator: "listening on ").last?.prefix { !$0.isWhitespace })
     #expect(try BuiltProgram.client.run([String(address)]).code != 0)
     relay.send(SIGUSR1)
-    let line = relay.log(until: "totals since the start").split(separator: "\n").last ?? ""
+    let lines = relay.log(until: "totals since the start").split(separator: "\n")
+    #expect(lines.contains { $0.contains("SIGUSR1: what the threads have") && $0.contains("relay 0=shard 0") })
+    let line = lines.last ?? ""
     #expect(line.contains("info     SIGUSR1: totals since the start  backendConnections=1"), "\(line)")
     #expect(line.contains(" clientsRefused=1 refusedDenied=1"), "\(line)")
     #expect(!line.contains("sessionsStarted"), "\(line)")

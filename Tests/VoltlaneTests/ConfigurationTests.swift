@@ -26,7 +26,7 @@ import VoltlaneSettings
   static let values: [String: String] = [
     "listen": "10.0.0.1:7", "unix-socket-mode": "0660", "unix-socket-group": "7", "backend": "10.0.0.5:7",
     "addresses": "on",
-    "shards": "2", "firehose-core": "shared", "cpus": "0-1",
+    "shards": "2", "threads": "3", "firehose-core": "shared", "cpus": "0-1",
     "handshake-workers": "3", "max-packet-size": "1KiB", "client-send-buffer": "2MiB", "client-receive-buffer": "1MiB",
     "packet-timeout": "31s",
     "assembly-budget": "2GiB", "stale-timeout": "6m", "away": "on", "max-stale-clients": "5",
@@ -217,7 +217,7 @@ import VoltlaneSettings
     #expect(line("listen").contains("# --listen"))
     #expect(line("log-level").contains("= \"debug\"") && line("log-level").contains("# VOLTLANE_LOG_LEVEL"))
     #expect(line("stale-timeout").contains("= \"7m\"") && line("stale-timeout").contains("# relay.toml:2"))
-    #expect(line("shards").contains("= \"auto\"") && line("shards").contains("# default; here 3"))
+    #expect(line("shards").contains("= \"auto\"") && line("shards").contains("# default; here 4"))
     #expect(line("keepalive").contains("= \"30s\"") && line("keepalive").hasSuffix("# default"))
   }
 

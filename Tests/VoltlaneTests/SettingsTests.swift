@@ -16,8 +16,9 @@ import VoltlaneText
     #expect(program.relay.listeners == [.tcp(host: "127.0.0.1", port: 42000)])
     #expect(program.relay.backend == .tcp(host: "127.0.0.1", port: 42001))
     #expect(!program.embedsEcho)
-    #expect(program.relay.firehoseCore == .own)
-    #expect(program.relay.shards == 3)
+    #expect(program.relay.threads == .upTo(4))
+    #expect(program.relay.firehoseCore == .moving)
+    #expect(program.relay.shards == 4)
     #expect(program.relay.cpus == [])
     #expect(program.relay.handshakeWorkers == 1)
     #expect(program.relay.maxPacketSize == 8_388_599)
@@ -64,15 +65,26 @@ import VoltlaneText
   }
 
   @Test(arguments: [
-    (1, FirehoseCore.shared, 1), (2, .shared, 2), (3, .own, 2), (4, .own, 3), (64, .own, 63), (300, .own, 256),
+    (1, 1), (2, 2), (3, 3), (64, 64), (300, 256),
   ])
-  func automaticThreads(cpuCount: Int, core: FirehoseCore, shards: Int) throws {
-    let relay = try configure([], on: .test(cpuCount: cpuCount)).relay
+  func automaticThreads(cpuCount: Int, shards: Int) throws {
+    for flags in [[], ["--threads", "auto", "--shards", "auto", "--firehose-core", "auto"]] {
+      let relay = try configure(flags, on: .test(cpuCount: cpuCount)).relay
+      #expect(relay.threads == .upTo(shards))
+      #expect(relay.firehoseCore == .moving)
+      #expect(relay.shards == shards)
+    }
+  }
+
+  @Test(arguments: [
+    (1, 1, FirehoseCore.shared, 1), (2, 1, .shared, 2), (8, 2, .shared, 8), (8, 3, .own, 7), (2, 4, .own, 4),
+    (1, 256, .own, 256),
+  ])
+  func aNumberOfThreads(cpuCount: Int, threads: Int, core: FirehoseCore, shards: Int) throws {
+    let relay = try configure(["--threads", "\(threads)"], on: .test(cpuCount: cpuCount)).relay
+    #expect(relay.threads == .fixed(threads))
     #expect(relay.firehoseCore == core)
     #expect(relay.shards == shards)
-    #expect(
-      try configure(["--shards", "auto", "--firehose-core", "auto"], on: .test(cpuCount: cpuCount)).relay.shards
-        == shards)
   }
 
   @Test(arguments: [(1, "own", 1), (2, "own", 1), (2, "shared", 2), (8, "shared", 8), (8, "own", 7)])
@@ -86,7 +98,7 @@ import VoltlaneText
     var machine = Machine.test(cpuCount: 64)
     machine.cpuQuota = 2
     let relay = try configure([], on: machine).relay
-    #expect(relay.firehoseCore == .shared && relay.shards == 2)
+    #expect(relay.threads == .upTo(2) && relay.shards == 2)
   }
 
   @Test(arguments: [("1", 1), ("4", 4), ("256", 256)]) func shards(text: String, count: Int) throws {
@@ -98,7 +110,7 @@ import VoltlaneText
     #expect(try configure(["--cpus", "auto"]).relay.cpus == [])
     // What is auto counts the CPUs given.
     let relay = try configure(["--cpus", "4,5"]).relay
-    #expect(relay.firehoseCore == .shared && relay.shards == 2)
+    #expect(relay.threads == .upTo(2) && relay.shards == 2)
   }
 
   @Test(arguments: [(1, 1), (4, 1), (5, 2), (64, 16), (1000, 64)])
@@ -277,7 +289,8 @@ import VoltlaneText
     ("backend", "Echo", "it has no port"), ("backend", "10.0.0.5:0", "port 0"), ("backend", "unix:", "absolute"),
     ("shards", "0", nil), ("shards", "257", nil), ("shards", "-1", nil), ("shards", "+1", nil), ("shards", "2.5", nil),
     ("shards", "all", nil), ("shards", "", nil), ("shards", "99999999999999999999", nil),
-    ("firehose-core", "both", nil), ("firehose-core", "Own", nil),
+    ("firehose-core", "both", nil), ("firehose-core", "Own", nil), ("firehose-core", "moving", nil),
+    ("threads", "0", nil), ("threads", "257", nil), ("threads", "many", nil),
     ("cpus", "", "'' is neither a number nor a range"), ("cpus", "0,", "'' is neither"),
     ("cpus", "3-1", "'3-1' is neither"),
     ("cpus", "0-", "'0-' is neither"), ("cpus", "0,0-1", "CPU 0 is listed twice"), ("cpus", "x", "'x' is neither"),

@@ -40,6 +40,7 @@ import Testing
     let limit = try #require(text.hasSuffix("M") ? Int(text.dropLast()).map { $0 << 20 } : nil)
     var most = RelayConfiguration(listeners: [], backend: .tcp(host: "127.0.0.1", port: 1))
     most.shards = RelayConfiguration.shardRange.upperBound
+    most.threads = .fixed(most.shards)
     most.handshakeWorkers = RelayConfiguration.handshakeWorkerRange.upperBound
     most.firehoseCore = .own
     #expect(most.ringCount == 321)
@@ -90,7 +91,7 @@ import Testing
   /// The preflight makes all rings, so it says what the start would meet; and what is said to be enough is.
   @Test(.enabled(if: geteuid() == 0 && BuiltProgram.folder != nil, "to be somebody else takes the superuser"))
   func preflightSeesRingsThatDoNotFit() throws {
-    let flags = ["--shards", "5", "--handshake-workers", "2", "--firehose-core", "own"]
+    let flags = ["--threads", "5", "--handshake-workers", "2", "--firehose-core", "own"]
     let configuration = try configure(flags).relay
     let start = flags + ["--listen", "127.0.0.1:0", "--backend", "127.0.0.1:1"]
     let enough = try run(memlock: configuration.ringMemory, ["--preflight"] + flags)
