@@ -228,7 +228,7 @@ final class Ledger {
       returned[shard] = counters[.reconnections]
       attachments(shard)
       // Some have ended, or lost their connection, in the turn in which they began.
-      for (id, link) in offered where sessions[id] == nil { begin(id, link, shard) }
+      for (id, link) in offered where sessions[id] == nil { begin(id, link) }
       for (id, link) in resumed where link.truth.session == nil && !link.truth.isSuperseded {
         if let session = sessions[id], session.endedInside == nil { goOn(session, link) }
       }
@@ -245,16 +245,16 @@ final class Ledger {
   private func attachments(_ shard: Int) {
     world.eachAttached(shard) { descriptor, id in
       guard let link = world.link(descriptor), link.truth.session?.id != id else { return }
-      if let session = sessions[id] { goOn(session, link) } else { begin(id, link, shard) }
+      if let session = sessions[id] { goOn(session, link) } else { begin(id, link) }
     }
   }
 
-  private func begin(_ id: UInt64, _ link: Link, _ shard: Int) {
+  private func begin(_ id: UInt64, _ link: Link) {
     guard case .newcomer = link.truth.role else {
       return world.fail("\(link.name) has a new session, and did not ask for one")
     }
     if strangers[id] != nil { world.note("  \(id) was addressed before it was given out") }
-    let session = SessionTruth(id: id, link: link, shard: shard, now: world.now)
+    let session = SessionTruth(id: id, link: link, shard: world.parts.ids.place(of: id).shard, now: world.now)
     sessions[id] = session
     all.append(session)
     live.append(session)

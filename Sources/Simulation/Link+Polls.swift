@@ -33,7 +33,7 @@ extension Link {
     if polls.contains(where: { $0.host == host && $0.isForRoom == forRoom }) {
       world.fail("the relay polls \(name) twice\(forRoom ? " for room" : "")")
     }
-    if let last = polls.last, last.host != host, unreadSince != nil { unreadSince = world.turnsOf(host) }
+    isPolled(at: host)
     polls.append(Poll(isForRoom: forRoom, host: host, token: token, serial: serial))
     if forRoom { writeEdge() } else if pollBits != 0 { readEdge() }
   }

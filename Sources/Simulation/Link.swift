@@ -299,7 +299,12 @@ final class Link {
 
   var name: String { "\(peer.name) #\(number)" }
 
-  /// How many turns the host that reads the connection has had.
+  /// Another host reads the connection from now on: how long it has waited is counted in that host's turns.
+  func isPolled(at host: Int) {
+    if let last = polls.last, last.host != host, unreadSince != nil { unreadSince = world.turnsOf(host) }
+  }
+
+  /// Turns that the host has had that reads the connection.
   private var readerTurns: Int? { polls.last.map { world.turnsOf($0.host) } }
 
   func receive(_ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
