@@ -235,9 +235,8 @@ public final class Relay {
   /// so far. A role that is just moving is listed with the thread that it leaves.
   public var hosting: [(thread: String, roles: [String], cpuTime: Duration)] {
     placement.hosts.indices.prefix(meters.isEmpty ? 0 : placement.roleHosts).map { host in
-      let roles = whereabouts.indices.filter { whereabouts[$0].host == host }
-      let names = roles.map { $0 == whereabouts.count - 1 ? "firehose" : "shard \($0)" }
-      return (placement.hosts[host].name, names, .nanoseconds(Int64(clamping: meters[host].times.cpu)))
+      let cpuTime = Duration.nanoseconds(Int64(clamping: meters[host].times.cpu))
+      return (placement.hosts[host].name, placement.roles(at: host, whereabouts), cpuTime)
     }
   }
 

@@ -159,6 +159,7 @@ public struct MetricFamily: Sendable {
     read("draining", .gauge, .draining, [], "1 while the relay shuts down, else 0."),
     read("start_time_seconds", .gauge, .startTime, [], "When the relay started, in seconds since 1970."),
     read("build_info", .gauge, .build, ["version", "kernel"], "Always 1; the labels say what runs."),
+    counted("roles_moved", .rolesMoved, "Times that a shard, or the firehose, went on at another thread."),
     read("thread_cpu_seconds", .counter, .threadCPU, ["thread"], "Time that threads of this name spent on a CPU."),
     read(
       "thread_roles", .gauge, .roles, ["thread", "role"], "Always 1; the labels say which thread hosts which role."),

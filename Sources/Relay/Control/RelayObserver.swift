@@ -15,14 +15,14 @@ public struct RelayObserver: Sendable {
   private let unfinishedBudget: SharedBudget
   private let missedBudget: SharedBudget
   private let backend: BackendStatus
-  /// Which thread hosts which roles.
-  public let threads: [(name: String, roles: [String])]
+  private let placement: Placement
+  private let whereabouts: [Whereabouts]
 
   init<K: Kernel & ~Copyable>(_ parts: RelayParts<K>, _ placement: Placement, _ control: ControlBlock) {
     arena = parts.arena
     self.control = control
     counters = parts.counters
-    shardCounters = parts.shardCounters(placement)
+    shardCounters = Array(parts.counters.dropLast())
     distributions = parts.distributions
     uplinks = parts.lanes.uplinks.map { ($0.indices, $0.capacity) }
     downlinks = parts.lanes.downlinks.map { ($0.descriptors.indices, $0.descriptors.capacity) }
@@ -32,7 +32,13 @@ public struct RelayObserver: Sendable {
     unfinishedBudget = parts.budget
     missedBudget = parts.missedBudget
     backend = parts.backendStatus
-    threads = placement.threads.map { ($0.name, $0.roles) }
+    self.placement = placement
+    whereabouts = parts.table.whereabouts
+  }
+
+  /// What each thread hosts at the moment. A role that is just moving is listed with the thread that it leaves.
+  public var threads: [(name: String, roles: [String])] {
+    placement.hosts.indices.map { (placement.hosts[$0].name, placement.roles(at: $0, whereabouts)) }
   }
 
   // MARK: Counts
@@ -128,12 +134,4 @@ public struct RelayObserver: Sendable {
 /// The state of the backend's connection, in one word.
 public enum FirehoseState: UInt64, CaseIterable, Sendable {
   case idle, resolving, dialing, proving, connected, waiting, finishing, done
-}
-
-extension Placement.Thread {
-  /// What it hosts, in words.
-  var roles: [String] {
-    [shard.map { "shard \($0)" }, hostsFirehose ? "firehose" : nil, worker.map { "handshake worker \($0)" }]
-      .compactMap { $0 }
-  }
 }

@@ -35,6 +35,13 @@ struct Placement {
   /// Hosts that shards may be at.
   var shardHosts: Int { roleHosts - (firehoseHost > 0 ? 1 : 0) }
 
+  /// What a host has, in words.
+  func roles(at host: Int, _ whereabouts: [Whereabouts]) -> [String] {
+    if let worker = hosts[host].worker { return ["handshake worker \(worker)"] }
+    let roles = whereabouts.indices.filter { whereabouts[$0].host == host }
+    return roles.map { $0 == whereabouts.count - 1 ? "firehose" : "shard \($0)" }
+  }
+
   /// Where a shard begins.
   func host(ofShard shard: Int) -> Int { spread ? shard % shardHosts : 0 }
 }
