@@ -305,6 +305,8 @@ enum Limits {
 
   /// One turn in so many is measured. Measuring takes some fifty instructions, and a call that reads the clock.
   static let turnsPerSample = 16
+  /// The size of one send to the backend in so many is noted.
+  static let sendsPerSample = 16
 
   /// Sessions that a shard looks at, or ends, in one turn because the control thread asks: each may take a few cache
   /// misses, so that this many delay nobody by more than some tens of microseconds.

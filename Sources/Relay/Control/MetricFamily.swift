@@ -63,7 +63,9 @@ public struct MetricFamily: Sendable {
     distribution(
       "turn_packets", .turnPackets,
       "Packets that a shard carried in one turn, both ways; one turn of sixteen is looked at."),
-    distribution("firehose_send_bytes", .firehoseSendBytes, "Bytes that the backend's socket took in one send."),
+    distribution(
+      "firehose_send_bytes", .firehoseSendBytes,
+      "Bytes that the backend's socket took in one send; one send of sixteen is looked at."),
     distribution(
       "uplink_seconds", .uplinkTime,
       "From the read of a client to the send that hands its packets to the backend's socket, for a sample of reads."),

@@ -23,9 +23,7 @@ struct ShardQueries: ~Copyable {
   }
 
   /// Whether there is a request to answer.
-  @inline(__always) var isAsked: Bool {
-    mutating get { requests.available() > 0 }
-  }
+  @inline(__always) var isAsked: Bool { requests.hasNew }
 
   /// The next request, if the rest of a turn's share is enough for all that may have to be answered.
   mutating func take(share: Int) -> ShardRequest? {

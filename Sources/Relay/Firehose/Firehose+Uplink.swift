@@ -14,7 +14,8 @@ extension Firehose where K: ~Copyable {
       : kernel.send(socket, vectors, vectorCount: lanesGathered.vectors)
     if sent < 0, NoBytes(sent) == .broken { return sendFailed(Int32(-sent)) }
     advanceLanes(max(0, sent), lanes: lanesGathered.lanes, &kernel)
-    if sent > 0 { distributions.add(.firehoseSendBytes, UInt64(sent)) }
+    sendsToSample &-= 1
+    if sendsToSample <= 0 { sampleSend(sent) }
     if sent < lanesGathered.bytes { awaitRoom(&kernel) }
   }
 
@@ -55,6 +56,13 @@ extension Firehose where K: ~Copyable {
       if lanes[lane].uplink.release() { lanes[lane].bell.wake(&kernel) }
     }
     firstLane = begun ?? laneIndex(1)
+  }
+
+  @inline(never)
+  private mutating func sampleSend(_ sent: Int) {
+    guard sent > 0 else { return }
+    sendsToSample = Limits.sendsPerSample
+    distributions.add(.firehoseSendBytes, UInt64(sent))
   }
 
   /// Packets that were read at `time` have just been handed to the socket.

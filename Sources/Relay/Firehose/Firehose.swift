@@ -42,6 +42,8 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   /// The lane with which the next send begins: one whose packet was sent in part, otherwise each in turn.
   var firstLane = 0
   let vectors: UnsafeMutablePointer<iovec>
+  /// Sends until the next one of which the size is noted.
+  var sendsToSample = Limits.sendsPerSample
 
   /// What was read from the backend: received up to `read`, cut into packets up to `parsed`.
   let memory: DownlinkMemory

@@ -101,6 +101,10 @@ struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
     return Int(truncatingIfNeeded: tailSeen &- cursor)
   }
 
+  /// Whether a record can be taken, by the producer's position of this moment.
+  @inline(__always)
+  var hasNew: Bool { indices.tail != cursor }
+
   /// How many records can be taken. Reads the producer's position even if some are known already.
   @inline(__always)
   mutating func availableNow() -> Int {

@@ -13,6 +13,7 @@ import Testing
 ///   may be lost, and finds what was lost beyond that, doubled, mixed up or misdelivered.
 /// - When the backend has died often enough it stays. Every client comes back, and gets all that is due; then the
 ///   backend kicks everybody, and hears the end of every session, once.
+/// - What the relay has counted adds up: sessions that began are those that ended, by reason.
 /// - This is played twice. What the process holds after the second time must be what it held after the first.
 ///
 /// A run depends on the seed, which is printed, and on the scheduler. `VOLTLANE_SOAK_SEED` gives the seed;
@@ -98,6 +99,9 @@ struct Soak {
       try #require(ledger.violations.isEmpty, "seed \(seed): \(ledger.violations)")
       // Sockets that are being closed last a few seconds at most; then nobody is left.
       try #require(test.eventually { relay[.sessionsStarted] == relay[.sessionsEnded] })
+      let observer = try #require(relay.observer)
+      try #require(test.eventually { observer.clients == 0 && observer.handshakes == 0 })
+      SumsTests.check(observer, live: 0)
       try #require(test.eventually { SocketCalls.descriptors.count <= before?.descriptors ?? .max })
       guard let before else {
         sleep(1)
