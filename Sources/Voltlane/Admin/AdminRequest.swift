@@ -23,13 +23,18 @@ struct AdminRequest: Sendable {
       throw Refused(status: .payloadTooLarge, reason: "a request has no body here")
     }
     try Self.checkHost(head, ownName: ownName, isLocalSocket: isLocalSocket)
-    guard head.uri.utf8.first == UInt8(ascii: "/") else {
+    try self.init(uri: head.uri, isHead: head.method == .HEAD)
+  }
+
+  /// For what a request asks, wherever it comes from.
+  init(uri: String, isHead: Bool = false) throws(Refused) {
+    guard uri.utf8.first == UInt8(ascii: "/") else {
       throw Refused(status: .badRequest, reason: "the path does not begin with /")
     }
-    let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+    let parts = uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
     path = String(parts[0])
     query = try Self.query(parts.count == 2 ? parts[1] : "")
-    isHead = head.method == .HEAD
+    self.isHead = isHead
   }
 
   // MARK: Host

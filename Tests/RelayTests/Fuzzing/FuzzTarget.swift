@@ -24,6 +24,8 @@ enum FuzzTarget: String, CaseIterable {
   case session
   /// The file in which the relay keeps its key.
   case identity
+  /// What the admin endpoint is asked.
+  case request
 
   func run(_ bytes: [UInt8]) {
     switch self {
@@ -37,6 +39,7 @@ enum FuzzTarget: String, CaseIterable {
     case .setting: FuzzText.runSetting(bytes)
     case .session: FuzzSession.run(bytes)
     case .identity: FuzzText.runIdentity(bytes)
+    case .request: FuzzText.runAdminRequest(bytes)
     }
   }
 }

@@ -52,6 +52,28 @@ enum FuzzText {
     }
   }
 
+  /// A host, and behind a line's end what is asked of the admin endpoint: it is answered, or what is wrong is said.
+  static func runAdminRequest(_ bytes: [UInt8]) {
+    let parts = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: 1, omittingEmptySubsequences: false)
+    let (host, uri) = (String(decoding: parts[0], as: UTF8.self), String(decoding: parts.last ?? [], as: UTF8.self))
+    if AdminRequest.isKnown(host, ownName: nil) {
+      // A name of the public DNS is none that a stranger may have.
+      let name = host.lowercased().split(separator: ":", omittingEmptySubsequences: false).first ?? ""
+      precondition(name == "localhost" || host.hasPrefix("[") || !name.contains { $0.isLetter }, "\(host)")
+    }
+    do throws(AdminRequest.Refused) {
+      let request = try AdminRequest(uri: uri)
+      do throws(AdminParameters.Wrong) {
+        _ = try ClientsPage(request)
+        _ = try EndedPage(request)
+      } catch {
+        precondition(!error.reason.isEmpty)
+      }
+    } catch {
+      precondition(!error.reason.isEmpty)
+    }
+  }
+
   /// A key, or what is wrong and in which line; never more than there is of a file.
   static func runIdentity(_ bytes: [UInt8]) {
     let count = min(bytes.count, Identity.longestFile)
