@@ -20,10 +20,8 @@ final class Link {
   let latency: UInt64
 
   // Towards the relay.
-  private var toRelay = ByteQueue()
+  private var toRelay = LinkStream()
   private(set) var arrived = ByteQueue()
-  private var crossingToRelay = 0
-  private var lastArrivalAtRelay: UInt64 = 0
   var receiveCapacity: Int
   private var peerFinQueued = false
   /// The peer's FIN has arrived at the relay's socket.
@@ -44,10 +42,8 @@ final class Link {
   private(set) var calledAt: UInt64 = 0
 
   // Towards the peer.
-  private var toPeer = ByteQueue()
+  private var toPeer = LinkStream()
   private(set) var inbox = ByteQueue()
-  private var crossingToPeer = 0
-  private var lastArrivalAtPeer: UInt64 = 0
   var sendCapacity: Int
   var inboxCapacity: Int
   private(set) var unacknowledged = 0
@@ -68,9 +64,6 @@ final class Link {
 
   /// Nothing crosses any more, and nobody is told.
   private(set) var isCut = false
-  /// It breaks after this many bytes have crossed.
-  var breaksAfterToRelay: Int?
-  var breaksAfterToPeer: Int?
   private var userTimeoutRuns = false
 
   /// The relay is dialling, and this will be the outcome.
@@ -109,9 +102,9 @@ final class Link {
     inboxCapacity = self.chance.magnitude(plan.bufferLeast, plan.bufferMost)
     if self.chance.happens(plan.odds.linkBreaks) {
       if self.chance.oneIn(2) {
-        breaksAfterToRelay = self.chance.magnitude(1, 100_000)
+        toRelay.breaksAfter = self.chance.magnitude(1, 100_000)
       } else {
-        breaksAfterToPeer = self.chance.magnitude(1, 100_000)
+        toPeer.breaksAfter = self.chance.magnitude(1, 100_000)
       }
     }
   }
@@ -130,7 +123,7 @@ final class Link {
   }
 
   /// Bytes that the peer's own kernel still holds.
-  var unsentByPeer: Int { toRelay.count + crossingToRelay }
+  var unsentByPeer: Int { toRelay.count + toRelay.crossing }
 
   func finish() {
     guard !peerFinQueued, !peerClosed else { return }
@@ -159,7 +152,7 @@ final class Link {
     inbox.removeAll()
     guard !isCut else { return }
     let breaks = chance.oneIn(2)
-    if breaks { crossingToRelay = 0 }
+    if breaks { toRelay.loseCrossing() }
     after(latency) { $0.relayHearsReset(ECONNRESET) }
     if breaks { serial += 1 }
   }
@@ -174,30 +167,21 @@ final class Link {
   private func pumpToRelay() {
     guard !isCut, !relayClosed || !toRelay.isEmpty else { return }
     while !toRelay.isEmpty {
-      let window = receiveCapacity - arrived.count - crossingToRelay
+      let window = receiveCapacity - arrived.count - toRelay.crossing
       guard window > 0 || relayClosed else { return }
-      var count = min(toRelay.count, max(window, 1), 65_536)
-      if count > 1, chance.happens(world.plan.odds.segments) { count = chance.between(1, count) }
-      if let left = breaksAfterToRelay {
-        count = min(count, left)
-        breaksAfterToRelay = left - count
-      }
-      let bytes = toRelay.take(count)
-      crossingToRelay += count
+      let bytes = toRelay.depart(window: window, world.plan.odds.segments, &chance)
       let start = serial
-      lastArrivalAtRelay = max(lastArrivalAtRelay, world.now &+ jitter())
-      world.schedule(lastArrivalAtRelay) { [self] in
+      world.schedule(toRelay.arrival(world.now &+ jitter())) { [self] in
         guard !isCut, serial == start else { return }
-        crossingToRelay -= count
+        toRelay.arrive(bytes.count)
         arriveAtRelay(bytes)
       }
-      if breaksAfterToRelay == 0 { return breakDown() }
+      if toRelay.breaksAfter == 0 { return breakDown() }
     }
     guard peerFinQueued, !peerFinSent else { return }
     peerFinSent = true
     let start = serial
-    lastArrivalAtRelay = max(lastArrivalAtRelay, world.now &+ jitter())
-    world.schedule(lastArrivalAtRelay) { [self] in
+    world.schedule(toRelay.arrival(world.now &+ jitter())) { [self] in
       guard !isCut, serial == start, error == 0 else { return }
       world.trace.mix(number)
       world.note("    FIN of \(name) arrives")
@@ -372,28 +356,19 @@ final class Link {
     // A connection that was reset sends no FIN.
     guard !isCut, !relayReset else { return }
     while !toPeer.isEmpty {
-      let window = inboxCapacity - inbox.count - crossingToPeer
+      let window = inboxCapacity - inbox.count - toPeer.crossing
       guard window > 0 || peerClosed else { return }
-      var count = min(toPeer.count, max(window, 1), 65_536)
-      if count > 1, chance.happens(world.plan.odds.segments) { count = chance.between(1, count) }
-      if let left = breaksAfterToPeer {
-        count = min(count, left)
-        breaksAfterToPeer = left - count
-      }
-      let bytes = toPeer.take(count)
-      crossingToPeer += count
-      lastArrivalAtPeer = max(lastArrivalAtPeer, world.now &+ jitter())
-      world.schedule(lastArrivalAtPeer) { [self] in
+      let bytes = toPeer.depart(window: window, world.plan.odds.segments, &chance)
+      world.schedule(toPeer.arrival(world.now &+ jitter())) { [self] in
         guard !isCut else { return }
-        crossingToPeer -= count
+        toPeer.arrive(bytes.count)
         arriveAtPeer(bytes)
       }
-      if breaksAfterToPeer == 0 { return breakDown() }
+      if toPeer.breaksAfter == 0 { return breakDown() }
     }
     guard relayFinished || relayClosed, !relayFinDelivered else { return }
     relayFinDelivered = true
-    lastArrivalAtPeer = max(lastArrivalAtPeer, world.now &+ jitter())
-    world.schedule(lastArrivalAtPeer) { [self] in
+    world.schedule(toPeer.arrival(world.now &+ jitter())) { [self] in
       guard !isCut, !peerClosed else { return }
       peerSawFin = true
       peer.hearEnd(self)
@@ -471,8 +446,8 @@ final class Link {
 
   /// Faults end, and the network carries on.
   func heal() {
-    breaksAfterToRelay = nil
-    breaksAfterToPeer = nil
+    toRelay.breaksAfter = nil
+    toPeer.breaksAfter = nil
   }
 }
 #endif
