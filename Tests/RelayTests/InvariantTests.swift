@@ -112,7 +112,8 @@ import VoltlaneCrypto
     var peers = Peers(
       FixedArray(count: 2) { peer in
         ShardPeer(
-          outgoing: RecordProducer(lanes[peer]), incoming: RecordConsumer(lanes[1 - peer]), bell: RoleBell(arena, HostBells(arena, hosts: 1), host: 0))
+          outgoing: RecordProducer(lanes[peer]), incoming: RecordConsumer(lanes[1 - peer]),
+          bell: RoleBell(arena, HostBells(arena, hosts: 1), host: 0))
       }, shard: 0)
     peers.handOver(HandedSocket(new: 3), to: 1)
     try peers.checkInvariants()

@@ -161,7 +161,8 @@ extension Acceptor {
   func checkInvariants() throws(InvariantViolation) {
     try require(due == min(pausedUntil, shunned.next), "the acceptor is due at \(due)")
     for listener in 0..<listeners.count {
-      try require(isPaused || isLeaving || listeners[listener].isArmed, "listener \(listener) accepts nothing without a pause")
+      let accepts = isPaused || isLeaving || listeners[listener].isArmed
+      try require(accepts, "listener \(listener) accepts nothing without a pause")
     }
   }
 }
