@@ -34,6 +34,10 @@ def own_limit(clients, size, window):
     return 1.25 if clients >= 100 else inf
 
 
+def default_limit(*cell):
+    return 1.05
+
+
 def single_limit(clients, size, window):
     return 0.1 if size == 64 and window >= 8 else inf
 
@@ -291,6 +295,13 @@ def all_bounds(results):
             against(results, "epoll", epoll_limit, where=crowd)),
         Bound("the same, packets one way", "1.00", one_way(results, "epoll", 1)),
         Bound(
+            "relay CPU with the default flags against the epoll relay", "1.00",
+            against(results, "epoll", epoll_limit, name="default") + one_way(results, "epoll", 1, name="default")),
+        Bound(
+            "relay CPU with the default flags against one thread", "1.05",
+            against(results, "shared", default_limit, name="default")
+            + one_way(results, "shared", 1.05, name="default")),
+        Bound(
             "CPU of the whole machine against the floor, 64 B and 1 KiB", "1.10",
             against(results, "floor", floor_limit, machine, where=small)),
         Bound("the same, 16 KiB", "1.15", against(results, "floor", floor_limit, machine, where=large)),
@@ -328,6 +339,13 @@ def all_bounds(results):
             returns(results), "{:,.0f}"),
         Bound("relay CPU at 20,000 packets a second against the epoll relay", "1.00", sparse(results, 1)),
         Bound("the same with `--coalesce-time 0`", "1.00", sparse(results, 1, "prompt")),
+        Bound(
+            "relay CPU at 20,000 packets a second with 16 shards against one", "1.10",
+            [
+                finding
+                for cell in results.cells("crowd")
+                for finding in side_by_side(results, "crowd", cell, "shared", 1.1, name="shards16")
+            ]),
         Bound("CPU a packet, 10,000 clients against 10, beyond the epoll relay's", "1.05", grown(results, 1.05)),
         Bound("the same with `--coalesce-time 0`", "1.05", grown(results, 1.05, "prompt")),
         Bound(
@@ -342,6 +360,7 @@ def all_bounds(results):
 RIVALS = (
     ("/ epoll relay", "shared", "epoll", epoll_limit),
     ("/ floor", "shared", "floor", floor_limit),
+    ("default flags / epoll", "default", "epoll", epoll_limit),
     ("own thread / shared", "own", "shared", own_limit),
     ("/ packet a call", "shared", "nio-single", single_limit),
 )
@@ -361,7 +380,7 @@ def bounds_table(results):
 
 
 def grid(results):
-    rows = [("clients:size:window", "relay CPU, us", *(heading for heading, *_ in RIVALS)), ("---",) * 6]
+    rows = [("clients:size:window", "relay CPU, us", *(heading for heading, *_ in RIVALS)), ("---",) * (2 + len(RIVALS))]
     for cell in results.cells("echo"):
         samples = results.samples("echo", cell, CPU)
         if "shared" not in samples:

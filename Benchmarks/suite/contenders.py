@@ -88,8 +88,10 @@ def all_contenders(control, build):
             "prompt", "voltlane, one thread, which waits for no more", "--shards", "1", "--firehose-core", "shared",
             "--coalesce-time", "0"),
         voltlane("own", "voltlane, the firehose on its own thread", "--shards", "1", "--firehose-core", "own"),
-        voltlane("shards2", "voltlane, two shards", "--shards", "2", "--firehose-core", "shared"),
-        voltlane("shards4", "voltlane, four shards", "--shards", "4", "--firehose-core", "shared"),
+        voltlane("default", "voltlane, default flags", note="what users run: as many threads as the traffic needs"),
+        voltlane("shards2", "voltlane, two threads", "--threads", "2", "--shards", "2", "--firehose-core", "shared"),
+        voltlane("shards4", "voltlane, four threads", "--threads", "4", "--shards", "4", "--firehose-core", "shared"),
+        voltlane("shards16", "voltlane, sixteen shards", "--shards", "16"),
         Contender(
             "epoll", "epoll relay in C", (str(peers / "epoll-relay"), *ends), "the yardstick: one thread, large reads"),
         Contender("nio", "SwiftNIO relay", (nio, *ends), "one thread, one write a turn"),

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-VOLTLANE_AND_YARDSTICK = ("shared", "again", "epoll")
+VOLTLANE_AND_YARDSTICK = ("shared", "again", "default", "epoll")
 #: The contenders that are measured in every cell.
-CORE = ("shared", "again", "own", "epoll", "floor")
+CORE = ("shared", "again", "default", "own", "epoll", "floor")
 #: The Swift libraries, in loops written in different ways.
 LIBRARIES = ("swift", "swift-detached", "swift-batches")
 #: What one could use or write instead; a few cells say it.
@@ -119,7 +119,7 @@ def full():
         Scenario(
             "crowd", "The same packets a second from more and more clients", "echo",
             tuple(at_rate(clients, 64, 20000) for clients in (10, 100, 1000, 10000)),
-            (*VOLTLANE_AND_YARDSTICK, "prompt"),
+            (*VOLTLANE_AND_YARDSTICK, "prompt", "shards16"),
             compares_cells=True),
         Scenario(
             "ingest", "Clients to backend", "ingest", (packets(100, 64, 64), packets(100, 16384, 8)),
@@ -133,7 +133,7 @@ def full():
         Scenario(
             "shards", "More threads than one", "echo",
             tuple(counted(packets(*cell)) for cell in ((1, 64, 1), (100, 64, 8), (100, 64, 64), (1000, 64, 1))),
-            ("shared", "own", "shards2", "shards4")),
+            ("shared", "default", "own", "shards2", "shards4")),
         Scenario(
             "idle", "Memory by clients", "idle", (connections(10), connections(1000), connections(10000)),
             ("shared", "epoll", "nio"), most_repeats=2),
@@ -149,7 +149,7 @@ def full():
 
 def quick():
     """A few cells of everything: shows that the suite works, and little else."""
-    both = ("shared", "epoll")
+    both = ("shared", "default", "epoll")
     return (
         Scenario(
             "echo", "Round trips, by clients:size:window", "echo",
@@ -160,13 +160,13 @@ def quick():
             (at_rate(20, 1024, 2000), at_rate(20, 1024, 2000, stalled=2)), both, compares_cells=True),
         Scenario(
             "crowd", "The same packets a second from more and more clients", "echo",
-            (at_rate(10, 64, 5000), at_rate(500, 64, 5000)), (*both, "prompt"), compares_cells=True),
+            (at_rate(10, 64, 5000), at_rate(500, 64, 5000)), (*both, "prompt", "shards16"), compares_cells=True),
         Scenario("ingest", "Clients to backend", "ingest", (packets(100, 64, 64),), both),
         Scenario("egress", "Backend to clients", "egress", (packets(100, 64, 64),), both),
         Scenario("one-to-all", "One packet to all clients", "one-to-all", (packets(100, 64, 1),), both),
         Scenario(
             "shards", "More threads than one", "echo", (counted(packets(100, 64, 8)),),
-            ("shared", "own", "shards2", "shards4")),
+            ("shared", "default", "own", "shards2", "shards4")),
         Scenario("idle", "Memory by clients", "idle", (connections(10), connections(1000)), both),
         Scenario("connect-storm", "New clients", "connect-storm", (connections(500),), both, is_timed=False),
         Scenario(

@@ -30,6 +30,8 @@ import Testing
     ("a flag is raised behind its fence", { $0.raise.reverse() }),
     ("a flag is looked at without a fence", { $0.takeDown.removeAll { $0 == .fence } }),
     ("a flag is looked at before its fence", { $0.takeDown = [.load(.relaxed), .fence] + $0.takeDown.suffix(1) }),
+    ("a role is looked for without a fence", { $0.findRole.removeAll { $0 == .fence } }),
+    ("a role is looked for before its fence", { $0.findRole.reverse() }),
     ("a tally is told without a fence", { $0.raiseFirst.removeAll { $0 == .fence } }),
     ("a request is taken by a load and a store", { $0.takeRequest = [.load(.relaxed), .store(.relaxed)] }),
     ("a request is made without an order", { $0.ask = [.store(.relaxed)] }),

@@ -13,6 +13,8 @@ struct LaneModels {
     case ringsBeforeShowing
     /// A record or a reference is given back before its memory was read.
     case freesBeforeSending
+    /// A role that moves.
+    case namesTheNewHostTooEarly, saysTooLateThatTheRoleIsHere
   }
 
   typealias Model = Explorer.Model
@@ -310,6 +312,73 @@ struct LaneModels {
     return Model(words: 3, places: 0, programs: [asker, taker], bells: 1)
   }
 
+  // MARK: A role that moves
+
+  /// A role goes from one host to another (``Host``) while somebody puts two things into a lane for it and wakes it
+  /// wherever it is (``RoleBell``): nobody else has the role when the new host takes it, and that host finds both.
+  func movingRole() -> Model {
+    let (tail, host, place, arrivals, oldSleeps, newSleeps) = (0, 1, 2, 3, 4, 5)
+    let (oldBell, newBell) = (0, 1)
+    var producer = ThreadProgram("producer")
+    for count in 1...2 as ClosedRange<Int16> {
+      let (new, rung) = (producer.newLabel(), producer.newLabel())
+      producer.set(orders.publishedSet, tail) { _ in count }
+      producer.get(orders.findRole, into: 0, place)
+      producer.jump(new) { $0[0] == 1 }
+      producer.wake(orders, bell: oldBell, sleeps: oldSleeps)
+      producer.jump(rung)
+      producer.label(new)
+      producer.wake(orders, bell: newBell, sleeps: newSleeps)
+      producer.label(rung)
+    }
+    producer.add(.end)
+
+    var old = ThreadProgram("old host")
+    beginTurn(&old, sleeps: oldSleeps)
+    // What the role has.
+    if mistake != .namesTheNewHostTooEarly { old.add(.write(place: { _ in 0 }, { _ in 7 })) }
+    old.set(orders.publishedSet, host) { _ in 1 }
+    old.set(orders.publishedSet, arrivals) { _ in 1 }
+    if mistake == .namesTheNewHostTooEarly { old.add(.write(place: { _ in 0 }, { _ in 7 })) }
+    old.add(.fence)
+    old.wake(orders, bell: newBell, sleeps: newSleeps)
+    old.add(.end)
+
+    // 0: whether the role is here, 1: what was looked at, 2: tail.
+    var new = ThreadProgram("new host")
+    beginTurn(&new, sleeps: newSleeps)
+    new.jump("here") { $0[0] == 1 }
+    new.get(orders.relaxedGet, into: 1, arrivals)
+    new.jump("here") { $0[1] == 0 }
+    new.exchange(orders.takeDown, arrivals, wanted: 1, else: "here")
+    new.get(orders.publishedGet, into: 1, host)
+    new.jump("here") { $0[1] == 0 }
+    new.run { $0[0] = 1 }
+    new.add(.read(into: 1, place: { _ in 0 }))
+    new.add(.require("the new host finds the role as the old one left it") { $0[1] == 7 })
+    if mistake != .saysTooLateThatTheRoleIsHere { new.set(orders.publishedSet, place) { _ in 1 } }
+    new.label("here")
+    new.jump("rest") { $0[0] == 0 }
+    new.get(orders.publishedGet, into: 2, tail)
+    new.label("rest")
+    new.jump("end") { $0[2] == 2 }
+    sleep(&new, bell: newBell, sleeps: newSleeps, turn: "turn") { program in
+      let (absent, none) = (program.newLabel(), program.newLabel())
+      program.jump(absent) { $0[0] == 0 }
+      program.get(orders.publishedGet, into: 1, tail)
+      program.jump("turn") { $0[1] != $0[2] }
+      if mistake == .saysTooLateThatTheRoleIsHere { program.set(orders.publishedSet, place) { _ in 1 } }
+      program.jump(none)
+      program.label(absent)
+      program.get(orders.relaxedGet, into: 1, arrivals)
+      program.jump("turn") { $0[1] == 1 }
+      program.label(none)
+    }
+    new.label("end")
+    new.add(.end)
+    return Model(words: 6, places: 1, programs: [producer, old, new], bells: 2)
+  }
+
   // MARK: Tallies
 
   /// A role counts three events and raises a flag for the log (``EventLog/tally``), whose thread is called where the
@@ -378,6 +447,6 @@ struct LaneModels {
 
   static let all: [(name: String, make: @Sendable (LaneModels) -> Model)] = [
     ("a lane of records", { $0.recordLane() }), ("the way up", { $0.uplinkLane() }), ("a bell", { $0.bell() }),
-    ("requests", { $0.requests() }), ("tallies", { $0.tally() }), ("a lock", { $0.lock() }),
+    ("a role that moves", { $0.movingRole() }), ("requests", { $0.requests() }), ("tallies", { $0.tally() }), ("a lock", { $0.lock() }),
   ]
 }

@@ -19,6 +19,8 @@ struct MemoryOrders: Equatable {
   var raiseFirst: [Access]
   var takeDown: [Access]
   var add: [Access]
+  /// How a thread finds out at which host it has to wake a role.
+  var findRole: [Access]
   /// How a shard is asked for something, and takes that.
   var ask: [Access]
   var takeRequest: [Access]
@@ -38,6 +40,9 @@ struct MemoryOrders: Equatable {
     raiseFirst = try word.accesses("func raiseFirst()")
     takeDown = try word.accesses("func takeDown()")
     add = try word.accesses("func add(")
+    findRole = try SourceFile("Sources/Relay/Lanes/Bell.swift").calls("func wake<").flatMap {
+      try MemoryOrders.named($0, word)
+    }
     let table = try SourceFile("Sources/Relay/Protection/AddressTable.swift")
     lock = try table.accesses("private func lock(")
     unlock = try table.accesses("private func unlock(")
@@ -53,6 +58,7 @@ struct MemoryOrders: Equatable {
     case ".published = ": try word.accesses("var published", "nonmutating set")
     case ".relaxed": try word.accesses("var relaxed", "get")
     case ".published": try word.accesses("var published", "get")
+    case "SharedWord.fence()": try word.accesses("static func fence()")
     case ".takeDown()": try word.accesses("func takeDown()")
     case ".raise()": try word.accesses("func raise()")
     default: throw Unreadable(what: use)
@@ -117,7 +123,7 @@ private struct SourceFile {
 
   /// The uses of shared words in a method's body, in their order. A test of `isAsked` is one as well.
   func calls(_ name: String) throws -> [String] {
-    let pattern = /\.relaxed = |\.published = |\.relaxed|\.published|\.takeDown\(\)|\.raise\(\)|isAsked\(shard\)/
+    let pattern = /SharedWord\.fence\(\)|\.relaxed = |\.published = |\.relaxed|\.published|\.takeDown\(\)|\.raise\(\)|isAsked\(shard\)/
     return try body([name]).matches(of: pattern).map { $0.0 == "isAsked(shard)" ? ".relaxed" : String($0.0) }
   }
 }

@@ -13,9 +13,9 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   var kernel: K
   private let number: Int
   private let table: RoleTable<K>
-  /// By their number; those that are here, and how many.
+  /// By their number, and those that are here, side by side.
   private var shards: FixedArray<Hosted<Shard<K>>>
-  private var here: FixedArray<Int>
+  private var here: FixedArray<Hosted<Shard<K>>>
   private(set) var shardCount = 0
   private(set) var firehose = Hosted<Firehose<K>>()
   private var workers: FixedArray<HandshakeWorker>
@@ -26,6 +26,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   private let wakeSignal: Int32
   /// The control thread has called: there are new settings, a role should move, or the relay is shutting down.
   private var isCalled = false
+  /// The relay is shutting down, as far as the host has seen.
+  private var isEnding = false
 
   /// `wakeSignal` is an eventfd on which the control thread wakes the host. `others`: hosts whose workers join this one.
   init(
@@ -35,7 +37,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     number = parts.number
     table = parts.table
     shards = FixedArray(count: parts.table.shardCount) { _ in Hosted() }
-    here = FixedArray(count: parts.table.shardCount) { _ in 0 }
+    here = FixedArray(count: parts.table.shardCount) { _ in Hosted() }
     workers = HostParts.takeWorkers(of: [parts] + others)
     bell = parts.bell
     arrivals = parts.table.arrivals(at: parts.number)
@@ -75,9 +77,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     bell.announceAwake()
     while let completion = kernel.next() { dispatch(completion) }
     if isCalled { answerControl() }
-    if arrivals.isRaised { takeArrivals() }
-    // Here, because at the end of a turn there are sends under way again.
-    if departures > 0 { letGo() }
+    if arrivals.isRaised || isMoving { moveRoles() }
     findActive()
     for place in 0..<shardCount {
       let shard = at(place)
@@ -106,12 +106,11 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       shard.seat.due = shard.role.nextDeadline()
     }
     for worker in 0..<workers.count { workers[worker].work(&kernel) }
-    if !departed.isEmpty { departed.cancelSome(&kernel) }
-    if control.phase != .running { sayWhoIsDone() }
+    if isEnding { sayWhoIsDone() }
   }
 
   @inline(__always)
-  private func at(_ place: Int) -> Hosted<Shard<K>> { shards[here[place]] }
+  private func at(_ place: Int) -> Hosted<Shard<K>> { here[place] }
 
   /// What a shard's turn begins with.
   @inline(__always)
@@ -201,13 +200,15 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       // Not before: once they are released, the relay may free what they point to.
       _ = shard.seat.settings.release()
     }
-    if control.phase != .running, !shard.seat.isDraining {
+    isEnding = control.phase != .running
+    if isEnding, !shard.seat.isDraining {
       shard.seat.isDraining = true
       shard.role.beginDrain(&kernel)
     }
     if shard.seat.whereabouts.wanted != number, !shard.seat.isLeaving {
       shard.seat.isLeaving = true
       departures += 1
+      isMoving = true
       shard.role.beginLeaving(&kernel)
     }
   }
@@ -218,30 +219,42 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       firehose.role.apply(firehose.seat.settings.take())
       _ = firehose.seat.settings.release()
     }
-    if control.phase != .running, !firehose.seat.isDraining {
+    isEnding = control.phase != .running
+    if isEnding, !firehose.seat.isDraining {
       firehose.seat.isDraining = true
       firehose.role.beginDrain(&kernel)
     }
     if firehose.seat.whereabouts.wanted != number, !firehose.seat.isLeaving {
       firehose.seat.isLeaving = true
       departures += 1
+      isMoving = true
     }
   }
 
   // MARK: Roles that move
 
-  /// Roles that are about to leave.
+  /// Roles that are about to leave; and whether there are any, or polls of roles that have left.
   private var departures = 0
+  private var isMoving = false
+
+  /// Takes in what has come, lets go what may leave, and cancels polls that were left behind. Called early in a turn,
+  /// because at its end there are sends under way again.
+  @inline(never)
+  private mutating func moveRoles() {
+    if arrivals.isRaised { takeArrivals() }
+    if departures > 0 { letGo() }
+    if !departed.isEmpty { departed.cancelSome(&kernel) }
+    isMoving = departures > 0 || !departed.isEmpty
+  }
 
   /// Takes the roles that are here and were not. Polls that were left behind here go first, so that no socket is polled
   /// twice in one ring.
-  @inline(never)
   private mutating func takeArrivals() {
     guard departed.isEmpty else { return }
     _ = arrivals.takeDown()
     for shard in 0..<table.shardCount where !shards[shard].isHere && table.whereabouts[shard].host == number {
       shards[shard] = table.shard(shard)
-      here[shardCount] = shard
+      here[shardCount] = shards[shard]
       shardCount += 1
       let shard = shards[shard]
       moveIn(&shard.seat)
@@ -279,7 +292,6 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
 
   /// Lets roles go for which nothing is under way here any more; shards one at a time, because of the polls that each
   /// leaves behind.
-  @inline(never)
   private mutating func letGo() {
     if firehose.isHere, firehose.seat.isLeaving, firehose.role.canLeave() {
       kernel.clockShift = firehose.seat.clockShift
@@ -295,9 +307,11 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       kernel.clockShift = shard.seat.clockShift
       shard.role.settleSends(&kernel)
       guard shard.role.canLeave(), shard.role.leave(&departed) else { continue }
-      shards[here[place]] = Hosted()
+      shards[shard.role.number] = Hosted()
       shardCount -= 1
+      // Not only the order stays: none that has left can be reached here.
       for later in place..<shardCount { here[later] = here[later + 1] }
+      here[shardCount] = Hosted()
       moveOut(&shard.seat)
       return
     }
@@ -306,13 +320,21 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   // MARK: Sleeping
 
   private mutating func hasWork() -> Bool {
-    if arrivals.isRaised || !departed.isEmpty { return true }
+    if arrivals.isRaised || isMoving && canMoveOn() { return true }
     // The firehose first: it announces what it waits for, and a shard on the same thread relies on that.
     if firehose.isHere, firehose.role.hasWork() { return true }
     for place in 0..<shardCount {
       if at(place).role.hasWork(besideFirehose: firehose.isHere) { return true }
     }
     for worker in 0..<workers.count where workers[worker].hasWork() { return true }
+    return false
+  }
+
+  /// Whether a move goes on without a completion: sends that have started are done once the thread looks.
+  @inline(never)
+  private func canMoveOn() -> Bool {
+    if !departed.isEmpty { return true }
+    for place in 0..<shardCount where at(place).seat.isLeaving && at(place).role.sends.areUnderWay { return true }
     return false
   }
 
@@ -389,8 +411,8 @@ extension Host where K: ~Copyable {
     try require(shardCount <= shards.count, "more shards are here than there are")
     for place in 0..<shardCount {
       let shard = at(place)
-      try require(shard.isHere, "shard \(here[place]) is listed and is not here")
-      try require(shard.seat.whereabouts.host == number, "shard \(here[place]) is used by two hosts")
+      try require(shard.isHere && shards[shard.role.number].isHere, "a shard is listed and is not here")
+      try require(shard.seat.whereabouts.host == number, "shard \(shard.role.number) is used by two hosts")
       kernel.clockShift = shard.seat.clockShift
       try shard.role.checkInvariants(kernel)
     }
