@@ -17,6 +17,7 @@ let package = Package(
     .executable(name: "voltlane", targets: ["Voltlane"]),
     .executable(name: "voltlane-connect", targets: ["VoltlaneConnect"]),
     .executable(name: "voltlane-echo", targets: ["VoltlaneEcho"]),
+    .executable(name: "voltlane-ctl", targets: ["VoltlaneCtl"]),
     .library(name: "VoltlaneWire", targets: ["VoltlaneWire"]),
     .library(name: "VoltlaneCrypto", targets: ["VoltlaneCrypto"]),
     .library(name: "VoltlaneClient", targets: ["VoltlaneClient"]),
@@ -51,6 +52,13 @@ let package = Package(
       name: "VoltlaneEcho",
       dependencies: [
         "VoltlaneBackend", "VoltlaneNIO", "VoltlaneWire", "VoltlaneText", "VoltlaneSettings", "VoltlaneService",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: safe, linkerSettings: identified),
+    .executableTarget(
+      name: "VoltlaneCtl",
+      dependencies: [
+        "VoltlaneText", "VoltlaneSettings", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: safe, linkerSettings: identified),
@@ -160,7 +168,8 @@ let package = Package(
     .testTarget(
       name: "VoltlaneTests",
       dependencies: [
-        "Voltlane", "VoltlaneConnect", "VoltlaneEcho", "Relay", "VoltlaneSettings", "VoltlaneText", "Refusing", "CHang",
+        "Voltlane", "VoltlaneConnect", "VoltlaneCtl", "VoltlaneEcho", "Relay", "VoltlaneSettings", "VoltlaneText",
+        "Refusing", "CHang",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"), .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),

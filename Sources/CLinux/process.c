@@ -9,15 +9,19 @@
 #include <time.h>
 #include <unistd.h>
 
-int voltlane_wait(int signals, int first, int second, int milliseconds) {
-  struct pollfd fds[3] = {
-      {.fd = signals, .events = POLLIN}, {.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
-  int count = poll(fds, 3, milliseconds);
+int voltlane_wait(int signals, int first, int second, int third, int milliseconds) {
+  struct pollfd fds[4] = {
+      {.fd = signals, .events = POLLIN},
+      {.fd = first, .events = POLLIN},
+      {.fd = second, .events = POLLIN},
+      {.fd = third, .events = POLLIN},
+  };
+  int count = poll(fds, 4, milliseconds);
   if (count == 0) return VOLTLANE_TIMEOUT;
   // Signals first: they must not wait behind a busy descriptor.
   struct signalfd_siginfo info;
   if (count > 0 && fds[0].revents && read(signals, &info, sizeof info) == sizeof info) return (int)info.ssi_signo;
-  // Only an interruption can go wrong with two open descriptors; the caller looks and waits again.
+  // Only an interruption can go wrong with open descriptors; the caller looks and waits again.
   return VOLTLANE_READABLE;
 }
 

@@ -31,6 +31,7 @@ static enum decision decision(int signal) {
     return ends;
   case SIGHUP:
   case SIGUSR1:
+  case SIGUSR2:
     return asks;
   case SIGILL:
   case SIGTRAP:

@@ -297,6 +297,27 @@ public final class Relay {
     return true
   }
 
+  // MARK: Accepting
+
+  /// Whether newcomers are accepted.
+  public var accepts: Bool { control.accepts }
+
+  /// Accepts nobody from now on; all else goes on. Call it between ``start(identity:)`` and ``drain()``.
+  public func stopAccepting() {
+    guard control.accepts, control.phase == .running else { return }
+    control.accepts = false
+    sockets.stopListening()
+  }
+
+  /// Accepts again after ``stopAccepting()``. Throws, and goes on accepting nobody, if somebody else listens there by
+  /// now.
+  public func acceptAgain() throws(RelayError) {
+    guard !control.accepts, control.phase == .running else { return }
+    try sockets.listenAgain(configuration)
+    control.accepts = true
+    wakeHosts()
+  }
+
   // MARK: Ending
 
   /// Begins the orderly end: accepting stops, what clients sent is read, every session ends, and everything queued is

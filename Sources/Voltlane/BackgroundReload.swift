@@ -13,6 +13,7 @@ final class BackgroundReload: Sendable {
   private let state = Mutex<State>(.idle)
 
   typealias Outcome = Result<Reload.Outcome, ConfigurationError>
+  typealias Read = @Sendable () throws(ConfigurationError) -> Reload.Outcome
 
   private enum State {
     case idle
@@ -21,16 +22,15 @@ final class BackgroundReload: Sendable {
   }
 
   init() throws(StartError) {
-    signal = voltlane_eventfd()
-    guard signal >= 0 else { throw StartError(doing: "eventfd", errno: -signal) }
+    signal = try System.makeSignal()
   }
 
-  deinit { voltlane_close_file(signal) }
+  deinit { System.close(signal) }
 
   /// Begins to read. Throws if the system has no thread left.
-  func begin(_ reload: Reload) throws(StartError) {
+  func begin(_ read: @escaping Read) throws(StartError) {
     state.withLock { $0 = .reading }
-    let work = unsafe Unmanaged.passRetained(Work(reload: reload, owner: self))
+    let work = unsafe Unmanaged.passRetained(Work(read: read, owner: self))
     let result = unsafe voltlane_run_detached(
       "reload",
       { argument in
@@ -62,17 +62,17 @@ final class BackgroundReload: Sendable {
   }
 
   private final class Work: Sendable {
-    let reload: Reload
+    let read: Read
     let owner: BackgroundReload
 
-    init(reload: Reload, owner: BackgroundReload) {
-      self.reload = reload
+    init(read: @escaping Read, owner: BackgroundReload) {
+      self.read = read
       self.owner = owner
     }
 
     func run() {
       do throws(ConfigurationError) {
-        owner.finish(.success(try reload.read()))
+        owner.finish(.success(try read()))
       } catch {
         owner.finish(.failure(error))
       }

@@ -6,38 +6,51 @@ import VoltlaneService
 import VoltlaneSettings
 
 /// What the main thread does while the relay runs: it writes events to the log and, when a signal asks for it, logs the
-/// counters, reloads the settings, or ends the relay.
+/// counters, reloads the settings, lets clients go, or ends the relay.
 struct ControlLoop {
   let relay: Relay
   let signals: Signals
   var reload: Reload
   let background: BackgroundReload
+  let queue: ControlQueue
   var log: Logger
-  /// Where the admin endpoint leaves its questions; nil if there is none.
+  /// What can be seen of the relay, and where the admin endpoint leaves its questions.
   var desk: AdminDesk?
   /// The state of the reload that SIGHUP has asked for.
   private var reading = Reading.none
   /// After this it is too late for the outcome; nil if nothing is in progress.
   private var readingTime: TimeLeft?
+  /// Lets clients go before the relay ends; nil where nobody asked for that, and once it is over.
+  var gradual: GradualDrain?
+  /// The orderly end has begun.
+  private(set) var isEnding = false
+  /// Whom an operator keeps out.
+  var bans = Bans()
+  let started = ContinuousClock.now
 
-  private enum Reading: Equatable {
+  private enum Reading {
     case none
-    /// SIGHUP came again, so the files will be read once more afterwards.
-    case underWay(again: Bool)
+    case underWay
     /// It hangs, and its outcome will not count.
     case overdue
   }
+
+  /// What is to be read, the first of them now.
+  private var jobs: [ReadingJob] = []
 
   /// How long reading the files may take: longer than the wait for one that is being written.
   private static let longestReading = Duration.seconds(15)
   /// How many mistakes are logged: a file that is not a settings file at all has one on each line.
   private static let mostProblems = 20
 
-  init(relay: Relay, signals: Signals, reload: Reload, background: BackgroundReload, log: Logger) {
+  init(
+    relay: Relay, signals: Signals, reload: Reload, background: BackgroundReload, queue: ControlQueue, log: Logger
+  ) {
     self.relay = relay
     self.signals = signals
     self.reload = reload
     self.background = background
+    self.queue = queue
     self.log = log
   }
 
@@ -59,8 +72,8 @@ struct ControlLoop {
   /// How long the relay's threads may take to end once they were told to: there is nothing for them to wait for.
   private static let stopTime = Duration.seconds(2)
 
-  /// Returns when the relay has stopped. SIGUSR1 logs the counters and SIGHUP reloads; the first other signal drains,
-  /// the second ends the process.
+  /// Returns when the relay has stopped. SIGUSR1 logs the counters, SIGHUP reloads, and SIGUSR2 lets clients go and
+  /// then drains; the first other signal drains, the second ends the process.
   mutating func run() -> Ending {
     var ending = Ending.asked
     var deadline: TimeLeft?
@@ -77,6 +90,9 @@ struct ControlLoop {
         ending = own
         deadline = drain()
       }
+      endBans()
+      for work in queue.take() { work(&self) }
+      if deadline == nil, letClientsGo() { deadline = drain() }
       finishReading(isEnding: deadline != nil)
       if deadline != nil, relay.isFinished { break }
       switch wait(&deadline) {
@@ -90,9 +106,13 @@ struct ControlLoop {
       case .signal(SIGUSR1):
         logCounters()
       case .signal(SIGHUP) where deadline == nil:
-        beginReading()
+        beginReading(ReadingJob(who: "SIGHUP"))
       case .signal(SIGHUP):
         log.warning("SIGHUP: not reloaded: the relay is ending")
+      case .signal(SIGUSR2) where deadline == nil:
+        beginGradualDrain("SIGUSR2", over: reload.settings.configuration.drainTime)
+      case .signal(SIGUSR2):
+        log.info("SIGUSR2: the relay is shutting down already")
       case .signal(let signal) where deadline == nil && signal != SIGQUIT:
         log.info("\(name(signal)): draining, at most \(relay.configuration.shutdownTimeout.setting)")
         deadline = drain()
@@ -107,9 +127,13 @@ struct ControlLoop {
   /// Also `.readable` if time is left and nothing has arrived yet, but something that was held back from the log is
   /// due, or the time for a reload is over.
   private mutating func wait(_ deadline: inout TimeLeft?, withReading: Bool = true) -> Signals.Wake {
-    let times = [deadline?.wait, relay.nextEvents, withReading ? readingTime?.wait : nil]
+    let times = [
+      deadline?.wait, relay.nextEvents, withReading ? readingTime?.wait : nil, gradual?.wait,
+      isEnding ? nil : bans.wait(),
+    ]
     let wake = signals.wait(
-      or: relay.signal, withReading ? background.signal : -1, atMost: times.compactMap { $0 }.min())
+      or: relay.signal, withReading ? background.signal : -1, withReading ? queue.signal : -1,
+      atMost: times.compactMap { $0 }.min())
     deadline?.look()
     readingTime?.look()
     return wake == .timeout && deadline?.isOver != true ? .readable : wake
@@ -117,22 +141,35 @@ struct ControlLoop {
 
   // MARK: Reloading
 
-  private mutating func beginReading() {
+  /// Reads files, after all that was asked for before.
+  mutating func beginReading(_ job: ReadingJob) {
     switch reading {
-    case .none: break
+    case .none:
+      jobs = [job]
+      beginReading()
     case .underWay:
-      reading = .underWay(again: true)
-      return
-    case .overdue:
-      log.error("SIGHUP: not reloaded: an earlier SIGHUP is still waiting for a file")
-      return
+      // Files that will be read anyway need not be read twice; whoever waits for an answer gets one each.
+      if job.change == nil, job.answer == nil, jobs.dropFirst().contains(where: { $0.change == nil }) { return }
+      jobs.append(job)
+    case .overdue: fail(job, ["an earlier reload is still waiting for a file"])
     }
-    do {
-      try background.begin(reload)
-      reading = .underWay(again: false)
+  }
+
+  /// Begins with the first of the jobs.
+  private mutating func beginReading() {
+    guard let job = jobs.first else { return }
+    do throws(StartError) {
+      let reload = reload
+      try background.begin { () throws(ConfigurationError) in
+        if let change = job.change { return try reload.read(change.entry, change.texts) }
+        return try reload.read()
+      }
+      reading = .underWay
       readingTime = TimeLeft(Self.longestReading)
     } catch {
-      log.error("SIGHUP: not reloaded: \(error)")
+      let failed = jobs
+      jobs = []
+      for job in failed { fail(job, ["\(error)"]) }
     }
   }
 
@@ -142,55 +179,86 @@ struct ControlLoop {
       let before = reading
       reading = .none
       readingTime = nil
-      guard case .underWay(let again) = before, !isEnding else { return }
-      adopt(outcome)
-      if again { beginReading() }
+      guard case .underWay = before, !jobs.isEmpty else { return }
+      let job = jobs.removeFirst()
+      guard !isEnding else { return dropJobs([job] + jobs, "the relay is shutting down") }
+      adopt(outcome, job)
+      beginReading()
     } else if readingTime?.isOver == true {
       reading = .overdue
       readingTime = nil
       let files = ([reload.settings.configuration.file].compactMap { $0 } + reload.settings.configuration.listFiles)
         .joined(separator: ", ")
-      log.error(
+      dropJobs(
+        jobs,
         """
-        SIGHUP: not reloaded: reading takes longer than \(Self.longestReading.setting); look whether a \
-        file system hangs: \(files)
+        reading takes longer than \(Self.longestReading.setting); look whether a file system hangs: \(files)
         """)
     }
   }
 
+  private mutating func dropJobs(_ dropped: [ReadingJob], _ reason: String) {
+    jobs = []
+    for job in dropped { fail(job, [reason]) }
+  }
+
+  /// Nothing was changed, and why.
+  private func fail(_ job: ReadingJob, _ problems: [String]) {
+    for problem in problems.prefix(Self.mostProblems) { log.error("\(job.who): not \(job.done): \(problem)") }
+    let others = problems.count - Self.mostProblems
+    if others > 0 {
+      log.error("\(job.who): not \(job.done): \(others) more mistakes, which --check-config lists")
+    }
+    job.answer?(.failure(ControlError(problems.joined(separator: "\n"))))
+  }
+
   /// All or nothing: if anything is wrong, everything stays in effect as it was.
-  private mutating func adopt(_ read: BackgroundReload.Outcome) {
+  private mutating func adopt(_ read: BackgroundReload.Outcome, _ job: ReadingJob) {
     let outcome: Reload.Outcome
     switch read {
     case .success(let read): outcome = read
-    case .failure(let error):
-      for problem in error.problems.prefix(Self.mostProblems) {
-        log.error("SIGHUP: not reloaded: \(problem)")
-      }
-      let others = error.problems.count - Self.mostProblems
-      if others > 0 {
-        log.error("SIGHUP: not reloaded: \(others) more mistakes, which --check-config lists")
-      }
-      return
+    case .failure(let error): return fail(job, error.problems)
     }
-    if outcome.settings.configuration.file == nil, outcome.settings.configuration.listFiles.isEmpty {
-      log.warning("SIGHUP: there is no --config file and no list of networks in a file to reload")
+    let who = job.who
+    if job.change == nil, outcome.settings.configuration.file == nil, outcome.settings.configuration.listFiles.isEmpty {
+      log.warning("\(who): there is no --config file and no list of networks in a file to reload")
     }
     for warning in outcome.warnings { log.warning("\(warning)") }
-    guard relay.reconfigure(outcome.settings.configuration.relay) else {
-      log.error("SIGHUP: not reloaded: the last reload is still in progress")
+    let before = reload
+    reload.adopt(outcome)
+    guard applySettings() else {
+      reload = before
+      return fail(job, ["the last reload is still in progress"])
+    }
+    // Before its level changes.
+    for change in outcome.changes where !change.isLowered { log.info("\(who): \(change)") }
+    for change in outcome.changes where change.isLowered {
+      log.warning("\(who): \(change); this protects less than before")
+    }
+    for change in outcome.needRestart { log.warning("\(who): \(change), from the next start on") }
+    if outcome.changes.isEmpty, outcome.needRestart.isEmpty { log.info("\(who): no setting has changed") }
+    log.logLevel = outcome.settings.configuration.logLevel
+    job.answer?(.success(job.report(outcome, remark: job.change.flatMap { reload.remark(on: $0.entry) })))
+  }
+
+  /// Puts the settings, and what an operator has decided besides, into effect. False if the last change is in progress.
+  func applySettings() -> Bool {
+    var configuration = reload.settings.configuration.relay
+    configuration.protection.denied += bans.networks
+    guard relay.reconfigure(configuration) else { return false }
+    desk?.take(relay.configuration)
+    return true
+  }
+
+  private mutating func endBans() {
+    guard !isEnding, bans.wait() == .zero else { return }
+    let before = bans
+    let over = bans.removeOver()
+    guard applySettings() else {
+      bans = before
       return
     }
-    reload.adopt(outcome)
-    desk?.take(relay.configuration)
-    // Before its level changes.
-    for change in outcome.changes where !change.isLowered { log.info("SIGHUP: \(change)") }
-    for change in outcome.changes where change.isLowered {
-      log.warning("SIGHUP: \(change); this protects less than before")
-    }
-    for change in outcome.needRestart { log.warning("SIGHUP: \(change), from the next start on") }
-    if outcome.changes.isEmpty, outcome.needRestart.isEmpty { log.info("SIGHUP: no setting has changed") }
-    log.logLevel = outcome.settings.configuration.logLevel
+    for network in over { log.info("control: \(network) is no longer banned: its time is over") }
   }
 
   // MARK: Ending
@@ -199,10 +267,40 @@ struct ControlLoop {
   private var endingOfItsOwn: Ending? { relay.isEndedByBackendLoss ? .backendLost : nil }
 
   /// Begins the orderly end, and returns the time allowed for it.
-  private func drain() -> TimeLeft {
+  private mutating func drain() -> TimeLeft {
+    isEnding = true
+    gradual?.stop()
+    gradual = nil
     relay.drain()
     return TimeLeft(relay.configuration.shutdownTimeout)
   }
+
+  /// Accepts nobody any more, and begins to let clients go.
+  mutating func beginGradualDrain(_ who: String, over time: Duration) {
+    guard gradual == nil else {
+      log.info("\(who): draining already", metadata: ["sessions": .number(sessions)])
+      return
+    }
+    relay.stopAccepting()
+    gradual = GradualDrain(relay, over: time)
+    log.info(
+      "\(who): draining over \(time.setting): accepting nobody, and letting clients go one by one",
+      metadata: ["sessions": .number(sessions)])
+  }
+
+  /// Lets go who is due. True once the orderly end is due.
+  private func letClientsGo() -> Bool {
+    guard let gradual else { return false }
+    gradual.advance()
+    guard gradual.isDone else { return false }
+    log.info(
+      "all clients were let go: shutting down, at most \(relay.configuration.shutdownTimeout.setting)",
+      metadata: ["sessions": .number(sessions)])
+    return true
+  }
+
+  /// How many there are, by what was counted.
+  var sessions: UInt64 { relay[.sessionsStarted] &- relay[.sessionsEnded] }
 
   private mutating func stop() {
     relay.beginStop()
@@ -212,7 +310,7 @@ struct ControlLoop {
       logEvents()
       if relay.hasStopped { break }
       switch wait(&deadline, withReading: false) {
-      case .readable, .signal(SIGUSR1), .signal(SIGHUP):
+      case .readable, .signal(SIGUSR1), .signal(SIGUSR2), .signal(SIGHUP):
         break
       case .timeout:
         log.critical("the relay's threads do not end: exiting all the same, and discarding what is queued")

@@ -53,6 +53,7 @@ enum Program {
       // Before the first thread of the relay or of the echo backend, which inherits it.
       let signals = try Signals()
       let background = try BackgroundReload()
+      let queue = try ControlQueue()
 
       let echo = configuration.embedsEcho ? try embeddedEcho(configuration.relay) : nil
       var settings = configuration.relay
@@ -64,13 +65,19 @@ enum Program {
       defer { admin?.stop() }
       if let admin { log.info("the admin endpoint is \(admin.endpoint)") }
       let relay = try start(settings, listeners, key: key, log)
-      admin?.desk.begin(relay)
+      // Also without an endpoint: commands ask for the same.
+      let desk = admin?.desk ?? AdminDesk()
+      desk.begin(relay)
       log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
 
+      let control = try configuration.control.map { path in try ControlSocket(path, queue) }
+      if let path = configuration.control { log.info("commands come over unix:\(path)") }
+
       var loop = ControlLoop(
-        relay: relay, signals: signals, reload: reload, background: background, log: log)
-      loop.desk = admin?.desk
+        relay: relay, signals: signals, reload: reload, background: background, queue: queue, log: log)
+      loop.desk = desk
       let ending = loop.run()
+      control?.close()
       echo?.stop()
       loop.log.info("stopped")
       return ending

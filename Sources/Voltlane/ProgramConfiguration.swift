@@ -18,7 +18,11 @@ struct ProgramConfiguration: Sendable {
   var identity: String?
   /// The admin endpoint.
   var admin = AdminConfiguration()
+  /// The path of the socket for commands; nil: there is none.
+  var control: String?
   var logLevel = Logger.Level.info
+  /// Over what time a gradual drain lets clients go.
+  var drainTime = Duration.seconds(30)
   var logFormat = LogFormat.text
   /// What was decided for each setting that was left to the program.
   var decisions: [(setting: String, value: String)] = []

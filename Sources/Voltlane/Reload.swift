@@ -18,6 +18,14 @@ struct Reload: Sendable {
   let flags: [Given]
   /// What is in effect.
   private(set) var settings: LoadedSettings
+  /// What flags, environment and files give, without what commands have set since they were read.
+  private(set) var given: GivenSettings
+
+  init(flags: [Given], settings: LoadedSettings) {
+    self.flags = flags
+    self.settings = settings
+    given = settings.given
+  }
 
   /// The result of reading the settings again. Nothing takes effect before ``adopt(_:)``.
   struct Outcome: Sendable {
@@ -26,6 +34,8 @@ struct Reload: Sendable {
     let changes: [Change]
     let needRestart: [Change]
     let warnings: [String]
+    /// Whether a command gave a value, and nothing was read anew.
+    var isCommand = false
   }
 
   /// Reads `environment` and files again. Throws if anything is wrong, also in combination with what cannot change.
@@ -50,7 +60,42 @@ struct Reload: Sendable {
       warnings: new.given.warnings)
   }
 
-  mutating func adopt(_ outcome: Outcome) { settings = outcome.settings }
+  mutating func adopt(_ outcome: Outcome) {
+    settings = outcome.settings
+    if !outcome.isCommand { given = outcome.settings.given }
+  }
+
+  // MARK: One setting
+
+  /// Gives another value to one setting that may be reloaded, with the same checks. The next ``read()`` returns to what
+  /// the files have.
+  func read(
+    _ entry: SettingEntry, _ texts: [String], on machine: Machine = .current()
+  ) throws(ConfigurationError) -> Outcome {
+    try read(entry, texts, on: machine, files: SettingsFiles(after: settings.fingerprints))
+  }
+
+  func read(
+    _ entry: SettingEntry, _ texts: [String], on machine: Machine, files: SettingsFiles
+  ) throws(ConfigurationError) -> Outcome {
+    let loaded = try LoadedSettings(settings.given.with(entry, texts), on: machine, files: files)
+    return Outcome(settings: loaded, changes: changes(to: loaded), needRestart: [], warnings: [], isCommand: true)
+  }
+
+  /// What is to be said of a value that a command gave: what else there is, to which the next reload or start returns.
+  /// nil where they agree.
+  func remark(on entry: SettingEntry) -> String? {
+    guard given.texts(of: entry) != settings.given.texts(of: entry) else { return nil }
+    let place: String
+    switch given[entry].first?.origin {
+    case .file(let path, let line, _, _): place = "\(path):\(line) still has"
+    case .variable(let name): place = "\(name) still has"
+    case .flag: place = "--\(entry.name) was given as"
+    default: place = "nothing else sets it, and its default is"
+    }
+    let texts = given.texts(of: entry).joined(separator: ", ")
+    return "\(place) \(texts): a reload or a restart returns to that"
+  }
 
   /// Includes settings of which only the files, or what was left to the program, have changed.
   private func changes(to new: LoadedSettings) -> [Change] {

@@ -2,7 +2,7 @@
 /// stopped, or its machine is paused. Whoever waits looks at least once a second; a look that comes much later follows
 /// a standstill.
 struct TimeLeft {
-  private var left: Duration
+  private(set) var left: Duration
   private var looked: ContinuousClock.Instant
 
   /// The longest time between two looks that counts.

@@ -33,7 +33,8 @@ struct VoltlaneCommand: ParsableCommand {
       a number for each second or minute, such as 20/s or 300/m, optionally with a burst: 20/s:40.
 
       SIGTERM and SIGINT shut the relay down in order; a second one ends it at once. SIGHUP reloads the file of \
-      --config, and SIGUSR1 writes all counters to the log.
+      --config, SIGUSR1 writes all counters to the log, and SIGUSR2 lets clients go one by one before it shuts the \
+      relay down.
 
       Every option that takes a value is also an environment variable (--stale-timeout: VOLTLANE_STALE_TIMEOUT) and a \
       key of the TOML file that --config names (stale-timeout = "5m"). Options win over variables, and variables over \

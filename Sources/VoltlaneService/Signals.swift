@@ -16,7 +16,7 @@ package struct Signals: Sendable {
   private let descriptor: Int32
 
   /// Decides about every signal, first thing in `main`. From here to ``init()`` SIGTERM, SIGINT and SIGQUIT end the
-  /// process at once, whatever it is waiting for; SIGHUP and SIGUSR1 wait.
+  /// process at once, whatever it is waiting for; SIGHUP, SIGUSR1 and SIGUSR2 wait.
   package static func decide() { voltlane_decide_signals() }
 
   /// Create it before the first thread other than the log's: threads inherit what is blocked, and a signal that any
@@ -26,17 +26,18 @@ package struct Signals: Sendable {
     guard descriptor >= 0 else { throw StartError(doing: "signalfd", errno: -descriptor) }
   }
 
-  /// Waits for the next signal that asks for an end; SIGUSR1 asks for news, and there is none.
+  /// Waits for the next signal that asks for an end. SIGUSR1 asks for news, and there is none; SIGUSR2 asks to let
+  /// clients go, and there are none.
   package func wait() {
     while true {
-      if case .signal(let signal) = wait(or: -1, atMost: nil), signal != SIGUSR1 { return }
+      if case .signal(let signal) = wait(or: -1, atMost: nil), signal != SIGUSR1, signal != SIGUSR2 { return }
     }
   }
 
-  /// Waits for the next signal, for one of two other descriptors to become readable, or for `limit` to pass; nil waits
+  /// Waits for the next signal, for one of three other descriptors to become readable, or for `limit` to pass; nil is
   /// for ever.
-  package func wait(or first: Int32, _ second: Int32 = -1, atMost limit: Duration?) -> Wake {
-    switch voltlane_wait(descriptor, first, second, limit.map(Self.milliseconds) ?? -1) {
+  package func wait(or first: Int32, _ second: Int32 = -1, _ third: Int32 = -1, atMost limit: Duration?) -> Wake {
+    switch voltlane_wait(descriptor, first, second, third, limit.map(Self.milliseconds) ?? -1) {
     case Int32(VOLTLANE_READABLE): .readable
     case Int32(VOLTLANE_TIMEOUT): .timeout
     case let signal: .signal(signal)

@@ -73,6 +73,8 @@ package enum Origin: Equatable, Sendable {
   case argument
   /// A variable of the environment, by its name.
   case variable(String)
+  /// A command to the running program.
+  case command
   /// The value of `key` in a file.
   case file(String, line: Int, column: Int, key: String)
 
@@ -80,7 +82,7 @@ package enum Origin: Equatable, Sendable {
   package func name(of setting: String) -> String {
     switch self {
     case .standard, .flag: "--\(setting)"
-    case .argument: setting
+    case .argument, .command: setting
     case .variable(let name): name
     case .file(let path, let line, let column, let key): "\(path):\(line):\(column): \(key)"
     }

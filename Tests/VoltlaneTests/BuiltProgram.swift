@@ -5,6 +5,7 @@ struct BuiltProgram {
   static let relay = BuiltProgram(name: "voltlane")
   static let client = BuiltProgram(name: "voltlane-connect")
   static let echo = BuiltProgram(name: "voltlane-echo")
+  static let control = BuiltProgram(name: "voltlane-ctl")
 
   /// For what only a shell can give a program. A path instead of a name is that of the system's.
   static let shell = BuiltProgram(name: "/bin/bash")

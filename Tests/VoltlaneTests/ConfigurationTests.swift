@@ -35,6 +35,7 @@ import VoltlaneSettings
     "backend-timeout": "31s", "announce": "off", "backend-loss": "drop", "backend-loss-timeout": "1m",
     "identity": "relay.key", "coalesce-time": "50us", "congestion-control": "reno", "shutdown-timeout": "6s",
     "admin": "127.0.0.1:42080", "admin-allow": "10.0.0.0/8", "log-level": "debug", "log-format": "json",
+    "control": "unix:/run/control", "drain-time": "1m",
     "max-clients": "7", "max-clients-per-ip": "8", "max-clients-per-prefix": "9", "accept-rate": "300/m",
     "accept-rate-per-ip": "1/s", "handshake-timeout": "3s", "max-pending-handshakes": "10",
     "max-pending-handshakes-per-ip": "11", "ban-after": "5/m:9", "ban-for": "1h", "reconnect-failures": "2/m",

@@ -113,7 +113,8 @@ import VoltlaneSettings
       var watched = pollfd(fd: background.signal, events: Int16(POLLIN), revents: 0)
       return poll(&watched, 1, milliseconds) == 1
     }
-    try background.begin(Reload(flags: [], settings: try LoadedSettings(flags: [], environment: [:])))
+    let reload = Reload(flags: [], settings: try LoadedSettings(flags: [], environment: [:]))
+    try background.begin { () throws(ConfigurationError) in try reload.read() }
     #expect(isSignalled(within: 60_000))
     #expect(background.take() != nil)
     #expect(!isSignalled(within: 0))

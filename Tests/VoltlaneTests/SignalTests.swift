@@ -6,7 +6,7 @@ import Testing
 struct SignalTests {
   /// What ends the relay, and how. Of all others it takes no notice, or does what it is asked for.
   private static let ends: [Int32: Int32] = [
-    SIGTERM: 0, SIGINT: 0, SIGQUIT: 128 + SIGQUIT, SIGKILL: -SIGKILL,
+    SIGTERM: 0, SIGINT: 0, SIGUSR2: 0, SIGQUIT: 128 + SIGQUIT, SIGKILL: -SIGKILL,
     SIGILL: -SIGILL, SIGTRAP: -SIGTRAP, SIGABRT: -SIGABRT, SIGBUS: -SIGBUS, SIGFPE: -SIGFPE, SIGSEGV: -SIGSEGV,
     SIGSYS: -SIGSYS,
   ]
@@ -55,7 +55,6 @@ struct SignalTests {
     let writer = try #require(list.waitForReader(of: relay))
     relay.send(SIGHUP)
     relay.send(SIGUSR1)
-    relay.send(SIGUSR2)
     list.serve(writer, relay)
     var log = ""
     while !log.contains("SIGUSR1: ") || !log.contains("SIGHUP: ") {
@@ -66,6 +65,19 @@ struct SignalTests {
     #expect(log.contains("SIGUSR1: totals since the start"), "\(log)")
     #expect(log.contains("SIGHUP: "), "\(log)")
     relay.send(SIGTERM)
+    #expect(relay.end() == 0)
+  }
+
+  /// Whoever asks for a drain means a relay that runs.
+  @Test func drainDuringTheStartFollowsIt() throws {
+    let errors = Pipe()
+    let list = try Fifo()
+    let relay = try UnheardRelay(["--backend", "echo", "--deny", "@\(list.path)"], errors: errors)
+    let writer = try #require(list.waitForReader(of: relay))
+    relay.send(SIGUSR2)
+    list.serve(writer, relay)
+    let log = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    #expect(log.contains("SIGUSR2: draining over 30s"), "\(log)")
     #expect(relay.end() == 0)
   }
 

@@ -7,4 +7,5 @@
 #include "process.h"
 #include "signals.h"
 #include "sockets.h"
+#include "terminal.h"
 #include "threads.h"

@@ -3,11 +3,11 @@
 
 // The process as a whole: signals, CPUs, memory. Functions that can fail return -errno.
 
-// Waits for a signal of `signals` (voltlane_take_signals), for one of the two descriptors to become readable (-1: there
-// is none), or for `milliseconds` to pass (-1: for ever). Returns the signal's number, VOLTLANE_READABLE or
+// Waits for a signal of `signals` (voltlane_take_signals), for one of the three descriptors to become readable (-1:
+// there is none), or for `milliseconds` to pass (-1: for ever). Returns the signal's number, VOLTLANE_READABLE or
 // VOLTLANE_TIMEOUT.
 enum { VOLTLANE_READABLE = 0, VOLTLANE_TIMEOUT = -1 };
-int voltlane_wait(int signals, int first, int second, int milliseconds);
+int voltlane_wait(int signals, int first, int second, int third, int milliseconds);
 
 // Lets the calling thread, and those that it starts from now on, run only on these CPUs.
 int voltlane_run_on(const int *cpus, int count);

@@ -18,6 +18,7 @@ struct ControlBlock: Sendable {
   private let doneRoles: SharedWord
   private let endedThreads: SharedWord
   private let exitWord: SharedWord
+  private let closedWord: SharedWord
   private let ringRefusals: SharedWord
   private let ringError: SharedWord
   /// An eventfd on which hosts wake the control thread.
@@ -30,6 +31,7 @@ struct ControlBlock: Sendable {
     doneRoles = SharedWord(arena)
     endedThreads = SharedWord(arena)
     exitWord = SharedWord(arena)
+    closedWord = SharedWord(arena)
     ringRefusals = SharedWord(arena)
     ringError = SharedWord(arena)
     self.signal = signal
@@ -38,6 +40,12 @@ struct ControlBlock: Sendable {
   @inline(__always) var phase: Phase {
     get { Phase(rawValue: phaseWord.published) ?? .stopping }
     nonmutating set { phaseWord.published = newValue.rawValue }
+  }
+
+  /// Whether newcomers are accepted. Unlike the phase it goes either way, while the relay runs.
+  var accepts: Bool {
+    get { closedWord.published == 0 }
+    nonmutating set { closedWord.published = newValue ? 0 : 1 }
   }
 
   /// While the relay drains: whether everything that the backend had sent by then is in the lanes. Sessions end after

@@ -121,8 +121,8 @@ public struct RelayObserver: Sendable {
 
   // MARK: The relay
 
-  /// Whether the relay is shutting down.
-  public var isEnding: Bool { control.phase != .running }
+  /// Whether the relay is shutting down, or lets clients go before that.
+  public var isEnding: Bool { control.phase != .running || !control.accepts }
 
   /// Whether new clients are refused because the backend is lost.
   public var refusesClients: Bool { backend.refusesClients }

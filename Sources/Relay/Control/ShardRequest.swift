@@ -16,7 +16,7 @@ public enum ShardQuestion: BitwiseCopyable, Sendable {
   /// Which sessions it has.
   case clients(ClientFilter)
   /// To end a session, for this reason, if it still lives. It is ended as if the backend had kicked it: what was queued
-  /// for the client is sent first.
+  /// for the client is sent first. If it ends because the relay drains, what the client had sent is read before.
   case end(id: UInt64, CloseReason)
   /// The same for all sessions that match.
   case endAll(ClientFilter, CloseReason)

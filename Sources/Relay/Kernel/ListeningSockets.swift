@@ -147,6 +147,34 @@ struct ListeningSockets {
     return -result
   }
 
+  // MARK: Not listening for a while
+
+  /// Whoever connects to a TCP listener from now on is refused by the kernel, and another process may listen there. The
+  /// descriptors stay what they are.
+  func stopListening() {
+    for case (let socket, false) in perShard.joined() { shutdown(socket, Int32(SHUT_RD)) }
+  }
+
+  /// Listens again after ``stopListening()``: with new sockets in the places of the old descriptors, because the kernel
+  /// (6.18) gives no more clients to the first of several that had stopped. Nothing has changed if it throws.
+  func listenAgain(_ configuration: RelayConfiguration) throws(RelayError) {
+    let old = perShard.joined().filter { !$0.isShared }.map(\.socket)
+    var replacements: [(new: Int32, old: Int32)] = []
+    defer { for sockets in replacements { close(sockets.new) } }
+    var free: [SocketAddress] = []
+    for socket in old {
+      guard let address = SocketAddress.bound(socket), let endpoint = address.endpoint else { continue }
+      // Of each place once: this process's own new socket would be in the way.
+      if !free.contains(address) {
+        let result = ListeningSockets.checkFree(address)
+        guard result != EADDRINUSE else { throw .listen(endpoint, errno: result) }
+        free.append(address)
+      }
+      replacements.append((try ListeningSockets.open(address, endpoint, configuration, beforeAddress: true), socket))
+    }
+    for (new, old) in replacements { _ = fcntl(dup2(new, old), F_SETFD, FD_CLOEXEC) }
+  }
+
   /// Removes the files of unix sockets. Anyone who connects from then on finds none, or a successor's.
   mutating func removeFiles() {
     for file in files { file.remove() }

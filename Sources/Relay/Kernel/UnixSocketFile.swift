@@ -7,7 +7,7 @@ import VoltlaneText
 ///
 /// Nothing in the kernel keeps two relays from both replacing the same stale file. So the folder is locked while a path
 /// is examined and changed; there is no other file for that.
-struct UnixSocketFile {
+public struct UnixSocketFile: Sendable {
   private let path: String
   private let file: voltlane_file
 
@@ -16,6 +16,15 @@ struct UnixSocketFile {
   static func listen(
     _ endpoint: Endpoint, _ configuration: RelayConfiguration
   ) throws(RelayError) -> (socket: Int32, file: UnixSocketFile) {
+    try listen(
+      endpoint, backlog: configuration.protection.backlog, mode: configuration.unixSocketMode,
+      group: configuration.unixSocketGroup)
+  }
+
+  /// The same for any unix socket. `mode` and `group`: nil leaves them to the umask and the folder.
+  public static func listen(
+    _ endpoint: Endpoint, backlog: Int, mode: UInt16?, group: UInt32?
+  ) throws(RelayError) -> (socket: Int32, file: UnixSocketFile) {
     guard case .unix(let path) = endpoint, let address = SocketAddress(unixPath: path) else {
       throw .address(endpoint, reason: "a unix path has at most \(Endpoint.longestPath) bytes")
     }
@@ -23,9 +32,7 @@ struct UnixSocketFile {
     defer { if let lock { close(lock) } }
     try removeStale(path, address, endpoint)
     let options = voltlane_unix_options(
-      backlog: Int32(clamping: configuration.protection.backlog),
-      mode: configuration.unixSocketMode.map { Int32($0) } ?? -1,
-      group: configuration.unixSocketGroup.map { Int64($0) } ?? -1)
+      backlog: Int32(clamping: backlog), mode: mode.map { Int32($0) } ?? -1, group: group.map { Int64($0) } ?? -1)
     var file = voltlane_file()
     let socket = voltlane_listen_unix(path, options, &file)
     guard socket >= 0 else { throw .listen(endpoint, errno: -socket) }
@@ -33,7 +40,7 @@ struct UnixSocketFile {
   }
 
   /// Removes the file, unless the path means another one by now: a successor's.
-  func remove() {
+  public func remove() {
     let lock = UnixSocketFile.lockFolder(of: path, tries: 1)
     defer { if let lock { close(lock) } }
     _ = voltlane_remove_file(path, file)

@@ -200,6 +200,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       // Not before: once they are released, the relay may free what they point to.
       _ = shard.seat.settings.release()
     }
+    if !shard.seat.isLeaving { shard.role.acceptIfAllowed(&kernel) }
     isEnding = control.phase != .running
     if isEnding, !shard.seat.isDraining {
       shard.seat.isDraining = true

@@ -69,6 +69,12 @@ extension Network {
     let list = NetworkList(networks)
     return others.allSatisfy { list.hasAll($0.addresses) }
   }
+
+  /// Whether some address is in both.
+  public func overlaps(_ other: Network) -> Bool { addresses.overlaps(other.addresses) }
+
+  /// Whether both have the same addresses, however they are written.
+  public func isSame(as other: Network) -> Bool { addresses == other.addresses }
 }
 
 extension Network: CustomStringConvertible {

@@ -20,6 +20,17 @@ extension Shard where K: ~Copyable {
     }
   }
 
+  /// Ends one session as the drain does: what its client had sent is read first. One that cannot be read any more, or
+  /// has no connection, ends at once.
+  @inline(never)
+  mutating func letGo(_ slot: UInt32, _ kernel: inout K) {
+    let index = sessions[slot].connection
+    guard sessions[slot].state == .attached, index != .none else { return endSession(slot, .relayDraining, &kernel) }
+    connections[index].flags.insert(.hungUp)
+    connections[index].isLetGo = true
+    markReady(index)
+  }
+
   /// Whether the drain can go a step further now.
   mutating func drainCanAdvance() -> Bool {
     switch drain {

@@ -96,6 +96,11 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
     acceptor.arm(&kernel)
   }
 
+  /// The relay may accept again, after a time in which it did not.
+  mutating func acceptIfAllowed(_ kernel: inout K) {
+    if case .no = drain, control.accepts, !acceptor.isPaused { acceptor.arm(&kernel) }
+  }
+
   /// Takes note of a completion. Reading and writing follow in the turn.
   @inline(__always)
   mutating func handle(_ completion: Completion, _ kernel: inout K) {

@@ -51,6 +51,15 @@ struct ClientsPage: Sendable {
     try parameters.finish()
   }
 
+  /// The first page, as a command asks for it.
+  init(_ filter: ClientFilter, sortedBy column: Column, isDescending: Bool, top: Int) {
+    self.filter = filter
+    self.column = column
+    self.isDescending = isDescending
+    self.top = top
+    after = nil
+  }
+
   /// An id as JSON has it.
   static func id(_ text: String) -> UInt64? {
     text.utf8.count == 16 && text.allSatisfy(\.isHexDigit) ? UInt64(text, radix: 16) : nil

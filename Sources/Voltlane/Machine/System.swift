@@ -66,6 +66,20 @@ enum System {
       .map { String(decoding: $0, as: UTF8.self) }
   }
 
+  /// The user as whom this process acts.
+  static var user: UInt32 { geteuid() }
+
+  /// An eventfd, by which one thread tells another that there is something for it.
+  static func makeSignal() throws(StartError) -> Int32 {
+    let signal = voltlane_eventfd()
+    guard signal >= 0 else { throw StartError(doing: "eventfd", errno: -signal) }
+    return signal
+  }
+
+  static func give(_ signal: Int32) { voltlane_eventfd_signal(signal) }
+
+  static func close(_ signal: Int32) { voltlane_close_file(signal) }
+
   /// Resets a signalled eventfd.
   static func clear(_ signal: Int32) {
     var count: UInt64 = 0

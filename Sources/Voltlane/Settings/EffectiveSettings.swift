@@ -28,6 +28,7 @@ struct EffectiveSettings: CustomStringConvertible {
       case nil, .standard: "default"
       case .flag: "--\(entry.name)"
       case .argument: entry.name
+      case .command: "voltlane-ctl set"
       case .variable(let name): name
       case .file(let path, let line, _, _): "\(path):\(line)"
       }

@@ -80,6 +80,13 @@ struct GivenSettings: Sendable {
     return kept
   }
 
+  /// These, but with `texts` for one setting.
+  func with(_ entry: SettingEntry, _ texts: [String]) -> GivenSettings {
+    var changed = self
+    changed.readings[entry.name] = Self.read(texts.map { Given(setting: entry.name, text: $0, origin: .command) })
+    return changed
+  }
+
   /// The file to read. A name that is not allowed is rejected together with the other values.
   private var file: String? {
     guard case .value(let path)? = try? value(of: Settings.operation.config) else { return nil }

@@ -11,6 +11,12 @@ extension Shard where K: ~Copyable {
     }
     let listener = Int(completion.token.index)
     if !completion.more { acceptor.disarm(listener) }
+    guard control.accepts else {
+      // The kernel refuses whoever connects to a TCP listener that no longer listens. One of a unix path still does.
+      if completion.result >= 0 { kernel.submit(.close(completion.result), Token(.none)) }
+      if !completion.more, acceptor.isShared(listener), !acceptor.isPaused { acceptor.arm(&kernel) }
+      return
+    }
     if acceptor.isReserved(completion.result) {
       refuse(socket: completion.result, .descriptors, kernel.peerAddress(completion.result).key, &kernel)
       if completion.more { kernel.submit(.cancel(completion.token), Token(.none)) }
@@ -111,6 +117,8 @@ extension Shard where K: ~Copyable {
       acceptor.arm(&kernel)
       return
     }
+    // It had stopped listening, and listens again by now.
+    if error == EINVAL { return acceptor.pause(now: kernel.now) }
     // Tallied: a descriptor that becomes free now and then makes the pauses short again, and many.
     events.tally(.acceptPauses, .warning, by: UInt64(clamping: error), &kernel)
     acceptor.pause(now: kernel.now)

@@ -22,13 +22,13 @@ extension Shard where K: ~Copyable {
       }
     case .end(let id, let reason):
       if let slot = sessions.findLive(id, at: sessions.place(of: id).slot) {
-        endSession(slot, reason, &kernel)
+        end(slot, reason, &kernel)
         ended = 1
       }
     case .endAll(let filter, let reason):
       next = visit(from: request.cursor) { shard, slot in
         guard shard.matches(slot, filter) else { return }
-        shard.endSession(slot, reason, &kernel)
+        shard.end(slot, reason, &kernel)
         ended += 1
       }
     case .ended:
@@ -41,6 +41,10 @@ extension Shard where K: ~Copyable {
       }
     }
     queries.push(.slice(number: number, next: next, ended: ended))
+  }
+
+  private mutating func end(_ slot: UInt32, _ reason: CloseReason, _ kernel: inout K) {
+    if reason == .relayDraining { letGo(slot, &kernel) } else { endSession(slot, reason, &kernel) }
   }
 
   /// Calls `body` for the sessions of a slice of slots. Returns where the next one begins; nil if this was the last.

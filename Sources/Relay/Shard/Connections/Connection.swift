@@ -80,6 +80,8 @@ struct Connection: BitwiseCopyable {
 
   /// The list of connections to read that it is on, its neighbours there and its place.
   var list: ReadyList.Kind = .none
+  /// It is let go: once a receive finds nothing, its session ends.
+  var isLetGo = false
   var nextReady: UInt32 = .none
   var previousReady: UInt32 = .none
   var readyPlace: UInt32 = 0

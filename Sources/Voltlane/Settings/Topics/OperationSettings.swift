@@ -24,6 +24,15 @@ struct OperationSettings: SettingsTopic {
         """),
     reload: .no, place: { file, program in program.identity = file.given })
 
+  let control = RelaySetting(
+    Setting(
+      name: "control", kind: .automatic(.unixPath, word: "none"), standard: "none",
+      summary: """
+        The unix socket for commands to the running relay (voltlane-ctl), which only the relay's user and root may \
+        use.
+        """),
+    reload: .no, place: { path, program in program.control = path.given })
+
   let congestionControl = RelaySetting(
     Setting(
       name: "congestion-control", kind: .automatic(.congestionControl, word: "system"), standard: "system",
@@ -38,6 +47,15 @@ struct OperationSettings: SettingsTopic {
         it.
         """),
     reload: .yes, to: \.shutdownTimeout)
+
+  let drainTime = RelaySetting(
+    Setting(
+      name: "drain-time", kind: .duration(in: Duration.zero...Duration.seconds(24 * 60 * 60)), standard: "30s",
+      summary: """
+        Over what time a gradual drain (SIGUSR2, or voltlane-ctl drain) lets clients go, those that are idle first, \
+        before the relay shuts down.
+        """),
+    reload: .yes, place: { time, program in program.drainTime = time })
 
   let admin = RelaySetting(
     Setting(
@@ -105,6 +123,14 @@ extension SettingKind where Value == String {
     return SettingKind(file.placeholder, allowed: file.allowed) { text throws(Refusal) in
       guard !isSecret(text) else { throw .because("give the name of a file that contains it") }
       return try file.read(text)
+    }
+  }
+
+  /// As an endpoint of which there is only one kind.
+  fileprivate static var unixPath: SettingKind {
+    SettingKind("ADDRESS", allowed: "unix:/path") { text throws(Refusal) in
+      guard case .unix(let path) = try Settings.endpoint(text) else { throw .because("it is not a unix socket") }
+      return path
     }
   }
 

@@ -1,0 +1,74 @@
+import CLinux
+import Glibc
+import VoltlaneText
+
+/// Why a command was not carried out.
+enum ControlFailure: Error, CustomStringConvertible {
+  /// There is no relay to ask.
+  case unavailable(String)
+  /// The relay says why.
+  case refused(String)
+
+  var description: String {
+    switch self {
+    case .unavailable(let reason), .refused(let reason): reason
+    }
+  }
+
+  /// EX_UNAVAILABLE of sysexits.h, or 1.
+  var exitCode: Int32 {
+    switch self {
+    case .unavailable: 69
+    case .refused: 1
+    }
+  }
+}
+
+/// A connection to a relay's control socket. Its unsafe code passes arrays to system calls, for the duration of a call.
+final class ControlConnection {
+  private let socket: Int32
+  private var received: [UInt8] = []
+
+  /// How long the relay may take to answer, in milliseconds: it does at once, unless a file that it reads hangs.
+  private static let patience: Int32 = 30_000
+
+  init(_ endpoint: Endpoint) throws(ControlFailure) {
+    guard case .unix(let path) = endpoint else { throw .unavailable("\(endpoint) is not a unix socket") }
+    socket = unsafe voltlane_connect_unix(path)
+    guard socket >= 0 else { throw .unavailable("cannot reach a relay at \(endpoint): \(systemMessage(-socket))") }
+  }
+
+  deinit { voltlane_close_file(socket) }
+
+  /// Asks, and waits for the answer.
+  func ask(_ request: JSON) throws(ControlFailure) -> JSON {
+    let bytes = Array("\(request)\n".utf8)
+    let result = unsafe voltlane_write(socket, bytes, bytes.count)
+    // The relay may have said why before it closed the connection.
+    guard result >= 0 || result == -EPIPE else {
+      throw .unavailable("cannot write to the relay: \(systemMessage(-result))")
+    }
+    let line = try readLine()
+    guard let answer = try? JSON(utf8: line) else { throw .unavailable("what answers there is not a relay") }
+    if let result = answer["ok"] { return result }
+    throw .refused(answer["error"]?.string ?? "the relay's answer makes no sense: \(answer)")
+  }
+
+  private func readLine() throws(ControlFailure) -> [UInt8] {
+    var searched = 0
+    while true {
+      if let end = received[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+        defer { received.removeFirst(end + 1) }
+        return Array(received[..<end])
+      }
+      searched = received.count
+      var bytes = [UInt8](repeating: 0, count: 64 * 1024)
+      let count = unsafe voltlane_read_within(socket, &bytes, bytes.count, Self.patience)
+      guard count > 0 else {
+        throw .unavailable(
+          count == 0 ? "the relay has closed the connection" : "no answer: \(systemMessage(Int32(-count)))")
+      }
+      received += bytes[..<count]
+    }
+  }
+}
