@@ -380,7 +380,8 @@ def bounds_table(results):
 
 
 def grid(results):
-    rows = [("clients:size:window", "relay CPU, us", *(heading for heading, *_ in RIVALS)), ("---",) * (2 + len(RIVALS))]
+    head = ("clients:size:window", "relay CPU, us", *(heading for heading, *_ in RIVALS))
+    rows = [head, ("---",) * len(head)]
     for cell in results.cells("echo"):
         samples = results.samples("echo", cell, CPU)
         if "shared" not in samples:

@@ -355,8 +355,8 @@ enum Limits {
   /// CPUs that must be idle for one more thread to be worth it, and below which a machine is full.
   static let idleToSpread = 0.3
   static let idleOfFullMachine = 0.1
-  /// A thread that waits for a CPU for so much of the time gains nothing by another one beside it; two that each wait so
-  /// much take turns.
+  /// A thread that waits for a CPU for so much of the time gains nothing by another one beside it; two that each wait
+  /// so much take turns.
   static let waitedToSpread = 0.1
   static let waitedToFold = 0.2
 

@@ -447,6 +447,7 @@ struct LaneModels {
 
   static let all: [(name: String, make: @Sendable (LaneModels) -> Model)] = [
     ("a lane of records", { $0.recordLane() }), ("the way up", { $0.uplinkLane() }), ("a bell", { $0.bell() }),
-    ("a role that moves", { $0.movingRole() }), ("requests", { $0.requests() }), ("tallies", { $0.tally() }), ("a lock", { $0.lock() }),
+    ("a role that moves", { $0.movingRole() }), ("requests", { $0.requests() }),
+    ("tallies", { $0.tally() }), ("a lock", { $0.lock() }),
   ]
 }

@@ -123,7 +123,11 @@ private struct SourceFile {
 
   /// The uses of shared words in a method's body, in their order. A test of `isAsked` is one as well.
   func calls(_ name: String) throws -> [String] {
-    let pattern = /SharedWord\.fence\(\)|\.relaxed = |\.published = |\.relaxed|\.published|\.takeDown\(\)|\.raise\(\)|isAsked\(shard\)/
+    let pattern =
+      #/
+      SharedWord\.fence\(\)|\.relaxed\ =\ |\.published\ =\ |\.relaxed|\.published|\.takeDown\(\)|\.raise\(\)
+      |isAsked\(shard\)
+      /#
     return try body([name]).matches(of: pattern).map { $0.0 == "isAsked(shard)" ? ".relaxed" : String($0.0) }
   }
 }

@@ -42,9 +42,12 @@ struct LoadMeter {
       }
       return Balance.HostLoad(busy: share(new.cpu, old.cpu), waited: share(new.waited, old.waited), roles: [])
     }
-    for (role, whereabouts) in whereabouts.enumerated() where whereabouts.host < hosts.count {
+    for (role, whereabouts) in whereabouts.enumerated() {
+      // Read once: roles move.
+      let host = whereabouts.host
+      guard host < hosts.count else { continue }
       let isFirehose = role == self.whereabouts.count - 1
-      hosts[whereabouts.host].roles.append(
+      hosts[host].roles.append(
         Balance.RoleLoad(
           role: role, weight: reading.roles[role] - last.roles[role], moves: !isFirehose || firehoseMoves))
     }

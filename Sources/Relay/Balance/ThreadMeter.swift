@@ -8,7 +8,7 @@ struct ThreadMeter: Sendable {
   init(_ arena: Arena) { id = SharedWord(arena) }
 
   /// Called on the thread itself.
-  func begin() { id.published = UInt64(voltlane_thread_id()) }
+  func begin() { id.published = UInt64(truncatingIfNeeded: voltlane_thread_id()) }
 
   /// Time on a CPU, and time in which it could have run and waited for one.
   var times: (cpu: UInt64, waited: UInt64) {

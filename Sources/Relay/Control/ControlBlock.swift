@@ -60,7 +60,7 @@ struct ControlBlock: Sendable {
   func addDrainedShard() { drainedShards.add(1) }
 
   /// Roles that have nothing left to do.
-  var rolesDone: Int { Int(doneRoles.published) }
+  var rolesDone: Int { Int(truncatingIfNeeded: doneRoles.published) }
   func addDoneRole() {
     doneRoles.add(1)
     wake()

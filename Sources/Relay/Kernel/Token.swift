@@ -35,7 +35,7 @@ struct Token: Equatable {
   struct Waiter: Equatable {
     fileprivate var bits: UInt64
 
-    init(shard: Int) { bits = UInt64(UInt8(shard)) << 52 }
+    init(shard: Int) { bits = UInt64(truncatingIfNeeded: shard & 0xff) << 52 }
 
     var shard: Int { Int(bits >> 52 & 0xff) }
 

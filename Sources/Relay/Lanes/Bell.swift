@@ -57,11 +57,11 @@ struct RoleBell: Sendable {
   init(_ arena: Arena, _ bells: HostBells, host: Int) {
     self.bells = bells
     place = SharedWord(arena)
-    place.published = UInt64(host)
+    place.published = UInt64(truncatingIfNeeded: host)
   }
 
   /// The role is at this host from now on, which looks at the role's lanes after this.
-  func moves(to host: Int) { place.published = UInt64(host) }
+  func moves(to host: Int) { place.published = UInt64(truncatingIfNeeded: host) }
 
   /// Wakes the role's host if it is asleep. Called after something was put into one of the role's lanes.
   @inline(__always)

@@ -30,6 +30,7 @@ struct DepartedPolls: ~Copyable {
   mutating func append(_ token: Token) {
     // The caller has reserved as many as there can be.
     precondition(count < capacity)
+    // There is room, so there is memory.
     tokens.unsafelyUnwrapped[count] = token
     count += 1
   }
@@ -39,6 +40,7 @@ struct DepartedPolls: ~Copyable {
   mutating func cancelSome<K: Kernel & ~Copyable>(_ kernel: inout K) {
     let end = min(count, next + Limits.pollsMovedPerTurn)
     while next < end {
+      // There are tokens, so there is memory.
       kernel.submit(.cancel(tokens.unsafelyUnwrapped[next]), Token(.none))
       next += 1
     }

@@ -12,18 +12,18 @@ struct Whereabouts: Sendable {
     hostWord = SharedWord(arena)
     wantedWord = SharedWord(arena)
     bell = RoleBell(arena, bells, host: host)
-    hostWord.published = UInt64(host)
-    wantedWord.published = UInt64(host)
+    hostWord.published = UInt64(truncatingIfNeeded: host)
+    wantedWord.published = UInt64(truncatingIfNeeded: host)
   }
 
   var host: Int {
     get { Int(truncatingIfNeeded: hostWord.published) }
-    nonmutating set { hostWord.published = UInt64(newValue) }
+    nonmutating set { hostWord.published = UInt64(truncatingIfNeeded: newValue) }
   }
 
   var wanted: Int {
     get { Int(truncatingIfNeeded: wantedWord.published) }
-    nonmutating set { wantedWord.published = UInt64(newValue) }
+    nonmutating set { wantedWord.published = UInt64(truncatingIfNeeded: newValue) }
   }
 }
 
@@ -69,12 +69,14 @@ struct Hosted<Role: ~Copyable> {
   @inline(__always) var seat: Seat<Role> {
     // The caller has checked that it is there.
     _read { yield place.unsafelyUnwrapped.pointee }
+    // The caller has checked that here, too.
     nonmutating _modify { yield &place.unsafelyUnwrapped.pointee }
   }
 
   @inline(__always) var role: Role {
-    // The caller has checked that here, too.
+    // And here.
     _read { yield place.unsafelyUnwrapped.pointee.role }
+    // And here.
     nonmutating _modify { yield &place.unsafelyUnwrapped.pointee.role }
   }
 }

@@ -68,7 +68,9 @@ struct Acceptor: ~Copyable {
     }
   }
 
-  private func token(_ listener: Int) -> Token { Token(.accept, of: waiter, index: UInt32(listener)) }
+  private func token(_ listener: Int) -> Token {
+    Token(.accept, of: waiter, index: UInt32(truncatingIfNeeded: listener))
+  }
 
   /// Has the kernel of the present host accept no more. What it has accepted already still comes.
   mutating func leave<K: Kernel & ~Copyable>(_ kernel: inout K) {

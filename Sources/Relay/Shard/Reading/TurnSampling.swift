@@ -5,7 +5,8 @@
 struct TurnSampling {
   private var wait = Limits.turnsPerSample
   private var packetsBefore: UInt64?
-  /// When the turn that is looked at began to read, and where its packets begin in the lane; nil once they are published.
+  /// When the turn that is looked at began to read, and where its packets begin in the lane; nil once they are
+  /// published.
   fileprivate(set) var read: (time: UInt64, position: UInt64)?
 
   /// A turn begins. True if something is to be done: this one is looked at, or the last one was.

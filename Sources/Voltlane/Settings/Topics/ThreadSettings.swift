@@ -19,9 +19,9 @@ struct ThreadSettings: SettingsTopic {
     Setting(
       name: "threads", kind: .automatic(.threads), standard: "auto",
       summary: """
-        Threads that serve clients. 'auto': as many as the traffic needs, at most one for each allowed CPU; shards, and \
-        the firehose, move to another thread when one has no more to give and a CPU is free, and back when fewer would \
-        do. With a number nothing moves.
+        Threads that serve clients. 'auto': as many as the traffic needs, at most one for each allowed CPU; shards, \
+        and the firehose, move to another thread when one has no more to give and a CPU is free, and back when fewer \
+        would do. With a number nothing moves.
         """),
     reload: .no, to: \.threads,
     decide: { program, machine in .upTo(program.cpuCount(on: machine).clamped(to: RelayConfiguration.shardRange)) })
