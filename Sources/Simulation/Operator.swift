@@ -9,6 +9,7 @@ final class Operator {
   unowned let world: World
   private var chance: Chance
   private var moveChance: Chance
+  private let questions: Questions
   private var settings: [SettingsLane] = []
   private var events: [EventLane] = []
   /// Limits that some hosts may not have taken yet.
@@ -28,6 +29,7 @@ final class Operator {
     self.world = world
     chance = Chance(world.seed, for: 600)
     moveChance = Chance(world.seed, for: 601)
+    questions = Questions(world)
     settings = world.parts.settings.map(SettingsLane.init)
     events = world.parts.events.map(EventLane.init)
   }
@@ -40,6 +42,7 @@ final class Operator {
     for lane in events {
       while let event = lane.lane.pop() { world.note("  log: \(event)") }
     }
+    if world.turns > 0 { questions.act() }
     if !world.plan.isFair, moveChance.oneIn(2) { move() }
     guard world.isHostile, !world.plan.isCalm, !world.plan.isFair, world.turns > 0 else { return }
     switch chance.below(8) {
