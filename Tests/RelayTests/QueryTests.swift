@@ -220,7 +220,7 @@ import VoltlaneWire
     for _ in 0..<300 { scene.simulation.write(flood, to: members[0].socket) }
     scene.simulation.settle()
     let ids = members.map(\.id)
-    let answer = questioner.beginEnd(ids + [0, 1, .max] + ids, .relayDraining)
+    let answer = questioner.beginEnd(ids + [0, 1, .max] + ids, .kicked)
     var left = 200
     while answer.ended == nil {
       questioner.goOn()
