@@ -8,8 +8,8 @@
 ///   CPU would only take turns with another one: then nothing is spread.
 /// - **Fold.** Two threads that together would leave one with time to spare are one too many. The roles of the one that
 ///   has less to do go to the other.
-/// - **Take turns no more.** Two threads that wait for each other's CPU, on a machine that has none left, cost more than
-///   one: they are folded too, if one can carry both.
+/// - **Take turns no more.** Two threads that wait for each other's CPU, on a machine that has none left, cost more
+///   than one: they are folded too, if one can carry both.
 ///
 /// Each is wanted for some time before it is done, and folding for longer than spreading: a relay that is too small is
 /// worse than one that is too large. What is folded leaves room enough that it is not spread again at once: the two

@@ -1,7 +1,7 @@
 /// One thread's part of the relay: a kernel, and the roles that run over it. The relay's only loop is here.
 ///
-/// A host has any number of shards, perhaps the firehose, perhaps a handshake worker. Shards and firehose move from host
-/// to host while the relay runs:
+/// A host has any number of shards, perhaps the firehose, perhaps a handshake worker. Shards and firehose move from
+/// host to host while the relay runs:
 ///
 ///     control thread          old host                                     new host
 ///     wants the role there -> 1. stops accepting for it; it goes on
@@ -29,7 +29,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   /// The relay is shutting down, as far as the host has seen.
   private var isEnding = false
 
-  /// `wakeSignal` is an eventfd on which the control thread wakes the host. `others`: hosts whose workers join this one.
+  /// `wakeSignal` is an eventfd on which the control thread wakes the host. `others`: hosts whose workers join this
+  /// one.
   init(
     kernel: consuming K, parts: HostParts<K>, others: [HostParts<K>] = [], wakeSignal: Int32, control: ControlBlock
   ) {
