@@ -40,20 +40,28 @@ struct voltlane_thread_times voltlane_thread_times(int thread) {
 
 uint64_t voltlane_idle_cpu_time(void) {
   // A line a CPU comes first, at most 200 bytes each; what follows is not needed.
-  enum { lines = 1024, capacity = lines * 200 };
-  cpu_set_t allowed;
-  if (sched_getaffinity(getpid(), sizeof allowed, &allowed) != 0) return 0;
+  enum { most_cpus = 8192, capacity = most_cpus * 200 };
+  cpu_set_t *allowed = CPU_ALLOC(most_cpus);
+  size_t size = CPU_ALLOC_SIZE(most_cpus);
+  if (!allowed || sched_getaffinity(0, size, allowed) != 0) {
+    CPU_FREE(allowed);
+    return 0;
+  }
   char *text = malloc(capacity);
-  if (!text) return 0;
+  if (!text) {
+    CPU_FREE(allowed);
+    return 0;
+  }
   uint64_t ticks = 0;
   if (read_start("/proc/stat", text, capacity)) {
     for (char *line = strstr(text, "\ncpu"); line; line = strstr(line + 1, "\ncpu")) {
       unsigned long long user, nice, system, idle, waits;
       int cpu;
       if (sscanf(line, "\ncpu%d %llu %llu %llu %llu %llu", &cpu, &user, &nice, &system, &idle, &waits) != 6) continue;
-      if (cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &allowed)) ticks += idle + waits;
+      if (cpu >= 0 && CPU_ISSET_S(cpu, size, allowed)) ticks += idle + waits;
     }
   }
   free(text);
+  CPU_FREE(allowed);
   return ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }

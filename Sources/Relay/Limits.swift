@@ -17,6 +17,8 @@ enum Limits {
   /// How many clients of a shard that moves are polled at the new host in a turn, and polls cancelled at the old: about
   /// a tenth of a millisecond's work, for which the others at the host wait. 10,000 clients take 40 such turns.
   static let pollsMovedPerTurn = 256
+  /// How soon a move that lacked memory is tried again.
+  static let moveRetry = 100 * millisecond
 
   /// A shard reads this much from its clients in a turn, then lets the firehose send. Measured: sends of 128 KiB to
   /// 2 MiB cost the same, sends of 16 KiB twice as much.

@@ -49,6 +49,8 @@ public final class Relay {
   private var inquiries: Inquiries?
   /// An eventfd for each host, to wake it from this thread.
   private var wakeSignals: [Int32] = []
+  /// Closes what no thread has closed, once there are none.
+  private var closeOrphans: () -> Void = {}
   /// For each host, what it takes of the CPUs.
   private var meters: [ThreadMeter] = []
   /// nil where nothing moves.
@@ -112,6 +114,7 @@ public final class Relay {
       let parts = try RelayParts<RingKernel>(configuration, identity, sockets, placement, arena, control)
       // From here on each shard closes its listeners.
       whereabouts = parts.table.whereabouts
+      closeOrphans = parts.table.closeOrphans
       meters = placement.hosts.map { _ in ThreadMeter(arena) }
       counters = parts.counters
       observer = RelayObserver(parts, placement, control)
@@ -352,6 +355,8 @@ public final class Relay {
     beginStop()
     for thread in threads { thread.join() }
     threads = []
+    closeOrphans()
+    closeOrphans = {}
     inquiries = nil
     if whereabouts.isEmpty { sockets.closeAll() } else { sockets.removeFiles() }
   }

@@ -24,6 +24,8 @@ struct SimulatedKernel: Kernel, ~Copyable {
   var now: UInt64 { clock.now &+ clockShift }
   var machineNow: UInt64 { clock.machine }
   var grace: UInt64 { clock.grace }
+  var standstill: Standstill { clock.standstill }
+  mutating func takeOver(_ standstill: Standstill) { clock.takeOver(standstill) }
   mutating func moment() -> UInt64 { world.now }
 
   // The memory that a call takes is the simulation's, and not the relay's.
@@ -208,6 +210,7 @@ struct SimulatedKernel: Kernel, ~Copyable {
     defer { world.enterRelay() }
     world.resolve(token, host)
   }
+  mutating func forget(_ completion: Completion) {}
   mutating func lookUp(_ completion: Completion) -> LookUp { world.lookUp }
   mutating func resolvedAddress(_ index: Int) -> SocketAddress? {
     world.leaveRelay()

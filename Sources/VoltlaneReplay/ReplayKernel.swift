@@ -15,6 +15,8 @@ struct ReplayKernel: Kernel, ~Copyable {
   private var taken = 0
   var machineNow: UInt64 { now }
   var grace: UInt64 { 0 }
+  var standstill: Standstill { Standstill() }
+  mutating func takeOver(_ standstill: Standstill) {}
   @inline(never) mutating func moment() -> UInt64 { now }
   var hasSettled: Bool { true }
   var hasBroughtAll: Bool { true }
@@ -101,6 +103,7 @@ struct ReplayKernel: Kernel, ~Copyable {
   @inline(never) mutating func dialResult(_ socket: Int32) -> DialResult { .connected }
   @inline(never) mutating func backlog(_ socket: Int32) -> Backlog { Backlog(waiting: 0, taken: 0) }
   @inline(never) mutating func resolve(_ token: Token) { script.add(token, 0) }
+  @inline(never) mutating func forget(_ completion: Completion) {}
   @inline(never) mutating func lookUp(_ completion: Completion) -> LookUp { .found }
   @inline(never) mutating func resolvedAddress(_ index: Int) -> SocketAddress? { SocketAddress(unixPath: "/replay") }
   @inline(never) mutating func random() -> UInt64 { 0 }

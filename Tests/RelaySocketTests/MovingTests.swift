@@ -80,4 +80,24 @@ import Testing
     // Nobody's socket is left open, wherever its shard was.
     for client in clients { _ = try client.socket.receiveToEnd() }
   }
+
+  /// In a process of its own, whose descriptors are those of these relays.
+  @Test func `a relay that stops while roles move leaves no socket open`() async {
+    await #expect(processExitsWith: .success) {
+      var before: Int?
+      for _ in 0..<60 {
+        do {
+          let rig = try Rig(.moving)
+          let clients = try (0..<4).map { _ in try rig.test.client() }
+          // At any time in a move: the mover is never at rest.
+          usleep(UInt32.random(in: 0...2000))
+          rig.relay.stop()
+          for client in clients { _ = try client.socket.receiveToEnd() }
+        }
+        let now = SocketCalls.descriptors.count
+        try #require(now <= before ?? .max, "\(now) descriptors are open, \(before ?? 0) were")
+        before = before ?? now
+      }
+    }
+  }
 }

@@ -11,7 +11,7 @@ struct HungThreadTests {
     let errors = Pipe()
     let relay = try UnheardRelay(["--backend", "echo", "--shutdown-timeout", "100ms"], errors: errors)
     #expect(relay.serves())
-    let shard = try #require(StoppedThread(of: relay.process, named: "shard"))
+    let shard = try #require(StoppedThread(of: relay.process, named: "relay"))
     relay.send(SIGTERM)
     let log = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     shard.letGo()
@@ -22,7 +22,7 @@ struct HungThreadTests {
   @Test func secondSignalDoesNotWaitForIt() throws {
     let relay = try UnheardRelay(["--backend", "echo", "--shutdown-timeout", "1h"], errors: FileHandle.nullDevice)
     #expect(relay.serves())
-    let shard = try #require(StoppedThread(of: relay.process, named: "shard"))
+    let shard = try #require(StoppedThread(of: relay.process, named: "relay"))
     relay.send(SIGTERM)
     relay.takesSignals()
     relay.send(SIGTERM)

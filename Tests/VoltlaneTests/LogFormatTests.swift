@@ -42,7 +42,7 @@ struct LogFormatTests {
     #expect(begun["id"]?.string?.count == 16 && begun["id"] == ended["id"])
     #expect(begun["address"] == "127.0.0.1" && ended["address"] == "127.0.0.1")
     #expect(ended["reason"] == "stale_timeout" && ended["level"] == "debug", "\(ended)")
-    let totals = try #require(lines.first { $0["message"]?.string?.hasPrefix("SIGUSR1") == true })
+    let totals = try #require(lines.first { $0["message"]?.string?.hasPrefix("SIGUSR1: totals") == true })
     #expect(totals["sessionsStarted"] == 1 && totals["bytesUp"]?.integer != nil, "\(totals)")
   }
 

@@ -157,7 +157,7 @@ import Testing
   }
 
   @Test func threadsAgainstCPUs() throws {
-    let finding = try findings([:], ["--shards", "9"]).first { $0.subject == "threads" }
+    let finding = try findings([:], ["--threads", "9"]).first { $0.subject == "threads" }
     #expect(finding?.what == "10 threads move packets on 4 CPUs")
   }
 

@@ -47,38 +47,50 @@ struct Balance {
   /// How many measurements in a row have asked for it.
   private var spreadWanted = 0
   private var foldWanted = 0
+  /// The host of which roles are going away: it gets none back meanwhile.
+  private var emptied: Int?
 
   /// What to do after `measurement`, which was made while nothing moved.
   mutating func decide(_ measurement: Measurement) -> Move? {
     if let move = spread(measurement) {
       foldWanted = 0
+      emptied = nil
       spreadWanted += 1
       return spreadWanted >= Limits.spreadAfter ? move : nil
     }
     spreadWanted = 0
-    guard let move = fold(measurement) else {
+    guard let (from, move) = fold(measurement) else {
       foldWanted = 0
+      emptied = nil
       return nil
     }
     foldWanted += 1
-    return foldWanted >= Limits.foldAfter ? move : nil
+    guard foldWanted >= Limits.foldAfter else { return nil }
+    emptied = from
+    return move
   }
 
   // MARK: Spreading
 
   private func spread(_ measurement: Measurement) -> Move? {
     let hosts = measurement.hosts
-    guard measurement.idleCPUs >= Limits.idleToSpread,
-      let full = hosts.indices.filter({ hosts[$0].busy >= Limits.busyToSpread }).max(by: {
-        hosts[$0].busy < hosts[$1].busy
-      }),
-      hosts[full].waited < Limits.waitedToSpread,
-      let free = hosts.indices.filter({ $0 != full }).min(by: { hosts[$0].busy < hosts[$1].busy })
-    else { return nil }
-    let shares = hosts[full].shares
+    guard measurement.idleCPUs >= Limits.idleToSpread else { return nil }
+    let full = hosts.indices.filter {
+      hosts[$0].busy >= Limits.busyToSpread && hosts[$0].waited < Limits.waitedToSpread
+    }
+    // The busiest first; one that cannot be helped, because it has a single role, keeps none of the others from it.
+    return full.sorted { hosts[$0].busy > hosts[$1].busy }.lazy.compactMap { relieve($0, hosts) }.first
+  }
+
+  /// The move that helps a full host most, if there is one that is worth it.
+  private func relieve(_ full: Int, _ hosts: [HostLoad]) -> Move? {
+    guard let free = hosts.indices.filter({ $0 != full }).min(by: { hosts[$0].busy < hosts[$1].busy }) else {
+      return nil
+    }
     var best: (role: Int, most: Double)?
     // Of roles that would leave the same, the one that does less goes.
-    for (load, share) in zip(hosts[full].roles, shares).sorted(by: { $0.1 < $1.1 }) where load.moves && share > 0 {
+    let shares = zip(hosts[full].roles, hosts[full].shares).sorted { $0.1 < $1.1 }
+    for (load, share) in shares where load.moves && share > 0 {
       let most = max(hosts[full].busy - share, hosts[free].busy + share)
       if most < (best?.most ?? .infinity) - Limits.sameLoad { best = (load.role, most) }
     }
@@ -88,7 +100,7 @@ struct Balance {
 
   // MARK: Folding
 
-  private func fold(_ measurement: Measurement) -> Move? {
+  private func fold(_ measurement: Measurement) -> (from: Int, move: Move)? {
     let hosts = measurement.hosts
     let used = hosts.indices.filter { !hosts[$0].roles.isEmpty }
     // Roles that stay where they are keep their thread: another one can only come to it.
@@ -102,13 +114,14 @@ struct Balance {
           && hosts[to].waited >= Limits.waitedToFold
         guard !stays, busy <= (takesTurns ? Limits.busyToTakeTurns : Limits.busyToFold) else { continue }
         // The one with less to do goes; of two alike, the one with the higher number; and any to what has to stay.
-        let isBound = hosts[to].roles.contains { !$0.moves }
+        let isBound = from == emptied || hosts[to].roles.contains { !$0.moves }
+        guard to != emptied else { continue }
         guard isBound || (hosts[from].busy, to) <= (hosts[to].busy, from) else { continue }
         if busy < best?.busy ?? .infinity { best = (from, to, busy) }
       }
     }
     guard let best, let load = hosts[best.from].roles.first(where: \.moves) else { return nil }
-    return Move(role: load.role, host: best.to)
+    return (best.from, Move(role: load.role, host: best.to))
   }
 }
 

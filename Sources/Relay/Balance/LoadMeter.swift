@@ -34,6 +34,8 @@ struct LoadMeter {
       idle: looksForIdleCPUs ? voltlane_idle_cpu_time() : nil, roles: roleWork())
     defer { last = reading }
     guard let last, now > last.time else { return nil }
+    // Of a thread that has just got its first role there is nothing to compare with yet.
+    guard threads.indices.allSatisfy({ reading.threads[$0] == nil || last.threads[$0] != nil }) else { return nil }
     let elapsed = Double(now - last.time)
     func share(_ new: UInt64, _ old: UInt64) -> Double { new > old ? Double(new - old) / elapsed : 0 }
     var hosts = threads.indices.map { host in

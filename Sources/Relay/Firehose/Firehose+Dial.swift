@@ -49,7 +49,7 @@ extension Firehose where K: ~Copyable {
     let result = kernel.dial(address)
     guard result >= 0 else { return dialFailed(result == -EDEADLK ? .listener : .dial(errno: -result), &kernel) }
     socket = result
-    generation = generation &+ 1 & Token.generationMask
+    generation = (generation &+ 1) & Token.generationMask
     state = .dialing
     deadline = kernel.now + Limits.dialTimeout
     waitsForRoom = true

@@ -16,7 +16,7 @@ extension Firehose where K: ~Copyable {
     counters.add(.rolesMoved)
     events.post(.roleMoved(shard: nil, thread: host), &kernel)
     guard socket >= 0 else { return }
-    generation = generation &+ 1 & Token.generationMask
+    generation = (generation &+ 1) & Token.generationMask
     if state != .dialing { kernel.submit(.pollReadable(socket), Token(.firehoseReadable, generation: generation)) }
     if waitsForRoom { kernel.submit(.pollWritable(socket), Token(.firehoseWritable, generation: generation)) }
   }

@@ -24,6 +24,10 @@ protocol Kernel: ~Copyable {
   /// How long the thread stood still, while what is arriving may still date from then; 0 at other times.
   var grace: UInt64 { get }
 
+  /// The thread's last standstill, and taking over another thread's, of which a role comes that had clients then.
+  var standstill: Standstill { get }
+  mutating func takeOver(_ standstill: Standstill)
+
   /// Queues `operation`; it starts at the next ``wait(until:)`` or ``poll()``, in order.
   mutating func submit(_ operation: KernelOperation, _ token: Token)
 
@@ -112,6 +116,9 @@ protocol Kernel: ~Copyable {
   /// The state of the look-up after a completion of ``resolve(_:)``: if it is still in progress, it will complete
   /// again. ``resolvedAddress(_:)`` answers once it has ended.
   mutating func lookUp(_ completion: Completion) -> LookUp
+
+  /// A completion of ``resolve(_:)`` for a firehose that has gone to another host.
+  mutating func forget(_ completion: Completion)
 
   /// The address at `index` modulo their count, or nil if the name has none.
   mutating func resolvedAddress(_ index: Int) -> SocketAddress?

@@ -81,6 +81,8 @@ struct RingKernel: Kernel, ~Copyable {
   @inline(__always) var now: UInt64 { clock.now &+ clockShift }
   @inline(__always) var machineNow: UInt64 { clock.machine }
   @inline(__always) var grace: UInt64 { clock.grace }
+  var standstill: Standstill { clock.standstill }
+  mutating func takeOver(_ standstill: Standstill) { clock.takeOver(standstill) }
   mutating func moment() -> UInt64 { RingKernel.machineClock() }
 
   /// The ring's descriptor, for doorbells of other hosts.
@@ -249,6 +251,10 @@ struct RingKernel: Kernel, ~Copyable {
     guard !watchesResolver else { return }
     watchesResolver = true
     submit(.pollReadable(resolver.signal), token)
+  }
+
+  mutating func forget(_ completion: Completion) {
+    if !completion.more { watchesResolver = false }
   }
 
   mutating func lookUp(_ completion: Completion) -> LookUp {

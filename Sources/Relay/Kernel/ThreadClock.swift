@@ -30,6 +30,16 @@ struct ThreadClock {
     lastStandstill != 0 && now &- lastStandstillEnd < lastStandstill ? lastStandstill : 0
   }
 
+  /// The last standstill; on the machine's clock, which all threads have.
+  var standstill: Standstill { Standstill(length: lastStandstill, end: lastStandstillEnd &+ stoodStill) }
+
+  /// A role comes from a thread that stood still, or has one of its own: what arrives for it may date from then.
+  mutating func takeOver(_ other: Standstill) {
+    guard other.length > grace, machine &- other.end < other.length else { return }
+    lastStandstill = other.length
+    lastStandstillEnd = other.end &- stoodStill
+  }
+
   /// The thread begins a sleep: until when at most, on the machine's clock.
   mutating func sleeps(until deadline: UInt64) -> UInt64 {
     guard deadline != .max else {
@@ -60,4 +70,10 @@ struct ThreadClock {
     lastStandstillEnd = now &+ time &- left
     stoodStill &+= left
   }
+}
+
+/// How long a thread stood still, and when that ended, on the machine's clock.
+struct Standstill {
+  var length: UInt64 = 0
+  var end: UInt64 = 0
 }

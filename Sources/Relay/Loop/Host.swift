@@ -163,7 +163,10 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       kernel.clockShift = shard.seat.clockShift
       shard.role.handle(completion, &kernel)
     case .firehoseReadable, .firehoseWritable, .resolved:
-      guard firehose.isHere else { return }
+      guard firehose.isHere else {
+        if completion.token.purpose == .resolved { kernel.forget(completion) }
+        return
+      }
       kernel.clockShift = firehose.seat.clockShift
       firehose.role.handle(completion, &kernel)
     case .control:
@@ -238,6 +241,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   /// Roles that are about to leave; and whether there are any, or polls of roles that have left.
   private var departures = 0
   private var isMoving = false
+  /// There was no memory for the list of polls that a shard leaves behind: it is tried again a little later.
+  private var lacksMemory = false
 
   /// Takes in what has come, lets go what may leave, and cancels polls that were left behind. Called early in a turn,
   /// because at its end there are sends under way again.
@@ -277,7 +282,12 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     seat.whereabouts.bell.moves(to: number)
     kernel.clockShift = 0
     // A role that has not started yet begins with this thread's clock.
-    if seat.hasStarted { seat.clockShift = kernel.machineNow &- kernel.now &- seat.stoodStill }
+    if seat.hasStarted {
+      seat.clockShift = kernel.machineNow &- kernel.now &- seat.stoodStill
+      // This host may have looked at the clock last before the old one did, and a role's time never goes back.
+      seat.clockShift &+= seat.leftAt &- min(seat.leftAt, kernel.now &+ seat.clockShift)
+      kernel.takeOver(seat.grace)
+    }
     kernel.clockShift = seat.clockShift
   }
 
@@ -286,6 +296,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     seat.isLeaving = false
     kernel.clockShift = seat.clockShift
     seat.stoodStill = kernel.machineNow &- kernel.now
+    seat.leftAt = kernel.now
+    seat.grace = kernel.standstill
     let next = seat.whereabouts.wanted
     // From here on it is the other host's.
     seat.whereabouts.host = next
@@ -308,7 +320,9 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       guard shard.seat.isLeaving else { continue }
       kernel.clockShift = shard.seat.clockShift
       shard.role.settleSends(&kernel)
-      guard shard.role.canLeave(), shard.role.leave(&departed) else { continue }
+      guard shard.role.canLeave() else { continue }
+      lacksMemory = !shard.role.leave(&departed)
+      if lacksMemory { continue }
       shards[shard.role.number] = Hosted()
       shardCount -= 1
       // Not only the order stays: none that has left can be reached here.
@@ -336,13 +350,15 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   @inline(never)
   private func canMoveOn() -> Bool {
     if !departed.isEmpty { return true }
-    for place in 0..<shardCount where at(place).seat.isLeaving && at(place).role.sends.areUnderWay { return true }
+    for place in 0..<shardCount where at(place).seat.isLeaving {
+      if at(place).role.sends.areUnderWay || at(place).role.canLeave() && !lacksMemory { return true }
+    }
     return false
   }
 
   /// In the thread's time.
   private mutating func nextDeadline() -> UInt64 {
-    var deadline = UInt64.max
+    var deadline = lacksMemory ? kernel.now &+ Limits.moveRetry : .max
     if firehose.isHere { deadline = firehose.role.nextDeadline().shifted(back: firehose.seat.clockShift) }
     for place in 0..<shardCount {
       deadline = min(deadline, at(place).seat.due.shifted(back: at(place).seat.clockShift))
@@ -385,8 +401,14 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     // A role that was let go for this host and has not been taken in is closed here, too.
     departed = DepartedPolls()
     takeArrivals()
-    for place in 0..<shardCount { at(place).role.abortAll(&kernel) }
-    if firehose.isHere { firehose.role.closeSocket(&kernel) }
+    for place in 0..<shardCount {
+      at(place).role.abortAll(&kernel)
+      at(place).seat.isClosed = true
+    }
+    if firehose.isHere {
+      firehose.role.closeSocket(&kernel)
+      firehose.seat.isClosed = true
+    }
     repeat { kernel.poll() } while closeAccepted()
   }
 
@@ -403,8 +425,9 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
 }
 
 extension UInt64 {
-  /// A deadline of a role's clock on its thread's; never stays never.
-  fileprivate func shifted(back shift: UInt64) -> UInt64 { self == .max ? .max : self &- shift }
+  /// A deadline of a role's clock on its thread's. Never stays never, and `.max - 1`, which only asks not to sleep
+  /// without a deadline, is no moment of anybody's clock either.
+  fileprivate func shifted(back shift: UInt64) -> UInt64 { self >= .max - 1 ? self : self &- shift }
 }
 
 #if DEBUG

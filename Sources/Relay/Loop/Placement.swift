@@ -18,7 +18,9 @@ struct Placement {
   /// CPUs, because they are idle between storms of connections.
   init(_ configuration: RelayConfiguration) {
     let own = configuration.firehoseCore == .own
-    let forShards = min(configuration.threads.most, configuration.shards)
+    // A firehose that moves may have a thread that no shard has.
+    let moves = !configuration.threads.isFixed && configuration.firehoseCore == .moving
+    let forShards = min(configuration.threads.most, configuration.shards + (moves ? 1 : 0))
     roleHosts = forShards + (own ? 1 : 0)
     spread = configuration.threads.isFixed
     firehoseHost = own ? forShards : 0

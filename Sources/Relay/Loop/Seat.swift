@@ -1,3 +1,5 @@
+import Glibc
+
 /// Which host a role is at, and at which the control thread wants it to be.
 ///
 /// Only the host that the role is at writes `host`, and after it has written another, nothing that belongs to the role.
@@ -40,6 +42,8 @@ struct Seat<Role: ~Copyable>: ~Copyable {
   var isDraining = false
   /// It has nothing left to do, and the control thread has been told.
   var isDone = false
+  /// Its sockets have been closed, because the relay stops.
+  var isClosed = false
   /// Has something to do in this turn; and when it has something to do by the clock, in its own time.
   var isActive = true
   var due: UInt64 = 0
@@ -48,6 +52,9 @@ struct Seat<Role: ~Copyable>: ~Copyable {
   /// each thread's clock leaves out the time that this thread stood still. In between, what the role's has left out.
   var clockShift: UInt64 = 0
   var stoodStill: UInt64 = 0
+  /// When it left its last host, on its own clock; and that host's last standstill, after which clients are given time.
+  var leftAt: UInt64 = 0
+  var grace = Standstill()
 
   init(_ role: consuming Role, _ whereabouts: Whereabouts, _ settings: RecordLane<HostSettings>) {
     self.role = role
@@ -122,6 +129,16 @@ final class RoleTable<K: Kernel & ~Copyable>: @unchecked Sendable {
   func add(_ firehose: consuming Firehose<K>, _ settings: RecordLane<HostSettings>) {
     firehosePlace.initialize(to: Seat(firehose, whereabouts[whereabouts.count - 1], settings))
     hasFirehose = true
+  }
+
+  /// Closes the sockets of roles that no host had at its end, because they were just moving. For when no host is left.
+  func closeOrphans() {
+    for number in 0..<shardCount where !(shards + number).pointee.isClosed {
+      (shards + number).pointee.role.closeSockets()
+    }
+    if hasFirehose, !firehosePlace.pointee.isClosed, firehosePlace.pointee.role.socket >= 0 {
+      Glibc.close(firehosePlace.pointee.role.socket)
+    }
   }
 
   /// For the host that the role is at, and for nobody else.

@@ -1,3 +1,5 @@
+import Glibc
+
 /// A shard moves from one host to another: see ``Host`` for the order of things.
 ///
 /// Its clients notice nothing. A poll that has been in the ring of the old host stays there until that host cancels it,
@@ -13,7 +15,10 @@ extension Shard where K: ~Copyable {
   /// Lists the polls that this host has to cancel. False, with nothing changed, if there is no memory for the list.
   mutating func leave(_ polls: inout DepartedPolls) -> Bool {
     guard polls.reserve(2 * connections.count) else { return false }
-    for index in 0..<connections.used {
+    // There may have been many more: those that are left are among the first slots.
+    var left = connections.count
+    for index in 0..<connections.used where left > 0 {
+      if connections[index].phase != .free { left -= 1 }
       guard connections[index].phase.hasSocket, !connections[index].flags.contains(.unpolled) else { continue }
       polls.append(connections.token(.clientReadable, index))
       if connections[index].flags.contains(.waitsForRoom) { polls.append(connections.token(.clientWritable, index)) }
@@ -21,6 +26,13 @@ extension Shard where K: ~Copyable {
     }
     nextToPoll = connections.used > 0 ? 0 : .none
     return true
+  }
+
+  /// Closes the sockets of its connections without a kernel, which the shard has none of any more.
+  func closeSockets() {
+    for index in 0..<connections.used where connections[index].phase.hasSocket {
+      Glibc.close(connections[index].socket)
+    }
   }
 
   /// Goes on at another host. Its connections are polled there in slices, see ``pollSome(_:)``.
@@ -34,6 +46,11 @@ extension Shard where K: ~Copyable {
   /// Polls the next of the connections that came along. A turn's slice is small, so that nobody at the host waits long.
   @inline(never)
   mutating func pollSome(_ kernel: inout K) {
+    // Only now: what the last of them say comes with the next enter, and until then nobody is late.
+    guard nextToPoll < connections.used else {
+      nextToPoll = .none
+      return
+    }
     var left = Limits.pollsMovedPerTurn
     while left > 0, nextToPoll < connections.used {
       let index = nextToPoll
@@ -47,6 +64,5 @@ extension Shard where K: ~Copyable {
         kernel.submit(.pollWritable(connections[index].socket), connections.token(.clientWritable, index))
       }
     }
-    if nextToPoll >= connections.used { nextToPoll = .none }
   }
 }

@@ -12,6 +12,8 @@ struct ScriptedKernel: Kernel, ~Copyable {
   var now: UInt64 { clock.now &+ clockShift }
   var machineNow: UInt64 { clock.machine }
   var grace: UInt64 { clock.grace }
+  var standstill: Standstill { clock.standstill }
+  mutating func takeOver(_ standstill: Standstill) { clock.takeOver(standstill) }
   mutating func moment() -> UInt64 { simulation.now }
   private var queued: [(KernelOperation, Token)] = []
   private var batch: [Completion] = []
@@ -124,6 +126,7 @@ struct ScriptedKernel: Kernel, ~Copyable {
     simulation.lookUps += 1
     simulation.complete(host, token, 0, more: true)
   }
+  mutating func forget(_ completion: Completion) {}
   mutating func lookUp(_ completion: Completion) -> LookUp { simulation.lookUp }
   mutating func resolvedAddress(_ index: Int) -> SocketAddress? {
     simulation.hasAddress ? SocketAddress(unixPath: "/simulated") : nil

@@ -186,7 +186,7 @@ struct ConnectionTable: ~Copyable {
       index = used
       used += 1
     }
-    let generation = slots[index].generation &+ 1 & Token.generationMask
+    let generation = (slots[index].generation &+ 1) & Token.generationMask
     slots[index] = Connection()
     slots[index].generation = generation
     slots[index].socket = socket
@@ -235,6 +235,10 @@ extension ConnectionTable {
       index = slots[index].nextReady
     }
     try require(found + count == Int(used), "\(used) slots were used; \(found) are free and \(count) are not")
+    for index in 0..<used {
+      try require(
+        slots[index].generation <= Token.generationMask, "the generation of slot \(index) does not fit into a token")
+    }
   }
 }
 #endif

@@ -43,7 +43,9 @@ extension Shard where K: ~Copyable {
   mutating func caughtUp(_ kernel: borrowing K) -> UInt64? {
     catchUp.begin(now: kernel.now)
     if case .completions = catchUp.step {
-      guard kernel.hasBroughtAll || kernel.now &- catchUp.since >= Limits.catchUp else { return nil }
+      guard kernel.hasBroughtAll && nextToPoll == .none || kernel.now &- catchUp.since >= Limits.catchUp else {
+        return nil
+      }
       catchUp.readLists(clients: lists.clients.appended, others: lists.others.appended)
     }
     guard case .lists(let clients, let others) = catchUp.step else { return nil }
