@@ -108,7 +108,8 @@ final class Ledger {
     var cutter = link.truth.incoming
     link.truth.incoming = PacketCutter()
     cutter.cut(bytes) { packet in
-      guard packet.count >= Wire.tag, packet[8] == PacketFlag.data.rawValue || packet[8] == PacketFlag.kick.rawValue
+      guard packet.count >= Wire.tag, let flag = PacketFlag(rawValue: packet[Wire.clientID]),
+        flag == .data || flag == .kick
       else { return }
       let id = UInt64(littleEndian: packet.loadUnaligned(as: UInt64.self))
       guard let session = sessions[id] else {
@@ -117,7 +118,7 @@ final class Ledger {
       }
       session.addressed += 1
       guard session.endedInside == nil else { return }
-      if packet[8] == PacketFlag.kick.rawValue {
+      if flag == .kick {
         session.kickRead = true
       } else if !session.kickRead {
         if session.next.contains(session.down.count) { session.waitsSince = world.now }
@@ -169,7 +170,7 @@ final class Ledger {
   }
 
   private func noteUp(_ link: Link, _ packet: UnsafeRawBufferPointer) {
-    guard packet.count >= Wire.tag, let flag = PacketFlag(rawValue: packet[8]) else {
+    guard packet.count >= Wire.tag, let flag = PacketFlag(rawValue: packet[Wire.clientID]) else {
       return world.fail("the backend is sent a packet of \(packet.count) bytes without a tag that makes sense")
     }
     let id = UInt64(littleEndian: packet.loadUnaligned(as: UInt64.self))

@@ -275,7 +275,7 @@ struct ControlLoop {
     return TimeLeft(relay.configuration.shutdownTimeout)
   }
 
-  /// Accepts nobody any more, and begins to let clients go.
+  /// Stops accepting, and begins to let clients go.
   mutating func beginGradualDrain(_ who: String, over time: Duration) {
     guard gradual == nil else {
       log.info("\(who): draining already", metadata: ["sessions": .number(sessions)])
@@ -288,7 +288,7 @@ struct ControlLoop {
       metadata: ["sessions": .number(sessions)])
   }
 
-  /// Lets go who is due. True once the orderly end is due.
+  /// Lets go of the clients that are due. True once the orderly end is due.
   private func letClientsGo() -> Bool {
     guard let gradual else { return false }
     gradual.advance()

@@ -64,20 +64,20 @@ enum Program {
       }
       defer { admin?.stop() }
       if let admin { log.info("the admin endpoint is \(admin.endpoint)") }
+      // For the same reason; commands wait until there is a relay.
+      let control = try configuration.control.map { path in try ControlSocket(path, queue) }
+      defer { control?.close() }
+      if let path = configuration.control { log.info("commands come over unix:\(path)") }
       let relay = try start(settings, listeners, key: key, log)
       // Also without an endpoint: commands ask for the same.
       let desk = admin?.desk ?? AdminDesk()
       desk.begin(relay)
       log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
 
-      let control = try configuration.control.map { path in try ControlSocket(path, queue) }
-      if let path = configuration.control { log.info("commands come over unix:\(path)") }
-
       var loop = ControlLoop(
         relay: relay, signals: signals, reload: reload, background: background, queue: queue, log: log)
       loop.desk = desk
       let ending = loop.run()
-      control?.close()
       echo?.stop()
       loop.log.info("stopped")
       return ending

@@ -201,15 +201,17 @@ final class FirehoseHandler: ChannelInboundHandler {
   /// nil if it is not reported.
   private func event(_ packet: ByteBuffer) -> BackendEvent? {
     var data = packet
-    do {
+    do throws(TaggedPacketError) {
       let tag = try Tag.decode(packet.readableBytesSpan, from: .relay)
       data.moveReaderIndex(forwardBy: Wire.tag)
       switch tag.flag {
-      case .data, .kick: return .data(clientID: tag.clientID, data)
+      case .data: return .data(clientID: tag.clientID, data)
       case .failure:
         let reason = String(buffer: data)
         return intake.isNews(tag.clientID, reason) ? .failure(clientID: tag.clientID, reason: reason) : nil
       case .reconnection: return .reconnection(clientID: tag.clientID)
+      // `Tag` rejects it from a relay. If one slips through all the same, it must not be treated as data.
+      case .kick: throw .wrongDirection(.kick)
       }
     } catch {
       if let event = Self.extensionEvent(packet) { return event }

@@ -219,8 +219,8 @@ struct Drain: ControlCommand {
   static let configuration = CommandConfiguration(
     abstract: "Lets clients go one by one, then shuts the relay down.",
     discussion: """
-      Nobody is accepted any more. Clients go over --time (the relay's --drain-time by default), those first that have \
-      been idle for the longest. undrain takes it back for as long as the relay has not begun to shut down.
+      The relay stops accepting and lets clients go over --time (its --drain-time by default), the longest idle first. \
+      undrain takes that back until the relay begins to shut down.
       """)
   @OptionGroup var common: Common
   @Option(help: "Over what time, such as 5m.") var time: Period?

@@ -251,7 +251,7 @@ struct ReplayScript: ~Copyable {
     target.storeBytes(of: UInt32(size).littleEndian, as: UInt32.self)
     guard let id else { return }
     target.storeBytes(of: id.littleEndian, toByteOffset: Wire.sizePrefix, as: UInt64.self)
-    target.storeBytes(of: PacketFlag.data.rawValue, toByteOffset: Wire.sizePrefix + 8, as: UInt8.self)
+    target.storeBytes(of: PacketFlag.data.rawValue, toByteOffset: Wire.sizePrefix + Wire.clientID, as: UInt8.self)
   }
 
   mutating func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) {

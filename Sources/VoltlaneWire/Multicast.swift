@@ -29,8 +29,8 @@ public enum Multicast {
   ) -> [UInt8] {
     // Only what a backend links calls this, never the relay.
     precondition(ids.count <= maxIDs, "no multicast")
-    var bytes = Wire.sizePrefixBytes(Wire.tag + prefix + 8 * ids.count + count)
-    bytes.reserveCapacity(Wire.sizePrefix + Wire.tag + prefix + 8 * ids.count)
+    var bytes = Wire.sizePrefixBytes(Wire.tag + prefix + Wire.clientID * ids.count + count)
+    bytes.reserveCapacity(Wire.sizePrefix + Wire.tag + prefix + Wire.clientID * ids.count)
     bytes += [0, 0, 0, 0, 0, 0, 0, 0, ExtensionFlag.multicast.rawValue]
     bytes.append(isVolatile ? ExtensionFlag.volatile.rawValue : PacketFlag.data.rawValue)
     for shift in stride(from: 0, to: 32, by: 8) { bytes.append(UInt8(truncatingIfNeeded: ids.count >> shift)) }

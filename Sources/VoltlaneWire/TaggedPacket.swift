@@ -62,8 +62,8 @@ public struct Tag: Equatable, Sendable, BitwiseCopyable {
   }
 
   /// Reads the tag at the start of `packet`, the data of one size-prefixed packet that `sender` wrote; nil where it is
-  /// malformed, and ``decode(_:from:)`` says in what way. For who reads very many: a throw costs something even where
-  /// it does not happen.
+  /// malformed, and ``decode(_:from:)`` says in what way. For readers of very many: a throw costs something even
+  /// where it does not happen.
   @inlinable
   public init?(_ packet: RawSpan, from sender: FirehoseEnd) {
     guard packet.byteCount >= Wire.tag else { return nil }

@@ -33,7 +33,7 @@ struct OutputBuffer: ~Copyable {
     let (id, count) = clients.writeNext(index, to: at + Wire.tag, now: now)
     at.storeBytes(of: UInt32(count - Pattern.prefix + Wire.tag).littleEndian, as: UInt32.self)
     at.storeBytes(of: id.littleEndian, toByteOffset: Wire.sizePrefix, as: UInt64.self)
-    at.storeBytes(of: PacketFlag.data.rawValue, toByteOffset: Wire.sizePrefix + 8, as: UInt8.self)
+    at.storeBytes(of: PacketFlag.data.rawValue, toByteOffset: Wire.sizePrefix + Wire.clientID, as: UInt8.self)
     end += Wire.tag + count
   }
 

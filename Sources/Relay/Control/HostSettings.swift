@@ -1,6 +1,6 @@
-/// The settings that a host can be given while it runs. They arrive over a lane from the control thread. A host takes
-/// them in one place: after a turn's completions have been dispatched, and before anything is read or sent. From there
-/// on the whole turn goes by the new ones.
+/// The settings that a role can be given while it runs. They arrive over a lane of the role's own from the control
+/// thread. Its host takes them after a turn's completions have been dispatched, and before anything is read or sent.
+/// From there on the whole turn of the role goes by the new ones.
 struct HostSettings: BitwiseCopyable, Sendable {
   var shard: ShardSettings
   var firehose: FirehoseSettings

@@ -105,6 +105,9 @@ struct RecordConsumer<Record: BitwiseCopyable>: ~Copyable {
   @inline(__always)
   var hasNew: Bool { indices.tail != cursor }
 
+  /// Behind the last record that has been published.
+  var end: UInt64 { indices.tail }
+
   /// How many records can be taken. Reads the producer's position even if some are known already.
   @inline(__always)
   mutating func availableNow() -> Int {

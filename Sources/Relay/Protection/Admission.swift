@@ -93,7 +93,7 @@ struct Admission: Sendable {
       if !isFull { place.record.pointee.clients += 1 }
       table.unlock(place)
       if isFull {
-        leaveAddress(address.key, &standing)
+        countOutOfAddress(address.key, &standing)
         return .prefixClients
       }
       standing.insert(.inPrefix)
@@ -102,7 +102,7 @@ struct Admission: Sendable {
   }
 
   /// A connection has left the handshake.
-  mutating func endHandshake(_ address: AddressKey, _ standing: inout Standing) {
+  mutating func countOutOfHandshake(_ address: AddressKey, _ standing: inout Standing) {
     countHandshakeOut(&standing)
     guard standing.contains(.handshakeInAddress) else { return }
     standing.remove(.handshakeInAddress)
@@ -112,8 +112,8 @@ struct Admission: Sendable {
   }
 
   /// A connection no longer counts towards any limit of its address.
-  mutating func leaveAddress(_ address: AddressKey, _ standing: inout Standing) {
-    endHandshake(address, &standing)
+  mutating func countOutOfAddress(_ address: AddressKey, _ standing: inout Standing) {
+    countOutOfHandshake(address, &standing)
     if standing.contains(.inAddress), let place = table.find(table.fingerprint(of: address)) {
       place.record.pointee.clients -= 1
       table.unlock(place)
@@ -126,8 +126,8 @@ struct Admission: Sendable {
   }
 
   /// A connection's socket is closed: it no longer counts.
-  mutating func leave(_ address: AddressKey, _ standing: inout Standing) {
-    leaveAddress(address, &standing)
+  mutating func countOut(_ address: AddressKey, _ standing: inout Standing) {
+    countOutOfAddress(address, &standing)
     guard standing.contains(.placed) else { return }
     standing.remove(.placed)
     shared.clients.add(-1)

@@ -25,10 +25,33 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func letGo(_ slot: UInt32, _ kernel: inout K) {
     let index = sessions[slot].connection
+    // One that has sent its FIN waits for answers, and ends by itself when its time is up.
+    guard sessions[slot].state != .halfClosed else { return }
     guard sessions[slot].state == .attached, index != .none else { return endSession(slot, .relayDraining, &kernel) }
     connections[index].flags.insert(.hungUp)
     connections[index].isLetGo = true
+    connections[index].letGoBehind = UInt32(truncatingIfNeeded: downlink.end)
+    letsGo = true
     markReady(index)
+  }
+
+  /// Ends a client that is let go and has nothing more to be read, once what the firehose had for it when that was
+  /// decided has been delivered.
+  @inline(never)
+  mutating func endIfLetGo(_ index: UInt32, _ kernel: inout K) {
+    let delivered = UInt32(truncatingIfNeeded: downlink.cursor)
+    guard Int32(bitPattern: delivered &- connections[index].letGoBehind) >= 0 else {
+      connections[index].flags.insert(.hungUp)
+      return markReady(index)
+    }
+    endClient(index, .relayDraining, &kernel)
+  }
+
+  /// The relay accepts again: who has not gone yet stays.
+  @inline(never)
+  mutating func keepWhoIsLetGo() {
+    letsGo = false
+    for index in 0..<connections.used { connections[index].isLetGo = false }
   }
 
   /// Whether the drain can go a step further now.

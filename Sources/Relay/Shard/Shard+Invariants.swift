@@ -76,6 +76,7 @@ extension Shard where K: ~Copyable {
     try require(
       flags.isDisjoint(with: .held) || sends.areUnderWay, "waits for a send when none is under way: \(flags)")
     try require(!flags.contains(.lost) || flags.contains(.sending), "is lost and waits for no send")
+    try require(!flags.contains(.unpolled) || index >= nextToPoll, "is not polled, and its turn is over")
     try require(connection.inboxCount == 0 || flags.contains(.sending), "has packets that nobody sends")
     try require(
       connection.pending.unsentCount == 0 || flags.contains(.waitsForRoom)
@@ -148,7 +149,8 @@ extension Shard where K: ~Copyable {
     try require(!flags.contains(.stashed) || connection.unfinished != nil, "has lost what came with the handshake")
     try require(flags.isDisjoint(with: [.finSent, .keepsPacket, .refused]), "has flags of other phases: \(flags)")
     let isRead = connection.list == .clients || !flags.isDisjoint(with: [.overRate, .backlogged, .lost])
-    try require(!flags.contains(.hungUp) || isRead, "has hung up, and nobody reads it to the end")
+    try require(!flags.contains(.hungUp) || isRead, "is to be read to the end, and nobody does")
+    try require(!connection.isLetGo || flags.contains(.hungUp), "is let go, and is not read to the end")
   }
 
   /// Connection and session name each other.

@@ -72,6 +72,8 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
 
   var memory: ClientMemory
   var drain = Drain.no
+  /// Clients are let go, and some of them may not have gone yet.
+  var letsGo = false
   /// While its polls are moved into the ring of another host: the first connection that may still have none there.
   var nextToPoll: UInt32 = .none
 
@@ -98,7 +100,9 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
 
   /// The relay may accept again, after a time in which it did not.
   mutating func acceptIfAllowed(_ kernel: inout K) {
-    if case .no = drain, control.accepts, !acceptor.isPaused { acceptor.arm(&kernel) }
+    guard case .no = drain, control.accepts else { return }
+    if letsGo { keepWhoIsLetGo() }
+    if !acceptor.isPaused { acceptor.arm(&kernel) }
   }
 
   /// Takes note of a completion. Reading and writing follow in the turn.

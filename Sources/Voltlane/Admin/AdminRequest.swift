@@ -23,6 +23,7 @@ struct AdminRequest: Sendable {
       throw Refused(status: .payloadTooLarge, reason: "a request has no body here")
     }
     try Self.checkHost(head, ownName: ownName, isLocalSocket: isLocalSocket)
+    try Self.checkSite(head)
     try self.init(uri: head.uri, isHead: head.method == .HEAD)
   }
 
@@ -42,6 +43,12 @@ struct AdminRequest: Sendable {
   /// A page of a stranger may have its own name lead to this machine and ask the relay through the operator's browser
   /// (DNS rebinding). Such a request names the stranger's host: what names an address, localhost or the endpoint's own
   /// name cannot be one.
+  /// A page of another site that a browser has open could not read the answers, but could ask without end.
+  private static func checkSite(_ head: HTTPRequestHead) throws(Refused) {
+    guard let site = head.headers.first(name: "sec-fetch-site"), site != "same-origin", site != "none" else { return }
+    throw Refused(status: .forbidden, reason: "a page of another site asks")
+  }
+
   private static func checkHost(_ head: HTTPRequestHead, ownName: String?, isLocalSocket: Bool) throws(Refused) {
     let hosts = head.headers["host"]
     guard hosts.count < 2 else { throw Refused(status: .badRequest, reason: "there is more than one Host") }

@@ -27,6 +27,8 @@ final class AdminServer: Sendable {
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 128)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      // Without descriptors accepting pauses; otherwise the thread would try again without end.
+      .serverChannelInitializer { $0.pipeline.addHandler(AcceptBackoffHandler()) }
       .childChannelOption(.maxMessagesPerRead, value: 1)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {

@@ -123,7 +123,7 @@ extension ControlLoop {
 
   // MARK: Bans
 
-  /// Refuses who connects from there, and ends the sessions of those who did.
+  /// Refuses connections from there, and ends the sessions of clients from there.
   private mutating func ban(_ arguments: CommandArguments, _ answer: @escaping Answer) throws(ControlError) {
     try arguments.allow(["network", "seconds"])
     try mayReload()

@@ -24,6 +24,8 @@ final class ControlSocket {
     group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let peers = ControlPeers()
     channel = try ServerBootstrap(group: group)
+      // Without descriptors accepting pauses; otherwise the thread would try again without end.
+      .serverChannelInitializer { $0.pipeline.addHandler(AcceptBackoffHandler()) }
       .childChannelOption(.allowRemoteHalfClosure, value: true)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {

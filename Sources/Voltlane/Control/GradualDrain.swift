@@ -9,6 +9,8 @@ final class GradualDrain {
   private let relay: Relay
   let time: Duration
   private var left: TimeLeft
+  /// Sessions that were asked to go. Some cannot yet, and must not take the place of others in the next round.
+  private var asked: Set<UInt64> = []
   /// Sessions that this round lets go, in order, and how many of them have been.
   private var chosen: [UInt64] = []
   private var gone = 0
@@ -66,6 +68,7 @@ final class GradualDrain {
     guard due > gone else { return }
     let next = chosen[gone..<min(due, chosen.count)]
     gone = next.endIndex
+    asked.formUnion(next)
     relay.end(Array(next), .relayDraining) { _ in }
   }
 
@@ -86,6 +89,7 @@ final class GradualDrain {
     isListing = false
     round = number
     isEmpty = sessions.isEmpty
+    sessions.removeAll { asked.contains($0.id) }
     let roundsLeft = max(1, Self.rounds - number)
     let share = (sessions.count + roundsLeft - 1) / roundsLeft
     sessions.sort { ($1.idle, $0.id) < ($0.idle, $1.id) }

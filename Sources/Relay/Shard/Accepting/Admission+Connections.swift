@@ -1,15 +1,15 @@
 /// ``Admission`` of connections in the table, each of which notes what it counts towards.
 extension Admission {
-  mutating func endHandshake(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    endHandshake(connections[index].address, &connections[index].standing)
+  mutating func countOutOfHandshake(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    countOutOfHandshake(connections[index].address, &connections[index].standing)
   }
 
-  mutating func leaveAddress(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    leaveAddress(connections[index].address, &connections[index].standing)
+  mutating func countOutOfAddress(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    countOutOfAddress(connections[index].address, &connections[index].standing)
   }
 
-  mutating func leave(_ index: UInt32, _ connections: borrowing ConnectionTable) {
-    leave(connections[index].address, &connections[index].standing)
+  mutating func countOut(_ index: UInt32, _ connections: borrowing ConnectionTable) {
+    countOut(connections[index].address, &connections[index].standing)
   }
 
   mutating func countHandshakeOut(_ index: UInt32, _ connections: borrowing ConnectionTable) {

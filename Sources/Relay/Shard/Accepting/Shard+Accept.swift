@@ -14,6 +14,9 @@ extension Shard where K: ~Copyable {
     guard control.accepts else {
       // The kernel refuses whoever connects to a TCP listener that no longer listens. One of a unix path still does.
       if completion.result >= 0 { kernel.submit(.close(completion.result), Token(.none)) }
+      if completion.result < 0, completion.result != -ECANCELED, acceptor.isShared(listener) {
+        return pauseAccepting(-completion.result, &kernel)
+      }
       if !completion.more, acceptor.isShared(listener), !acceptor.isPaused { acceptor.arm(&kernel) }
       return
     }
@@ -60,7 +63,7 @@ extension Shard where K: ~Copyable {
     if let reason = admission.lack { evictHandshake(reason, &kernel) }
     let reason = admission.countIn(&standing, now: kernel.machineNow, grace: kernel.grace)
     guard reason == nil, let index = connections.add(socket, at: kernel.now) else {
-      admission.leave(address.key, &standing)
+      admission.countOut(address.key, &standing)
       return refuse(socket: socket, reason ?? .clients, address.key, &kernel)
     }
     connections[index].address = address.key

@@ -2,7 +2,8 @@
 struct Connection: BitwiseCopyable {
   struct Flags: OptionSet {
     let rawValue: UInt16
-    /// The poll said that the peer hung up: reads go on until they find it.
+    /// Reads go on until one finds nothing: the poll or a send said that the peer hung up, or the relay wants all that
+    /// the client had sent before its session ends.
     static let hungUp = Flags(rawValue: 1)
     /// In the turn's list of connections to send to.
     static let dirty = Flags(rawValue: 2)
@@ -78,10 +79,12 @@ struct Connection: BitwiseCopyable {
   var deadline: UInt64 = .max
   var timer = TimerLink()
 
-  /// The list of connections to read that it is on, its neighbours there and its place.
-  var list: ReadyList.Kind = .none
   /// It is let go: once a receive finds nothing, its session ends.
   var isLetGo = false
+  /// Where the downlink lane ended when that was decided: what the firehose had by then for the client goes first.
+  var letGoBehind: UInt32 = 0
+  /// The list of connections to read that it is on, its neighbours there and its place.
+  var list: ReadyList.Kind = .none
   var nextReady: UInt32 = .none
   var previousReady: UInt32 = .none
   var readyPlace: UInt32 = 0

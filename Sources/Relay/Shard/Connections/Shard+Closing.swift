@@ -49,7 +49,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func halfClose(_ index: UInt32, _ kernel: inout K) {
     guard !connections[index].flags.contains(.wasReset) else { return detach(index, &kernel) }
-    admission.leaveAddress(index, connections)
+    admission.countOutOfAddress(index, connections)
     discardUnfinished(index)
     enter(.halfClosed, index)
     connections[index].flags.insert(.finRead)
@@ -69,7 +69,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func close(_ index: UInt32, _ kernel: inout K) {
     guard connections[index].phase.hasSocket, connections[index].phase != .closing else { return }
-    admission.leaveAddress(index, connections)
+    admission.countOutOfAddress(index, connections)
     discardUnfinished(index)
     removeAttempt(index)
     connections[index].pending.advance(0)
@@ -155,7 +155,7 @@ extension Shard where K: ~Copyable {
         kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
       }
     }
-    admission.leave(index, connections)
+    admission.countOut(index, connections)
     discardUnfinished(index)
     connections[index].pending.clear()
     connections[index].kernelMemory = 0

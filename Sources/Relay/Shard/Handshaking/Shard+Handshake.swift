@@ -258,7 +258,7 @@ extension Shard where K: ~Copyable {
     sessions[slot].connection = index
     connections[index].session = slot
     connections[index].traffic = Traffic(sessions[slot].kept, at: kernel.now)
-    admission.endHandshake(index, connections)
+    admission.countOutOfHandshake(index, connections)
     enter(.attached, index)
     beginSilence(index, kernel)
     if connections[index].unfinished != nil { connections[index].flags.insert(.stashed) }

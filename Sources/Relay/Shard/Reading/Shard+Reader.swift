@@ -61,13 +61,13 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// Whether a paused client is read nevertheless. While the relay drains, or the client is let go, what it had sent is
-  /// read whatever its rate, but not where the answers would have no room. After its own end, when nothing more can be
-  /// sent to it, what it had sent before is read too.
+  /// Whether a paused client is read nevertheless. While the relay drains, what it had sent is read whatever its rate,
+  /// but not where the answers would have no room. After its own end, when nothing more can be sent to it, what it had
+  /// sent before is read too.
   private func isReadThoughPaused(_ index: UInt32) -> Bool {
     let flags = connections[index].flags
     if flags.isSuperset(of: [.wasReset, .finSeen]) { return true }
-    if case .no = drain, !connections[index].isLetGo { return false }
+    if case .no = drain { return false }
     return !flags.contains(.backlogged)
   }
 
@@ -190,12 +190,12 @@ extension Shard where K: ~Copyable {
   mutating func receivedNothing(_ index: UInt32, _ result: Int, _ kernel: inout K) {
     guard result != 0 else {
       guard connections[index].isLetGo else { return halfClose(index, &kernel) }
-      return endClient(index, .relayDraining, &kernel)
+      return endIfLetGo(index, &kernel)
     }
     switch NoBytes(result) {
     case .wouldBlock:
       connections[index].flags.remove(.hungUp)
-      if connections[index].isLetGo { endClient(index, .relayDraining, &kernel) }
+      if connections[index].isLetGo { endIfLetGo(index, &kernel) }
     case .later: markReady(index)
     case .broken: detach(index, &kernel)
     }

@@ -24,7 +24,7 @@ extension Shard where K: ~Copyable {
       kernel.submit(.close(handed.socket), Token(.none))
       handed.early?.free(unfinished.budget)
       var (pending, standing) = (handed.pending, handed.standing)
-      admission.leave(handed.address, &standing)
+      admission.countOut(handed.address, &standing)
       return pending.clear()
     }
     beginWatch(kernel)

@@ -1,3 +1,5 @@
+import VoltlaneWire
+
 /// What has been carried for a session, and when last: for the operator, who asks what a client is doing. It is where
 /// the packets' way passes anyway, in the session's connection.
 struct Traffic: BitwiseCopyable {
@@ -15,11 +17,11 @@ struct Traffic: BitwiseCopyable {
     packetsUp = kept.packetsUp.value
     bytesUp = kept.bytesUp.value
     packetsDown = kept.packetsDown.value
-    framedBytesDown = kept.bytesDown.value &+ 4 &* packetsDown
+    framedBytesDown = kept.bytesDown.value &+ UInt64(Wire.sizePrefix) &* packetsDown
     lastCarried = Ticks(now)
   }
 
-  var bytesDown: UInt64 { framedBytesDown &- 4 &* packetsDown }
+  var bytesDown: UInt64 { framedBytesDown &- UInt64(Wire.sizePrefix) &* packetsDown }
 
   /// A read brought packets of the client.
   @inline(__always)

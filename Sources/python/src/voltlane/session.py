@@ -94,7 +94,7 @@ class FileStore:
     """A session kept in a file that only its owner can read, which ``voltlane-connect --session`` reads as well.
 
     One process at a time may use it: the lock is a file beside it, ``NAME.lock``, because saving a session replaces the
-    file itself. The lock file stays: to remove it would race with who takes it next. On Windows, which has no
+    file itself. The lock file stays: to remove it would race with whoever takes it next. On Windows, which has no
     ``flock``, nothing is locked.
     """
 
