@@ -79,7 +79,10 @@ struct Balance {
       hosts[$0].busy >= Limits.busyToSpread && hosts[$0].waited < Limits.waitedToSpread
     }
     // The busiest first; one that cannot be helped, because it has a single role, keeps none of the others from it.
-    return full.sorted { hosts[$0].busy > hosts[$1].busy }.lazy.compactMap { relieve($0, hosts) }.first
+    for host in full.sorted(by: { hosts[$0].busy > hosts[$1].busy }) {
+      if let move = relieve(host, hosts) { return move }
+    }
+    return nil
   }
 
   /// The move that helps a full host most, if there is one that is worth it.
