@@ -31,7 +31,8 @@ extension Shard where K: ~Copyable {
     connections[index].flags.insert(.hungUp)
     connections[index].isLetGo = true
     connections[index].letGoBehind = UInt32(truncatingIfNeeded: downlink.end)
-    letsGo = true
+    // Otherwise there is nothing to be taken back: somebody merely wants it ended.
+    if !control.accepts { letsGo = true }
     markReady(index)
   }
 

@@ -72,7 +72,7 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
 
   var memory: ClientMemory
   var drain = Drain.no
-  /// Clients are let go, and some of them may not have gone yet.
+  /// Clients are let go while the relay accepts nobody, and some of them may not have gone when it accepts again.
   var letsGo = false
   /// While its polls are moved into the ring of another host: the first connection that may still have none there.
   var nextToPoll: UInt32 = .none
