@@ -24,22 +24,7 @@ import VoltlaneWire
     #expect(rig.test.eventually(.packetsDown, is: 240))
     rig.relay.drain()
 
-    let readers = clients.map { client in
-      Background {
-        for packet in down {
-          guard try client.receive() == packet else { throw SocketFailure.timeout("the next packet") }
-        }
-        guard try client.socket.receiveToEnd() == ([], .fin) else { throw SocketFailure.timeout("the FIN") }
-        client.socket.finish()
-      }
-    }
-    var came: [UInt64: [[UInt8]]] = [:]
-    for _ in 0..<(12 * 21) {
-      let packet = try rig.firehose.receive()
-      came[packet.id, default: []].append(packet.flag == 0 ? packet.data : Array("end: ".utf8) + packet.data)
-    }
-    for client in clients { #expect(came[client.id] == up + [Array("end: relay draining".utf8)]) }
-    for reader in readers { try reader.join() }
+    try rig.expectEnds(of: clients, up: up, down: down)
     #expect(try shaking.receiveToEnd() == ([], .fin))
     shaking.close()
     _ = try silent.receiveToEnd()

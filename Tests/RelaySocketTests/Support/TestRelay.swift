@@ -1,5 +1,6 @@
 import Glibc
 import Relay
+import Testing
 import Vectors
 import VoltlaneCrypto
 
@@ -114,5 +115,26 @@ struct Rig {
     guard try firehose.receive() == .data(client.id, data) else { return false }
     try firehose.send(.data(client.id, data))
     return try client.receive() == data
+  }
+
+  /// Checks that the relay ends `clients` in order: each receives `down` and a FIN, and the backend has `up` of each,
+  /// and then its end.
+  func expectEnds(of clients: [RawClient], up: [[UInt8]], down: [[UInt8]]) throws {
+    let readers = clients.map { client in
+      Background {
+        for packet in down {
+          guard try client.receive() == packet else { throw SocketFailure.timeout("the next packet") }
+        }
+        guard try client.socket.receiveToEnd() == ([], .fin) else { throw SocketFailure.timeout("the FIN") }
+        client.socket.finish()
+      }
+    }
+    var came: [UInt64: [[UInt8]]] = [:]
+    for _ in 0..<(clients.count * (up.count + 1)) {
+      let packet = try firehose.receive()
+      came[packet.id, default: []].append(packet.flag == 0 ? packet.data : Array("end: ".utf8) + packet.data)
+    }
+    for client in clients { #expect(came[client.id] == up + [Array("end: relay draining".utf8)]) }
+    for reader in readers { try reader.join() }
   }
 }
