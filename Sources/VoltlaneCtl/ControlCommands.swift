@@ -220,10 +220,19 @@ struct Drain: ControlCommand {
     abstract: "Lets clients go one by one, then shuts the relay down.",
     discussion: """
       The relay stops accepting and lets clients go over --time (its --drain-time by default), the longest idle first. \
-      undrain takes that back until the relay begins to shut down.
+      undrain takes that back until the relay begins to shut down. With --wait the command ends when the relay has, as \
+      a supervisor needs it whose next step is SIGTERM: that would cut the drain short.
       """)
   @OptionGroup var common: Common
   @Option(help: "Over what time, such as 5m.") var time: Period?
+  @Flag(help: "Wait until the relay has ended, and fail if somebody takes the drain back.") var wait = false
+
+  func run() throws {
+    let connection = try common.connect()
+    let answer = try connection.ask(request())
+    try StandardOutput.write(common.json ? "\(answer)" : show(answer))
+    if wait { try connection.waitForEnd() }
+  }
 
   func request() -> JSON { ["command": "drain", "seconds": time?.json ?? .null] }
 

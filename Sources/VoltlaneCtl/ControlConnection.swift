@@ -54,6 +54,23 @@ final class ControlConnection {
     throw .refused(answer["error"]?.string ?? "the relay's answer makes no sense: \(answer)")
   }
 
+  /// How often a relay that is to end is asked whether it still does, in milliseconds.
+  private static let interval: Int32 = 200
+
+  /// Returns when a relay that drains has ended: it closes its connections last.
+  func waitForEnd() throws(ControlFailure) {
+    while true {
+      let status: JSON
+      do throws(ControlFailure) {
+        status = try ask(["command": "status"])
+      } catch .unavailable {
+        return
+      }
+      guard status["state"] != "running" else { throw .refused("the drain was taken back") }
+      voltlane_sleep(Self.interval)
+    }
+  }
+
   private func readLine() throws(ControlFailure) -> [UInt8] {
     var searched = 0
     while true {

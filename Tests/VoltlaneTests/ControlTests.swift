@@ -199,6 +199,26 @@ struct ControlTests {
     scene.end()
   }
 
+  /// What a supervisor waits for before it sends SIGTERM.
+  @Test func drainIsWaitedFor() throws {
+    let scene = try ControlScene()
+    let client = try scene.client()
+    let waiting = try BuiltProgram.control.start([
+      "drain", "--time", "24h", "--wait", "--control", "unix:\(scene.path)",
+    ])
+    #expect(try scene.eventually { try scene.status()?["state"] == "draining" })
+    #expect(try scene.run(["undrain"]).code == 0)
+    let refused = waiting.finish()
+    #expect(refused.code == 1 && refused.errors.contains("the drain was taken back"), "\(refused)")
+    let waited = try scene.run(["drain", "--time", "100ms", "--wait"])
+    #expect(waited.code == 0 && waited.output.contains("draining 1 session over"), "\(waited)")
+    // It has closed its sockets, the one for commands last.
+    #expect(try scene.run(["status"]).code == 69)
+    let outcome = scene.relay.finish()
+    #expect(outcome.code == 0 && outcome.errors.contains("all clients were let go"), "\(outcome.errors)")
+    _ = client.program.finish()
+  }
+
   @Test func onlyTheOwnerIsHeard() throws {
     let scene = try ControlScene()
     let attributes = try FileManager.default.attributesOfItem(atPath: scene.path)

@@ -158,6 +158,25 @@ import VoltlaneCrypto
     #expect(stranger.errors.contains("it cannot be read: Permission denied"), "\(stranger.errors)")
   }
 
+  /// As Docker mounts a secret: the superuser's, for everybody to read.
+  @Test(.enabled(if: geteuid() == 0 && BuiltProgram.folder != nil, "to be somebody else takes the superuser"))
+  func relayOfAnotherUserIsToldHowToMountASecret() throws {
+    try write(Self.digits, mode: 0o444)
+    #expect(chown(file, 0, 0) == 0 && chmod(folder, 0o755) == 0)
+    let relay = try #require(BuiltProgram.folder).appendingPathComponent("voltlane").path
+    let outcome = try BuiltProgram(name: "/usr/bin/setpriv").run([
+      "--reuid", "54321", "--regid", "54322", "--clear-groups", relay, "--listen", "127.0.0.1:0", "--backend", "echo",
+      "--shards", "1", "--identity", file,
+    ])
+    #expect(outcome.code == 1)
+    #expect(
+      outcome.errors.contains(
+        """
+        users other than its owner have access (mode 0444); \
+        mount it for user 54321 with mode 0400, or for group 54322 with mode 0440
+        """), "\(outcome.errors)")
+  }
+
   @Test(arguments: [0o604, 0o610, 0o620, 0o601, 0o644, 0o666])
   func fileThatOthersHaveAccessToIsRefused(mode: Int) throws {
     try write(Self.digits, mode: mode)

@@ -53,9 +53,13 @@ enum SecretFile {
         file: path,
         reason: "it can be read by a group (\(status.st_gid)) in which this process is not; run: chmod 600 \(path)")
     }
+    // A container's secret, as Docker mounts one (0444): who runs the relay there cannot change what is mounted.
+    let mend =
+      status.st_uid == 0 && geteuid() != 0
+      ? "mount it for user \(geteuid()) with mode 0400, or for group \(getegid()) with mode 0440"
+      : "run: chmod 600 \(path)"
     let digits = String(mode, radix: 8)
-    return IdentityError(
-      file: path, reason: "users other than its owner have access (mode 0\(digits)); run: chmod 600 \(path)")
+    return IdentityError(file: path, reason: "users other than its owner have access (mode 0\(digits)); \(mend)")
   }
 
   /// Creates `path` with the first `count` bytes of `text`, readable only by its owner: whole or not at all, and on the
