@@ -325,10 +325,10 @@ struct LaneModels {
       producer.set(orders.publishedSet, tail) { _ in count }
       producer.get(orders.findRole, into: 0, place)
       producer.jump(new) { $0[0] == 1 }
-      producer.wake(orders, bell: oldBell, sleeps: oldSleeps)
+      producer.wake(orders, bell: oldBell, sleeps: oldSleeps, isFenced: true)
       producer.jump(rung)
       producer.label(new)
-      producer.wake(orders, bell: newBell, sleeps: newSleeps)
+      producer.wake(orders, bell: newBell, sleeps: newSleeps, isFenced: true)
       producer.label(rung)
     }
     producer.add(.end)
@@ -341,7 +341,7 @@ struct LaneModels {
     old.set(orders.publishedSet, arrivals) { _ in 1 }
     if mistake == .namesTheNewHostTooEarly { old.add(.write(place: { _ in 0 }, { _ in 7 })) }
     old.add(.fence)
-    old.wake(orders, bell: newBell, sleeps: newSleeps)
+    old.wake(orders, bell: newBell, sleeps: newSleeps, isFenced: true)
     old.add(.end)
 
     // 0: whether the role is here, 1: what was looked at, 2: tail.

@@ -18,6 +18,8 @@ struct MemoryOrders: Equatable {
   var raise: [Access]
   var raiseFirst: [Access]
   var takeDown: [Access]
+  /// How a host that sleeps is found, after a fence.
+  var takeSleep: [Access]
   var add: [Access]
   /// How a thread finds out at which host it has to wake a role.
   var findRole: [Access]
@@ -39,6 +41,9 @@ struct MemoryOrders: Equatable {
     raise = try word.accesses("func raise()")
     raiseFirst = try word.accesses("func raiseFirst()")
     takeDown = try word.accesses("func takeDown()")
+    takeSleep = try SourceFile("Sources/Relay/Lanes/Bell.swift").calls("func takeSleep()").flatMap {
+      try MemoryOrders.named($0, word)
+    }
     add = try word.accesses("func add(")
     findRole = try SourceFile("Sources/Relay/Lanes/Bell.swift").calls("func wake<").flatMap {
       try MemoryOrders.named($0, word)
@@ -59,6 +64,7 @@ struct MemoryOrders: Equatable {
     case ".relaxed": try word.accesses("var relaxed", "get")
     case ".published": try word.accesses("var published", "get")
     case "SharedWord.fence()": try word.accesses("static func fence()")
+    case ".takeDownAfterFence()": try word.accesses("func takeDownAfterFence()")
     case ".takeDown()": try word.accesses("func takeDown()")
     case ".raise()": try word.accesses("func raise()")
     default: throw Unreadable(what: use)
@@ -126,6 +132,7 @@ private struct SourceFile {
     let pattern =
       #/
       SharedWord\.fence\(\)|\.relaxed\ =\ |\.published\ =\ |\.relaxed|\.published|\.takeDown\(\)|\.raise\(\)
+      |\.takeDownAfterFence\(\)
       |isAsked\(shard\)
       /#
     return try body([name]).matches(of: pattern).map { $0.0 == "isAsked(shard)" ? ".relaxed" : String($0.0) }

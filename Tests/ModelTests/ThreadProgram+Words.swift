@@ -52,10 +52,11 @@ extension ThreadProgram {
     }
   }
 
-  /// Rings the sleeper behind `bell` if it has announced its sleep.
-  mutating func wake(_ orders: MemoryOrders, bell: Int, sleeps: Int) {
+  /// Rings the sleeper behind `bell` if it has announced its sleep. `isFenced`: the program has fenced before.
+  mutating func wake(_ orders: MemoryOrders, bell: Int, sleeps: Int, isFenced: Bool = false) {
     let over = newLabel()
-    exchange(orders.takeDown, sleeps, wanted: 1, else: over)
+    if !isFenced { add(.fence) }
+    exchange(orders.takeSleep, sleeps, wanted: 1, else: over)
     add(.ring(bell: bell))
     label(over)
   }

@@ -37,6 +37,7 @@ import VoltlaneWire
     }
 
     func wake() {
+      SharedWord.fence()
       guard bell.takeSleep() else { return }
       var byte: UInt8 = 1
       let count = write(ends.write, &byte, 1)

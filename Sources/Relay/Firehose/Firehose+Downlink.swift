@@ -5,9 +5,14 @@ import VoltlaneWire
 /// shards is a descriptor. A client that does not read never holds this up, because the shards take everything.
 extension Firehose where K: ~Copyable {
   /// Reads the backend once, and passes what arrived on to the shards.
+  @inline(__always)
   mutating func receive(_ kernel: inout K) {
     guard state == .connected else { return receiveUnconnected(&kernel) }
-    guard readable || stalledLane != nil || sendError != 0 else { return }
+    if readable || stalledLane != nil || sendError != 0 { receiveConnected(&kernel) }
+  }
+
+  @inline(never)
+  private mutating func receiveConnected(_ kernel: inout K) {
     if stalledLane != nil {
       guard cutPackets(&kernel) else { return }
     }

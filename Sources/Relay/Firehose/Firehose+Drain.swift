@@ -33,8 +33,12 @@ extension Firehose where K: ~Copyable {
 
   /// Whether the relay is ending and every shard's packets have been handed over. Mutating only because the compiler
   /// copies a struct of this size for a call that borrows it.
-  mutating func isDrainedUp() -> Bool {
-    guard control.phase == .draining, control.shardsDrained == lanes.count else { return false }
+  @inline(__always)
+  mutating func isDrainedUp() -> Bool { control.phase == .draining && haveShardsDrained() }
+
+  @inline(never)
+  private mutating func haveShardsDrained() -> Bool {
+    guard control.shardsDrained == lanes.count else { return false }
     // Every session has ended: there is nothing to announce.
     endSweep()
     return isUplinkEmpty()

@@ -3,8 +3,16 @@ import Glibc
 /// The way up: many lanes, one send. The bytes are sent straight from the lanes' memory.
 extension Firehose where K: ~Copyable {
   /// Sends what the shards have published, in one call, until the socket takes no more.
+  @inline(__always)
   mutating func transmit(_ kernel: inout K) {
     guard state == .connected, !waitsForRoom, sendError == 0 else { return }
+    // With many lanes looking twice would cost more than it saves.
+    if lanes.count == 1, sweep == .none, lanes[0].uplink.isEmpty { return }
+    send(&kernel)
+  }
+
+  @inline(never)
+  private mutating func send(_ kernel: inout K) {
     if sweep != .none, !announce(&kernel) { return }
     let lanesGathered = gatherLanes()
     guard lanesGathered.vectors > 0 else { return }
@@ -32,6 +40,7 @@ extension Firehose where K: ~Copyable {
 
   /// Fills the vectors from the lanes, starting with `firstLane`: a packet that was sent in part continues before any
   /// other.
+  @inline(__always)
   private mutating func gatherLanes() -> (vectors: Int, lanes: Int, bytes: Int) {
     var used = 0
     var bytes = 0
@@ -45,6 +54,7 @@ extension Firehose where K: ~Copyable {
   }
 
   /// Releases what the socket took, and rings the shards that were waiting for room.
+  @inline(__always)
   private mutating func advanceLanes(_ sent: Int, lanes gathered: Int, _ kernel: inout K) {
     var left = sent
     var begun: Int?
@@ -67,7 +77,7 @@ extension Firehose where K: ~Copyable {
 
   /// Packets that were read at `time` have just been handed to the socket.
   @inline(never)
-  private func noteSample(_ time: UInt64, _ kernel: inout K) {
+  private mutating func noteSample(_ time: UInt64, _ kernel: inout K) {
     let now = kernel.moment()
     distributions.add(.uplinkTime, now > time ? now - time : 0)
   }

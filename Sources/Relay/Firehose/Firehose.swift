@@ -190,6 +190,7 @@ struct Firehose<K: Kernel & ~Copyable>: ~Copyable {
   }
 
   /// Does what is due by the clock, and what remains to be done when the relay shuts down.
+  @inline(__always)
   mutating func expire(_ kernel: inout K) {
     let due = min(deadline, silenceCheck, dropDeadline)
     // What arrived in time is handled first (a connection, an answer), but a deadline does not wait for that for ever.

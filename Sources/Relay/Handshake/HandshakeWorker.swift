@@ -28,18 +28,20 @@ struct HandshakeWorker: ~Copyable {
   }
 
   /// Does a batch of each shard's jobs.
+  @inline(__always)
   mutating func work<K: Kernel & ~Copyable>(_ kernel: inout K) {
-    for index in 0..<clients.count {
-      let count = min(clients[index].jobs.available(), Limits.handshakeBatch)
-      guard count > 0 else { continue }
-      for _ in 0..<count {
-        let job = clients[index].jobs.take()
-        // There is always room: a shard has no more jobs under way than the lane of results holds.
-        clients[index].results.push(HandshakeResult(connection: job.connection, answer: answer(job.task)))
-      }
-      let shardWaited = clients[index].jobs.release()
-      if clients[index].results.publish() || shardWaited { clients[index].bell.wake(&kernel) }
+    for index in 0..<clients.count where clients[index].jobs.available() > 0 { work(for: index, &kernel) }
+  }
+
+  @inline(never)
+  private mutating func work<K: Kernel & ~Copyable>(for index: Int, _ kernel: inout K) {
+    for _ in 0..<min(clients[index].jobs.available(), Limits.handshakeBatch) {
+      let job = clients[index].jobs.take()
+      // There is always room: a shard has no more jobs under way than the lane of results holds.
+      clients[index].results.push(HandshakeResult(connection: job.connection, answer: answer(job.task)))
     }
+    let shardWaited = clients[index].jobs.release()
+    if clients[index].results.publish() || shardWaited { clients[index].bell.wake(&kernel) }
   }
 
   @inline(never)

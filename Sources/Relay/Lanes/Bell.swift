@@ -23,9 +23,9 @@ struct Bell: Sendable {
   @inline(__always)
   func announceAwake() { sleeps.relaxed = 0 }
 
-  /// Whether the host is asleep and it is up to the caller to wake it.
+  /// Whether the host is asleep and it is up to the caller to wake it, who has fenced after what the host is to find.
   @inline(__always)
-  func takeSleep() -> Bool { sleeps.takeDown() }
+  func takeSleep() -> Bool { sleeps.takeDownAfterFence() }
 }
 
 /// The bells of all hosts.
@@ -36,9 +36,10 @@ struct HostBells: Sendable {
 
   init(_ arena: Arena, hosts: Int) { words = CounterWords(arena, count: 2 * hosts * HostBells.stride) }
 
+  @inline(__always)
   subscript(host: Int) -> Bell {
-    Bell(
-      sleeps: words[2 * host * HostBells.stride], descriptor: words[(2 * host + 1) * HostBells.stride])
+    let first = 2 &* host &* HostBells.stride
+    return Bell(sleeps: words[first], descriptor: words[first &+ HostBells.stride])
   }
 }
 

@@ -68,6 +68,13 @@ struct SharedWord: @unchecked Sendable {
     guard word.pointee.load(ordering: .relaxed) != 0 else { return false }
     return word.pointee.exchange(0, ordering: .acquiringAndReleasing) != 0
   }
+
+  /// The same where the caller has fenced after what it has done.
+  @inline(__always)
+  func takeDownAfterFence() -> Bool {
+    guard word.pointee.load(ordering: .relaxed) != 0 else { return false }
+    return word.pointee.exchange(0, ordering: .acquiringAndReleasing) != 0
+  }
 }
 
 /// Words side by side, for one thread that writes them.

@@ -76,7 +76,7 @@ struct UplinkConsumer: ~Copyable {
       if gatheredEnd != head {
         head = gatheredEnd
         sentOfHead = 0
-        freeReferences()
+        if references.cursorHolds { freeReferences() }
       }
       gatheredBytes = 0
       return left

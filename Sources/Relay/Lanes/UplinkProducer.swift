@@ -177,13 +177,16 @@ struct UplinkProducer: ~Copyable {
   /// each is published by itself, and 19 ns if sixteen are published together. True if there was anything new.
   @inline(__always)
   mutating func publish() -> Bool {
-    guard tail != published else { return false }
+    guard hasUnpublished else { return false }
     // References first: a reader that sees the header must find its data.
     _ = references.publish()
     indices.tail = tail
     published = tail
     return true
   }
+
+  /// Whether there is anything to publish.
+  @inline(__always) var hasUnpublished: Bool { tail != published }
 
   func announceWaits() { indices.announceProducerWaits() }
 }

@@ -104,7 +104,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       shard.role.deliver(&kernel)
       shard.role.expire(&kernel)
       shard.role.publish(&kernel)
-      shard.seat.due = shard.role.nextDeadline()
+      if shardCount > 1 { shard.seat.due = shard.role.nextDeadline() }
     }
     for worker in 0..<workers.count { workers[worker].work(&kernel) }
     if isEnding { sayWhoIsDone() }
@@ -360,6 +360,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   private mutating func nextDeadline() -> UInt64 {
     var deadline = lacksMemory ? kernel.now &+ Limits.moveRetry : .max
     if firehose.isHere { deadline = firehose.role.nextDeadline().shifted(back: firehose.seat.clockShift) }
+    if shardCount == 1 { at(0).seat.due = at(0).role.nextDeadline() }
     for place in 0..<shardCount {
       deadline = min(deadline, at(place).seat.due.shifted(back: at(place).seat.clockShift))
     }

@@ -193,11 +193,17 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
 
   /// Makes visible to the firehose, the workers and the other shards what this turn has for them, and wakes those that
   /// are asleep.
+  @inline(__always)
   mutating func publish(_ kernel: inout K) {
+    if uplink.hasUnpublished { publishUplink(&kernel) }
+    if workers.jobsUnderWay > 0 { workers.publish(&kernel) }
+    if peers.count > 1 { peers.publish(&kernel) }
+  }
+
+  @inline(never)
+  private mutating func publishUplink(_ kernel: inout K) {
     if sampling.read != nil { publishSample() }
     if uplink.publish() { firehoseBell.wake(&kernel) }
-    if workers.jobsUnderWay > 0 { workers.publish(&kernel) }
-    peers.publish(&kernel)
   }
 
   @inline(__always)

@@ -48,7 +48,7 @@ struct Peers: ~Copyable {
   }
 
   /// Shows the others what this turn has for them, and wakes those that sleep.
-  @inline(__always)
+  @inline(never)
   mutating func publish<K: Kernel & ~Copyable>(_ kernel: inout K) {
     for peer in 0..<peers.count where peer != shard {
       if peers[peer].outgoing.publish() { wake(peer, &kernel) }

@@ -69,8 +69,13 @@ extension Shard where K: ~Copyable {
   }
 
   /// Releases what the last turn's queued sends pointed to. Sends that did not succeed completely have reported that.
+  @inline(__always)
   mutating func settleSends(_ kernel: inout K) {
-    guard sends.areUnderWay, kernel.hasSettled else { return }
+    if sends.areUnderWay, kernel.hasSettled { settleAll(&kernel) }
+  }
+
+  @inline(never)
+  private mutating func settleAll(_ kernel: inout K) {
     for entry in 0..<sends.list.count {
       let index = sends.list[entry]
       if connections[index].flags.contains(.sending) {
