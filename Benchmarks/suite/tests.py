@@ -12,7 +12,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from . import bounds, compare, page, readme, runner, scaling, table
+from . import bounds, compare, day, day_page, page, readme, runner, scaling, table
 from .contenders import BENCHMARKS, Contender, all_contenders
 from .figures import Sample, noise, ratio
 from .results import DECISIVE, Refused, Results
@@ -271,6 +271,96 @@ class Rendering(unittest.TestCase):
         self.assertEqual(html.count("</script>"), 2)
         for outside in ("src=", "<link", "@import", "fetch("):
             self.assertNotIn(outside, html)
+
+
+def day_point(time, threads, packets=100.0, idle=False, **others):
+    return {
+        "time": time, "idle": idle, "offered": 0 if idle else packets, "packets": packets, "newcomers": 1,
+        "threads": threads, "relay_cpu": threads / 2, "relay_waited": 0.0, "relay_cpu_ns": 10.0, "p50_us": 5,
+        "p99_us": 7, "load_cpu": 0.1, **others,
+    }
+
+
+class Day(unittest.TestCase):
+    def document(self):
+        # The more packets, the more threads.
+        points = [
+            day_point(float(time), 1 + time // 5, 10.0 * (time + 1), relay_cpu_ns=20.0 - time) for time in range(8)
+        ]
+        placements = {
+            name: {"title": title, "flags": "", "points": points} for name, (title, _) in day.PLACEMENTS.items()}
+        where = {"time": "now", "commit": "abc", "changed": False, "cpu": "<b>", "cpus": 2, "kernel": "6"}
+        return {
+            "machine": where, "seconds": 8, "capacity": 50.0, "build": "release", "congestion_control": "cubic",
+            "placements": placements,
+        }
+
+    def test_who_hosts_what_is_read_from_the_metrics(self):
+        metrics = (
+            "# TYPE voltlane_thread_roles gauge\n"
+            'voltlane_thread_roles{thread="relay 0",role="shard 0"} 1\n'
+            'voltlane_thread_roles{thread="relay 1",role="shard 1"} 1\n'
+            'voltlane_thread_roles{thread="relay 1",role="firehose"} 1\n'
+            'voltlane_thread_roles{thread="handshake 0",role="handshake worker 0"} 1\n')
+        self.assertEqual(day.hosting(metrics), {"relay 0": ["shard 0"], "relay 1": ["shard 1", "firehose"]})
+
+    def test_a_point_is_of_its_interval(self):
+        line = {
+            "time": 3.0, "idle": False, "offered": 40.0, "packets": 30.0, "newcomers": 2, "p50_us": 5, "p99_us": 9,
+            "probes": 0, "cpu_ns": 1e9,
+        }
+        found = day.point(line, {"time": 1.0, "relay": (10**9, 0)}, (4 * 10**9, 10**9), {"relay 0": ["shard 0"]})
+        self.assertEqual((found["offered"], found["packets"]), (20, 15))
+        self.assertEqual((found["relay_cpu"], found["relay_waited"]), (1.5, 0.5))
+        self.assertEqual((found["relay_cpu_ns"], found["threads"], found["load_cpu"]), (1e8, 1, 0.5))
+        # No probe came back: that is no round trip of nothing.
+        self.assertIsNone(found["p99_us"])
+
+    def test_what_a_second_thread_carries(self):
+        points = [day_point(0.25, 1, 1.0), day_point(0.5, 1), day_point(0.75, 1), day_point(1.0, 2, 130.0)]
+        points += [day_point(2.0, 2, 180.0), day_point(3.0, 2, 180.0)]
+        points += [day_point(4.0, 2, 0.0, idle=True), day_point(6.5, 1, 0.0, idle=True)]
+        found = day.spread_of(points)
+        self.assertEqual((found["spread_after"], found["folded_after"]), (1.0, 3.5))
+        self.assertEqual((found["before"], found["after"], found["gain"]), (100, 180, 1.8))
+        self.assertIn("1.80 times", day.spread_text(found))
+
+    def test_what_did_not_happen_is_not_made_up(self):
+        found = day.spread_of([day_point(1.0, 1), day_point(2.0, 1), day_point(3.0, 1, 0.0, idle=True)])
+        self.assertEqual((found["spread_after"], found["folded_after"], found["gain"]), (None, None, None))
+        self.assertIn("nothing was spread", day.spread_text(found))
+
+    def test_night_and_noon_are_the_quarters_of_the_load(self):
+        document = self.document()
+        found = day_page.part_of_day(document, document["placements"]["auto"])
+        self.assertEqual((found["night"]["threads"], found["noon"]["threads"]), (1, 2))
+        self.assertEqual((found["night"]["relay_cpu_ns"], found["noon"]["relay_cpu_ns"]), (19.5, 13.5))
+        self.assertEqual(found["noon"]["carried"], 1)
+
+    def test_the_page_stands_alone_and_has_every_placement(self):
+        document = self.document()
+        html = day_page.render(document)
+        self.assertEqual(html.count('<path class="series"'), len(day_page.PLOTS) * len(day.PLACEMENTS))
+        for title, _ in day.PLACEMENTS.values():
+            self.assertIn(title, html)
+            self.assertIn(f"| {title} |", day_page.table(document))
+        self.assertIn("&lt;b&gt;", html)
+        for outside in ("src=", "<link", "@import", "fetch(", "<script"):
+            self.assertNotIn(outside, html)
+
+    def test_a_figure_that_nobody_has_leaves_its_plot_out(self):
+        document = self.document()
+        for placement in document["placements"].values():
+            for each in placement["points"]:
+                each["p99_us"] = None
+        self.assertEqual(day_page.render(document).count("<figure>"), len(day_page.PLOTS) - 1)
+
+    def test_flags(self):
+        self.assertEqual(day.flags(["--day"]).seconds, 100)
+        self.assertEqual(day.flags(["--spread", "--seconds", "3"]).seconds, 3)
+        for wrong in ([], ["--day", "--spread"], ["--day", "--seconds", "0"], ["--spread", "--repeats", "x"]):
+            with self.subTest(wrong), self.assertRaises(SystemExit), mock.patch("sys.stderr"):
+                day.flags(wrong)
 
 
 class Commands(unittest.TestCase):
