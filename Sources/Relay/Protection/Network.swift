@@ -34,7 +34,9 @@ public struct Network: Hashable, Sendable {
   }
 
   private static func address(_ text: String) -> UInt128? {
-    text.withCString { (ClientAddress(text: $0, isV6: false) ?? ClientAddress(text: $0, isV6: true))?.bits }
+    // What comes behind a zero byte would not be read.
+    guard !text.utf8.contains(0) else { return nil }
+    return text.withCString { (ClientAddress(text: $0, isV6: false) ?? ClientAddress(text: $0, isV6: true))?.bits }
   }
 }
 

@@ -42,6 +42,7 @@ import Testing
     ("::/129", "'129' is not a prefix length from 0 to 128"), ("::/", "'' is not a prefix length from 0 to 128"),
     ("::/+1", "'+1' is not a prefix length from 0 to 128"), ("::/1/2", "'1/2' is not a prefix length from 0 to 128"),
     ("10.0.0.1/8", "it has bits set after its prefix of 8 bits"),
+    ("10.0.0.1\0x", "'10.0.0.1\0x' is not an IPv4 or IPv6 address"),
   ])
   func refused(text: String, reason: String) {
     #expect(throws: Network.Malformed(reason: reason)) { try Network(text) }
