@@ -78,4 +78,12 @@ extension Firehose where K: ~Copyable {
       lanes[lane].announcement = nil
     }
   }
+
+  /// Frees what the shards have answered. For when no host is left.
+  mutating func discardAnswers() {
+    endSweep()
+    for lane in 0..<lanes.count {
+      while let answer = lanes[lane].sweepAnswers.pop() { answer.free() }
+    }
+  }
 }

@@ -131,7 +131,8 @@ final class RoleTable<K: Kernel & ~Copyable>: @unchecked Sendable {
     hasFirehose = true
   }
 
-  /// Closes the sockets of roles that no host had at its end, because they were just moving. For when no host is left.
+  /// Closes the sockets of roles that no host had at its end, because they were just moving, and frees what was on its
+  /// way between roles. For when no host is left.
   func closeOrphans() {
     for number in 0..<shardCount where !(shards + number).pointee.isClosed {
       (shards + number).pointee.role.closeSockets()
@@ -139,6 +140,7 @@ final class RoleTable<K: Kernel & ~Copyable>: @unchecked Sendable {
     if hasFirehose, !firehosePlace.pointee.isClosed, firehosePlace.pointee.role.socket >= 0 {
       Glibc.close(firehosePlace.pointee.role.socket)
     }
+    if hasFirehose { firehosePlace.pointee.role.discardAnswers() }
   }
 
   /// For the host that the role is at, and for nobody else.

@@ -182,8 +182,11 @@ final class Simulation {
 
   func note(_ line: @autoclosure () -> String) { if keepsTrace { trace.append(line()) } }
 
-  /// Lets go of the hosts, which hold this in turn: whoever runs very many has to.
-  func end() { hosts = [] }
+  /// Lets go of the hosts, which hold this in turn, and of what was on its way: whoever runs very many has to.
+  func end() {
+    hosts = []
+    parts.table.firehose().role.discardAnswers()
+  }
 
   subscript(metric: Metric) -> UInt64 { parts.counters.reduce(0) { $0 + $1[metric] } }
 
