@@ -213,28 +213,6 @@ if Context.environment["VOLTLANE_REPLAY"] != nil {
       swiftSettings: [.enableExperimentalFeature("Lifetimes")]))
 }
 
-// tools/fuzz builds the fuzzer instead of programs and tests: the programs become modules that it looks into. (SwiftPM
-// lets nothing but tests depend on programs.)
-if Context.environment["VOLTLANE_FUZZ"] != nil {
-  package.products = []
-  let programs = ["Voltlane", "VoltlaneConnect"]
-  let modules = package.targets.filter { $0.type != .test && ($0.type != .executable || programs.contains($0.name)) }
-  package.targets = modules.map { module in
-    guard module.type == .executable else { return module }
-    return .target(
-      name: module.name, dependencies: module.dependencies,
-      swiftSettings: safe + [.unsafeFlags(["-Xfrontend", "-entry-point-function-name", "-Xfrontend", module.name])])
-  }
-  package.targets.append(
-    .executableTarget(
-      name: "voltlane-fuzz",
-      dependencies: [
-        "Relay", "VoltlaneWire", "VoltlaneCrypto", "Voltlane", "VoltlaneConnect", "VoltlaneClient", "VoltlaneSettings",
-      ],
-      path: "Tests/RelayTests", sources: ["Simulation", "Fuzzing"],
-      swiftSettings: [.define("FUZZER"), .unsafeFlags(["-parse-as-library"])]))
-}
-
 // tools/sanitize builds the tests of the relay alone, without programs and libraries, each of which would be built once
 // more for every sanitizer.
 if Context.environment["VOLTLANE_SANITIZE"] != nil {

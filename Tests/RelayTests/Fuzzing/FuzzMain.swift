@@ -1,14 +1,6 @@
 #if FUZZER
 import Glibc
 
-/// libFuzzer's own main, which here is a function.
-@_silgen_name("LLVMFuzzerRunDriver")
-private func runDriver(
-  _ argumentCount: UnsafeMutablePointer<CInt>,
-  _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>>,
-  _ callback: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
-) -> CInt
-
 private let target: FuzzTarget = {
   let name = getenv("FUZZ_TARGET").map { String(cString: $0) } ?? ""
   guard let target = FuzzTarget(rawValue: name) else {
@@ -17,16 +9,10 @@ private let target: FuzzTarget = {
   return target
 }()
 
-/// The fuzzer: FUZZ_TARGET names what is fuzzed, the arguments are libFuzzer's. Built and run by tools/fuzz.
-@main enum FuzzMain {
-  static func main() {
-    var count = CommandLine.argc
-    var arguments = CommandLine.unsafeArgv
-    exit(
-      runDriver(&count, &arguments) { start, count in
-        target.run(Array(UnsafeBufferPointer(start: start, count: count)))
-        return 0
-      })
-  }
+/// What libFuzzer's own main calls for each input: FUZZ_TARGET names what is fuzzed. Built and run by tools/fuzz.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
+  target.run(Array(UnsafeBufferPointer(start: start, count: count)))
+  return 0
 }
 #endif

@@ -1,3 +1,5 @@
+@testable import Relay
+
 /// The places at which bytes from outside enter, each as a function that has to come back, whatever it is given.
 ///
 /// A target traps where something is wrong: a trap of the code itself, or a `precondition` of the target's. libFuzzer
@@ -26,6 +28,8 @@ enum FuzzTarget: String, CaseIterable {
   case identity
   /// What the admin endpoint is asked.
   case request
+  /// What the control socket is sent.
+  case command
 
   func run(_ bytes: [UInt8]) {
     switch self {
@@ -40,32 +44,7 @@ enum FuzzTarget: String, CaseIterable {
     case .session: FuzzSession.run(bytes)
     case .identity: FuzzText.runIdentity(bytes)
     case .request: FuzzText.runAdminRequest(bytes)
+    case .command: FuzzText.runCommand(bytes)
     }
-  }
-}
-
-/// The fuzzer's bytes, read as what is to be done.
-struct FuzzScript {
-  private let bytes: [UInt8]
-  private var index = 0
-
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-  var isOver: Bool { index >= bytes.count }
-
-  /// The next byte, 0 where there is none.
-  mutating func byte() -> UInt8 {
-    guard index < bytes.count else { return 0 }
-    index += 1
-    return bytes[index - 1]
-  }
-
-  mutating func below(_ bound: Int) -> Int { bound > 0 ? Int(byte()) % bound : 0 }
-
-  /// As many bytes as the next one says, as far as there are.
-  mutating func piece() -> [UInt8] {
-    let count = min(Int(byte()), bytes.count - index)
-    index += count
-    return Array(bytes[(index - count)..<index])
   }
 }

@@ -1,6 +1,7 @@
 import Relay
 import VoltlaneCrypto
 import VoltlaneSettings
+import VoltlaneText
 
 @testable import Voltlane
 
@@ -71,6 +72,35 @@ enum FuzzText {
       }
     } catch {
       precondition(!error.reason.isEmpty)
+    }
+  }
+
+  /// A line that the control socket gets: an object that says the same when it is written and read again; and what its
+  /// command is given is taken, or what is wrong is said.
+  static func runCommand(_ bytes: [UInt8]) {
+    guard let request = try? JSON(utf8: bytes) else { return }
+    precondition((try? JSON(reading: request.description)) == request, "\(request) is read as something else")
+    do throws(ControlError) {
+      let arguments = try CommandArguments(request)
+      precondition(arguments.isEmpty || !arguments.who.isEmpty)
+      try arguments.allow(["setting", "values", "network", "seconds", "top", "order", "address", "state", "id"])
+      for member in 0..<7 {
+        do throws(ControlError) { try read(arguments, member) } catch { precondition(!"\(error)".isEmpty) }
+      }
+    } catch {
+      precondition(!"\(error)".isEmpty)
+    }
+  }
+
+  private static func read(_ arguments: CommandArguments, _ member: Int) throws(ControlError) {
+    switch member {
+    case 0: _ = try arguments.text("setting")
+    case 1: _ = try arguments.texts("values")
+    case 2: _ = try arguments.network("network")
+    case 3: _ = try arguments.number("top", in: 1...1000)
+    case 4: _ = try arguments.duration("seconds", in: .seconds(1)...(.seconds(86_400)))
+    case 5: _ = try arguments.word("order", of: SortOrder.self)
+    default: _ = try arguments.filter()
     }
   }
 

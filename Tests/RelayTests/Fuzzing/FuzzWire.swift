@@ -20,6 +20,9 @@ enum FuzzWire {
     }
     guard case .header(let header)? = decided else { return }
     precondition(header.byteCount <= ProxyHeader.longestStart)
+    if let client = header.client {
+      precondition(client.alike.contains(client.bits) && !client.key.description.isEmpty, "\(client.bits)")
+    }
     let count = min(bytes.count - header.byteCount, Int(header.values.remaining))
     let values = all.extracting(header.byteCount..<(header.byteCount + count))
     var whole = header.values

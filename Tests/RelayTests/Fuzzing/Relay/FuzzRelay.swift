@@ -8,22 +8,24 @@ import VoltlaneWire
 /// nothing in the end; the backend gets well-formed packets of clients that there are, once an end of each and nothing
 /// behind it; and the relay ends in order.
 struct FuzzRelay {
-  private let scene: SessionScene
-  private var simulation: Simulation { scene.simulation }
-  private let shards: Int
-  private var clients: [SimulatedClient] = []
-  private var ids: [UInt64] = []
-  private var attempts: [(client: Int, attempt: SessionScene.Attempt)] = []
-  private var current = 0
+  let scene: SessionScene
+  var simulation: Simulation { scene.simulation }
+  let machine: FuzzMachine
+  let shards: Int
+  var clients: [SimulatedClient] = []
+  var ids: [UInt64] = []
+  var attempts: [(client: Int, attempt: SessionScene.Attempt)] = []
+  var current = 0
   /// Clients whose id is among those.
-  private var known: Set<Int> = []
+  var known: Set<Int> = []
 
   /// The relay is as the first bytes say.
-  private init(_ script: inout FuzzScript) {
+  init(_ script: inout FuzzScript) {
     let options = script.byte()
     let limits = script.byte()
     shards = options & 1 == 0 ? 1 : 2
     let seed = UInt64(script.byte())
+    var configured: RelayConfiguration?
     let scene = try? SessionScene(seed: seed, shards: shards, firehoseCore: options & 2 == 0 ? .shared : .own) {
       if limits & 1 != 0 {
         $0.maxPacketSize = 64
@@ -54,15 +56,17 @@ struct FuzzRelay {
       if options & 8 != 0 { $0.backendLossTimeout = .seconds(1) }
       if options & 16 != 0 { $0.announce = false }
       if options & 32 != 0 { $0.eventLevel = .debug }
+      configured = $0
     }
-    guard let scene else { preconditionFailure("the relay does not start") }
+    guard let scene, let configured else { preconditionFailure("the relay does not start") }
     self.scene = scene
+    machine = FuzzMachine(scene.simulation, configured)
     scene.simulation.keepsTrace = false
     if options & 64 != 0 { scene.simulation.roughness = 0 }
   }
 
   /// Steps of one input, at most: more is more of the same.
-  private static let mostSteps = 200
+  static let mostSteps = 200
 
   static func runClients(_ bytes: [UInt8]) {
     var script = FuzzScript(bytes)
@@ -85,10 +89,11 @@ struct FuzzRelay {
 
   // MARK: Clients
 
-  private mutating func clientStep(_ script: inout FuzzScript) {
+  mutating func clientStep(_ script: inout FuzzScript) {
     guard !clients.isEmpty else { return connect(&script) }
     let step = script.byte()
-    switch step % 20 {
+    // The upper bit says that the relay comes to rest behind it.
+    switch (step & 127) % 20 {
     case 0: connect(&script)
     case 1: write(SimulatedClient.hello)
     case 2: write(script.piece())
@@ -108,39 +113,59 @@ struct FuzzRelay {
     case 16: backendStep(&script)
     case 17: toClient(script.byte(), filler(step, count: 256 * Int(script.byte())), .data)
     case 18: write(FramedHandshakePacket.ping.bytes)
+    case 19 where step & 127 >= 40: unusualStep(&script)
     default: settle()
     }
     if step & 128 != 0 { settle() }
   }
 
-  private var socket: SimulatedSocket { clients[current].socket }
-
-  private mutating func connect(_ script: inout FuzzScript) {
+  /// What clients and load balancers rarely do, and what else happens.
+  mutating func unusualStep(_ script: inout FuzzScript) {
     let choice = script.byte()
+    switch choice % 8 {
+    case 0: write(FuzzAddresses.header(&script))
+    case 1: socket.isLocal = choice & 8 != 0
+    case 2:
+      // Enough for a turn in which many get something.
+      for number in 0..<12 {
+        connect(UInt8(number << 4 | 8 | number & 1))
+        write(SimulatedClient.hello)
+      }
+    default:
+      learnIDs()
+      machine.step(&script, ids: ids)
+    }
+  }
+
+  var socket: SimulatedSocket { clients[current].socket }
+
+  mutating func connect(_ script: inout FuzzScript) { connect(script.byte()) }
+
+  private mutating func connect(_ choice: UInt8) {
     // A few addresses, one of them a load balancer's.
-    let address = ClientAddress(v4: choice & 8 == 0 ? 0x7f00_0001 : 0x0b00_0000 | UInt32(choice >> 4))
+    let address = choice & 8 == 0 ? ClientAddress(v4: 0x7f00_0001) : FuzzAddresses.address(choice >> 4)
     guard clients.count < 24, simulation.accepts(shard: Int(choice) % shards) else { return }
     clients.append(SimulatedClient(simulation.connect(shard: Int(choice) % shards, address: address)))
     current = clients.count - 1
     if choice & 4 != 0 { write(Array("PROXY TCP4 192.0.2.\(choice >> 4) 192.0.2.1 1 1\r\n".utf8)) }
   }
 
-  private func write(_ bytes: [UInt8]) {
+  func write(_ bytes: [UInt8]) {
     guard !bytes.isEmpty, !socket.peerFinished, !socket.peerReset else { return }
     simulation.write(bytes, to: socket)
   }
 
-  private func filler(_ first: UInt8, count: Int) -> [UInt8] {
+  func filler(_ first: UInt8, count: Int) -> [UInt8] {
     (0..<count).map { first &+ UInt8(truncatingIfNeeded: $0) }
   }
 
   /// The start of a packet, or of one that is too large.
-  private func unfinished(_ script: inout FuzzScript) -> [UInt8] {
+  func unfinished(_ script: inout FuzzScript) -> [UInt8] {
     let size = Int(script.byte()) << (2 * script.below(12))
     return Wire.sizePrefixBytes(size) + filler(1, count: min(size, 64 * script.below(256)))
   }
 
-  private mutating func beginReconnection(_ script: inout FuzzScript) {
+  mutating func beginReconnection(_ script: inout FuzzScript) {
     learnIDs()
     let id = ids.isEmpty ? 1 : ids[script.below(ids.count)]
     write(FramedHandshakePacket.protocolVersion().bytes + FramedHandshakePacket.clientID(id).bytes)
@@ -154,7 +179,7 @@ struct FuzzRelay {
   }
 
   /// The right answer to a challenge, on the connection that got it or on another, with or without the ping.
-  private mutating func finishReconnection(_ script: inout FuzzScript) {
+  mutating func finishReconnection(_ script: inout FuzzScript) {
     guard !attempts.isEmpty else { return }
     let choice = script.byte()
     let (client, attempt) = attempts[Int(choice >> 3) % attempts.count]
@@ -166,7 +191,7 @@ struct FuzzRelay {
   }
 
   /// The ids that clients have been told.
-  private mutating func learnIDs() {
+  mutating func learnIDs() {
     for index in clients.indices where !known.contains(index) {
       guard let id = clients[index].readHandshake() else { continue }
       known.insert(index)
@@ -174,88 +199,29 @@ struct FuzzRelay {
     }
   }
 
-  private func pass(_ script: inout FuzzScript) {
+  func pass(_ script: inout FuzzScript) {
     let times: [UInt64] = [1, 50, 150, 400, 1000, 3000, 12_000, 400_000]
     simulation.pass(times[script.below(times.count)] * Limits.millisecond)
   }
 
-  private func setRoom(_ script: inout FuzzScript) {
+  func setRoom(_ script: inout FuzzScript) {
     let room = script.byte()
     if room == 255 { return simulation.allow(.max, socket) }
     socket.room = 0
     simulation.allow(Int(room) * 3, socket)
   }
 
-  private func setUnacknowledged(_ script: inout FuzzScript) {
+  func setUnacknowledged(_ script: inout FuzzScript) {
     socket.unacknowledged = min(Int(script.byte()) * 4, socket.outgoing.count)
     socket.silence = UInt64(script.byte()) * Limits.second
   }
 
-  // MARK: The backend
-
-  private mutating func backendStep(_ script: inout FuzzScript) {
-    let step = script.byte()
-    switch step % 16 {
-    case 0, 1: toRelay(script.piece())
-    case 2: toClient(script.byte(), script.piece(), .data)
-    case 3: toClient(script.byte(), filler(step, count: 256 * Int(script.byte())), .data)
-    case 4: toClient(script.byte(), script.piece(), .kick)
-    case 5:
-      // Any flag, and an id that is none.
-      let id = script.byte()
-      toRelay(Wire.sizePrefixBytes(10) + filler(id, count: 8) + [script.byte(), 1])
-    case 6: for _ in 0..<script.below(64) { toClient(step, filler(step, count: script.below(8)), .data) }
-    case 7: backendSocket.map(simulation.reset)
-    case 8: backendSocket.map(simulation.finish)
-    case 9: pass(&script)
-    case 10: setBackendRoom(&script)
-    case 11: simulation.backendListens = script.byte() & 1 == 0
-    case 12: toRelay(Wire.sizePrefixBytes(Int(script.byte()) << 20))
-    case 13: toMany(&script)
-    case 14: toClient(script.byte(), script.piece(), .volatile)
-    default: clientStep(&script)
-    }
-    if step & 128 != 0 { settle() }
-  }
-
-  private var backendSocket: SimulatedSocket? { simulation.backends.last.flatMap { $0.relayClosed ? nil : $0 } }
-
-  private func toRelay(_ bytes: [UInt8]) {
-    guard !bytes.isEmpty, let socket = backendSocket, !socket.peerFinished, !socket.peerReset else { return }
-    simulation.write(bytes, to: socket)
-  }
-
-  private mutating func toClient(_ choice: UInt8, _ data: [UInt8], _ flag: SimulatedBackend.Flag) {
-    learnIDs()
-    guard !ids.isEmpty else { return }
-    toRelay(SimulatedBackend.packet(ids[Int(choice) % ids.count], flag, data))
-  }
-
-  /// A multicast of either kind to some of the clients and of the ids that nobody has; or one whose kind or list is
-  /// odd.
-  private mutating func toMany(_ script: inout FuzzScript) {
-    learnIDs()
-    let choice = script.byte()
-    var to: [UInt64] = choice & 1 == 0 ? ids : []
-    for _ in 0..<script.below(8) { to.append(ids.isEmpty ? 1 : ids[script.below(ids.count)] ^ UInt64(choice & 2)) }
-    var packet = SimulatedBackend.multicast(to, script.piece(), isVolatile: choice & 4 != 0)
-    if choice & 0x18 == 0x18 { packet[Wire.taggedHeader + script.below(Multicast.prefix)] = script.byte() }
-    toRelay(packet)
-  }
-
-  private func setBackendRoom(_ script: inout FuzzScript) {
-    guard let socket = backendSocket else { return }
-    let room = script.byte()
-    if room == 255 { return simulation.allow(.max, socket) }
-    socket.room = 0
-    simulation.allow(Int(room) * 5, socket)
-  }
-
   // MARK: The end
 
-  private func settle() { simulation.settle(for: 0) }
+  func settle() { simulation.settle(for: 0) }
 
-  private mutating func end() {
+  mutating func end() {
+    machine.relent()
     settle()
     learnIDs()
     for socket in simulation.backends { simulation.allow(.max, socket) }
@@ -269,6 +235,7 @@ struct FuzzRelay {
       }
     }
     precondition(simulation.isFinished, "the relay does not end")
+    machine.finish()
     checkBackend()
     let parts = simulation.parts
     precondition(parts.budget.charged == 0, "unfinished packets: \(parts.budget.charged) bytes are left")
@@ -280,7 +247,7 @@ struct FuzzRelay {
   }
 
   /// What the backends got, one connection after the other.
-  private func checkBackend() {
+  func checkBackend() {
     var over: Set<UInt64> = []
     for socket in simulation.backends {
       var backend = SimulatedBackend(socket)
