@@ -1,0 +1,114 @@
+"""What an idle connection costs in memory: tools/test-recipes costs [CONNECTIONS]
+
+Not a test. It opens connections over the loopback, whose two ends are both in this kernel, so it does so twice: to a
+program that only accepts, where half of what they take is one socket's cost; and to the relay, where what is over the
+client's half is the relay's.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from pathlib import Path
+
+from scene import Client, Scene, clients, until
+
+#: Sockets that one process may hold here, with something to spare.
+SHARE = 9000
+
+
+def slab() -> dict[str, int]:
+    """Bytes in each of the kernel's caches."""
+    sizes = {}
+    for line in Path("/proc/slabinfo").read_text().splitlines()[2:]:
+        name, _, _, _, _, pages, *rest = line.split()
+        # Of whoever looks into /proc meanwhile.
+        if name == "proc_inode_cache":
+            continue
+        sizes[name] = int(rest[rest.index("slabdata") + 2]) * int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return sizes
+
+
+def resident(process: int) -> int:
+    """A process's own memory."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_", "Swap:")))
+
+
+class Holder:
+    """A process that holds what its work makes, until it is let go."""
+
+    def __init__(self, work) -> None:
+        inner, outer = os.pipe()
+        self.gate, gate = os.pipe()
+        self.process = os.fork()
+        if self.process == 0:
+            os.close(gate)
+            held = work()
+            os.write(outer, b"!")
+            # Its end closes, and that of whoever made it.
+            os.read(self.gate, 1)
+            del held
+            os._exit(0)
+        self.gate = gate
+        os.close(outer)
+        os.read(inner, 1)
+        os.close(inner)
+
+    def end(self) -> None:
+        """Lets it go."""
+        os.write(self.gate, b"!")
+        os.waitpid(self.process, 0)
+
+
+def growth(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    """What has grown."""
+    return {name: size - before.get(name, 0) for name, size in after.items() if size != before.get(name, 0)}
+
+
+def show(title: str, grown: dict[str, int], count: int) -> None:
+    """A table of bytes for each connection."""
+    print(f"{title}: {sum(grown.values()) / count:.0f} bytes of the kernel for each connection")
+    for name, size in sorted(grown.items(), key=lambda item: -item[1])[:12]:
+        print(f"    {name:24} {size / count:8.0f}")
+
+
+def plain(count: int) -> dict[str, int]:
+    """Both ends as sockets that nobody does anything with."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    before = slab()
+    held = []
+    # The kernel makes connections before somebody accepts them, as many as the queue has places for.
+    for start in range(0, count, 4000):
+        number = min(4000, count - start)
+        held.append(Holder(lambda n=number: [socket.create_connection(listener.getsockname()) for _ in range(n)]))
+        held.append(Holder(lambda n=number: [listener.accept()[0] for _ in range(n)]))
+    grown = growth(before, slab())
+    for holder in held:
+        holder.end()
+    return grown
+
+
+def costs(count: int) -> None:
+    """Prints what was measured."""
+    Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("1024 41999")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    pair = plain(count)
+    show("two plain sockets", pair, count)
+    with Scene("million") as scene:
+        relay = scene.relay("voltlane.toml", "--listen", "127.0.0.1:42000", "--threads", "1", "--max-clients", "auto",
+                            "--stale-timeout", "0s", backend="10.0.0.21:42001")
+        server = relay.process.pid
+        caches, own = slab(), resident(server)
+        held = []
+        for start in range(0, count, SHARE):
+            share = min(SHARE, count - start)
+            held.append(Holder(lambda n=share: [Client(("127.0.0.1", 42000), "127.0.0.1") for _ in range(n)]))
+        until(lambda: len(clients()) > 0, relay.text)
+        grown, mine = growth(caches, slab()), resident(server) - own
+        show("a client and the relay", grown, count)
+        print(f"the relay's own memory: {mine / count:.0f} bytes for each connection")
+        print(f"of the kernel, the relay's side: {(sum(grown.values()) - sum(pair.values()) / 2) / count:.0f} bytes")
+        for holder in held:
+            holder.end()
