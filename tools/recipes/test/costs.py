@@ -12,10 +12,11 @@ import resource
 import socket
 from pathlib import Path
 
-from scene import Client, Scene, clients, until
+from scene import Client, Scene
 
-#: Sockets that one process may hold here, with something to spare.
+#: Sockets that a process of clients holds, and clients that a relay gets: as many relays as that takes.
 SHARE = 9000
+LARGEST = min(1_000_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000)
 
 
 def slab() -> dict[str, int]:
@@ -94,20 +95,26 @@ def costs(count: int) -> None:
     """Prints what was measured."""
     Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("1024 41999")
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    pair = plain(count)
+    pair = plain(min(count, LARGEST))
+    pair = {name: size * count // min(count, LARGEST) for name, size in pair.items()}
     show("two plain sockets", pair, count)
     with Scene("million") as scene:
-        relay = scene.relay("voltlane.toml", "--listen", "127.0.0.1:42000", "--threads", "1", "--max-clients", "auto",
-                            "--stale-timeout", "0s", backend="10.0.0.21:42001")
-        server = relay.process.pid
-        caches, own = slab(), resident(server)
+        shares = [min(LARGEST, count - start) for start in range(0, count, LARGEST)]
+        relays = [
+            scene.relay("voltlane.toml", "--listen", f"127.0.0.1:{43000 + number}", "--threads", "1", "--max-clients",
+                        "auto", "--stale-timeout", "0s", "--control", f"unix:/run/voltlane/{number}.sock", "--backend",
+                        f"127.0.0.1:{44000 + number}", backend=f"127.0.0.1:{44000 + number}")
+            for number in range(len(shares))
+        ]
+        caches, own = slab(), sum(resident(relay.process.pid) for relay in relays)
         held = []
-        for start in range(0, count, SHARE):
-            share = min(SHARE, count - start)
-            held.append(Holder(lambda n=share: [Client(("127.0.0.1", 42000), "127.0.0.1") for _ in range(n)]))
-        until(lambda: len(clients()) > 0, relay.text)
-        grown, mine = growth(caches, slab()), resident(server) - own
-        show("a client and the relay", grown, count)
+        for number, share in enumerate(shares):
+            for start in range(0, share, SHARE):
+                held.append(Holder(lambda at=("127.0.0.1", 43000 + number), n=min(SHARE, share - start): [
+                    Client(at, "127.0.0.1") for _ in range(n)]))
+        grown = growth(caches, slab())
+        mine = sum(resident(relay.process.pid) for relay in relays) - own
+        show(f"a client and the relay, {len(relays)} of them", grown, count)
         print(f"the relay's own memory: {mine / count:.0f} bytes for each connection")
         print(f"of the kernel, the relay's side: {(sum(grown.values()) - sum(pair.values()) / 2) / count:.0f} bytes")
         for holder in held:
