@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import traceback
 from pathlib import Path
 
-from scene import Client, Scene
+from scene import Client, Scene, check
 
 #: Sockets that a process of clients holds, and clients that a relay gets: as many relays as that takes.
 SHARE = 9000
@@ -46,15 +47,19 @@ class Holder:
         self.process = os.fork()
         if self.process == 0:
             os.close(gate)
-            held = work()
-            os.write(outer, b"!")
+            try:
+                held = work()
+                os.write(outer, b"!")
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
             # Its end closes, and that of whoever made it.
             os.read(self.gate, 1)
             del held
             os._exit(0)
         self.gate = gate
         os.close(outer)
-        os.read(inner, 1)
+        check(os.read(inner, 1), "not all connections could be made")
         os.close(inner)
 
     def end(self) -> None:
@@ -110,8 +115,9 @@ def costs(count: int) -> None:
         held = []
         for number, share in enumerate(shares):
             for start in range(0, share, SHARE):
-                held.append(Holder(lambda at=("127.0.0.1", 43000 + number), n=min(SHARE, share - start): [
-                    Client(at, "127.0.0.1") for _ in range(n)]))
+                # From another address for each relay, because an address has so many ports.
+                held.append(Holder(lambda k=number, n=min(SHARE, share - start): [
+                    Client(("127.0.0.1", 43000 + k), f"127.0.1.{k}") for _ in range(n)]))
         grown = growth(caches, slab())
         mine = sum(resident(relay.process.pid) for relay in relays) - own
         show(f"a client and the relay, {len(relays)} of them", grown, count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,8 +24,8 @@ RECIPES = ROOT / "tools/recipes"
 PROGRAMS = Path(os.environ.get("VOLTLANE_PROGRAMS", ROOT / ".build/release"))
 #: How long anything may take before it counts as broken: no test waits that long if all is well.
 PATIENCE = 60
-#: Who the relay is here, as systemd would have it: nobody, with a group in common with the program in front of it.
-NOBODY = 65534
+#: Who the relay is here, as systemd would have it: nobody else, because the kernel counts locked memory by user.
+NOBODY = random.randrange(100_000, 1_000_000)
 
 #: The folders that recipes name. Here each is empty, and not the machine's own.
 FOLDERS = ("/run", "/var/log", "/var/lib", "/var/spool", "/etc/ssl/private", "/etc/ssl/certs")
