@@ -24,7 +24,7 @@ static const uint8_t greeting[] = {
     0x6d, 0x1c, 0x73, 0x0e, 0xc1, 0x73, 0xb7, 0x75, 0x2d, 0x36, 0x2d};
 
 static const char *relay_name, *backend_name;
-static int clients = 16, size;
+static int clients = 16, silent, size;
 static double seconds = 5, idle_seconds, rate, day_floor = -1, newcomers_per_second, interval = 0.25;
 
 static struct address relay;
@@ -246,10 +246,11 @@ static void report(double time, double offered, bool is_idle) {
   qsort(round_trips, trips, sizeof *round_trips, by_time);
   printf(
       "{\"time\": %.3f, \"offered\": %.0f, \"packets\": %.0f, \"newcomers\": %llu, \"probes\": %u, \"p50_us\": %u, "
-      "\"p99_us\": %u, \"cpu_ns\": %llu, \"idle\": %s}\n",
+      "\"p99_us\": %u, \"max_us\": %u, \"cpu_ns\": %llu, \"idle\": %s}\n",
       time, offered, (double)(drained_bytes - last_drained) / (4 + size),
       (unsigned long long)(newcomers_done - last_newcomers), trips, trips ? round_trips[trips / 2] : 0,
-      trips ? round_trips[trips - 1 - trips / 100] : 0, (unsigned long long)(cpu - last_cpu),
+      trips ? round_trips[trips - 1 - trips / 100] : 0, trips ? round_trips[trips - 1] : 0,
+      (unsigned long long)(cpu - last_cpu),
       is_idle ? "true" : "false");
   fflush(stdout);
   last_drained = drained_bytes, last_newcomers = newcomers_done, last_cpu = cpu, trips = 0;
@@ -330,7 +331,7 @@ static double number(const char *text, double least) {
 int main(int argc, char **argv) {
   static const struct option options[] = {
       {"relay", 1, 0, 'r'},      {"backend-listen", 1, 0, 'b'}, {"clients", 1, 0, 'c'},
-      {"size", 1, 0, 's'},       {"seconds", 1, 0, 't'},        {"idle", 1, 0, 'i'},
+      {"silent", 1, 0, 'S'},     {"size", 1, 0, 's'},           {"seconds", 1, 0, 't'},        {"idle", 1, 0, 'i'},
       {"rate", 1, 0, 'R'},       {"day", 1, 0, 'd'},            {"newcomers", 1, 0, 'n'},
       {"interval", 1, 0, 'I'},   {"congestion-control", 1, 0, 'C'},
       {0}};
@@ -338,6 +339,7 @@ int main(int argc, char **argv) {
       case 'r': relay_name = optarg; break;
       case 'b': backend_name = optarg; break;
       case 'c': clients = (int)number(optarg, 1); break;
+      case 'S': silent = (int)number(optarg, 0); break;
       case 's': size = (int)number(optarg, 0); break;
       case 't': seconds = number(optarg, 0.1); break;
       case 'i': idle_seconds = number(optarg, 0); break;
@@ -347,8 +349,8 @@ int main(int argc, char **argv) {
       case 'I': interval = number(optarg, 0.01); break;
       case 'C': congestion_control = optarg; break;
       default:
-        die("usage: --relay ADDRESS --backend-listen ADDRESS [--clients N] [--size BYTES] [--seconds S] [--idle S] "
-            "[--rate PACKETS-A-SECOND [--day LEAST]] [--newcomers N-A-SECOND] [--interval S] "
+        die("usage: --relay ADDRESS --backend-listen ADDRESS [--clients N] [--silent N] [--size BYTES] "
+            "[--seconds S] [--idle S] [--rate PACKETS-A-SECOND [--day LEAST]] [--newcomers N-A-SECOND] [--interval S] "
             "[--congestion-control NAME]");
     }
   if (!relay_name || !backend_name) die("--relay and --backend-listen are needed");
@@ -365,6 +367,8 @@ int main(int argc, char **argv) {
   ids = calloc((size_t)clients, sizeof *ids);
   for (int client = 0; client < clients; client++) sockets[client] = connect_client(&ids[client]);
   probe = connect_client(&probe_id);
+  // They are only there.
+  for (uint64_t id; silent > 0; silent--) connect_client(&id);
   fill_blob();
   run();
   bool complete = everything_comes();

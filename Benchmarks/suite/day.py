@@ -87,7 +87,8 @@ def point(line, last, now, roles):
         "packets": line["packets"] / passed, "newcomers": line["newcomers"] / passed, "threads": len(roles),
         "relay_cpu": cpu / passed / 1e9, "relay_waited": waited / passed / 1e9,
         "relay_cpu_ns": cpu / line["packets"] if line["packets"] else None, "p50_us": line["p50_us"],
-        "p99_us": line["p99_us"] if line["probes"] else None, "load_cpu": line["cpu_ns"] / passed / 1e9,
+        "p99_us": line["p99_us"] if line["probes"] else None, "max_us": line["max_us"],
+        "load_cpu": line["cpu_ns"] / passed / 1e9,
     }
 
 
@@ -129,6 +130,10 @@ def spread_of(points, settled=1.0):
     spread = next((each["time"] for each in busy if each["threads"] > 1), None)
     over = busy[-1]["time"]
     folded = next((each["time"] for each in points if each["idle"] and each["threads"] == 1), None)
+    # A packet's longest round trip with no other load: while the roles went back, and else.
+    idle = [each for each in points if each["idle"] and each["time"] > over + settled]
+    folding = [each["max_us"] for each in idle if folded is not None and folded - 0.6 < each["time"] < folded + 0.3]
+    still = [each["max_us"] for each in idle if folded is None or not folded - 0.6 < each["time"] < folded + 0.3]
     # The first intervals warm up, and the one in which a role moved is neither.
     before = [each["packets"] for each in busy if 0.5 <= each["time"] and each["threads"] == 1]
     after = [each["packets"] for each in busy if spread is not None and each["time"] >= spread + settled]
@@ -136,12 +141,13 @@ def spread_of(points, settled=1.0):
         "spread_after": spread, "folded_after": folded - over if spread is not None and folded is not None else None,
         "before": median(before) if before else None, "after": median(after) if after else None,
         "gain": median(after) / median(before) if before and after else None,
+        "longest_folding_us": max(folding, default=None), "longest_still_us": max(still, default=None),
     }
 
 
 def spread(options):
     runs = []
-    flood = ("--seconds", str(options.seconds), "--idle", "6", "--interval", "0.25")
+    flood = ("--seconds", str(options.seconds), "--idle", "6", "--interval", "0.25", "--silent", str(options.silent))
     for repeat in range(options.repeats):
         program = Program("the default", (), options.build, options.congestion_control)
         points = follow(program, flood, options.seconds + 6)
@@ -161,6 +167,10 @@ def spread_text(found):
             f"{found['gain']:.2f} times")
     folded = found["folded_after"]
     parts.append(f"one thread again {folded:.2f} s after the end" if folded is not None else "not folded")
+    if folded is not None and found["longest_folding_us"] and found["longest_still_us"]:
+        parts.append(
+            f"longest round trip meanwhile {found['longest_folding_us'] / 1e3:.2f} ms, else "
+            f"{found['longest_still_us'] / 1e3:.2f} ms")
     return "; ".join(parts)
 
 
@@ -211,6 +221,8 @@ def flags(arguments):
     parser.add_argument(
         "--seconds", type=positive(float), metavar="S", help="of a day (default: 100), or of such a load (default: 8)")
     parser.add_argument("--repeats", type=positive(int), default=3, metavar="N", help="of such a load (default: 3)")
+    parser.add_argument(
+        "--silent", type=int, default=0, metavar="N", help="clients that are there besides, in --spread (default: 0)")
     parser.add_argument(
         "--output", type=Path, metavar="FILE.json",
         help="where the results are, the page beside it as .html (default: Benchmarks/results/day.json or spread.json)")

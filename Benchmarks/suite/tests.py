@@ -277,7 +277,7 @@ def day_point(time, threads, packets=100.0, idle=False, **others):
     return {
         "time": time, "idle": idle, "offered": 0 if idle else packets, "packets": packets, "newcomers": 1,
         "threads": threads, "relay_cpu": threads / 2, "relay_waited": 0.0, "relay_cpu_ns": 10.0, "p50_us": 5,
-        "p99_us": 7, "load_cpu": 0.1, **others,
+        "p99_us": 7, "max_us": 9, "load_cpu": 0.1, **others,
     }
 
 
@@ -307,7 +307,7 @@ class Day(unittest.TestCase):
     def test_a_point_is_of_its_interval(self):
         line = {
             "time": 3.0, "idle": False, "offered": 40.0, "packets": 30.0, "newcomers": 2, "p50_us": 5, "p99_us": 9,
-            "probes": 0, "cpu_ns": 1e9,
+            "max_us": 9, "probes": 0, "cpu_ns": 1e9,
         }
         found = day.point(line, {"time": 1.0, "relay": (10**9, 0)}, (4 * 10**9, 10**9), {"relay 0": ["shard 0"]})
         self.assertEqual((found["offered"], found["packets"]), (20, 15))
@@ -319,11 +319,15 @@ class Day(unittest.TestCase):
     def test_what_a_second_thread_carries(self):
         points = [day_point(0.25, 1, 1.0), day_point(0.5, 1), day_point(0.75, 1), day_point(1.0, 2, 130.0)]
         points += [day_point(2.0, 2, 180.0), day_point(3.0, 2, 180.0)]
-        points += [day_point(4.0, 2, 0.0, idle=True), day_point(6.5, 1, 0.0, idle=True)]
+        points += [day_point(4.0, 2, 0.0, idle=True, max_us=999), day_point(6.5, 1, 0.0, idle=True, max_us=2000)]
+        points += [day_point(7.0, 1, 0.0, idle=True, max_us=100)]
         found = day.spread_of(points)
         self.assertEqual((found["spread_after"], found["folded_after"]), (1.0, 3.5))
         self.assertEqual((found["before"], found["after"], found["gain"]), (100, 180, 1.8))
         self.assertIn("1.80 times", day.spread_text(found))
+        # What still came of the load is not counted.
+        self.assertEqual((found["longest_folding_us"], found["longest_still_us"]), (2000, 100))
+        self.assertIn("longest round trip meanwhile 2.00 ms, else 0.10 ms", day.spread_text(found))
 
     def test_what_did_not_happen_is_not_made_up(self):
         found = day.spread_of([day_point(1.0, 1), day_point(2.0, 1), day_point(3.0, 1, 0.0, idle=True)])
