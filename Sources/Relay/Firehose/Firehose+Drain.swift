@@ -39,9 +39,10 @@ extension Firehose where K: ~Copyable {
   @inline(never)
   private mutating func haveShardsDrained() -> Bool {
     guard control.shardsDrained == lanes.count else { return false }
-    // Every session has ended: there is nothing to announce.
-    endSweep()
-    return isUplinkEmpty()
+    // Every session has ended: there is nothing to announce. What has begun is sent to its end, because it may have
+    // stopped within a packet.
+    if sweep == .asking { endSweep() }
+    return sweep == .none && isUplinkEmpty()
   }
 
   /// Sends the FIN. What the backend still sends is read and discarded until its own FIN arrives: a close with unread
