@@ -87,7 +87,7 @@ final class FuzzMachine {
     guard settings.allSatisfy({ $0.lane.hasRoom() }) else { return }
     let choice = script.byte()
     var new = configuration
-    switch choice % 9 {
+    switch choice % 10 {
     case 0: new.clientSendBuffer = 1 + 16 * Int(script.byte())
     case 1: new.missedPacketsBuffer = 16 * Int(script.byte())
     case 2: new.protection.memoryBudget = (1 << 20) + 4096 * Int(script.byte())
@@ -99,6 +99,7 @@ final class FuzzMachine {
       new.protection.maxClientsPerAddress = choice & 16 == 0 ? nil : 2
       new.protection.maxPendingHandshakesPerAddress = choice & 32 == 0 ? nil : 1
       new.protection.acceptRatePerAddress = choice & 64 == 0 ? nil : Rate(2, per: .second)
+    case 8: new.protection.handshakeTimeout = choice & 16 == 0 ? nil : .seconds(1)
     default: new.eventLevel = choice & 16 == 0 ? .error : .debug
     }
     new = new.reloaded(over: configuration)

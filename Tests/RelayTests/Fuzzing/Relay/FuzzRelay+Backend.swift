@@ -61,4 +61,10 @@ extension FuzzRelay {
     socket.room = 0
     simulation.allow(Int(room) * 5, socket)
   }
+
+  func setBackendUnacknowledged(_ script: inout FuzzScript) {
+    guard let socket = backendSocket else { return }
+    socket.unacknowledged = min(Int(script.byte()) * 16, socket.outgoing.count)
+    socket.silence = UInt64(script.byte()) * Limits.second
+  }
 }

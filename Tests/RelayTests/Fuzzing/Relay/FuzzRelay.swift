@@ -56,6 +56,13 @@ struct FuzzRelay {
       if options & 8 != 0 { $0.backendLossTimeout = .seconds(1) }
       if options & 16 != 0 { $0.announce = false }
       if options & 32 != 0 { $0.eventLevel = .debug }
+      if options & 128 != 0 {
+        $0.tellsAddresses = true
+        $0.tellsAway = true
+        $0.keepalive = .seconds(2)
+        $0.tcpUserTimeout = .seconds(60)
+        $0.backendTimeout = .seconds(3)
+      }
       configured = $0
     }
     guard let scene, let configured else { preconditionFailure("the relay does not start") }
@@ -131,6 +138,9 @@ struct FuzzRelay {
         connect(UInt8(number << 4 | 8 | number & 1))
         write(SimulatedClient.hello)
       }
+    // One that crosses beside the lane.
+    case 3: write(SimulatedClient.packet(filler(choice, count: 150_000 + Int(choice))))
+    case 4: setBackendUnacknowledged(&script)
     default:
       learnIDs()
       machine.step(&script, ids: ids)
