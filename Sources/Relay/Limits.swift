@@ -294,6 +294,16 @@ enum Limits {
   /// Completions that are handled in one turn.
   static let completionsPerTurn = 1024
 
+  // MARK: epoll
+
+  /// The same over epoll: events that one call brings. Each may be two completions.
+  static let eventsPerTurn = completionsPerTurn
+  /// Clients of a listener that are accepted in one turn: about a third of a millisecond's work.
+  static let acceptsPerTurn = 64
+  /// Descriptors that may be polled at most, whatever the process's limit: as many as there are client ids. 24 bytes of
+  /// address space each, in every thread.
+  static let polledDescriptors = 1 << Int(cellBits)
+
   // MARK: Tables
 
   /// A client id has 24 bits for shard and slot.

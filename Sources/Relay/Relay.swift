@@ -24,8 +24,9 @@ public final class Relay {
   public let endpoints: [Endpoint]
   /// How listening differs from what was asked for, in words.
   public let listenerWarnings: [String]
-  /// The kernel that the probe found, for the log.
-  public let kernelRelease: String
+  /// Which Linux this is, and how its threads reach it, for the log.
+  public let kernelRelease = RingRefusal.kernelRelease()
+  public let kernel: KernelFinding
 
   private let arena = Arena()
   private let control: ControlBlock
@@ -67,13 +68,7 @@ public final class Relay {
   /// The same after the names of the configuration's listeners have been looked up.
   public init(configuration: RelayConfiguration, listeners: ListenerAddresses) throws(RelayError) {
     self.configuration = configuration
-    voltlane_raise_locked_memory_limit()
-    do throws(RingRefusal) {
-      kernelRelease = try RingFeatures(memory: configuration.ringMemory).kernelRelease
-    } catch {
-      throw .ring(error)
-    }
-    voltlane_raise_descriptor_limit()
+    kernel = try KernelFinding(configuration)
     let signal = voltlane_eventfd()
     guard signal >= 0 else { throw .system(call: "eventfd", errno: -signal) }
     control = ControlBlock(arena, signal: signal)
@@ -89,47 +84,15 @@ public final class Relay {
     close(control.signal)
   }
 
-  // MARK: What it needs of the machine
-
-  /// Makes a ring and uses it, then as many as there will be threads, and closes them. Returns what is missing and what
-  /// to do about it, or nil.
-  public static func ringRefusal(_ configuration: RelayConfiguration) -> RingRefusal? {
-    voltlane_raise_locked_memory_limit()
-    voltlane_raise_descriptor_limit()
-    do throws(RingRefusal) {
-      _ = try RingFeatures(memory: configuration.ringMemory)
-      try RingFeatures.tryRings(configuration.ringCount, memory: configuration.ringMemory)
-      return nil
-    } catch {
-      return error
-    }
-  }
-
   // MARK: Starting
 
-  /// Starts every thread, and returns once each has its ring. `identity` is the relay's key. Throws ``RelayError`` if
+  /// Starts every thread, and returns once each has its kernel. `identity` is the relay's key. Throws ``RelayError`` if
   /// the system lacks something, after the threads that did start have ended.
   public func start(identity: SecretKey) throws(RelayError) {
     do throws(RelayError) {
-      let parts = try RelayParts<RingKernel>(configuration, identity, sockets, placement, arena, control)
-      // From here on each shard closes its listeners.
-      whereabouts = parts.table.whereabouts
-      closeOrphans = parts.table.closeOrphans
-      meters = placement.hosts.map { _ in ThreadMeter(arena) }
-      counters = parts.counters
-      observer = RelayObserver(parts, placement, control)
-      inquiries = Inquiries(parts.queries, parts.ids)
-      eventLanes = parts.events.map(RecordConsumerBox.init)
-      digest = parts.digest
-      settingsLanes = parts.settings.map(SettingsProducer.init)
-      budgets = (parts.budget, parts.missedBudget, parts.memory)
-      try startThreads(parts)
-      if !configuration.threads.isFixed, placement.shardHosts > 1 {
-        let threads = Array(meters[..<placement.shardHosts])
-        balancer = Balancer(
-          LoadMeter(
-            threads: threads, counters: counters, whereabouts, firehoseMoves: configuration.firehoseCore == .moving),
-          whereabouts)
+      switch kernel.interface {
+      case .uring: try start(RelayParts<RingKernel>(configuration, identity, sockets, placement, arena, control))
+      case .epoll: try start(RelayParts<EpollKernel>(configuration, identity, sockets, placement, arena, control))
       }
       voltlane_keep_room()
     } catch {
@@ -138,7 +101,29 @@ public final class Relay {
     }
   }
 
-  private func startThreads(_ parts: RelayParts<RingKernel>) throws(RelayError) {
+  private func start<K: SystemKernel & ~Copyable>(_ parts: RelayParts<K>) throws(RelayError) {
+    // From here on each shard closes its listeners.
+    whereabouts = parts.table.whereabouts
+    closeOrphans = parts.table.closeOrphans
+    meters = placement.hosts.map { _ in ThreadMeter(arena) }
+    counters = parts.counters
+    observer = RelayObserver(parts, placement, control)
+    inquiries = Inquiries(parts.queries, parts.ids)
+    eventLanes = parts.events.map(RecordConsumerBox.init)
+    digest = parts.digest
+    settingsLanes = parts.settings.map(SettingsProducer.init)
+    budgets = (parts.budget, parts.missedBudget, parts.memory)
+    try startThreads(parts)
+    if !configuration.threads.isFixed, placement.shardHosts > 1 {
+      let threads = Array(meters[..<placement.shardHosts])
+      balancer = Balancer(
+        LoadMeter(
+          threads: threads, counters: counters, whereabouts, firehoseMoves: configuration.firehoseCore == .moving),
+        whereabouts)
+    }
+  }
+
+  private func startThreads<K: SystemKernel & ~Copyable>(_ parts: RelayParts<K>) throws(RelayError) {
     let resolver = try Resolver(backend: configuration.backend)
     self.resolver = resolver
     let listeners = endpoints.compactMap(SocketAddress.init(numeric:))
@@ -148,6 +133,10 @@ public final class Relay {
     {
       throw .address(configuration.backend, reason: "the backend is the relay itself, which listens on \(own)")
     }
+    let setup = KernelSetup(
+      resolver: resolver, congestionControl: configuration.congestionControl,
+      keepalive: configuration.keepalive.seconds, coalesceTime: configuration.coalesceTime.nanoseconds,
+      control: control, ringMemory: configuration.ringMemory, listeners: listeners)
     let gate = StartGate()
     for (index, thread) in placement.hosts.enumerated() {
       let wake = voltlane_eventfd()
@@ -156,11 +145,6 @@ public final class Relay {
       let parts = parts.host(index)
       let meter = meters[index]
       let control = control
-      let congestionControl = configuration.congestionControl
-      let keepalive = configuration.keepalive.seconds
-      let coalesceTime = configuration.coalesceTime.nanoseconds
-      let memory = configuration.ringMemory
-      let listeners = listeners
       threads.append(
         try OSThread(name: thread.name) {
           voltlane_prepare_thread_for_crash()
@@ -171,12 +155,8 @@ public final class Relay {
               let result = voltlane_pin_thread(Int32(cpu))
               guard result == 0 else { throw .cpu(cpu, errno: -result) }
             }
-            let kernel = try RingKernel(
-              resolver: resolver, congestionControl: congestionControl, keepalive: keepalive,
-              coalesceTime: coalesceTime, control: control, memory: memory,
-              listeners: listeners)
-            parts.bell.ringDescriptor = kernel.descriptor
-            var host = Host(kernel: kernel, parts: parts, wakeSignal: wake, control: control)
+            var host = Host(kernel: try K(setup), parts: parts, wakeSignal: wake, control: control)
+            parts.bell.ringDescriptor = host.kernel.bellDescriptor
             gate.report(nil, control)
             host.run()
           } catch {
@@ -201,7 +181,7 @@ public final class Relay {
     let (refusals, errno) = control.ringRefusal
     if refusals != ringRefusalsTold { body(.ringRefused(errno: errno, count: refusals &- ringRefusalsTold)) }
     ringRefusalsTold = refusals
-    let now = RingKernel.machineClock()
+    let now = ThreadClock.machineNow()
     digestDeadline = digest?.tell(now: now, body) ?? .max
     // Roles stay where they are once the relay ends.
     if control.phase == .running, let move = balancer?.look(now: now) { self.move(role: move.role, to: move.host) }
@@ -223,7 +203,7 @@ public final class Relay {
     let balance = control.phase == .running ? balancer?.due ?? .max : .max
     let deadline = min(digestDeadline, balance)
     guard deadline != .max else { return nil }
-    let now = RingKernel.machineClock()
+    let now = ThreadClock.machineNow()
     return .nanoseconds(Int64(clamping: deadline > now ? deadline - now : 0))
   }
 
@@ -251,7 +231,7 @@ public final class Relay {
   // MARK: Questions
 
   /// The machine's clock, by which ``EndedRow/time`` goes.
-  public static var now: UInt64 { RingKernel.machineClock() }
+  public static var now: UInt64 { ThreadClock.machineNow() }
 
   /// Asks every shard, or the one that an id belongs to, without stopping any. `row` gets each line of the answer as it
   /// comes, from ``takeEvents(_:)``, and `finished` how many sessions were ended, once all shards have answered. No

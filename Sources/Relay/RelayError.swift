@@ -5,7 +5,7 @@ import VoltlaneText
 public enum RelayError: Error, CustomStringConvertible {
   /// A system call that failed.
   case system(call: String, errno: Int32)
-  /// The kernel provides no io_uring, or none that works.
+  /// The kernel provides no io_uring, or none that works, and nothing else will do.
   case ring(RingRefusal)
   case listen(Endpoint, errno: Int32)
   case address(Endpoint, reason: String)
@@ -16,7 +16,7 @@ public enum RelayError: Error, CustomStringConvertible {
   public var description: String {
     switch self {
     case .system(let call, let error): "\(call): \(systemMessage(error))"
-    case .ring(let refusal): "\(refusal)"
+    case .ring(let refusal): "\(refusal); or leave --io at auto, and the relay runs over epoll"
     case .listen(let endpoint, let error): "cannot listen on \(endpoint): \(systemMessage(error))"
     case .address(let endpoint, let reason): "\(endpoint): \(reason)"
     case .thread(let name, let error):

@@ -93,7 +93,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
         var value: UInt64 = 0
         voltlane_random(&value, 8)
         return value
-      }, now: RingKernel.machineClock())
+      }, now: ThreadClock.machineNow())
   }
 
   /// `random` provides the secrets of the client ids, and `now` is the clock's reading.

@@ -96,7 +96,7 @@ extension World {
     case .send(let descriptor, let bytes, let count):
       let sent = send(descriptor, UnsafeRawBufferPointer(start: bytes, count: count), knowsFin: knowsFin)
       if sent != count { post(host, token, Int32(sent)) }
-    case .cancel(let target):
+    case .cancel(let target, _):
       cancel(target, host)
     case .close(let descriptor):
       close(descriptor)

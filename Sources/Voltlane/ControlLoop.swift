@@ -352,7 +352,7 @@ struct ControlLoop {
     var counted: Logger.Metadata = [:]
     for metric in Metric.allCases where relay[metric] > 0 { counted["\(metric)"] = .number(relay[metric]) }
     if System.droppedLines > 0 { counted["logLinesDropped"] = .number(System.droppedLines) }
-    var threads: Logger.Metadata = [:]
+    var threads: Logger.Metadata = ["io": "\(relay.kernel.interface)"]
     for (thread, roles, cpuTime) in relay.hosting {
       let has = roles.isEmpty ? "nothing" : roles.joined(separator: ", ")
       threads[thread] = "\(has); CPU time \(cpuTime.components.seconds) s"

@@ -72,7 +72,7 @@ extension Event {
     case .acceptPaused(let errno, let count):
       ("accepting paused: \(systemMessage(errno))", ["count": .number(count)])
     case .ringRefused(let errno, let count):
-      ("io_uring accepts no requests at the moment: \(systemMessage(errno)); trying again", ["count": .number(count)])
+      ("the kernel accepts no requests at the moment: \(systemMessage(errno)); trying again", ["count": .number(count)])
     case .sessionsDropped: ("ending every session because the backend is lost", nil)
     case .packetRefused(let id):
       (

@@ -105,6 +105,7 @@ enum Program {
   ) throws -> Relay {
     let relay = try Relay(configuration: settings, listeners: listeners)
     log.info("voltlane \(Version.current) on Linux \(relay.kernelRelease)", metadata: facts(settings))
+    log.info("\(told(relay.kernel))")
     if !key.isLocked {
       log.warning("the relay's key may be swapped out: the limit of locked memory (ulimit -l) is used up")
     }
@@ -121,6 +122,15 @@ enum Program {
       }
     }
     return relay
+  }
+
+  /// Which way to the kernel was taken, and why.
+  private static func told(_ kernel: KernelFinding) -> String {
+    switch (kernel.interface, kernel.refusal) {
+    case (.uring, _): "packets go through io_uring"
+    case (.epoll, nil): "packets go through epoll, as --io asks for"
+    case (.epoll, let refusal?): "packets go through epoll, because \(refusal.reason); for io_uring, \(refusal.advice)"
+    }
   }
 
   private static func facts(_ settings: RelayConfiguration) -> Logger.Metadata {

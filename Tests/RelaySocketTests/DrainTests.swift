@@ -181,12 +181,13 @@ import VoltlaneWire
   }
 }
 
-/// Sockets and rings of this process. Not all descriptors: the test library opens some of its own when it likes.
+/// Sockets of this process, and what its threads wait with. Not all descriptors: the test library opens some of its own
+/// when it likes.
 private func openDescriptors() -> Int {
   (0..<1024).count { descriptor in
     var target = [CChar](repeating: 0, count: 64)
     guard readlink("/proc/self/fd/\(descriptor)", &target, target.count - 1) > 0 else { return false }
     let name = String(decoding: target.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    return name.hasPrefix("socket:") || name.contains("io_uring")
+    return name.hasPrefix("socket:") || name.contains("io_uring") || name.contains("eventpoll")
   }
 }

@@ -33,7 +33,7 @@ import VoltlaneText
     let arena = Arena()
     let control = ControlBlock(arena, signal: -1)
     var kernel = try RingKernel(
-      resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control)
+      KernelSetup(resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control))
     try body(&kernel)
   }
 
@@ -109,7 +109,7 @@ import VoltlaneText
     try withKernel(resolver) { kernel in
       for _ in 0..<3 {
         kernel.resolve(token)
-        kernel.submit(.cancel(token), Token(.none))
+        kernel.submit(.cancel(token, of: resolver.signal), Token(.none))
         let ended = try nextCompletion(&kernel)
         #expect(ended.token == token && ended.result == -ECANCELED && !ended.more)
         var lookUp = kernel.lookUp(ended)
@@ -141,7 +141,7 @@ import VoltlaneText
       let control = ControlBlock(arena, signal: -1)
       guard let resolver = try? Resolver(backend: .unix(path: "/nowhere")),
         var kernel = try? RingKernel(
-          resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control),
+          KernelSetup(resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control)),
         refusal_begin(Int32(refusal_ring_enter), -1, 0, EAGAIN) == 0
       else { return (nil, 0) }
       return withUnsafeTemporaryAllocation(byteCount: 8, alignment: 8) { bytes in
@@ -167,7 +167,7 @@ import VoltlaneText
     let isOver = onThreadOfItsOwn { () -> Bool in
       guard
         var kernel = try? RingKernel(
-          resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control),
+          KernelSetup(resolver: resolver, congestionControl: nil, keepalive: 0, coalesceTime: 0, control: control)),
         refusal_begin(Int32(refusal_ring_enter), -1, 0, EAGAIN) == 0
       else { return false }
       for _ in 0..<2 * Limits.ringSubmissions { kernel.submit(.close(-1), Token(.none)) }
@@ -184,7 +184,7 @@ import VoltlaneText
       try withKernel { sleeper in
         for error in [ENOMEM, EAGAIN, EOVERFLOW] {
           ringer.ringAgain(
-            Completion(token: Token(.unheardBell, index: UInt32(sleeper.descriptor)), result: -error, more: false))
+            Completion(token: Token(.unheardBell, index: UInt32(sleeper.bellDescriptor)), result: -error, more: false))
           ringer.poll()
           let heard = try nextCompletion(&sleeper)
           #expect(heard.token == Token(.bell))

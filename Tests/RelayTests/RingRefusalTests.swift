@@ -20,7 +20,7 @@ import Testing
   func `a call that is refused is found, and said`(call: Int, error: Int32) throws {
     let refusal = onThreadOfItsOwn { () -> RingRefusal? in
       guard refusal_begin(Int32(call), -1, 0, error) == 0 else { return nil }
-      return Relay.ringRefusal(RelayConfiguration(listeners: [], backend: .unix(path: "/nowhere")))
+      return KernelFinding.ringRefusal(RelayConfiguration(listeners: [], backend: .unix(path: "/nowhere")))
     }
     let names = [
       refusal_ring_setup: "io_uring_setup", refusal_ring_register: "io_uring_register",
@@ -34,7 +34,7 @@ import Testing
   }
 
   @Test func `a kernel that works is refused by nobody`() {
-    #expect(Relay.ringRefusal(RelayConfiguration(listeners: [], backend: .unix(path: "/nowhere"))) == nil)
+    #expect(KernelFinding.ringRefusal(RelayConfiguration(listeners: [], backend: .unix(path: "/nowhere"))) == nil)
   }
 
   @Test func `only an old kernel is too old`() {

@@ -26,7 +26,7 @@ import VoltlaneSettings
   static let values: [String: String] = [
     "listen": "10.0.0.1:7", "unix-socket-mode": "0660", "unix-socket-group": "7", "backend": "10.0.0.5:7",
     "addresses": "on",
-    "shards": "2", "threads": "3", "firehose-core": "shared", "cpus": "0-1",
+    "shards": "2", "threads": "3", "firehose-core": "shared", "io": "epoll", "cpus": "0-1",
     "handshake-workers": "3", "max-packet-size": "1KiB", "client-send-buffer": "2MiB", "client-receive-buffer": "1MiB",
     "packet-timeout": "31s",
     "assembly-budget": "2GiB", "stale-timeout": "6m", "away": "on", "max-stale-clients": "5",

@@ -15,6 +15,7 @@ import Testing
     Max locked memory         8388608              8388608              bytes
     """,
     "/proc/sys/fs/nr_open": "1048576\n", "/proc/sys/fs/file-max": "9223372036854775807\n",
+    "/proc/sys/fs/epoll/max_user_watches": "1000000\n",
     "/proc/sys/vm/overcommit_memory": "0\n", "/proc/sys/net/core/somaxconn": "4096\n",
     "/proc/sys/net/ipv4/tcp_max_syn_backlog": "4096\n", "/proc/sys/net/ipv4/tcp_syncookies": "1\n",
     "/proc/sys/net/ipv4/ip_local_port_range": "32768\t60999\n",
@@ -36,14 +37,16 @@ import Testing
 
   @Test func allIsWell() throws {
     let findings = try findings()
-    #expect(findings.count == 17)
+    #expect(findings.count == 18)
     #expect(findings.allSatisfy { $0.level == .ok && $0.advice == nil }, "\(findings)")
   }
 
   /// The file that is changed, to what, and what is found then.
   @Test(
     arguments: [
-      ("/proc/sys/kernel/osrelease", "5.15.0", "kernel", .fail), ("/proc/sys/kernel/osrelease", "x", "kernel", .warn),
+      ("/proc/sys/kernel/osrelease", "5.9.0", "kernel", .fail), ("/proc/sys/kernel/osrelease", "x", "kernel", .warn),
+      ("/proc/sys/kernel/osrelease", "5.10.0", "kernel", .ok),
+      ("/proc/sys/fs/epoll/max_user_watches", "4096", "epoll watches", .warn),
       ("/proc/sys/kernel/osrelease", "10.0", "kernel", .ok),
       ("/proc/self/limits", "Max open files            512      512   files", "descriptors", .fail),
       ("/proc/self/limits", "Max open files            1024     4096  files", "descriptors", .warn),
@@ -73,13 +76,22 @@ import Testing
     arguments: files.keys.filter { !$0.contains("osrelease") && !$0.contains("reserved") && !$0.contains("nr_open") })
   func missingFile(name: String) throws {
     let findings = try findings(without: name)
-    #expect(findings.count < 17)
+    #expect(findings.count < 18)
     #expect(findings.allSatisfy { $0.level == .ok }, "\(findings)")
   }
 
   @Test func refusedRing() throws {
-    let findings = try findings(ring: RingRefusal(reason: "it is refused here", advice: "allow it"))
-    #expect(findings.first { $0.subject == "io_uring" } == .fail("io_uring", "it is refused here", do: "allow it"))
+    let refusal = RingRefusal(reason: "it is refused here", advice: "allow it")
+    func find(_ io: String) throws -> Finding? {
+      try findings([:], ["--io", io], ring: refusal).first { $0.subject == "io_uring" }
+    }
+    #expect(try find("uring") == .fail("io_uring", "it is refused here", do: "allow it"))
+    let auto = try #require(try find("auto"))
+    #expect(auto.level == .warn && auto.what.contains("it is refused here: the relay runs over epoll"), "\(auto)")
+    #expect(auto.advice == "allow it")
+    #expect(try find("epoll")?.level == .ok)
+    let old = try findings(["/proc/sys/kernel/osrelease": "5.15.0"], ["--io", "uring"]).first
+    #expect(old == .fail("kernel", "Linux 5.15.0 is too old", do: "run Linux 6.1 or later"))
   }
 
   /// A key that the start would refuse.

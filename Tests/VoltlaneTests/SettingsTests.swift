@@ -289,6 +289,7 @@ import VoltlaneText
     ("backend", "Echo", "it has no port"), ("backend", "10.0.0.5:0", "port 0"), ("backend", "unix:", "absolute"),
     ("shards", "0", nil), ("shards", "257", nil), ("shards", "-1", nil), ("shards", "+1", nil), ("shards", "2.5", nil),
     ("shards", "all", nil), ("shards", "", nil), ("shards", "99999999999999999999", nil),
+    ("io", "io_uring", nil), ("io", "kqueue", nil),
     ("firehose-core", "both", nil), ("firehose-core", "Own", nil), ("firehose-core", "moving", nil),
     ("threads", "0", nil), ("threads", "257", nil), ("threads", "many", nil),
     ("cpus", "", "'' is neither a number nor a range"), ("cpus", "0,", "'' is neither"),

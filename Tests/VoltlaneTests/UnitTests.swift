@@ -91,7 +91,7 @@ import Testing
   /// The preflight makes all rings, so it says what the start would meet; and what is said to be enough is.
   @Test(.enabled(if: geteuid() == 0 && BuiltProgram.folder != nil, "to be somebody else takes the superuser"))
   func preflightSeesRingsThatDoNotFit() throws {
-    let flags = ["--threads", "5", "--handshake-workers", "2", "--firehose-core", "own"]
+    let flags = ["--threads", "5", "--handshake-workers", "2", "--firehose-core", "own", "--io", "uring"]
     let configuration = try configure(flags).relay
     let start = flags + ["--listen", "127.0.0.1:0", "--backend", "127.0.0.1:1"]
     let enough = try run(memlock: configuration.ringMemory, ["--preflight"] + flags)

@@ -4,6 +4,7 @@
 #include "load.h"
 #include "log.h"
 #include "memory.h"
+#include "polling.h"
 #include "process.h"
 #include "signals.h"
 #include "sockets.h"

@@ -30,6 +30,9 @@ public struct RelayConfiguration: Sendable {
   /// pinned.
   public var cpus: [Int] = []
 
+  /// How threads reach the system. The one thing that is found out only when the relay is made.
+  public var io = KernelChoice.auto
+
   /// Threads that check keys, derive session keys, and seal and open challenges.
   public var handshakeWorkers = 1
 
@@ -140,6 +143,7 @@ extension RelayConfiguration {
     new.threads = running.threads
     new.firehoseCore = running.firehoseCore
     new.cpus = running.cpus
+    new.io = running.io
     new.handshakeWorkers = running.handshakeWorkers
     new.maxPacketSize = running.maxPacketSize
     new.tellsAddresses = running.tellsAddresses
@@ -160,7 +164,7 @@ extension RelayConfiguration {
   /// Bytes that the rings of all threads take. Linux counts them as locked memory of the process's user.
   public var ringMemory: Int { ringCount * Limits.ringMemory + Limits.probeMemory }
 
-  /// Each thread has a ring.
+  /// Each thread has a ring, where there are any.
   public var ringCount: Int { Placement(self).hosts.count }
 }
 

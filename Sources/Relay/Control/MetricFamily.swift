@@ -160,7 +160,7 @@ public struct MetricFamily: Sendable {
     read("ready", .gauge, .ready, [], "1 if the relay takes clients and has a backend for them, else 0: as /readyz."),
     read("draining", .gauge, .draining, [], "1 while the relay shuts down, else 0."),
     read("start_time_seconds", .gauge, .startTime, [], "When the relay started, in seconds since 1970."),
-    read("build_info", .gauge, .build, ["version", "kernel"], "Always 1; the labels say what runs."),
+    read("build_info", .gauge, .build, ["version", "kernel", "io"], "Always 1; the labels say what runs."),
     counted("roles_moved", .rolesMoved, "Times that a shard, or the firehose, went on at another thread."),
     read("thread_cpu_seconds", .counter, .threadCPU, ["thread"], "Time that threads of this name spent on a CPU."),
     read(

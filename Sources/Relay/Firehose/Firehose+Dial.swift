@@ -94,9 +94,9 @@ extension Firehose where K: ~Copyable {
 
   mutating func closeSocket(_ kernel: inout K) {
     guard socket >= 0 else { return }
-    kernel.submit(.cancel(Token(.firehoseReadable, generation: generation)), Token(.none))
+    kernel.submit(.cancel(Token(.firehoseReadable, generation: generation), of: socket), Token(.none))
     if waitsForRoom {
-      kernel.submit(.cancel(Token(.firehoseWritable, generation: generation)), Token(.none))
+      kernel.submit(.cancel(Token(.firehoseWritable, generation: generation), of: socket), Token(.none))
     }
     kernel.submit(.close(socket), Token(.none))
     socket = -1

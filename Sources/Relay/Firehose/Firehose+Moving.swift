@@ -1,5 +1,5 @@
 /// The firehose moves from one host to another: see ``Host`` for the order of things. Its polls begin anew, under a new
-/// generation, so that what the old ring still completes is for nobody.
+/// generation, so that what the old kernel still completes is for nobody.
 extension Firehose where K: ~Copyable {
   /// Whether nothing but polls is under way at this host: a look-up would be answered there.
   func canLeave() -> Bool { state != .resolving }
@@ -7,8 +7,10 @@ extension Firehose where K: ~Copyable {
   /// Ends the polls at the old host.
   mutating func leave(_ kernel: inout K) {
     guard socket >= 0 else { return }
-    kernel.submit(.cancel(Token(.firehoseReadable, generation: generation)), Token(.none))
-    if waitsForRoom { kernel.submit(.cancel(Token(.firehoseWritable, generation: generation)), Token(.none)) }
+    kernel.submit(.cancel(Token(.firehoseReadable, generation: generation), of: socket), Token(.none))
+    if waitsForRoom {
+      kernel.submit(.cancel(Token(.firehoseWritable, generation: generation), of: socket), Token(.none))
+    }
   }
 
   /// Goes on at another host.

@@ -2,8 +2,8 @@ import CLinux
 import Glibc
 
 /// The data plane's only door to the kernel, the clock and randomness. Roles take it as `inout K` and never keep it:
-/// the relay runs them over ``RingKernel``, and tests over a scripted one, where the same seed gives the same run. In
-/// release builds every call is specialised and inlined, so the seam costs nothing.
+/// the relay runs them over ``RingKernel`` or ``EpollKernel``, and tests over a scripted one, where the same seed gives
+/// the same run. In release builds every call is specialised and inlined, so the seam costs nothing.
 ///
 /// Counts are in bytes; a negative result is `-errno`. No call blocks except ``wait(until:)``.
 protocol Kernel: ~Copyable {
@@ -28,7 +28,7 @@ protocol Kernel: ~Copyable {
   var standstill: Standstill { get }
   mutating func takeOver(_ standstill: Standstill)
 
-  /// Queues `operation`; it starts at the next ``wait(until:)`` or ``poll()``, in order.
+  /// Queues `operation`; it starts by the next ``wait(until:)`` or ``poll()``, in order.
   mutating func submit(_ operation: KernelOperation, _ token: Token)
 
   /// The next completion that the last `wait` or `poll` brought.
@@ -181,8 +181,9 @@ enum KernelOperation {
   /// A send that never waits. It completes as it starts, and only if the socket did not accept all of it; the memory
   /// must stay unchanged until the kernel has settled.
   case send(Int32, UnsafeRawPointer, count: Int)
-  /// Ends the poll or accept with this token. Its own completion is not reported.
-  case cancel(Token)
+  /// Ends the poll or accept with this token, which is for this descriptor. Its own completion is not reported. What it
+  /// ends completes with -ECANCELED; a poll may also say nothing more.
+  case cancel(Token, of: Int32)
   /// Closes the socket after the operations queued before. Not reported.
   case close(Int32)
 }

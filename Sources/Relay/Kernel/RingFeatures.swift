@@ -2,14 +2,11 @@ import CLiburing
 import Glibc
 
 /// What this kernel's io_uring can do, established once at the start.
-struct RingFeatures {
-  let kernelRelease: String
-
+enum RingFeatures {
   /// Makes a small ring and uses it, with each of the calls that the relay will make: a filter may allow one and forbid
   /// another. `memory`: the bytes that all of the relay's rings will take. Throws if a call fails or the kernel lacks
   /// something; the error names it and says what to do.
-  init(memory: Int) throws(RingRefusal) {
-    kernelRelease = RingRefusal.kernelRelease()
+  static func check(memory: Int) throws(RingRefusal) {
     var ring = io_uring()
     var parameters = io_uring_params()
     // 6.1 is the first with the last of these flags; older ones answer EINVAL.

@@ -6,8 +6,9 @@ import Glibc
 ///
 /// Invariant: `taken <= reaped <= capacity of batch`; completions leave the ring's queue in one sweep into `batch`
 /// before any of them is handled.
-struct RingKernel: Kernel, ~Copyable {
-  private var clock = ThreadClock(machine: RingKernel.machineClock())
+struct RingKernel: SystemKernel, ~Copyable {
+  var context: KernelContext
+  var clockShift: UInt64 = 0
   private let uring: UnsafeMutablePointer<io_uring>
   private let batch: UnsafeMutablePointer<Completion>
   /// When the timeout in the ring ends a wait; `.max` if there is none. The kernel reads its time from memory.
@@ -19,44 +20,27 @@ struct RingKernel: Kernel, ~Copyable {
   private var taken = 0
   private(set) var hasSettled = true
   private(set) var hasBroughtAll = true
-  private let resolver: Resolver
-  /// The relay's own addresses, which are not a backend.
-  private let listeners: [SocketAddress]
-  private var watchesResolver = false
-  private let congestionControl: String?
-  /// Seconds of silence before the kernel asks whether the backend is alive; 0 for never.
-  private let keepalive: Int32
-  private let control: ControlBlock
   /// Where an entry goes that the kernel will never see.
   private let spare: UnsafeMutablePointer<io_uring_sqe>
-  private var refusals = RateLimit()
 
-  /// Throws if the kernel refuses the ring; the error says how to allow it. `memory`: the bytes that all of the relay's
-  /// rings take.
-  init(
-    resolver: Resolver, congestionControl: String?, keepalive: Int32, coalesceTime: UInt64, control: ControlBlock,
-    memory: Int = Limits.ringMemory, listeners: [SocketAddress] = []
-  ) throws(RelayError) {
+  /// Throws if the kernel refuses the ring; the error says how to allow it.
+  init(_ setup: KernelSetup) throws(RelayError) {
     uring = .allocate(capacity: 1)
     uring.initialize(to: io_uring())
     var parameters = RingKernel.parameters
     let result = RingFeatures.setUp(Limits.ringSubmissions, uring, &parameters)
     guard result == 0 else {
       uring.deallocate()
-      throw .ring(RingRefusal(.setup, errno: -result, memory: memory))
+      throw .ring(RingRefusal(.setup, errno: -result, memory: setup.ringMemory))
     }
     // Saves looking up the file at every enter; if it is refused, the ring works without.
     io_uring_register_ring_fd(uring)
     // Older kernels wake the thread at every completion, however many it waits for.
-    coalescing = Coalescing(time: parameters.features & voltlane_wakes_lazily != 0 ? coalesceTime : 0)
+    coalescing = Coalescing(time: parameters.features & voltlane_wakes_lazily != 0 ? setup.coalesceTime : 0)
     batch = .allocate(capacity: Limits.completionsPerTurn)
     timeout = .allocate(capacity: 1)
     spare = .allocate(capacity: 1)
-    self.resolver = resolver
-    self.listeners = listeners
-    self.congestionControl = congestionControl
-    self.keepalive = keepalive
-    self.control = control
+    context = KernelContext(setup)
   }
 
   /// One thread submits; completions are made when it asks, not by interrupting it; and the flag says when asking pays.
@@ -77,16 +61,8 @@ struct RingKernel: Kernel, ~Copyable {
     spare.deallocate()
   }
 
-  var clockShift: UInt64 = 0
-  @inline(__always) var now: UInt64 { clock.now &+ clockShift }
-  @inline(__always) var machineNow: UInt64 { clock.machine }
-  @inline(__always) var grace: UInt64 { clock.grace }
-  var standstill: Standstill { clock.standstill }
-  mutating func takeOver(_ standstill: Standstill) { clock.takeOver(standstill) }
-  mutating func moment() -> UInt64 { RingKernel.machineClock() }
-
-  /// The ring's descriptor, for doorbells of other hosts.
-  var descriptor: Int32 { uring.pointee.ring_fd }
+  /// The ring's own: doorbells are messages to it.
+  var bellDescriptor: Int32 { uring.pointee.ring_fd }
 
   // MARK: Queued operations
 
@@ -104,7 +80,7 @@ struct RingKernel: Kernel, ~Copyable {
       // As a send that waits for everything, it counts as failed if the socket accepted less, and is reported.
       io_uring_prep_send(entry, socket, bytes, count, voltlane_send_flags | voltlane_wait_all)
       entry.pointee.flags |= UInt8(voltlane_skip_success)
-    case .cancel(let token):
+    case .cancel(let token, _):
       io_uring_prep_cancel64(entry, token.bits, 0)
       entry.pointee.flags |= UInt8(voltlane_skip_success)
     case .close(let socket):
@@ -126,18 +102,8 @@ struct RingKernel: Kernel, ~Copyable {
       let result = io_uring_submit(uring)
       if let entry = io_uring_get_sqe(uring) { return entry }
       refused(result < 0 ? -result : EAGAIN)
-      if control.phase == .stopping { return spare }
+      if context.setup.control.phase == .stopping { return spare }
     }
-  }
-
-  /// The kernel refused an enter, usually for lack of memory. What it did not accept stays in the queue for the next
-  /// one. That comes a moment later, so that no CPU time is wasted meanwhile, and the control thread is told once a
-  /// second.
-  @inline(never)
-  private mutating func refused(_ error: Int32) {
-    guard error != EINTR else { return }
-    if let count = refusals.countToLog(now: RingKernel.machineClock()) { control.tellRingRefusal(error, count: count) }
-    usleep(Limits.ringPauseMicroseconds)
   }
 
   // MARK: Completions
@@ -150,9 +116,10 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   mutating func wait(until deadline: UInt64) {
-    let end = clock.sleeps(until: deadline)
+    let end = context.clock.sleeps(until: deadline)
     if end < timeoutDeadline { moveTimeout(to: end) }
-    if coalescing.waitsForMore(reaped: reaped, reads: reads, isIdle: voltlane_ring_is_idle(uring), now: clock.now) {
+    let isIdle = voltlane_ring_is_idle(uring)
+    if coalescing.waitsForMore(reaped: reaped, reads: reads, isIdle: isIdle, now: context.clock.now) {
       waitForMore()
       if reaped > 0 { return }
     }
@@ -191,7 +158,7 @@ struct RingKernel: Kernel, ~Copyable {
   }
 
   mutating func poll() {
-    clock.staysAwake()
+    context.clock.staysAwake()
     if io_uring_sq_ready(uring) > 0 || voltlane_ring_wants_enter(uring) != 0 {
       let result = io_uring_submit_and_get_events(uring)
       if result < 0 { refused(-result) }
@@ -220,61 +187,10 @@ struct RingKernel: Kernel, ~Copyable {
     hasSettled =
       reaped < Limits.completionsPerTurn && voltlane_ring_overflows(uring) == 0 && io_uring_sq_ready(uring) == 0
     hasBroughtAll = hasSettled && voltlane_ring_wants_enter(uring) == 0
-    clock.look(RingKernel.machineClock())
+    context.clock.look(ThreadClock.machineNow())
   }
 
-  static func machineClock() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) &* Limits.second &+ UInt64(time.tv_nsec)
-  }
-
-  // MARK: Dialling
-
-  mutating func dial(_ address: SocketAddress) -> Int32 {
-    guard !listeners.contains(where: { address.leads(to: $0) }) else { return -EDEADLK }
-    return address.withSockaddr { voltlane_dial($0, $1, congestionControl, keepalive) }
-  }
-
-  mutating func dialResult(_ socket: Int32) -> DialResult {
-    let result = voltlane_dial_result(socket)
-    guard result == 0 else { return .failed(errno: -result) }
-    return voltlane_is_own_peer(socket) ? .itself : .connected
-  }
-
-  mutating func resolve(_ token: Token) {
-    watchResolver(token)
-    resolver.begin()
-  }
-
-  private mutating func watchResolver(_ token: Token) {
-    guard !watchesResolver else { return }
-    watchesResolver = true
-    submit(.pollReadable(resolver.signal), token)
-  }
-
-  mutating func forget(_ completion: Completion) {
-    if !completion.more { watchesResolver = false }
-  }
-
-  mutating func lookUp(_ completion: Completion) -> LookUp {
-    if !completion.more { watchesResolver = false }
-    let lookUp = resolver.lookUp()
-    if lookUp == .underWay { watchResolver(completion.token) }
-    return lookUp
-  }
-
-  mutating func resolvedAddress(_ index: Int) -> SocketAddress? {
-    resolver.address(index)
-  }
-
-  // MARK: Chance and other threads
-
-  mutating func random() -> UInt64 {
-    var value: UInt64 = 0
-    voltlane_random(&value, 8)
-    return value
-  }
+  // MARK: Bells
 
   mutating func ring(_ bell: Bell) { ring(bell.ringDescriptor) }
 
@@ -289,9 +205,5 @@ struct RingKernel: Kernel, ~Copyable {
     // Any other error means that nobody is left to hear it.
     guard [-ENOMEM, -EAGAIN, -EOVERFLOW].contains(completion.result) else { return }
     ring(Int32(completion.token.index))
-  }
-
-  mutating func wakeControl() {
-    control.wake()
   }
 }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// A thread's clock, by which deadlines are set and judged. It leaves out the time that the thread stood still: while
 /// the process was stopped, its machine paused or its share of the CPU used up, nobody was read, so nobody is late.
 ///
@@ -21,6 +23,14 @@ struct ThreadClock {
   private var lastStandstill: UInt64 = 0
 
   init(machine: UInt64) { now = machine }
+
+  /// What the machine's clock says at this very moment.
+  @inline(__always)
+  static func machineNow() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) &* Limits.second &+ UInt64(time.tv_nsec)
+  }
 
   /// The machine's clock. What threads share must be judged by it, because each thread has stood still on its own.
   @inline(__always) var machine: UInt64 { now &+ stoodStill }

@@ -10,7 +10,7 @@ struct Bell: Sendable {
     self.descriptor = descriptor
   }
 
-  /// The descriptor of the host's ring.
+  /// What rings it: the descriptor of the host's ring, or of an eventfd.
   var ringDescriptor: Int32 {
     get { Int32(truncatingIfNeeded: descriptor.published) }
     nonmutating set { descriptor.published = UInt64(newValue) }

@@ -20,8 +20,11 @@ extension Shard where K: ~Copyable {
     for index in 0..<connections.used where left > 0 {
       if connections[index].phase != .free { left -= 1 }
       guard connections[index].phase.hasSocket, !connections[index].flags.contains(.unpolled) else { continue }
-      polls.append(connections.token(.clientReadable, index))
-      if connections[index].flags.contains(.waitsForRoom) { polls.append(connections.token(.clientWritable, index)) }
+      let socket = connections[index].socket
+      polls.append(connections.token(.clientReadable, index), of: socket)
+      if connections[index].flags.contains(.waitsForRoom) {
+        polls.append(connections.token(.clientWritable, index), of: socket)
+      }
       connections[index].flags.insert(.unpolled)
     }
     nextToPoll = connections.used > 0 ? 0 : .none

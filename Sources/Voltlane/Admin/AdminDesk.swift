@@ -13,6 +13,7 @@ final class AdminDesk: Sendable {
     var observer: RelayObserver?
     var limits = SettingLimits()
     var kernel = ""
+    var interface = KernelInterface.uring
     var questions = 0
     var requests: [Outcome: UInt64] = [:]
   }
@@ -40,6 +41,7 @@ final class AdminDesk: Sendable {
     state.withLock {
       $0.observer = observer
       $0.kernel = relay.kernelRelease
+      $0.interface = relay.kernel.interface
     }
     take(relay.configuration)
     mailbox.open { observer.wakeControl() }
@@ -63,6 +65,7 @@ final class AdminDesk: Sendable {
   var observer: RelayObserver? { state.withLock(\.observer) }
   var limits: SettingLimits { state.withLock(\.limits) }
   var kernel: String { state.withLock(\.kernel) }
+  var interface: KernelInterface { state.withLock(\.interface) }
 
   // MARK: Questions
 

@@ -125,7 +125,7 @@ enum Readings {
     case .startTime: return one(desk.started)
     case .ready: return one(desk.unreadiness == nil ? 1 : 0)
     case .draining: return one(observer.isEnding ? 1 : 0)
-    case .build: return [([Version.current, desk.kernel], 1)]
+    case .build: return [([Version.current, desk.kernel, "\(desk.interface)"], 1)]
     case .logLinesDropped: return one(Double(System.droppedLines))
     case .adminRequests:
       return AdminDesk.Outcome.allCases.map { ([$0.rawValue], Double(desk.requests($0))) }

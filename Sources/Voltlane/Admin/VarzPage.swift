@@ -7,7 +7,8 @@ enum VarzPage {
   static func json(_ desk: AdminDesk, _ observer: RelayObserver) -> JSON {
     let reason = desk.unreadiness
     return .named([
-      ("version", .string(Version.current)), ("uptime_seconds", .decimal(desk.uptime)),
+      ("version", .string(Version.current)), ("io", .string("\(desk.interface)")),
+      ("uptime_seconds", .decimal(desk.uptime)),
       ("now", .decimal(System.unixTime())), ("state", .string(observer.isEnding ? "draining" : "running")),
       ("ready", .bool(reason == nil)), ("ready_reason", .string(reason ?? "")), ("clients", .count(observer.clients)),
       ("clients_limit", .count(desk.limits.maxClients ?? 0)),

@@ -56,6 +56,7 @@ extension ControlLoop {
   private var status: JSON {
     var members: [JSON.Member] = [
       JSON.Member("version", .string(Version.current)), JSON.Member("pid", .integer(getpid())),
+      JSON.Member("io", .string("\(relay.kernel.interface)")),
       JSON.Member("uptime_seconds", .real(seconds(started.duration(to: .now)))),
       JSON.Member("state", .string(state)), JSON.Member("accepts", .bool(relay.accepts && !isEnding)),
       JSON.Member("listeners", .array(relay.endpoints.map { .string("\($0)") })),

@@ -4,17 +4,36 @@ extension Preflight {
     let release = file("/proc/sys/kernel/osrelease")?.split(whereSeparator: \.isWhitespace).first.map(String.init) ?? ""
     let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
     guard numbers.count == 2 else {
-      return .warn("kernel", "its release is unknown", do: "make sure that it is Linux 6.1 or later")
+      return .warn("kernel", "its release is unknown", do: "make sure that it is Linux \(oldestKernel) or later")
     }
-    guard (numbers[0], numbers[1]) >= (6, 1) else {
-      return .fail("kernel", "Linux \(release) is too old", do: "run Linux 6.1 or later")
+    guard (numbers[0], numbers[1]) >= (configuration.relay.io == .uring ? (6, 1) : (5, 10)) else {
+      return .fail("kernel", "Linux \(release) is too old", do: "run Linux \(oldestKernel) or later")
     }
     return .ok("kernel", "Linux \(release)")
   }
 
+  private var oldestKernel: String { configuration.relay.io == .uring ? "6.1" : "5.10" }
+
   var ring: Finding {
-    if let refusal = ringRefusal() { return .fail("io_uring", refusal.reason, do: refusal.advice) }
-    return .ok("io_uring", "a ring works and has everything that is needed")
+    let choice = configuration.relay.io
+    guard choice != .epoll else { return .ok("io_uring", "is not used: --io \(choice.rawValue)") }
+    guard let refusal = ringRefusal() else { return .ok("io_uring", "a ring works and has everything that is needed") }
+    guard choice == .auto else { return .fail("io_uring", refusal.reason, do: refusal.advice) }
+    return .warn(
+      "io_uring", "\(refusal.reason): the relay runs over epoll, which costs more CPU time with many clients",
+      do: refusal.advice)
+  }
+
+  /// What epoll instances of all of the user's processes may wait for.
+  var watches: Finding? {
+    guard configuration.relay.io != .uring, let most = sysctl("fs.epoll.max_user_watches") else { return nil }
+    let wanted = wantedDescriptors ?? 65_536
+    guard most >= wanted else {
+      return .warn(
+        "epoll watches", "fs.epoll.max_user_watches is \(most): over epoll the relay may want \(wanted)",
+        do: "sysctl -w fs.epoll.max_user_watches=\(2 * wanted)")
+    }
+    return .ok("epoll watches", "fs.epoll.max_user_watches is \(most)")
   }
 
   /// The file of the relay's key, where there is one.
@@ -79,7 +98,7 @@ extension Preflight {
         "locked memory", "at most \(limit) bytes: the relay's key may be swapped out",
         do: "LimitMEMLOCK=64K or more in systemd, --ulimit memlock= in Docker, ulimit -l in a shell")
     }
-    let rings = configuration.relay.ringMemory
+    let rings = configuration.relay.io == .epoll ? 0 : configuration.relay.ringMemory
     guard limit < rings, mayLockAnything else { return .ok("locked memory", "enough for the relay's key and rings") }
     return .ok(
       "locked memory",

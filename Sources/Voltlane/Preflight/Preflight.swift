@@ -16,7 +16,7 @@ struct Preflight {
   /// Every finding, in the order in which a launch would need each thing.
   var findings: [Finding] {
     [
-      kernel, ring, identity, descriptors, openFiles, lockedMemory, overcommit, memory, threads, cpus, backlog,
+      kernel, ring, identity, descriptors, openFiles, watches, lockedMemory, overcommit, memory, threads, cpus, backlog,
       synBacklog,
       synCookies, connectionTracking, ports, receiveBuffer, streamBuffers, congestionControl,
     ].compactMap { $0 }
@@ -49,6 +49,6 @@ extension Preflight {
   init(_ configuration: ProgramConfiguration) {
     self.init(
       configuration: configuration, machine: .current(), file: System.contents,
-      ringRefusal: { Relay.ringRefusal(configuration.relay) })
+      ringRefusal: { KernelFinding.ringRefusal(configuration.relay) })
   }
 }

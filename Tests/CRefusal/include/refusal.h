@@ -1,4 +1,5 @@
 #pragma once
+#include <sys/syscall.h>
 
 // Makes the kernel refuse a system call, as a container's filter or an exhausted machine does. For tests.
 
@@ -7,6 +8,8 @@ enum {
   refusal_ring_setup = 425,
   refusal_ring_enter = 426,
   refusal_ring_register = 427,
+  refusal_accept = __NR_accept4,
+  refusal_epoll_ctl = __NR_epoll_ctl,
 };
 
 // From now on `call` fails with `error` in the calling thread and in all that it starts or becomes: always, or where

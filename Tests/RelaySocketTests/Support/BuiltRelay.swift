@@ -40,6 +40,7 @@ final class BuiltRelay {
     process.arguments =
       Array(command.dropFirst()) + [
         "--listen", "127.0.0.1:0", "--backend", "\(backend)", "--shards", "1", "--firehose-core", "shared",
+        "--io", TestRelay.io.rawValue,
       ] + arguments
     let errors = BuiltRelay.pipe()
     process.standardError = errors

@@ -17,7 +17,7 @@ enum Layout: CaseIterable, Codable, Sendable {
   static let allCases: [Layout] = [.shared, .own]
 }
 
-/// A relay with real rings, threads and sockets, whose key is that of the protocol's vectors.
+/// A relay with a real kernel, threads and sockets, whose key is that of the protocol's vectors.
 final class TestRelay {
   let relay: Relay
   private var mover: Mover?
@@ -36,6 +36,7 @@ final class TestRelay {
     // and of the sweep ask for them.
     configuration.staleTimeout = .zero
     configuration.announce = false
+    configuration.io = TestRelay.io
     configure(&configuration)
     relay = try Relay(configuration: configuration)
     try beforeItAccepts(relay)
@@ -50,6 +51,9 @@ final class TestRelay {
   }
 
   var endpoint: Endpoint { relay.endpoints[0] }
+
+  /// What VOLTLANE_TEST_IO says: the same tests run over either of the system's kernels.
+  static let io = getenv("VOLTLANE_TEST_IO").flatMap { KernelChoice(rawValue: String(cString: $0)) } ?? .auto
 
   func connect(receiveBuffer: Int32? = nil) throws -> RawSocket {
     try RawSocket(to: endpoint, receiveBuffer: receiveBuffer)

@@ -332,7 +332,7 @@ final class Simulation {
     case .send(let descriptor, let bytes, let count):
       let sent = send(descriptor, bytes, count)
       if sent != count { complete(host, token, Int32(sent), more: false) }
-    case .cancel(let target):
+    case .cancel(let target, _):
       note("  cancel \(target.purpose) \(target.index)")
       // Tokens are a host's own.
       for acceptor in acceptors where acceptor.token == target && acceptor.host == host {

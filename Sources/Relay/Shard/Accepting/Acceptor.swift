@@ -72,12 +72,15 @@ struct Acceptor: ~Copyable {
     Token(.accept, of: waiter, index: UInt32(truncatingIfNeeded: listener))
   }
 
+  /// Has the kernel accept no more from a listener. What it has accepted already still comes.
+  func stop<K: Kernel & ~Copyable>(_ listener: Int, _ kernel: inout K) {
+    kernel.submit(.cancel(token(listener), of: listeners[listener].socket), Token(.none))
+  }
+
   /// Has the kernel of the present host accept no more. What it has accepted already still comes.
   mutating func leave<K: Kernel & ~Copyable>(_ kernel: inout K) {
     isLeaving = true
-    for index in 0..<listeners.count where listeners[index].isArmed {
-      kernel.submit(.cancel(token(index)), Token(.none))
-    }
+    for index in 0..<listeners.count where listeners[index].isArmed { stop(index, &kernel) }
   }
 
   /// Whether all has come that the kernel of the present host has accepted.
@@ -124,7 +127,7 @@ struct Acceptor: ~Copyable {
   mutating func close<K: Kernel & ~Copyable>(_ kernel: inout K) {
     pausedUntil = .max
     for index in 0..<listeners.count {
-      if listeners[index].isArmed { kernel.submit(.cancel(token(index)), Token(.none)) }
+      if listeners[index].isArmed { stop(index, &kernel) }
       kernel.submit(.close(listeners[index].socket), Token(.none))
     }
     listeners = FixedArray()

@@ -22,7 +22,7 @@ extension Shard where K: ~Copyable {
     }
     if acceptor.isReserved(completion.result) {
       refuse(socket: completion.result, .descriptors, kernel.peerAddress(completion.result).key, &kernel)
-      if completion.more { kernel.submit(.cancel(completion.token), Token(.none)) }
+      if completion.more { acceptor.stop(listener, &kernel) }
       if !acceptor.isPaused { pauseAccepting(EMFILE, &kernel) }
       return
     } else if completion.result >= 0 {

@@ -150,9 +150,10 @@ extension Shard where K: ~Copyable {
   /// its close.
   mutating func releaseSlot(_ index: UInt32, _ kernel: inout K) {
     if !connections[index].flags.contains(.unpolled) {
-      kernel.submit(.cancel(connections.token(.clientReadable, index)), Token(.none))
+      let socket = connections[index].socket
+      kernel.submit(.cancel(connections.token(.clientReadable, index), of: socket), Token(.none))
       if connections[index].flags.contains(.waitsForRoom) {
-        kernel.submit(.cancel(connections.token(.clientWritable, index)), Token(.none))
+        kernel.submit(.cancel(connections.token(.clientWritable, index), of: socket), Token(.none))
       }
     }
     admission.countOut(index, connections)

@@ -25,7 +25,7 @@ struct ConnectionSettings: SettingsTopic {
         How long a thread that would otherwise sleep waits for more packets before it takes those that have arrived: \
         fewer wake-ups, so less CPU, for up to this much delay each way. It only waits if packets arrive in at least \
         half of these times and clients do not send less because of it; a lone client is never delayed. Needs Linux \
-        6.10. 0: never wait.
+        6.10, and io_uring. 0: never wait.
         """),
     reload: .no, to: \.coalesceTime)
 

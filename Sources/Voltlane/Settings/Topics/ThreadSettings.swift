@@ -54,6 +54,17 @@ struct ThreadSettings: SettingsTopic {
       return max(program.cpuCount(on: machine) - own, threads).clamped(to: RelayConfiguration.shardRange)
     })
 
+  let io = RelaySetting(
+    Setting(
+      name: "io", kind: .word, standard: "auto",
+      summary: """
+        How threads reach the kernel. 'uring': by io_uring, which makes many calls at once; the relay does not start \
+        where the kernel refuses it. 'epoll': by epoll and a call for each send, which any Linux and any container \
+        allows. 'auto': by io_uring where the kernel gives all that is needed of it, otherwise by epoll; the log says \
+        which, and why.
+        """),
+    reload: .no, to: \.io)
+
   let handshakeWorkers = RelaySetting(
     Setting(
       name: "handshake-workers", kind: .automatic(.number(in: RelayConfiguration.handshakeWorkerRange)),

@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 
-/// Calls on sockets that do not go through the ring: their result is known at once.
-extension RingKernel {
+/// Calls on sockets that are not queued: their result is known at once.
+extension SystemKernel where Self: ~Copyable {
   @inline(__always)
   mutating func receive(_ socket: Int32, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> Int {
     voltlane_receive(socket, bytes, UInt(count))
