@@ -88,6 +88,9 @@ def all_contenders(control, build):
             "prompt", "voltlane, one thread, which waits for no more", "--shards", "1", "--firehose-core", "shared",
             "--coalesce-time", "0"),
         voltlane("own", "voltlane, the firehose on its own thread", "--shards", "1", "--firehose-core", "own"),
+        voltlane(
+            "epoll-kernel", "voltlane over epoll, default flags", "--io", "epoll",
+            note="what users run where io_uring is refused"),
         voltlane("default", "voltlane, default flags", note="what users run: as many threads as the traffic needs"),
         voltlane("shards2", "voltlane, two threads", "--threads", "2", "--shards", "2", "--firehose-core", "shared"),
         voltlane("shards4", "voltlane, four threads", "--threads", "4", "--shards", "4", "--firehose-core", "shared"),
