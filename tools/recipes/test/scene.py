@@ -21,7 +21,7 @@ from voltlane.wire import PacketSplitter, framed
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPES = ROOT / "tools/recipes"
-PROGRAMS = Path(os.environ.get("VOLTLANE_PROGRAMS", ROOT / ".build/release"))
+PROGRAMS = Path(os.environ.get("TEST_PROGRAMS", ROOT / ".build/release"))
 #: How long anything may take before it counts as broken: no test waits that long if all is well.
 PATIENCE = 60
 #: Who the relay is here, as systemd would have it: nobody else, because the kernel counts locked memory by user.
