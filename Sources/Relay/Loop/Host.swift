@@ -359,8 +359,10 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   /// In the thread's time.
   private mutating func nextDeadline() -> UInt64 {
     var deadline = lacksMemory ? kernel.now &+ Limits.moveRetry : .max
-    if firehose.isHere { deadline = firehose.role.nextDeadline().shifted(back: firehose.seat.clockShift) }
     if shardCount == 1 { at(0).seat.due = at(0).role.nextDeadline() }
+    if firehose.isHere {
+      deadline = min(deadline, firehose.role.nextDeadline().shifted(back: firehose.seat.clockShift))
+    }
     for place in 0..<shardCount {
       deadline = min(deadline, at(place).seat.due.shifted(back: at(place).seat.clockShift))
     }
