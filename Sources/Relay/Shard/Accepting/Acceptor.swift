@@ -12,6 +12,8 @@ struct Acceptor: ~Copyable {
     let isShared: Bool
     /// The kernel accepts from it.
     fileprivate(set) var isArmed = false
+    /// The kernel accepts no more from it, because the relay accepts nobody.
+    fileprivate(set) var isStopped = false
 
     init(socket: Int32, isShared: Bool) {
       self.socket = socket
@@ -64,6 +66,7 @@ struct Acceptor: ~Copyable {
     guard !isLeaving else { return }
     for listener in 0..<listeners.count where !listeners[listener].isArmed {
       listeners[listener].isArmed = true
+      listeners[listener].isStopped = false
       kernel.submit(.accept(listener: listeners[listener].socket), token(listener))
     }
   }
@@ -98,6 +101,9 @@ struct Acceptor: ~Copyable {
 
   /// The kernel's accept of a listener has ended.
   mutating func disarm(_ listener: Int) { listeners[listener].isArmed = false }
+
+  /// The same, and it stays so until the relay accepts again.
+  mutating func stop(_ listener: Int) { listeners[listener].isStopped = true }
 
   /// A client was accepted: the next pause is a short one.
   mutating func forgetPauses() { nextPause = Limits.acceptPauseFirst }
@@ -166,7 +172,7 @@ extension Acceptor {
   func checkInvariants() throws(InvariantViolation) {
     try require(due == min(pausedUntil, shunned.next), "the acceptor is due at \(due)")
     for listener in 0..<listeners.count {
-      let accepts = isPaused || isLeaving || listeners[listener].isArmed
+      let accepts = isPaused || isLeaving || listeners[listener].isArmed || listeners[listener].isStopped
       try require(accepts, "listener \(listener) accepts nothing without a pause")
     }
   }

@@ -17,7 +17,9 @@ extension Shard where K: ~Copyable {
       if completion.result < 0, completion.result != -ECANCELED, acceptor.isShared(listener) {
         return pauseAccepting(-completion.result, &kernel)
       }
-      if !completion.more, acceptor.isShared(listener), !acceptor.isPaused { acceptor.arm(&kernel) }
+      guard !completion.more else { return }
+      guard acceptor.isShared(listener) else { return acceptor.stop(listener) }
+      if !acceptor.isPaused { acceptor.arm(&kernel) }
       return
     }
     if acceptor.isReserved(completion.result) {
