@@ -173,6 +173,7 @@ final class TestPacing: Sendable {
     var sleeps: [Duration] = []
     var gates: [CheckedContinuation<Void, Never>] = []
     var isHeld = false
+    var watchers: [(least: Duration, continuation: CheckedContinuation<Void, Never>)] = []
   }
 
   private let state = Mutex(State())
@@ -184,6 +185,18 @@ final class TestPacing: Sendable {
 
   /// What was slept so far.
   var sleeps: [Duration] { state.withLock { $0.sleeps } }
+
+  /// Returns once there has been a sleep of at least that.
+  func sleep(ofAtLeast least: Duration) async {
+    await withCheckedContinuation { continuation in
+      let isOver = state.withLock { state in
+        if state.sleeps.contains(where: { $0 >= least }) { return true }
+        state.watchers.append((least, continuation))
+        return false
+      }
+      if isOver { continuation.resume() }
+    }
+  }
 
   func pass(_ duration: Duration) {
     state.withLock { $0.now += duration }
@@ -209,12 +222,15 @@ final class TestPacing: Sendable {
       sleep: { duration in
         await withTaskCancellationHandler {
           await withCheckedContinuation { continuation in
-            let isHeld = self.state.withLock { state in
+            let (isHeld, watchers) = self.state.withLock { state in
               state.sleeps.append(duration)
               state.now += duration
               if state.isHeld { state.gates.append(continuation) }
-              return state.isHeld
+              let watchers = state.watchers.filter { $0.least <= duration }
+              state.watchers.removeAll { $0.least <= duration }
+              return (state.isHeld, watchers)
             }
+            for watcher in watchers { watcher.continuation.resume() }
             if !isHeld { continuation.resume() }
           }
         } onCancel: {
