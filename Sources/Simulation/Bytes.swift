@@ -7,6 +7,13 @@ struct Fingerprint: Equatable {
 
   /// Represents, among a session's packets, the 0x03 of a client that came back.
   static let reconnection = Fingerprint(size: -1, hash: 0)
+  /// The same for a 0x04.
+  static let away = Fingerprint(size: -2, hash: 0)
+  /// The same for a 0x07 with this data.
+  static func address(_ data: Fingerprint) -> Fingerprint { Fingerprint(size: -3, hash: data.hash) }
+
+  /// Whether it stands for something that the relay itself says about a session.
+  var isOfRelay: Bool { size < 0 }
 
   init(size: Int, hash: UInt64) {
     self.size = size
@@ -77,6 +84,8 @@ struct PacketCutter {
   private var rest = ByteQueue()
   /// A larger size ends the stream: nothing after it makes sense.
   var largest = Int.max
+  /// On the firehose, a packet for many clients may be larger by this, once its flag shows that it is one.
+  var multicastOverhead = 0
   private(set) var isBroken = false
 
   /// Bytes of an unfinished packet.
@@ -106,13 +115,20 @@ struct PacketCutter {
     while bytes.count - offset >= Wire.sizePrefix {
       let size = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
       if size > largest {
-        isBroken = true
-        return bytes.count
+        guard size <= largest + multicastOverhead else { return breaks(bytes) }
+        guard bytes.count - offset >= Wire.taggedHeader else { break }
+        let flag = bytes[offset + Wire.sizePrefix + Wire.clientID]
+        guard flag == ExtensionFlag.multicast.rawValue else { return breaks(bytes) }
       }
       guard bytes.count - offset - Wire.sizePrefix >= size else { break }
       body(UnsafeRawBufferPointer(rebasing: bytes[(offset + Wire.sizePrefix)..<(offset + Wire.sizePrefix + size)]))
       offset += Wire.sizePrefix + size
     }
     return offset
+  }
+
+  private mutating func breaks(_ bytes: UnsafeRawBufferPointer) -> Int {
+    isBroken = true
+    return bytes.count
   }
 }

@@ -36,7 +36,6 @@ extension Ledger {
 
   /// Twice --client-send-buffer and two packets; missed packets have a limit of their own.
   private var clientBound: Int {
-    let settings = world.plan.reloads + [world.plan.configuration]
     let buffer = settings.map { max($0.clientSendBuffer, $0.missedPacketsBuffer) }.max() ?? 0
     return 2 * buffer + 2 * (Wire.sizePrefix + world.plan.configuration.maxPacketSize)
   }

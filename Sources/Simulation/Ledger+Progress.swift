@@ -6,29 +6,56 @@ extension Ledger {
   /// Every host sleeps, and nothing is under way that would wake one: whoever is still waiting was forgotten. Checked
   /// only while nothing goes wrong, so that nobody has a reason to wait.
   func checkAsleep() {
+    if world.isSettling { checkMoves() }
     guard world.plan.isCalm || world.isSettling, world.control.phase == .running, world[.backendConnections] > 0,
       // Nothing is sent while the backend's connection is on probation.
       let backend = world.backend.link, backend.sent > 0, backend.looksAlive, backend.isWritable
     else { return }
+    settleTouched()
     guard backend.arrived.isEmpty else {
       return world.fail("every host sleeps, and \(backend.arrived.count) bytes of the backend wait to be read")
     }
     for session in live where session.endedInside == nil {
-      if session.up[session.upSeen...].contains(where: { !$0.isLoose && $0.packet != .reconnection }), mayMiss == 0 {
+      if !session.unseen.isEmpty, mayMiss == 0 {
         return world.fail("every host sleeps, and packets of \(session.ownerName) wait to be sent")
       }
     }
     for case let link? in world.descriptors where link !== backend && !link.arrived.isEmpty && link.error == 0 {
       // A client that has not yet taken what is waiting for it is not read meanwhile.
-      if let session = link.truth.session, !session.next.contains(session.down.count) { continue }
+      if let session = link.truth.session, !isServed(session) { continue }
       let state = world.describe(link.descriptor)
       return world.fail(
         "every host sleeps, and \(link.arrived.count) bytes of \(link.name) wait to be read: \(state)")
     }
+    checkHandshakes()
     for session in live where session.endedInside == nil && session.link.looksAlive && session.link.isWritable {
       guard session.link.truth.session === session, !session.link.finArrived else { continue }
-      if !session.next.contains(session.down.count) {
+      if !isServed(session) {
         return world.fail("every host sleeps, and packets wait for \(session.ownerName)")
+      }
+    }
+  }
+
+  /// Every host sleeps: a role that is still on its way would never arrive.
+  private func checkMoves() {
+    for role in world.parts.table.whereabouts where role.host != role.wanted && world.control.phase == .running {
+      world.fail("every host sleeps, and a role is kept from going from \(role.host) to \(role.wanted)")
+    }
+  }
+
+  /// Every host sleeps: whoever has said all that a step of the handshake takes has its answer.
+  private func checkHandshakes() {
+    for case let link? in world.descriptors where link.looksAlive && !link.relayFinished && link.isWritable {
+      guard link.truth.session == nil, !link.truth.isSuperseded, !link.finArrived else { continue }
+      let due: Int
+      switch (link.truth.role, link.truth.packetsIn) {
+      case (.backend, _), (_, 0): due = 0
+      case (.newcomer, 2...), (.returner, 2...3): due = 2
+      case (.returner, 4...): due = 3
+      default: due = 1
+      }
+      if link.truth.packetsOut < due {
+        return world.fail("every host sleeps, and \(link.name) waits for an answer: \(world.describe(link.descriptor))")
       }
     }
   }
@@ -40,8 +67,7 @@ extension Ledger {
     let firehose = world.firehoseTurns
     for session in live where session.endedInside == nil {
       let link = session.link
-      guard link.truth.session === session, link.looksAlive, !link.finArrived, link.isWritable,
-        !session.next.contains(session.down.count)
+      guard link.truth.session === session, link.looksAlive, !link.finArrived, link.isWritable, !isServed(session)
       else {
         session.dueSince = nil
         continue

@@ -19,14 +19,16 @@ extension Ledger {
 
   /// All settings that may have been in effect when something happened: times and limits are judged by the smallest of
   /// each.
-  private var settings: [RelayConfiguration] { world.plan.reloads + [world.plan.configuration, world.configuration] }
+  var settings: [RelayConfiguration] { world.plan.reloads + [world.plan.configuration, world.configuration] }
 
   private func isRight(_ reason: String, _ session: SessionTruth) -> Bool {
     let ended = session.endedInside?.time ?? world.now
     switch reason {
-    case "kicked": return session.kickRead
+    case "kicked":
+      let wasMeant = kickedRanges.contains { range in session.keys.contains { range.contains($0) } }
+      return session.kickRead || session.operatorKicked || wasMeant
     case "packet too large": return session.tooLargeSeen
-    case "relay draining": return world.control.phase != .running
+    case "relay draining": return world.control.phase != .running || session.wasLetGo
     case "backend lost": return world.plan.losesWithBackend
     case "backend refused packet": return world[.packetsRefused] > 0
     case "rate limit":
@@ -46,7 +48,10 @@ extension Ledger {
       // After a FIN, what is not acknowledged waits too, including the whole of its first packet.
       let largest = world.plan.configuration.maxPacketSize + Wire.sizePrefix
       let kept = session.link.finArrived ? session.unacknowledgedAtEnd + largest : 0
-      return session.waitingAtEnd + kept >= least
+      // Volatile packets wait only while they are few.
+      let few = (settings.map { ($0.clientSendBuffer + 3) / 4 }.max() ?? 0) + largest
+      let excess = max(0, session.volatileAtEnd - few)
+      return session.waitingAtEnd - excess + kept >= least
     case "stale timeout":
       guard let least = settings.map(\.staleTimeout.nanoseconds).min(), least > 0 else { return true }
       // The socket is closed a little later than its session is found without one.

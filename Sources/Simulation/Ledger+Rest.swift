@@ -11,9 +11,19 @@ extension Ledger {
 
   /// Everything that was under way has arrived.
   func checkSettled() {
+    if !world.controller.hasAllAnswers { world.fail("the operator was not answered") }
+    for listener in world.listeners where !listener.isClosed {
+      if listener.armed == nil { world.fail("nobody accepts on \(listener.descriptor) any more") }
+      if !listener.shunned.isEmpty { world.fail("\(listener.descriptor) is still deaf to \(listener.shunned)") }
+    }
     for session in live where session.endedInside == nil {
-      if session.kickRead { world.fail("\(session.ownerName) was kicked, and its session lives") }
-      let unseen = session.up[session.upSeen...].filter { !$0.isLoose && $0.packet != .reconnection }
+      if session.kickRead {
+        world.fail("\(session.ownerName) was kicked, and its session lives")
+      }
+      if let time = session.letGo, time > world.acceptedAgainAt, session.attachedAt <= time, !session.link.finArrived {
+        world.fail("\(session.ownerName) was let go, and its session lives")
+      }
+      let unseen = session.unseen
       if !unseen.isEmpty {
         world.fail(
           "of \(session.ownerName) \(unseen.count) packets have not reached the backend, of \(session.up.count)")
@@ -26,8 +36,8 @@ extension Ledger {
         world.fail(
           "\(session.ownerName) is not read: \(link.arrived.count) bytes wait, and \(link.unsentByPeer) behind")
       }
-      if !session.next.contains(session.down.count) {
-        world.fail("\(session.ownerName) was sent up to \(session.next), the backend sent \(session.down.count)")
+      if !isServed(session) {
+        world.fail("\(session.ownerName) was sent up to \(session.down.next), the backend sent \(session.down.count)")
       }
     }
     if world.plan.isCalm {
@@ -37,7 +47,9 @@ extension Ledger {
       let sent = all.reduce(0) { $0 + $1.up.count + ($1.reason == nil ? 0 : 1) }
       // A client that was still in the handshake at the end was reset, and what it had already sent may be lost with
       // that.
-      let lost = all.filter { !$0.link.looksAlive }.reduce(0) { $0 + $1.up.count(where: \.isLoose) }
+      let lost = all.reduce(0) { sum, session in
+        sum + session.up.count { $0.isLoose && (!session.link.looksAlive || $0.packet.isOfRelay) }
+      }
       if !(sent - lost...sent).contains(world.backend.packetsReceived) {
         world.fail("the backend has \(world.backend.packetsReceived) packets of \(sent), and nothing went wrong")
       }

@@ -26,21 +26,26 @@ final class Ledger {
   /// Sessions that the relay has tried to resume in this turn.
   private var resumed: [(id: UInt64, link: Link)] = []
   /// What the backend was sent in this turn.
-  private var sentUp: [(link: Link, id: UInt64, flag: PacketFlag, packet: Fingerprint, text: String)] = []
-  private var strangers: [UInt64: (addressed: Int, answers: Int)] = [:]
+  private var sentUp: [UpPacket] = []
+  var strangers: [UInt64: (addressed: Int, answers: Int)] = [:]
   /// Sessions that lost their connection in the turn in which they began, before their client was sent an id; and
   /// whether they have ended.
-  private var unnamed: [UInt64: Bool] = [:]
-  private var started: [UInt64]
+  var unnamed: [UInt64: Bool] = [:]
+  private(set) var started: [UInt64]
   private var returned: [UInt64]
   private var ended: [UInt64]
+  private var goneStale: [UInt64]
   private var refused: UInt64 = 0
   /// Connections that the relay has counted as the backend's, and whether the last of them begins with a sweep.
   private var connections: UInt64 = 0
-  private var beginsWithSweep = false
+  private(set) var beginsWithSweep = false
+  /// The turn in which the last of them began.
+  private(set) var connectedIn = 0
   /// How many packets were given up because two connections died within them.
-  private(set) var mayMiss = 0
-  private(set) var reasons: [String: Int] = [:]
+  var mayMiss = 0
+  var reasons: [String: Int] = [:]
+  /// From where the operator has kicked everybody at some time.
+  var kickedRanges: [AddressRange] = []
   /// The most sessions that may have been stale within this turn: some have ended in it, or were resumed.
   private var mostStale = 0
   /// The most memory that the relay has had from the allocator, and the longest that an honest client waited to be
@@ -50,12 +55,26 @@ final class Ledger {
   /// The longest that one waited to be sent what the relay had read for it.
   var mostDue = 0
 
+  /// Whether some settings, and whether all settings have the backend told of clients that are away.
+  let mayTellAway: Bool
+  let tellsAway: Bool
+  /// The smallest quarter of the buffer in which volatile packets may wait.
+  let volatileRoom: Int
+  /// The largest: where that much waits, they are dropped.
+  let volatileMost: Int
+
   init(_ world: World) {
     self.world = world
+    let settings = world.plan.reloads + [world.plan.configuration]
+    mayTellAway = settings.contains(where: \.tellsAway)
+    tellsAway = settings.allSatisfy(\.tellsAway)
+    volatileRoom = settings.map { $0.clientSendBuffer / 4 }.min() ?? 0
+    volatileMost = settings.map { ($0.clientSendBuffer + 3) / 4 }.max() ?? 0
     let hosts = world.configuration.shards
     started = Array(repeating: 0, count: hosts)
     returned = started
     ended = started
+    goneStale = started
   }
 
   // MARK: What the relay reads
@@ -108,22 +127,15 @@ final class Ledger {
     var cutter = link.truth.incoming
     link.truth.incoming = PacketCutter()
     cutter.cut(bytes) { packet in
-      guard packet.count >= Wire.tag, let flag = PacketFlag(rawValue: packet[Wire.clientID]),
-        flag == .data || flag == .kick
-      else { return }
+      guard packet.count >= Wire.tag else { return }
       let id = UInt64(littleEndian: packet.loadUnaligned(as: UInt64.self))
-      guard let session = sessions[id] else {
-        strangers[id, default: (0, 0)].addressed += 1
-        return
-      }
-      session.addressed += 1
-      guard session.endedInside == nil else { return }
-      if flag == .kick {
-        session.kickRead = true
-      } else if !session.kickRead {
-        if session.next.contains(session.down.count) { session.waitsSince = world.now }
-        session.down.append(Fingerprint(UnsafeRawBufferPointer(rebasing: packet[Wire.tag...])))
-        session.downBytes += packet.count - Wire.tag + Wire.sizePrefix
+      let data = UnsafeRawBufferPointer(rebasing: packet[Wire.tag...])
+      switch packet[Wire.clientID] {
+      case PacketFlag.data.rawValue: backendSent(Fingerprint(data), to: id)
+      case PacketFlag.kick.rawValue: backendKicked(id)
+      case ExtensionFlag.volatile.rawValue: backendSent(Fingerprint(data), to: id, isVolatile: true)
+      case ExtensionFlag.multicast.rawValue: backendSentMulticast(data)
+      default: break
       }
     }
     link.truth.incoming = cutter
@@ -170,18 +182,18 @@ final class Ledger {
   }
 
   private func noteUp(_ link: Link, _ packet: UnsafeRawBufferPointer) {
-    guard packet.count >= Wire.tag, let flag = PacketFlag(rawValue: packet[Wire.clientID]) else {
+    guard let up = UpPacket(link, packet) else {
       return world.fail("the backend is sent a packet of \(packet.count) bytes without a tag that makes sense")
     }
-    let id = UInt64(littleEndian: packet.loadUnaligned(as: UInt64.self))
-    let data = UnsafeRawBufferPointer(rebasing: packet[Wire.tag...])
-    let text = flag == .failure ? String(decoding: data, as: UTF8.self) : ""
-    sentUp.append((link, id, flag, Fingerprint(data), text))
+    sentUp.append(up)
   }
 
   func relayFinished(_ link: Link) {
     guard let session = link.truth.session else { return }
     if link.truth.outgoing.partial > 0 { world.fail("\(link.name) gets a FIN within a packet (\(session.ownerName))") }
+    settle(link)
+    session.sentAtFin = isServed(session) ? .max : session.down.next.last ?? 0
+    checkFlushed(session)
   }
 
   func relayClosed(_ link: Link) { link.closedAt = world.now }
@@ -191,6 +203,7 @@ final class Ledger {
   func backendConnected(_ link: Link) {
     link.truth.role = .backend
     link.truth.incoming.largest = world.plan.configuration.maxPacketSize + Wire.tag
+    link.truth.incoming.multicastOverhead = Multicast.mostOverhead
   }
 
   // MARK: Turns
@@ -209,12 +222,14 @@ final class Ledger {
     }
     if world[.backendConnections] != connections {
       connections = world[.backendConnections]
+      connectedIn = world.turns
       beginsWithSweep = connections > 1 && world.announces
     }
     if !sentUp.isEmpty {
-      for entry in sentUp { checkUp(entry.link, entry.id, entry.flag, entry.packet, entry.text) }
+      for packet in sentUp { checkUp(packet) }
       sentUp.removeAll(keepingCapacity: true)
     }
+    noteHandledPackets()
     if world.plan.isFair { checkFairnessDown() }
     if world.turns % world.plan.memoryCheckEvery == 0 { checkMemory() }
   }
@@ -235,6 +250,14 @@ final class Ledger {
       }
       offered.removeAll()
       resumed.removeAll()
+    }
+    if counters[.sessionsGoneStale] != goneStale[shard] {
+      goneStale[shard] = counters[.sessionsGoneStale]
+      for session in live where session.shard == shard && !session.isAway && world.isStale(session.id, shard) {
+        session.isAway = true
+        session.awaySince = world.turns
+        noteAway(session, isCertain: true)
+      }
     }
     if counters[.sessionsEnded] != ended[shard] {
       ended[shard] = counters[.sessionsEnded]
@@ -260,6 +283,7 @@ final class Ledger {
     all.append(session)
     live.append(session)
     world.note("  \(link.name) is \(String(id, radix: 16))")
+    noteAddress(session, link)
     attach(session, link)
   }
 
@@ -279,14 +303,22 @@ final class Ledger {
     old.truth.session = nil
     repeatUnacknowledged(session, old)
     session.link = link
+    if session.isAway { session.lastAway = world.turns } else { noteAway(session, isCertain: false) }
+    session.isAway = false
+    session.down.loseVolatile()
     session.append(.reconnection, turn: world.turns)
+    noteAddress(session, link)
     world.note("  \(link.name) is back as \(String(session.id, radix: 16))")
     attach(session, link)
   }
 
   private func attach(_ session: SessionTruth, _ link: Link) {
+    if let ban = world.controller.bans.first(where: { $0.keepsOut(link) }) {
+      world.fail("\(link.name) is let in, and \(ban.network) is banned")
+    }
     link.truth.session = session
     session.attachedAt = world.now
+    session.attachedIn = world.turns
     link.truth.incoming.largest = world.plan.configuration.maxPacketSize
     for packet in link.truth.early {
       guard packet.size <= world.plan.configuration.maxPacketSize else {
@@ -301,19 +333,18 @@ final class Ledger {
   /// After the client's FIN, packets are kept until they are acknowledged. Those that were not acknowledged may come
   /// again, and those that were sent after the relay had read the FIN have to.
   private func repeatUnacknowledged(_ session: SessionTruth, _ old: Link) {
-    guard let first = old.truth.sentAfterFin.first(where: { $0.end > old.acknowledged }) else { return }
-    let due = old.truth.sentAfterFin.first { $0.end > old.acknowledged && $0.isKept }?.index ?? .max
-    var places = Set(session.next)
-    for place in session.next {
-      for earlier in first.index..<max(first.index, place) where earlier <= due { places.insert(earlier) }
-      if place > due { places.remove(place) }
+    let acknowledged = old.isLocal ? old.acknowledgedSeen : old.acknowledged
+    guard let first = old.truth.sentAfterFin.first(where: { $0.end > acknowledged }) else { return }
+    let due = old.truth.sentAfterFin.first {
+      $0.end > acknowledged && $0.isKept && !session.down.isVolatile($0.index)
     }
-    session.next = places.sorted()
+    session.down.goBack(to: first.index, due: due?.index ?? .max)
   }
 
   private func endings(_ shard: Int) {
     live.removeAll { session in
       guard session.shard == shard, !world.isLive(session.id, shard) else { return false }
+      if session.isAway { session.lastAway = world.turns } else { noteAway(session, isCertain: false) }
       session.end(turn: world.turns, time: world.now)
       session.staleAtEnd = mostStale
       world.note("  \(String(session.id, radix: 16)) (\(session.ownerName)) has ended")
@@ -321,96 +352,14 @@ final class Ledger {
     }
   }
 
+  /// What was sent as the hosts went to sleep counts as well.
+  func settleTouched() {
+    for link in touched { settle(link) }
+    touched.removeAll(keepingCapacity: true)
+  }
+
   private func settle(_ link: Link) {
     if link.truth.isTouched { checkDown(link) }
-  }
-
-  // MARK: Rules of the way up
-
-  private func checkUp(_ link: Link, _ id: UInt64, _ flag: PacketFlag, _ packet: Fingerprint, _ text: String) {
-    if !link.truth.hasBegun {
-      link.truth.hasBegun = true
-      link.truth.isSweeping = beginsWithSweep
-    }
-    guard let session = sessions[id] else {
-      if flag != .reconnection { link.truth.isSweeping = false }
-      if text != "unknown client", isUnnamed(id, flag) { return }
-      guard flag == .failure, text == "unknown client" else {
-        return world.fail("the backend is told '\(flag)' of \(id), which nobody ever was")
-      }
-      strangers[id, default: (0, 0)].answers += 1
-      let told = strangers[id, default: (0, 0)]
-      if told.answers > told.addressed { world.fail("\(id) is answered more often than it was addressed") }
-      return
-    }
-    if link.truth.isSweeping {
-      if flag == .reconnection, session.announcedOn != link.number {
-        session.announcedOn = link.number
-        if session.reason != nil { world.fail("\(session.ownerName) is announced after its 0x01") }
-        return
-      }
-      if flag != .reconnection { link.truth.isSweeping = false }
-    }
-    switch flag {
-    case .data, .reconnection: checkUpData(session, link, flag == .data ? packet : .reconnection)
-    case .failure where text == "unknown client":
-      session.answers += 1
-      if session.endedInside == nil { world.fail("\(session.ownerName) is called unknown while it is alive") }
-      if session.reason == nil, mayMiss == 0 { world.fail("\(session.ownerName) is called unknown before its 0x01") }
-      if session.answers > session.addressed { world.fail("\(session.ownerName) is answered too often") }
-    case .failure: checkEnd(session, text)
-    case .kick: world.fail("the relay kicks")
-    }
-  }
-
-  /// Whether this may be said about a session that the checker has not seen: that it exists, and then that it has
-  /// ended. There are no more such sessions than the relay has counted.
-  private func isUnnamed(_ id: UInt64, _ flag: PacketFlag) -> Bool {
-    guard flag == .reconnection || flag == .failure, unnamed[id] != true else { return false }
-    if unnamed[id] == nil, all.count + unnamed.count >= Int(started.reduce(0, +)) { return false }
-    unnamed[id] = flag == .failure
-    return true
-  }
-
-  private func checkUpData(_ session: SessionTruth, _ link: Link, _ packet: Fingerprint) {
-    guard session.reason == nil else { return world.fail("something of \(session.ownerName) comes after its 0x01") }
-    var place = session.upSeen
-    while place < session.up.count, session.up[place].packet != packet {
-      let item = session.up[place]
-      if item.isLoose || item.packet == .reconnection && session.announcedOn == link.number {
-        place += 1
-      } else if mayMiss > 0 {
-        mayMiss -= 1
-        place += 1
-      } else {
-        break
-      }
-    }
-    guard place < session.up.count, session.up[place].packet == packet else {
-      let what = packet == .reconnection ? "a 0x03" : "a packet of \(packet.size) bytes"
-      return world.fail(
-        "of \(session.ownerName) the backend is sent \(what), due was \(session.upSeen) of \(session.up.count)")
-    }
-    session.upSeen = place + 1
-  }
-
-  private func checkEnd(_ session: SessionTruth, _ reason: String) {
-    reasons[reason, default: 0] += 1
-    guard session.reason == nil else { return world.fail("\(session.ownerName) ends twice: \(reason)") }
-    session.reason = reason
-    guard let due = session.upDue else {
-      return world.fail("\(session.ownerName) is said to have ended (\(reason)), and is alive")
-    }
-    var place = session.upSeen
-    while place < due, session.up[place].isLoose || session.up[place].packet == .reconnection { place += 1 }
-    while place < due, mayMiss > 0 {
-      mayMiss -= 1
-      place += 1
-    }
-    if place < due {
-      world.fail("the 0x01 of \(session.ownerName) (\(reason)) comes before \(due - place) of its packets")
-    }
-    checkReason(session, reason)
   }
 }
 #endif

@@ -16,6 +16,8 @@ final class Link {
   let peer: any Peer
   let address: ClientAddress
   let isLocal: Bool
+  /// The port that the client connects from.
+  var port: UInt16 { isLocal ? 0 : UInt16(1024 + number % 60_000) }
   var chance: Chance
   let latency: UInt64
 
@@ -50,6 +52,8 @@ final class Link {
   /// Bytes that the relay's send calls have taken, and that the peer's TCP has acknowledged.
   private(set) var sent = 0
   var acknowledged: Int { sent - unacknowledged }
+  /// The same as the relay last saw it: a unix socket has no reset, and its peer reads on after the relay's close.
+  private(set) var acknowledgedSeen = 0
   private var lastAcknowledgement: UInt64 = 0
   private(set) var relayFinished = false
   private var relayFinDelivered = false
@@ -95,6 +99,7 @@ final class Link {
     self.address = address
     isLocal = address == .none
     self.chance = chance
+    truth.openedIn = world.turns
     let plan = world.plan
     latency = plan.latency == 0 ? 0 : self.chance.time(max(plan.latency / 8, 1), plan.latency)
     receiveCapacity = self.chance.magnitude(plan.bufferLeast, plan.bufferMost)
@@ -417,6 +422,7 @@ final class Link {
 
   func unacknowledgedForRelay() -> Int {
     if relayReset { world.fail("the relay asks what \(name) acknowledged after it was reset") }
+    acknowledgedSeen = acknowledged
     return unacknowledged
   }
 

@@ -3,13 +3,18 @@ import Glibc
 import VoltlaneWire
 @testable import Relay
 
-/// The operator of the relay: reloads settings, suspends the machine, lets the kernel run short of memory, and finally
-/// tells the relay to drain. Takes the relay's events, as the control thread does.
+/// The operator of the relay: reloads settings, suspends the machine, lets the kernel run short of memory, gives
+/// ``Commands``, asks ``Questions``, and finally tells the relay to drain. Takes the relay's events, as the control
+/// thread does.
 final class Operator {
   unowned let world: World
   private var chance: Chance
   private var moveChance: Chance
+  private let inquiries: Inquiries
   private let questions: Questions
+  private let commands: Commands
+  /// Networks that are kept out, whatever settings are read anew.
+  private(set) var bans: [Ban] = []
   private var settings: [SettingsLane] = []
   private var events: [EventLane] = []
   /// Limits that some hosts may not have taken yet.
@@ -29,7 +34,9 @@ final class Operator {
     self.world = world
     chance = Chance(world.seed, for: 600)
     moveChance = Chance(world.seed, for: 601)
-    questions = Questions(world)
+    inquiries = Inquiries(world.parts.queries, world.parts.ids)
+    questions = Questions(world, inquiries)
+    commands = Commands(world, inquiries)
     settings = world.parts.settings.map(SettingsLane.init)
     events = world.parts.events.map(EventLane.init)
   }
@@ -42,9 +49,12 @@ final class Operator {
     for lane in events {
       while let event = lane.lane.pop() { world.note("  log: \(event)") }
     }
-    if world.turns > 0 { questions.act() }
+    if !inquiries.takeReplies().isEmpty { world.wakeControlledHosts() }
+    noteBans()
+    if world.isHostile, world.turns > 0 { questions.act() }
     if !world.plan.isFair, moveChance.oneIn(2) { move() }
     guard world.isHostile, !world.plan.isCalm, !world.plan.isFair, world.turns > 0 else { return }
+    commands.act()
     switch chance.below(8) {
     case 0 where !world.plan.reloads.isEmpty: reload(chance.pick(world.plan.reloads))
     case 1: world.standStill(for: chance.time(100_000_000, chance.oneIn(4) ? 8_000_000_000_000 : 4_000_000_000))
@@ -72,11 +82,13 @@ final class Operator {
     }
   }
 
-  /// As ``Relay/reconfigure(_:)`` does.
-  func reload(_ new: RelayConfiguration) {
-    guard settings.allSatisfy({ $0.lane.hasRoom() }) else { return }
+  /// As ``Relay/reconfigure(_:)`` does. False if the last settings are still under way.
+  @discardableResult
+  func reload(_ new: RelayConfiguration) -> Bool {
+    guard settings.allSatisfy({ $0.lane.hasRoom() }) else { return false }
     world.note("settings are read anew")
     var next = new.reloaded(over: world.configuration)
+    next.protection.denied = bans.map(\.network)
     next.assemblyBudget = max(next.assemblyBudget, next.maxPacketSize)
     next.missedPacketsTotal = max(next.missedPacketsTotal, next.maxPacketSize + Wire.sizePrefix)
     world.configuration = next
@@ -90,10 +102,41 @@ final class Operator {
       _ = lane.lane.publish()
     }
     world.wakeControlledHosts()
+    return true
   }
 
-  /// Limits end.
+  // MARK: Bans
+
+  /// Keeps a network out from now on. False if that is impossible now.
+  func ban(_ network: Network) -> Bool {
+    bans.append(Ban(network: network))
+    if reload(world.configuration) { return true }
+    bans.removeLast()
+    return false
+  }
+
+  func unban(_ index: Int) {
+    let ban = bans.remove(at: index)
+    if !reload(world.configuration) { bans.insert(ban, at: index) }
+  }
+
+  /// Once every role has taken the last settings, nobody is let in from a banned network who connects later.
+  private func noteBans() {
+    guard bans.contains(where: { $0.heldSince == nil }), settings.allSatisfy({ $0.lane.oldestHeld() == nil }) else {
+      return
+    }
+    for index in bans.indices where bans[index].heldSince == nil { bans[index].heldSince = world.turns }
+  }
+
+  /// Nothing is asked any more that has not been answered.
+  var hasAllAnswers: Bool { questions.underWay == 0 && commands.underWay == 0 }
+
+  // MARK: The end
+
+  /// Limits end, and so do commands.
   func relax() {
+    commands.acceptAgain()
+    bans = []
     var relaxed = world.configuration
     relaxed.protection = ProtectionConfiguration()
     relaxed.protection.proxies = world.configuration.protection.proxies

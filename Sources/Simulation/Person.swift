@@ -236,17 +236,28 @@ final class Person: Peer {
     // What it does counts against its address, so the others have another one.
     if isMischievous { address = ClientAddress(v4: 0xc000_0201) }
     if plan.hasUnixListener, chance.oneIn(3) { address = .none }
-    var header: [UInt8] = []
+    var isProxied = address == .none && plan.configuration.protection.trustsUnixProxies
     if let proxy = plan.proxy, chance.oneIn(3) {
       address = proxy
-      let source = isMischievous ? "192.0.2.1" : "198.51.100.\(chance.below(4))"
-      header = Array("PROXY TCP4 \(source) 10.0.0.1 \(1000 + number) 42000\r\n".utf8)
+      isProxied = true
     }
     let link = world.connect(self, address, shard: chance.below(16), chance: Chance(chance.next()))
-    link.truth.headerBytes = header.count
+    link.truth.origin = Origin(address, port: link.port).bytes
+    link.truth.addresses = [address]
+    link.truth.admittedAs = address
     let talk = Talk(link, claim: claim, mood: mood)
     talks.append(talk)
-    if !header.isEmpty { link.write(header) }
+    if isProxied {
+      let header = ProxiedClient(isMischievous: isMischievous, port: UInt16(1000 + number), &chance)
+      link.truth.headerBytes = header.bytes.count
+      link.truth.admittedAs = header.client
+      if let client = header.client {
+        link.truth.origin = Origin(client, port: header.port).bytes
+        link.truth.addresses.append(client)
+      }
+      if mood == .malformed, chance.oneIn(4) { return link.write(header.spoilt(&chance)) }
+      link.write(header.bytes)
+    }
     if mood == .finishing { talk.finishesAfter = chance.between(0, 200) }
     switch mood {
     case .silent where chance.oneIn(2): return

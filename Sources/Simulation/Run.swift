@@ -13,6 +13,9 @@ public struct Run {
     public let reasons: [String: Int]
     public let sessions: Int
     public let packets: Int
+    /// How many turns it took from the end of the faults until everything under way had arrived, and how many calls
+    /// moved bytes or connections in them.
+    public let settling: (turns: Int, moves: Int)
   }
 
   public init(
@@ -24,16 +27,18 @@ public struct Run {
   /// Runs for that many turns, and then to the end.
   public func run(turns: Int) -> Outcome {
     while world.turns < turns, world.failure == nil, world.step() {}
-    if world.failure == nil { finish() }
+    var settling = (turns: 0, moves: 0)
+    if world.failure == nil { settling = finish() }
     return Outcome(
       seed: world.seed, turns: world.turns, digest: world.trace.digest, failure: world.failure,
       reasons: world.ledger.reasons, sessions: world.ledger.all.count,
-      packets: Int(world[.packetsUp] + world[.packetsDown]))
+      packets: Int(world[.packetsUp] + world[.packetsDown]), settling: settling)
   }
 
   /// Faults stop, and what is under way has to arrive; then everybody leaves, and nothing may remain.
-  private func finish() {
+  private func finish() -> (turns: Int, moves: Int) {
     world.note("faults stop")
+    let start = (turn: world.turns, moves: world.moves + world.passages)
     world.isHostile = false
     world.endStalls()
     for person in world.people { person.calm() }
@@ -48,8 +53,10 @@ public struct Run {
       pass(Run.settleTime)
     } while world.failure == nil && world.moves != moves
     world.isSettling = false
+    let settling = (turns: world.lastMove.turn - start.turn, moves: world.lastMove.moves - start.moves)
     world.ledger.checkSettled()
-    guard world.failure == nil else { return }
+    checkPace(settling)
+    guard world.failure == nil else { return settling }
     if world.seed % 2 == 0 {
       world.controller.drain()
       pass(30_000_000_000)
@@ -60,6 +67,18 @@ public struct Run {
       pass(30_000_000_000)
       world.ledger.checkEmpty()
     }
+    return settling
+  }
+
+  /// What is under way arrives within so many turns, and so many more for each call that moves something: small buffers
+  /// take many.
+  static let settleTurns = 5000
+  static let settleTurnsPerMove = 4
+
+  private func checkPace(_ settling: (turns: Int, moves: Int)) {
+    let bound = Run.settleTurns + Run.settleTurnsPerMove * settling.moves
+    guard settling.turns > bound else { return }
+    world.fail("it took \(settling.turns) turns until everything had arrived; \(bound) are enough")
   }
 
   /// Longer than any delay after which the relay, its backend or a client tries something again.

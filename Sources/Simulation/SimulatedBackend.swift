@@ -22,6 +22,8 @@ final class SimulatedBackend: Peer {
     case refusing
     /// Sends everything to one client.
     case favouring
+    /// Sends volatile packets, and packets for many.
+    case casting
     case restarting
     /// Something accepts the connection, and there is nobody behind it.
     case fronted
@@ -163,6 +165,10 @@ final class SimulatedBackend: Peer {
     case .favouring:
       read(link)
       if let id = known.first { for _ in 0..<chance.below(12) { send(id, .data, data()) } }
+    case .casting:
+      read(link)
+      for _ in 0..<chance.below(3) { cast(link) }
+      sendSome(chance.below(3), volatile: 2)
     case .restarting, .fronted:
       read(link)
       sendSome(chance.below(3))
@@ -177,14 +183,35 @@ final class SimulatedBackend: Peer {
   }
 
   private func garbage() -> [UInt8] {
-    switch chance.below(4) {
+    switch chance.below(5) {
     case 0: return Wire.sizePrefixBytes(chance.below(9)) + bytes(8)
     case 1: return Wire.sizePrefixBytes(9) + bytes(8) + [UInt8(chance.between(1, 255))]
     case 2:
       // Too large for anything but a multicast, and its flag says that it is not one.
       let size = world.plan.configuration.maxPacketSize + 10 + chance.below(1000)
       return Wire.sizePrefixBytes(size) + bytes(8) + [PacketFlag.data.rawValue]
-    default: return Wire.sizePrefixBytes(20) + bytes(8) + [1] + bytes(11)
+    case 3: return Wire.sizePrefixBytes(20) + bytes(8) + [1] + bytes(11)
+    default: return malformedMulticast()
+    }
+  }
+
+  private func malformedMulticast() -> [UInt8] {
+    let most = world.plan.configuration.maxPacketSize
+    func framed(_ data: [UInt8]) -> [UInt8] {
+      Wire.sizePrefixBytes(Wire.tag + data.count) + bytes(8) + [ExtensionFlag.multicast.rawValue] + data
+    }
+    switch chance.below(6) {
+    case 0: return framed(bytes(chance.below(Multicast.prefix)))
+    case 1: return framed([2, 1, 0, 0, 0] + bytes(8 + chance.below(20)))
+    // A list that is longer than its data, or than any.
+    case 2: return framed([0, 9, 0, 0, 0] + bytes(chance.below(72)))
+    case 3: return framed([5] + bytes(4) + bytes(chance.below(200)))
+    // A packet that is too large.
+    case 4: return framed([chance.oneIn(2) ? 0 : 5, 1, 0, 0, 0] + bytes(8 + most + chance.between(1, 99)))
+    // More than any multicast may have.
+    default:
+      let size = most + Wire.tag + Multicast.mostOverhead + chance.between(1, 99)
+      return Wire.sizePrefixBytes(size) + bytes(8) + [ExtensionFlag.multicast.rawValue]
     }
   }
 
@@ -209,14 +236,45 @@ final class SimulatedBackend: Peer {
     }
   }
 
-  private func sendSome(_ count: Int) {
+  /// One packet for many: for some of those that it knows, now and then twice, or for somebody who is not there.
+  private func cast(_ link: Link) {
+    guard link.unsentByPeer < 1 << 18, !known.isEmpty else { return }
+    var ids = known.shuffled(using: &chance)
+    if chance.oneIn(2) { ids = Array(ids.prefix(chance.below(ids.count + 1))) }
+    if chance.oneIn(4), let again = ids.first { ids.insert(again, at: chance.below(ids.count + 1)) }
+    if chance.oneIn(4), mayErr { ids.insert(over.last ?? chance.next(), at: chance.below(ids.count + 1)) }
+    let isVolatile = chance.oneIn(2)
+    var data = isVolatile ? volatileData() : self.data()
+    // A list that fills the lanes.
+    if chance.oneIn(50), let id = ids.first {
+      ids = Array(repeating: id, count: chance.magnitude(1000, 20_000))
+      data = bytes(8)
+    }
+    link.write(Multicast.framed(to: ids, isVolatile: isVolatile, dataCount: data.count) + data)
+  }
+
+  /// No two are the same, so that the checker knows which of them was dropped.
+  private func volatileData() -> [UInt8] { bytes(8) + data().dropLast(8) }
+
+  private var mayErr: Bool { !world.plan.isCalm && !world.plan.isFair }
+
+  /// `volatile`: one in so many is worthless if it is late.
+  private func sendSome(_ count: Int, volatile: Int = 8) {
     guard !known.isEmpty else { return }
     var id = chance.pick(known)
     for _ in 0..<count {
       // Often the same client again, because small packets for one client are passed on together.
       if chance.oneIn(2) { id = chance.pick(known) }
-      send(id, .data, data())
+      if chance.oneIn(volatile) { sendVolatile(id) } else { send(id, .data, data()) }
     }
+  }
+
+  private func sendVolatile(_ id: UInt64) {
+    guard let link, link.unsentByPeer < 1 << 18 else { return }
+    let data = volatileData()
+    var bytes = Tag(clientID: id, flag: .data).framed(dataCount: data.count)
+    bytes[Wire.sizePrefix + Wire.clientID] = ExtensionFlag.volatile.rawValue
+    link.write(bytes + data)
   }
 
   private func send(_ id: UInt64, _ flag: PacketFlag, _ data: [UInt8]) {
@@ -230,10 +288,16 @@ final class SimulatedBackend: Peer {
     var packets: [[UInt8]] = []
     bytes.withUnsafeBytes { cutter.cut($0) { packets.append(Array($0)) } }
     for packet in packets {
-      guard let tag = Tag(packet.span.bytes, from: .relay) else { continue }
-      take(tag, packet)
+      if let tag = Tag(packet.span.bytes, from: .relay) { take(tag, packet) } else { takeNews(packet) }
       if self.link !== link { return }
     }
+  }
+
+  /// Somebody is away, or connects from somewhere.
+  private func takeNews(_ packet: [UInt8]) {
+    packetsReceived += 1
+    let id = packet.withUnsafeBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
+    if knownSet.insert(id).inserted { known.append(id) }
   }
 
   private func take(_ tag: Tag, _ packet: [UInt8]) {

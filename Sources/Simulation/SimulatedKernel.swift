@@ -167,7 +167,11 @@ struct SimulatedKernel: Kernel, ~Copyable {
     defer { world.enterRelay() }
     return world.link(socket)?.address ?? .none
   }
-  mutating func peerPort(_ socket: Int32) -> UInt16 { 0 }
+  mutating func peerPort(_ socket: Int32) -> UInt16 {
+    world.leaveRelay()
+    defer { world.enterRelay() }
+    return world.link(socket)?.port ?? 0
+  }
   mutating func unread(_ socket: Int32) -> Int {
     world.leaveRelay()
     defer { world.enterRelay() }

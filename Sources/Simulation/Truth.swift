@@ -34,9 +34,30 @@ struct LinkTruth {
   /// when it asked for the send.
   var sentAfterFin: [(index: Int, end: Int, isKept: Bool)] = []
 
+  /// Where it comes from, as the backend is to be told.
+  var origin: [UInt8] = []
+  /// The addresses by which the relay may know it: a proxy's, and the one that it names.
+  var addresses: [ClientAddress] = []
+  /// The one that may be refused: a load balancer's own connections are not.
+  var admittedAs: ClientAddress?
+  /// The turn in which it was opened.
+  var openedIn = 0
+
   // The backend's.
   var hasBegun = false
-  var isSweeping = false
+  /// The turn in which the relay began to use it, and since when it asks who is there.
+  var begunIn = 0
+  var sweep: SweepTruth?
+  /// Whose address has to be the next packet.
+  var awaitsAddress: SessionTruth?
+}
+
+/// How far the list has come with which a connection of the backend's begins.
+struct SweepTruth {
+  /// The session that was named last, and what has followed about it.
+  var last: SessionTruth?
+  var hasAddress = false
+  var hasAway = false
 }
 
 /// A packet that the relay has sent, as it was at the call: the turn's end may know more.
@@ -59,7 +80,8 @@ final class SessionTruth {
 
   struct Item {
     var packet: Fingerprint
-    /// It arrived before the relay let its client in, and is lost with the connection.
+    /// It need not come: it arrived before the relay let its client in, and is lost with the connection; or the client
+    /// was away only within a turn.
     var isLoose = false
   }
 
@@ -71,29 +93,47 @@ final class SessionTruth {
   /// Once it has ended: how much of `up` has to precede its 0x01.
   var upDue: Int?
 
-  /// What the backend has sent to it, in order, and what the client may be sent next: one place, or several that cannot
-  /// be told apart.
-  var down: [Fingerprint] = []
-  var downBytes = 0
-  var next: [Int] = [0]
+  /// What the backend has sent to it, and how far its client has been sent that.
+  var down = DownTruth()
   /// Since when something has been due to its client and could have been sent: turns of its shard and of the firehose.
   var dueSince: (shard: Int, firehose: Int)?
-  /// How many packets and kicks were addressed to it, and how many answers said that there is no such client.
+  /// How many packets that are answered and kicks were addressed to it, and how many answers said that there is no such
+  /// client.
   var addressed = 0
   var answers = 0
   var kickRead = false
-  /// When it last got a connection.
+  /// When it last got a connection, and in which turn.
   var attachedAt: UInt64 = 0
+  var attachedIn = 0
 
   var endedInside: (turn: Int, time: UInt64)?
   /// The reason in its 0x01.
   var reason: String?
-  /// The backend's connection on which it was last announced.
+  /// The backend's connection on which it was last announced, and how much of `up` there was by then: what the relay
+  /// itself says of it in there may have been taken for a part of the announcement.
   var announcedOn = 0
+  var announcedUpTo = 0
+  /// Its client is away, since the turn; and the last turn in which it was.
+  var isAway = false
+  var awaySince = 0
+  var lastAway = -1
+  /// Where its client has been, newest last.
+  var origins: [[UInt8]] = []
+  var keys: [AddressKey] = []
+  /// The operator has asked for its end: by a kick, or since when by letting it go while the relay accepts clients.
+  var operatorKicked = false
+  var letGo: UInt64?
+  /// It was to be let go at some time, even if it then was not.
+  var wasLetGo = false
   var tooLargeSeen = false
+  /// What its client had been sent when it got a FIN; and how much there was when the operator let it go.
+  var sentAtFin: Int?
+  var downAtLetGo = Int.max
   /// When it ended: whether a packet of its client was unfinished, and how many bytes waited for it.
   var unfinishedSince = UInt64.max
   var waitingAtEnd = 0
+  /// How many of these were in volatile packets, of which the relay keeps few.
+  var volatileAtEnd = 0
   var unacknowledgedAtEnd = 0
   /// How many sessions may have been stale in that turn, including this one.
   var staleAtEnd = 0
@@ -118,12 +158,21 @@ final class SessionTruth {
     up.append(Item(packet: packet, isLoose: isLoose))
   }
 
+  /// Whether the backend need not be told something, so that what follows may come next.
+  func mayMiss(_ place: Int) -> Bool {
+    up[place].isLoose || up[place].packet.isOfRelay && place < announcedUpTo
+  }
+
+  /// What the backend has yet to be told.
+  var unseen: [Item] { up.indices[upSeen...].filter { !mayMiss($0) }.map { up[$0] } }
+
   /// It ended in this turn: whatever came in the same turn may have come before or after.
   func end(turn: Int, time: UInt64) {
     unfinishedSince = link.truth.partialSince
     unacknowledgedAtEnd = link.unacknowledged
-    let first = next.first ?? 0
-    waitingAtEnd = down[min(first, down.count)...].reduce(0) { $0 + $1.size + Wire.sizePrefix }
+    isAway = false
+    waitingAtEnd = down.waiting
+    volatileAtEnd = down.waitingVolatile
     endedInside = (turn, time)
     upDue = upTurn == turn ? upBefore : up.count
   }

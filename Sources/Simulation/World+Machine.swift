@@ -12,6 +12,8 @@ final class Listener {
   var backlog: [Link] = []
   var shunned: Set<AddressKey> = []
   var isClosed = false
+  /// The relay accepts nobody for a while: whoever connects is refused.
+  var isDeaf = false
 
   init(descriptor: Int32, shard: Int, isShared: Bool) {
     self.descriptor = descriptor
@@ -86,7 +88,7 @@ extension World {
       }
       if listener.armed != nil { return fail("the relay accepts twice on \(descriptor)") }
       listener.armed = (host, token)
-      serve(listener)
+      if listener.isDeaf { end(listener) } else { serve(listener) }
     case .pollReadable(let descriptor) where descriptor < 0:
       hostStates[host].controlIsWatched = true
     case .pollReadable(let descriptor):
@@ -223,7 +225,7 @@ extension World {
     let wait = tries == 0 ? link.latency : UInt64(1 << tries) * 500_000_000
     schedule(now &+ wait) { [self] in
       guard !link.peerClosed else { return }
-      if listener.isClosed { return link.refuseConnection() }
+      if listener.isClosed || listener.isDeaf { return link.refuseConnection() }
       if listener.shunned.contains(link.address.key) {
         if tries < 4 { arrive(link, listener, tries: tries + 1) }
         return
@@ -233,6 +235,29 @@ extension World {
       listener.backlog.append(link)
       serve(listener)
     }
+  }
+
+  /// Stops to listen, as shutdown(2) does: whoever has not been accepted is refused, and an accept ends. Unix sockets
+  /// go on.
+  func stopListening() {
+    for listener in listeners where !listener.isShared && !listener.isClosed {
+      listener.isDeaf = true
+      for link in listener.backlog { link.refuseConnection() }
+      listener.backlog = []
+      end(listener)
+    }
+  }
+
+  /// Listens again, with new sockets in the places of the old ones: an accept that still waits on an old one never
+  /// completes, except by its end, which came before.
+  func listenAgain() {
+    for listener in listeners where listener.isDeaf && !listener.isClosed { listener.isDeaf = false }
+  }
+
+  private func end(_ listener: Listener) {
+    guard let armed = listener.armed else { return }
+    listener.armed = nil
+    post(armed.host, armed.token, -EINVAL)
   }
 
   /// Accepts as long as somebody is waiting and somebody accepts.

@@ -34,6 +34,25 @@ extension World {
     return "no shard has it"
   }
 
+  /// Whether the client of a session is away.
+  func isStale(_ id: UInt64, _ shard: Int) -> Bool {
+    let shard = self.shard(shard)
+    guard let slot = shard.role.sessions.findLive(id, at: shard.role.sessions.place(of: id).slot) else { return false }
+    return shard.role.sessions[slot].state == .stale
+  }
+
+  /// Whether packets wait in the firehose for room in a lane.
+  var firehoseIsStalled: Bool {
+    let firehose = parts.table.firehose()
+    return firehose.role.stalledLane != nil || firehose.role.multicast != nil
+  }
+
+  /// Whether the firehose has passed something on that the shard has not done with.
+  func hasPacketsUnderWay(_ shard: Int) -> Bool {
+    let indices = parts.lanes.downlinks[shard].descriptors.indices
+    return indices.head != indices.tail
+  }
+
   /// Whether a shard has a session of this id.
   func isLive(_ id: UInt64, _ shard: Int) -> Bool {
     let shard = self.shard(shard)

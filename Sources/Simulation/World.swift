@@ -91,6 +91,10 @@ public final class World {
   var passages = 0
   /// The most turns in a row in which a host stayed awake and nothing moved.
   private(set) var mostFruitless = 0
+  /// The last turn in which something moved, and how many moves there had been.
+  private(set) var lastMove = (turn: 0, moves: 0)
+  /// When the relay last began to accept clients again.
+  var acceptedAgainAt: UInt64 = 0
   /// How the look-up of the backend's name ends, and whether an address is known.
   var lookUp = LookUp.found
   var hasAddress = true
@@ -274,6 +278,7 @@ public final class World {
     hostStates[index].idleTurns = isIdle ? hostStates[index].idleTurns + 1 : 0
     if hostStates[index].idleTurns > 2000 { fail("host \(index) spins: 2000 turns in which it does nothing") }
     // After the relay has stood still for long, thousands of connections may be waiting that only have to be closed.
+    if lastMove.moves != moves + passages { lastMove = (turns, moves + passages) }
     let isFruitless =
       !isHostile && hostStates[index].movesSeen == moves && hostStates[index].passagesSeen == passages
     hostStates[index].movesSeen = moves

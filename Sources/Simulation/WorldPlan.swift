@@ -80,7 +80,7 @@ struct WorldPlan {
     if isHealthy {
       // Nothing may be lost if nothing goes wrong, but what is under way to a client that leaves would be.
       moods = isCalm ? [.honest, .pipelining] : [.honest, .pipelining, .restless]
-      backendMoods = [.echoing, .chatty]
+      backendMoods = [.echoing, .chatty, .casting]
     } else {
       moods = chance.oneIn(4) ? [.honest] : Mood.allCases.filter { _ in chance.oneIn(2) } + [.honest]
       backendMoods =
@@ -92,6 +92,20 @@ struct WorldPlan {
         other.protection.proxies = settings.protection.proxies
         reloads.append(other)
       }
+    }
+    tellMore(seed)
+  }
+
+  /// What the backend is told of clients besides what they send, and whether unix clients come through a proxy.
+  private mutating func tellMore(_ seed: UInt64) {
+    var chance = Chance(seed, for: 4)
+    configuration.tellsAway = chance.oneIn(2)
+    configuration.tellsAddresses = chance.oneIn(2)
+    configuration.protection.trustsUnixProxies = hasUnixListener && chance.oneIn(3)
+    for index in reloads.indices {
+      reloads[index].tellsAddresses = configuration.tellsAddresses
+      reloads[index].tellsAway = chance.oneIn(6) != configuration.tellsAway
+      reloads[index].protection.trustsUnixProxies = configuration.protection.trustsUnixProxies
     }
   }
 

@@ -163,7 +163,8 @@ struct Arguments {
       let reasons = outcome.reasons.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
       print(
         "seed \(seed) ran \(outcome.turns) turns, \(outcome.sessions) sessions, \(outcome.packets) packets; "
-          + "ends: \(reasons.isEmpty ? "none" : reasons.joined(separator: ", "))")
+          + "ends: \(reasons.isEmpty ? "none" : reasons.joined(separator: ", ")); "
+          + "came to rest in \(outcome.settling.turns) turns with \(outcome.settling.moves) moves")
       return true
     } catch {
       print("seed \(seed) FAILED: the world cannot be made: \(error)")
