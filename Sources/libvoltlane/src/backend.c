@@ -4,6 +4,7 @@
  * buffer of its own, until it has shown one whole valid packet or something that no relay sends. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -39,9 +40,21 @@
 /* How long nobody is accepted where there are no descriptors or no memory for it. */
 #define ACCEPT_PAUSE 500
 
+/* When what is read may have arrived, at the earliest. The kernel does not say, and receives while nobody reads: after
+ * a time in which nothing was read, what is read may be as old as that, until a read finds the kernel empty.
+ *
+ * What is in the inbox came with one read, except the beginning of the first packet, which may have come before. */
+struct arrivals {
+  /* When the connection was last looked at; since when something may have arrived that is not read, or VLI_NEVER. */
+  int64_t looked_at, unread_since;
+  int64_t of_first, of_others;
+  bool has_first;
+};
+
 struct connection {
   int socket;
   struct vli_inbox inbox;
+  struct arrivals arrivals;
   size_t needed;
   vl_backend_codec codec;
   unsigned long number;
@@ -72,11 +85,44 @@ struct vl_backend {
   unsigned long begun, strays;
 
   struct vli_outbox outbox;
+  /* When the event that was given out last had arrived. */
+  int64_t event_arrival;
   /* The words of the last VL_BACKEND_DISCONNECTED. */
   char reason[256];
   pthread_t receiver;
   bool has_receiver;
 };
+
+/* ---- When things arrive ---- */
+
+static void begin_arrivals(struct arrivals *arrivals, int64_t now) {
+  *arrivals = (struct arrivals){.looked_at = now, .unread_since = VLI_NEVER, .of_first = now, .of_others = now};
+}
+
+/* The connection is about to be read, or was just waited for. */
+static void look(const vl_backend *backend, struct arrivals *arrivals, int64_t now) {
+  int resolution = backend->options.stop_resolution;
+  /* Twice, because a wait may end a little late. */
+  if (resolution > 0 && now - arrivals->looked_at > 2 * (int64_t)resolution) {
+    if (arrivals->unread_since > arrivals->looked_at) arrivals->unread_since = arrivals->looked_at;
+  }
+  arrivals->looked_at = now;
+}
+
+/* Something was read behind what the inbox had. */
+static void note_arrival(struct arrivals *arrivals, bool had_some, bool is_all) {
+  if (had_some && !arrivals->has_first) arrivals->of_first = arrivals->of_others;
+  arrivals->has_first = had_some;
+  arrivals->of_others = arrivals->unread_since != VLI_NEVER ? arrivals->unread_since : arrivals->looked_at;
+  if (is_all) arrivals->unread_since = VLI_NEVER;
+}
+
+/* When the packet at the front of the inbox arrived, which is taken out. */
+static int64_t take_arrival(struct arrivals *arrivals) {
+  bool had_first = arrivals->has_first;
+  arrivals->has_first = false;
+  return had_first ? arrivals->of_first : arrivals->of_others;
+}
 
 /* ---- Connections ---- */
 
@@ -241,6 +287,7 @@ static void adopt(vl_backend *backend) {
   current->number = ++backend->begun;
   current->needed = 0;
   current->last_read = vli_now();
+  begin_arrivals(&current->arrivals, current->accepted_at);
   current->inbox.usual_capacity = READ_SIZE;
   watch(backend, current);
   vli_waiter_tell(&backend->waiter);
@@ -260,13 +307,18 @@ static int read_current(vl_backend *backend, bool *progress) {
   struct connection *current = backend->current;
   *progress = false;
   if (!current || current->has_ended || !has_room(backend, current)) return VL_OK;
+  bool had_some = vli_inbox_size(&current->inbox) > 0;
+  look(backend, &current->arrivals, vli_now());
   switch (vli_stream_read(current->socket, &current->inbox, current->needed)) {
     case VLI_IO_AGAIN:
+      current->arrivals.unread_since = VLI_NEVER;
       return VL_OK;
     case VLI_IO_MEMORY:
       return vli_fail(VL_E_MEMORY, "out of memory");
     case VLI_IO_DONE:
       *progress = true;
+      /* A read that leaves room has taken everything there was. */
+      note_arrival(&current->arrivals, had_some, current->inbox.end < current->inbox.capacity);
       /* Its age matters only while somebody waits for its place. */
       if (backend->newcomer_count > 0) current->last_read = vli_now();
       return VL_OK;
@@ -389,33 +441,38 @@ static int check_options(vl_backend_options *options, const vl_backend_options *
   if (options->max_packet_size == 0 || options->max_packet_size > UINT32_MAX - (13 + 5 + 8 * VL_MULTICAST_IDS)) {
     return vli_fail(VL_E_ARGUMENT, "max_packet_size is no size for packets");
   }
+  if (options->stop_resolution < 0) return vli_fail(VL_E_ARGUMENT, "stop_resolution is no time");
   if (options->send_limit == 0) options->send_limit = 1;
   if (options->receive_limit == 0) options->receive_limit = 1;
   return VL_OK;
 }
 
+/* Waits until the name is looked up, or the time has passed. The thread that looks it up lives on by itself then. */
+static int await_address(
+    struct vli_resolver *resolver, int timeout, const char *text, struct vli_socket_addresses *addresses) {
+  int failure;
+  int64_t deadline = vli_deadline(timeout);
+  struct pollfd poller = {.fd = vli_resolver_descriptor(resolver), .events = POLLIN};
+  while (!vli_resolver_finish(resolver, &failure, addresses)) {
+    int64_t left = deadline == VLI_NEVER ? -1 : deadline - vli_now();
+    if (deadline != VLI_NEVER && left <= 0) {
+      return vli_fail(VL_E_TIMEOUT, "the address of %s was not found within %d ms", text, timeout);
+    }
+    if (poll(&poller, 1, left > INT32_MAX ? INT32_MAX : (int)left) < 0 && errno != EINTR) {
+      return vli_fail_system(VL_E_SYSTEM, errno, "cannot wait for the address of %s", text);
+    }
+  }
+  return failure;
+}
+
 /* Names are looked up here and now, as a backend cannot begin without. */
-static int listen_at(const struct vli_address *address, const char *text, int *descriptor) {
+static int listen_at(const struct vli_address *address, const char *text, int timeout, int *descriptor) {
   struct vli_resolver *resolver;
   struct vli_socket_addresses addresses;
   int failure = vli_resolver_start(&resolver, address, &addresses);
+  if (!failure && resolver) failure = await_address(resolver, timeout, text, &addresses);
+  vli_resolver_free(resolver);
   if (failure) return failure;
-  if (resolver) {
-    uint64_t value;
-    struct epoll_event event = {.events = EPOLLIN};
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll >= 0) {
-      epoll_ctl(epoll, EPOLL_CTL_ADD, vli_resolver_descriptor(resolver), &event);
-      while (epoll_wait(epoll, &event, 1, -1) < 0 && errno == EINTR) {}
-      close(epoll);
-    }
-    (void)!read(vli_resolver_descriptor(resolver), &value, sizeof value);
-    if (!vli_resolver_finish(resolver, &failure, &addresses)) {
-      failure = vli_fail(VL_E_SYSTEM, "cannot wait for the address of %s", text);
-    }
-    vli_resolver_free(resolver);
-    if (failure) return failure;
-  }
   int error = EADDRNOTAVAIL;
   *descriptor = vli_listen(&addresses.list[0], &error);
   if (*descriptor >= 0) return VL_OK;
@@ -450,7 +507,7 @@ int vl_backend_listen(vl_backend **result, const char *address, const vl_backend
     free(backend);
     return failure;
   }
-  failure = listen_at(&parsed, address, &backend->listener);
+  failure = listen_at(&parsed, address, options.lookup_timeout, &backend->listener);
   if (!failure && parsed.is_unix) snprintf(backend->path, sizeof backend->path, "%s", parsed.host);
   if (!failure && vli_waiter_add(&backend->waiter, backend->listener, true, false)) {
     failure = vli_fail_system(VL_E_SYSTEM, errno, "cannot wait for connections");
@@ -490,6 +547,7 @@ int vl_backend_port(vl_backend *backend) {
 /* The next event that needs no reading. */
 static bool next_event(vl_backend *backend, vl_backend_event *event) {
   memset(event, 0, sizeof *event);
+  backend->event_arrival = VLI_NEVER;
   adopt(backend);
   struct connection *current = backend->current;
   if (!current) return false;
@@ -507,6 +565,8 @@ static bool next_event(vl_backend *backend, vl_backend_event *event) {
     event->kind = VL_BACKEND_MORE;
   }
   if (event->kind != VL_BACKEND_MORE) {
+    /* What uses nothing says something about what was read before. */
+    if (used > 0) backend->event_arrival = take_arrival(&current->arrivals);
     inbox->begin += used;
     inbox->is_lent = true;
     current->needed = 0;
@@ -523,6 +583,11 @@ static bool next_event(vl_backend *backend, vl_backend_event *event) {
   free_connection(backend, current);
   backend->current = NULL;
   return true;
+}
+
+/* When the connection has to be looked at again, so that a stop is noticed. */
+static int64_t next_look(const vl_backend *backend) {
+  return backend->options.stop_resolution > 0 ? vli_now() + backend->options.stop_resolution : VLI_NEVER;
 }
 
 int vl_backend_receive(vl_backend *backend, vl_backend_event *event, int timeout) {
@@ -552,12 +617,19 @@ int vl_backend_receive(vl_backend *backend, vl_backend_event *event, int timeout
       failure = vli_fail(VL_E_TIMEOUT, "no event within %d ms", timeout);
     } else {
       await(backend);
-      vli_waiter_wait(&backend->waiter, deadline);
+      vli_waiter_wait(&backend->waiter, earlier(deadline, next_look(backend)));
       failure = process_ready(backend);
     }
   }
   pthread_mutex_unlock(&backend->waiter.lock);
   return failure;
+}
+
+int64_t vl_backend_event_age(vl_backend *backend) {
+  pthread_mutex_lock(&backend->waiter.lock);
+  int64_t arrival = backend->event_arrival, age = arrival == VLI_NEVER ? 0 : vli_now() - arrival;
+  pthread_mutex_unlock(&backend->waiter.lock);
+  return age;
 }
 
 /* ---- Sending ---- */

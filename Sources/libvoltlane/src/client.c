@@ -33,6 +33,13 @@
  * not be made ever faster. */
 #define SETTLED 10000
 
+/* Where the relay closes this many young connections in a row while the session lives on, another client has the same
+ * session. A proxy in between may lose a relay once or twice. */
+#define TAKEOVERS 3
+
+/* The longest delay of a client that shares its session: as long as a relay keeps a session whose client is away. */
+#define SHARED_DELAY 300000
+
 /* More than fits into one read of a handshake, whose packets have at most 260 bytes. */
 #define EARLY_SIZE 4096
 
@@ -62,6 +69,8 @@ struct vl_client {
   bool comes_back, heard_over;
   int64_t series_begin, retry_at;
   int longest_delay;
+  /* How many connections in a row were closed by the relay while young. */
+  int takeovers;
 
   /* The attempt that is made. */
   struct vli_resolver *resolver;
@@ -175,6 +184,20 @@ static void pause_before_retry(vl_client *client) {
   client->phase = PAUSING;
 }
 
+/* Leaves the session to the other client that has it, for longer each time: else they would take it from each other for
+ * ever. */
+static void leave_to_another(vl_client *client) {
+  int64_t end = end_of_series(client), delay = client->options.last_delay;
+  for (int i = TAKEOVERS; i < client->takeovers && delay < SHARED_DELAY; i++) delay *= 2;
+  keep_failure(
+      client, vli_fail(
+                  VL_E_SESSION_SHARED, "another client has the same session: %d times in a row the relay has closed a "
+                                       "young connection of this one", client->takeovers));
+  client->retry_at = vli_now() + (delay < SHARED_DELAY ? delay : SHARED_DELAY);
+  if (client->retry_at > end) client->retry_at = end;
+  client->phase = PAUSING;
+}
+
 /* An attempt has come to nothing, for the reason of this thread's last failure. Two answers are final: another key, and
  * that the session is over, once it has been heard twice. The first time it may be a proxy that closed. */
 static void attempt_failed(vl_client *client, int code) {
@@ -233,6 +256,7 @@ static void begin_series(vl_client *client, bool comes_back) {
   client->heard_over = false;
   client->series_begin = vli_now();
   client->longest_delay = client->options.first_delay;
+  client->takeovers = 0;
   begin_attempt(client);
 }
 
@@ -418,7 +442,13 @@ static void connection_ended(vl_client *client, int code) {
   client->series_begin = vli_now();
   bool is_settled = client->series_begin - client->connected_at >= SETTLED;
   if (is_settled || client->connections == 1) client->longest_delay = client->options.first_delay;
-  pause_before_retry(client);
+  /* That it was another client is certain once the session turns out to be alive. */
+  client->takeovers = is_settled || code != VL_E_CLOSED_BY_RELAY ? 0 : client->takeovers + 1;
+  if (client->takeovers >= TAKEOVERS) {
+    leave_to_another(client);
+  } else {
+    pause_before_retry(client);
+  }
 }
 
 static void connection_lost(vl_client *client, int error) {

@@ -47,6 +47,7 @@ const char *vl_strerror(int code) {
     case VL_E_SESSION_OVER: return "the session is over";
     case VL_E_REFUSED: return "the relay did not let the client come back this time";
     case VL_E_INVALID_CHALLENGE: return "the challenge cannot be opened";
+    case VL_E_SESSION_SHARED: return "another client has the same session";
     case VL_E_GAVE_UP: return "the time for coming back has passed";
     case VL_E_INVALID_SESSION: return "no valid session";
     case VL_E_IN_USE: return "the session is in use by another process";

@@ -2,12 +2,30 @@
  * the source is in here, so that the test can look inside. */
 #include "../src/backend.c"
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 
 #include "fake_relay.h"
 
 static vl_backend *backend;
+
+/* What looks names up, in the place of the system's: one name is not answered before this pipe is closed. */
+static int unanswered[2];
+
+int getaddrinfo(
+    const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
+    struct addrinfo **restrict result) {
+  int (*system)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+  char byte;
+  if (node && strcmp(node, "unanswered.invalid") == 0 && !(hints->ai_flags & AI_NUMERICHOST)) {
+    CHECK(read(unanswered[0], &byte, 1) == 0);
+    return EAI_AGAIN;
+  }
+  /* ISO C has no way from an object's address to a function's. */
+  *(void **)&system = dlsym(RTLD_NEXT, "getaddrinfo");
+  return system(node, service, hints, result);
+}
 
 static void start(const vl_backend_options *options) {
   CHECK_EQUAL(vl_backend_listen(&backend, "127.0.0.1:0", options), VL_OK);
@@ -501,6 +519,66 @@ static void unix_sockets_and_addresses(void) {
   vl_backend_free(NULL);
 }
 
+static void a_name_is_looked_up_for_no_longer_than_told(void) {
+  vl_backend_options options = VL_BACKEND_OPTIONS;
+  options.lookup_timeout = 20;
+  CHECK(pipe(unanswered) == 0);
+  CHECK_EQUAL(vl_backend_listen(&backend, "unanswered.invalid:1", &options), VL_E_TIMEOUT);
+  CHECK(backend == NULL && strstr(vl_error_text(), "unanswered.invalid:1 was not found within 20 ms"));
+  /* The thread that still looks it up gives it back. */
+  close(unanswered[1]);
+}
+
+static void whatever_was_read_last(int socket, const char *text) {
+  say(socket, 1, 0, text, strlen(text));
+  next_data(1, text);
+}
+
+/* A backend that was stopped: what it reads then may have come at any time since. */
+static void events_are_as_old_as_a_stop(void) {
+  vl_backend_options options = VL_BACKEND_OPTIONS;
+  options.stop_resolution = 60000;
+  start(&options);
+  int socket = begin(1);
+  CHECK(vl_backend_event_age(backend) >= 0 && vl_backend_event_age(backend) < 60000);
+  /* It has not looked for ten minutes; two minutes would be nothing. */
+  const int64_t ten_minutes = 600000;
+  say(socket, 1, 0, "old", 3);
+  say(socket, 1, 0, "too", 3);
+  backend->current->arrivals.looked_at -= ten_minutes;
+  next_data(1, "old");
+  CHECK(vl_backend_event_age(backend) >= ten_minutes);
+  next_data(1, "too");
+  CHECK(vl_backend_event_age(backend) >= ten_minutes);
+  whatever_was_read_last(socket, "new");
+  CHECK(vl_backend_event_age(backend) < ten_minutes);
+  /* Of a packet, the beginning came before the stop, and what follows it after. */
+  unsigned char header[VL_TAGGED_HEADER_SIZE];
+  vl_put_tagged_header(header, 1, 0, 4);
+  vl_backend_event event;
+  write_all(socket, header, sizeof header);
+  while (vli_inbox_size(&backend->current->inbox) == 0) vl_backend_receive(backend, &event, 1);
+  backend->current->arrivals.of_others -= ten_minutes;
+  write_all(socket, "part", 4);
+  say(socket, 1, 0, "whole", 5);
+  next_data(1, "part");
+  CHECK(vl_backend_event_age(backend) >= ten_minutes);
+  next_data(1, "whole");
+  CHECK(vl_backend_event_age(backend) < ten_minutes);
+  close(socket);
+  stop();
+  /* One that is not asked to does not notice. */
+  start(NULL);
+  socket = begin(1);
+  backend->current->arrivals.looked_at -= ten_minutes;
+  whatever_was_read_last(socket, "unnoticed");
+  CHECK(vl_backend_event_age(backend) < ten_minutes);
+  close(socket);
+  stop();
+  options.stop_resolution = -1;
+  CHECK_EQUAL(vl_backend_listen(&backend, "127.0.0.1:0", &options), VL_E_ARGUMENT);
+}
+
 int main(void) {
   RUN(nobody_is_lost_and_nobody_is_there);
   RUN(received_packets_stay_until_the_next_receive);
@@ -519,5 +597,7 @@ int main(void) {
   RUN(one_descriptor_tells_of_everything);
   RUN(what_has_come_is_bounded);
   RUN(unix_sockets_and_addresses);
+  RUN(a_name_is_looked_up_for_no_longer_than_told);
+  RUN(events_are_as_old_as_a_stop);
   TESTS_DONE();
 }

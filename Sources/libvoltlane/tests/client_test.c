@@ -229,8 +229,8 @@ static void errors_belong_to_their_thread(void) {
   CHECK(strstr(before, nobody.address) && strstr(before, "Connection refused"));
   CHECK(pthread_join(fake_relay_play(fail_otherwise, NULL), NULL) == 0);
   CHECK(strcmp(before, vl_error_text()) == 0);
-  for (int code = 0; code >= -20; code--) CHECK(strlen(vl_strerror(code)) > 3);
-  CHECK(strcmp(vl_strerror(-20), "an unknown error") == 0 && strcmp(vl_strerror(-19), vl_strerror(-20)) != 0);
+  for (int code = 0; code >= -21; code--) CHECK(strlen(vl_strerror(code)) > 3);
+  CHECK(strcmp(vl_strerror(-21), "an unknown error") == 0 && strcmp(vl_strerror(-20), vl_strerror(-21)) != 0);
 }
 
 static void names_are_resolved_without_blocking(void) {
@@ -403,6 +403,47 @@ static void comes_back_by_itself(void) {
   vl_client_free(client);
   close(first);
   close(second);
+}
+
+/* Two clients with one session: each is closed in order, over and over, and leaves it to the other for ever longer. */
+static void a_shared_session_is_left_to_the_other(void) {
+  int sockets[TAKEOVERS + 3];
+  vl_packet packet;
+  vl_client_options options = quick(1);
+  vl_client *client = connected(&options, &sockets[0]);
+  for (int i = 0; i <= TAKEOVERS; i++) {
+    /* As a relay does to a client whose session is taken. */
+    shutdown(sockets[i], SHUT_WR);
+    pthread_t thread = fake_relay_play(take_old_client, &sockets[i + 1]);
+    unsigned long before = vl_client_connections(client);
+    bool is_shared = false;
+    int64_t wait = 0;
+    while (vl_client_connections(client) == before) {
+      CHECK_EQUAL(vl_client_receive(client, &packet, 1), VL_E_TIMEOUT);
+      if (vl_client_failure(client) == VL_E_SESSION_SHARED && !is_shared) {
+        is_shared = true;
+        wait = client->retry_at - client->series_begin;
+        CHECK_EQUAL(vl_client_state(client), VL_CLIENT_RECONNECTING);
+      }
+    }
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK_EQUAL(is_shared, i >= TAKEOVERS - 1);
+    /* No part of it is chance. */
+    if (is_shared) CHECK(wait >= (options.last_delay << (i - TAKEOVERS + 1)));
+    CHECK_EQUAL(vl_client_failure(client), VL_OK);
+  }
+  CHECK_EQUAL(client->takeovers, TAKEOVERS + 1);
+  /* What has lived for a while was not taken by a client that comes back all the time. */
+  client->connected_at -= SETTLED;
+  shutdown(sockets[TAKEOVERS + 1], SHUT_WR);
+  pthread_t thread = fake_relay_play(take_old_client, &sockets[TAKEOVERS + 2]);
+  while (vl_client_connections(client) < TAKEOVERS + 3) {
+    CHECK_EQUAL(vl_client_receive(client, &packet, 1), VL_E_TIMEOUT);
+  }
+  CHECK(pthread_join(thread, NULL) == 0);
+  CHECK_EQUAL(client->takeovers, 0);
+  vl_client_free(client);
+  for (int i = 0; i < TAKEOVERS + 3; i++) close(sockets[i]);
 }
 
 static void packet_sent_in_part_goes_whole_on_the_next_connection(void) {
@@ -718,6 +759,7 @@ int main(void) {
   RUN(addresses_that_are_none);
   RUN(many_send_while_one_receives_and_one_closes);
   RUN(comes_back_by_itself);
+  RUN(a_shared_session_is_left_to_the_other);
   RUN(packet_sent_in_part_goes_whole_on_the_next_connection);
   RUN(session_over_is_believed_the_second_time);
   RUN(gives_up);

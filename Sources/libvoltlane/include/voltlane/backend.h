@@ -44,15 +44,22 @@ typedef struct vl_backend_options {
   int dead_after;
   /* As in vl_client_options. */
   int coalesce;
+  /* How long vl_backend_listen() may look up a name, in milliseconds; negative: for as long as it takes. */
+  int lookup_timeout;
+  /* How precisely the backend notices that nothing was read because its process was stopped, its machine was asleep, or
+   * nobody called vl_backend_receive(), for vl_backend_event_age(): in milliseconds, at least 1. A receive that waits
+   * wakes up that often; a program that polls by itself has to call vl_backend_process() that often. 0: it does not
+   * notice, and what came meanwhile looks new. */
+  int stop_resolution;
 } vl_backend_options;
 
 #define VL_BACKEND_OPTIONS \
-  { sizeof(vl_backend_options), VL_MAX_PACKET_SIZE, 4 << 20, 4 << 20, 30000, 1 }
+  { sizeof(vl_backend_options), VL_MAX_PACKET_SIZE, 4 << 20, 4 << 20, 30000, 1, 10000, 0 }
 
 /* Listens on `address`: host:port, [v6 address]:port or unix:/path. Port 0 takes a free one. The file of a unix socket
  * on which nobody listens any more is replaced. `options` may be null, and is copied. On VL_OK, `*backend` has to be
  * freed with vl_backend_free(); else it is null. VL_E_ARGUMENT, VL_E_UNREACHABLE (the address cannot be listened on),
- * VL_E_MEMORY, VL_E_SYSTEM. */
+ * VL_E_TIMEOUT (its name was not found within `lookup_timeout`), VL_E_MEMORY, VL_E_SYSTEM. */
 VL_API int vl_backend_listen(vl_backend **backend, const char *address, const vl_backend_options *options);
 
 /* Stops listening, closes every connection, and frees; null is allowed. What waits to be sent is dropped:
@@ -65,6 +72,11 @@ VL_API int vl_backend_port(vl_backend *backend);
 /* Waits for the next event: one of enum vl_backend_event_kind. Its `data` is borrowed, and good until the next
  * vl_backend_receive() or vl_backend_free() of this backend. VL_E_TIMEOUT, VL_E_CLOSED, VL_E_MEMORY. */
 VL_API int vl_backend_receive(vl_backend *backend, vl_backend_event *event, int timeout);
+
+/* How long ago, in milliseconds and at most, the event that vl_backend_receive() gave last had arrived. The kernel
+ * receives while nobody reads: with `stop_resolution`, that time is in it, until a read finds the kernel empty. So a
+ * backend that was stopped knows what is too old to be worth an answer. */
+VL_API int64_t vl_backend_event_age(vl_backend *backend);
 
 /* Sends a packet to a client; the bytes are copied. VL_OK: it is with the kernel, or queued where that took longer than
  * `timeout` or where packets are collected; what is queued leaves in later calls. For an id that is no session the

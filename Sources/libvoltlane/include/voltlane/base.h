@@ -81,7 +81,10 @@ enum vl_error {
   /* A packet above the maximum. It was not sent, and the connection goes on. */
   VL_E_TOO_LARGE = -18,
   /* No relay is connected to the backend. */
-  VL_E_NOT_CONNECTED = -19
+  VL_E_NOT_CONNECTED = -19,
+  /* Another client has the same session, from a copied file perhaps, and takes it away again and again. The client goes
+   * on, but waits before it comes back, each time for longer: vl_client_failure() says so meanwhile. */
+  VL_E_SESSION_SHARED = -20
 };
 
 /* A few words for a code, such as "the session is over". A constant: never freed, never null. Thread-safe. */
