@@ -42,9 +42,15 @@ class BackendOptions:
     #: Report every ``unknown client`` with which the relay answers. False: one ``Failure`` a client, no matter how many
     #: packets were on their way to it.
     every_answer: bool = False
+    #: How precisely the backend notices that its process was stopped, or its machine was asleep, for
+    #: :attr:`Backend.event_age` and :attr:`Backend.oldest_event_age`: a timer runs that often, in seconds, at least a
+    #: millisecond. None: it does not notice, and whatever arrived meanwhile looks new.
+    stop_resolution: float | None = None
 
     def __post_init__(self) -> None:
         check_max_packet_size(self.max_packet_size)
+        if self.stop_resolution is not None and not self.stop_resolution >= 0.001:
+            raise ValueError(f"stop_resolution: {self.stop_resolution}; at least 0.001 seconds expected")
         for field in ("receive_limit", "send_limit"):
             value = getattr(self, field)
             if value < 1:
@@ -96,6 +102,8 @@ class Backend:
         self._is_stopped = False
         self._finishing: asyncio.TimerHandle | None = None
         self._senders: deque[asyncio.Future[None]] = deque()
+        self._ticking: asyncio.TimerHandle | None = None
+        self._tick()
 
     @classmethod
     async def listen(cls, endpoint: str | Endpoint, options: BackendOptions | None = None) -> Backend:
@@ -111,7 +119,7 @@ class Backend:
         loop = asyncio.get_running_loop()
 
         def make() -> FirehoseConnection:
-            return FirehoseConnection(backend, backend._options.max_packet_size, backend._options.send_limit)
+            return FirehoseConnection(backend, backend._options)
 
         try:
             if where.path is not None:
@@ -122,8 +130,11 @@ class Backend:
                 backend._server = await loop.create_server(make, where.host, where.port, backlog=256)
                 name = backend._server.sockets[0].getsockname()
                 backend._address = Endpoint.of_socket_name(name) or where
-        except OSError as error:
-            raise CannotListenError(where, describe(error)) from None
+        except BaseException as error:
+            backend._stop_ticking()
+            if isinstance(error, OSError):
+                raise CannotListenError(where, describe(error)) from None
+            raise
         return backend
 
     # --- How it stands
@@ -147,6 +158,26 @@ class Backend:
     def waiting_events(self) -> int:
         """How many events wait to be taken."""
         return self._inbox.count
+
+    @property
+    def event_age(self) -> float | None:
+        """How long ago the event or batch that was taken last arrived, at most, in seconds; None before the first.
+
+        With ``stop_resolution`` that includes the time for which the process was stopped: a backend that goes on after
+        that can skip what nobody needs any more.
+        """
+        arrival = self._inbox.taken_arrival
+        return None if arrival is None else max(0.0, self._loop.time() - arrival)
+
+    @property
+    def oldest_event_age(self) -> float | None:
+        """The same of the oldest event that waits to be taken; None if none waits.
+
+        Events that the kernel holds, because too much waits already, are not included; once they are read, they count
+        from the moment when reading stopped.
+        """
+        arrival = self._inbox.oldest_arrival
+        return None if arrival is None else max(0.0, self._loop.time() - arrival)
 
     @property
     def unsent_bytes(self) -> int:
@@ -263,6 +294,7 @@ class Backend:
         if self._is_stopped:
             return
         self._is_stopped = True
+        self._stop_ticking()
         if self._finishing is not None:
             self._finishing.cancel()
         if self._server is not None:
@@ -319,9 +351,9 @@ class Backend:
         else:
             self._finish(current, current.byte_count)
 
-    def put(self, events: list[Event], size: int) -> None:
-        """Events of the current connection."""
-        self._inbox.put(events, size)
+    def put(self, events: list[Event], size: int, arrival: float) -> None:
+        """Events of the current connection, and when they may have arrived."""
+        self._inbox.put(events, size, arrival)
 
     @property
     def is_full(self) -> bool:
@@ -356,6 +388,23 @@ class Backend:
             self._waiting.remove(connection)
 
     # ---
+
+    def _tick(self) -> None:
+        """Shows the connections that the event loop runs."""
+        resolution = self._options.stop_resolution
+        if resolution is None:
+            return
+        now = self._loop.time()
+        for connection in self._waiting:
+            connection.arrivals.tick(now)
+        if self._current is not None:
+            self._current.arrivals.tick(now)
+        self._ticking = self._loop.call_later(resolution, self._tick)
+
+    def _stop_ticking(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
 
     def _on_room(self) -> None:
         if self._current is not None:

@@ -7,15 +7,16 @@ import logging
 from struct import Struct
 from typing import TYPE_CHECKING, cast
 
+from .arrivals import ArrivalClock
 from .endpoint import Endpoint
 from .errors import describe
 from .events import Connected, Disconnected, Event, Firehose, FirehoseParser
-from .limits import BACKEND_KEEPALIVE, SIZE_PREFIX, TAG, WRITE_SIZE
+from .limits import BACKEND_KEEPALIVE, LARGEST_READ, SIZE_PREFIX, TAG, WRITE_SIZE
 from .sockets import set_options
 from .wire import tagged_packet_problem
 
 if TYPE_CHECKING:
-    from .backend import Backend
+    from .backend import Backend, BackendOptions
 
 _logger = logging.getLogger("voltlane.backend")
 
@@ -25,7 +26,7 @@ _U32 = Struct("<I")
 class FirehoseConnection(asyncio.Protocol):
     """It waits until it has shown a whole valid packet and its turn comes; then it cuts the stream into events."""
 
-    def __init__(self, backend: Backend, max_packet_size: int, send_limit: int) -> None:
+    def __init__(self, backend: Backend, options: BackendOptions) -> None:
         self.firehose: Firehose | None = None
         #: A whole valid packet has come.
         self.has_spoken = False
@@ -33,6 +34,8 @@ class FirehoseConnection(asyncio.Protocol):
         self.byte_count = 0
         #: When it was accepted.
         self.since = asyncio.get_running_loop().time()
+        #: When what is read may have arrived.
+        self.arrivals = ArrivalClock(options.stop_resolution, self.since)
         #: There is no room to send.
         self.is_full = False
         #: It is not read, for the backend's sake.
@@ -41,8 +44,8 @@ class FirehoseConnection(asyncio.Protocol):
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._backend = backend
-        self._max_packet_size = max_packet_size
-        self._send_limit = send_limit
+        self._max_packet_size = options.max_packet_size
+        self._send_limit = options.send_limit
         self._remote: Endpoint | None = None
         self._transport: asyncio.Transport | None = None
         self._parser: FirehoseParser | None = None
@@ -78,10 +81,11 @@ class FirehoseConnection(asyncio.Protocol):
         self.firehose = Firehose(number, self._remote)
         self._parser = FirehoseParser(self._max_packet_size, self.firehose, self._backend.ended)
         _logger.info("%s is read from now on", self)
-        self._backend.put([Connected(self.firehose)], 0)
+        now = self._loop.time()
+        self._backend.put([Connected(self.firehose)], 0, now)
         held = bytes(self._held)
         self._held = bytearray()
-        self._read(held)
+        self._read(held, self.arrivals.read(now, not self.has_spoken))
         if self._transport is None:
             self._end()
         elif not self.is_paused:
@@ -134,7 +138,9 @@ class FirehoseConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.byte_count += len(data)
         if self._parser is not None:
-            return self._read(data)
+            # A read that leaves room has taken everything there was.
+            arrival = self.arrivals.read(self._loop.time(), len(data) < LARGEST_READ)
+            return self._read(data, arrival)
         self._held += data
         if not self.has_spoken and self._ending is None:
             self._listen()
@@ -192,21 +198,23 @@ class FirehoseConnection(asyncio.Protocol):
             # The rest is not needed before its turn comes.
             if self._transport is not None:
                 self._transport.pause_reading()
+            self.arrivals.pause(self._loop.time())
             self._backend.spoke(self)
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, arrival: float) -> None:
         assert self._parser is not None
         self._unaccounted += len(data)
         events: list[Event] = self._parser.feed(data)
         if events:
             self.has_spoken = True
-            self._backend.put(events, self._unaccounted)
+            self._backend.put(events, self._unaccounted, arrival)
             self._unaccounted = 0
         if self._parser.error is not None:
             _logger.warning("%s was closed: %s", self, self._parser.error)
             return self.abort(str(self._parser.error))
         if self._backend.is_full and not self.is_paused:
             self.is_paused = True
+            self.arrivals.pause(self._loop.time())
             if self._transport is not None:
                 self._transport.pause_reading()
 
@@ -223,4 +231,4 @@ class FirehoseConnection(asyncio.Protocol):
             self._has_ended = True
             ending = self._ending or "the relay closed it"
             _logger.info("%s has ended: %s", self, ending)
-            self._backend.put([Disconnected(self.firehose, ending)], 0)
+            self._backend.put([Disconnected(self.firehose, ending)], 0, self._loop.time())

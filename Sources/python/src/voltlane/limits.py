@@ -24,6 +24,9 @@ MAX_MULTICAST_IDS = 65_536
 #: packets is bounded as well.
 PACKET_OVERHEAD = 128
 
+#: What asyncio reads at a time: a shorter read has taken everything that the kernel had.
+LARGEST_READ = 256 << 10
+
 #: Small packets are written together up to this size. Above it larger writes gain nothing.
 WRITE_SIZE = 64 << 10
 

@@ -27,23 +27,33 @@ class Inbox(Generic[T]):
         self.is_full = False
         self.is_finished = False
         self._error: BaseException | None = None
-        self._batches: deque[tuple[list[T], int]] = deque()
+        #: When what was taken last had arrived, as whoever filled it said; None before the first.
+        self.taken_arrival: float | None = None
+        self._batches: deque[tuple[list[T], int, float]] = deque()
         self._current: list[T] = []
         self._next = 0
         self._current_cost = 0
+        self._current_arrival = 0.0
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     @property
     def count(self) -> int:
         """Items that wait."""
-        return len(self._current) - self._next + sum(len(batch) for batch, _ in self._batches)
+        return len(self._current) - self._next + sum(len(batch) for batch, _, _ in self._batches)
 
-    def put(self, items: list[T], size: int) -> None:
-        """Adds what one read brought: ``size`` bytes of data. The list is given away."""
+    @property
+    def oldest_arrival(self) -> float | None:
+        """When the oldest item that waits had arrived; None where none waits."""
+        if self._next < len(self._current):
+            return self._current_arrival
+        return self._batches[0][2] if self._batches else None
+
+    def put(self, items: list[T], size: int, arrival: float = 0.0) -> None:
+        """Adds what one read brought: ``size`` bytes of data, which arrived then. The list is given away."""
         if not items or self.is_finished:
             return
         cost = size + PACKET_OVERHEAD * len(items)
-        self._batches.append((items, cost))
+        self._batches.append((items, cost, arrival))
         self.cost += cost
         if self.cost >= self.limit:
             self.is_full = True
@@ -67,8 +77,9 @@ class Inbox(Generic[T]):
                     self._drop_current()
                 return item
             if self._batches:
-                self._current, self._current_cost = self._batches.popleft()
+                self._current, self._current_cost, self._current_arrival = self._batches.popleft()
                 self._next = 0
+                self.taken_arrival = self._current_arrival
             elif not await self._wait():
                 return None
 
@@ -80,7 +91,7 @@ class Inbox(Generic[T]):
                 self._drop_current()
                 return batch
             if self._batches:
-                batch, cost = self._batches.popleft()
+                batch, cost, self.taken_arrival = self._batches.popleft()
                 self._subtract(cost)
                 return batch
             if not await self._wait():
