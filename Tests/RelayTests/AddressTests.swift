@@ -128,10 +128,8 @@ import VoltlaneWire
     #expect(scene.next() == nil)
   }
 
-  /// While the uplink has no room, a session that begins, goes away and ends is told of in order, and none of its data
-  /// goes before.
-  @Test func waitsForRoomInOrder() throws {
-    let scene = try scene(shards: 1) { $0.tellsAway = true }
+  /// The backend takes nothing, and all but the reserved room is used: the packets of `flooding`, and answers.
+  private func fillUplink(_ scene: SessionScene) -> SessionScene.Member {
     let flooding = scene.join()
     scene.backend.socket.room = 0
     let packets = (0..<1200).flatMap { _ in SimulatedClient.packet([UInt8](repeating: 1, count: 1000)) }
@@ -142,6 +140,48 @@ import VoltlaneWire
     scene.simulation.write(answers, to: scene.backend.socket)
     scene.simulation.settle()
     #expect(scene.simulation[.answersDropped] > 0)
+    return flooding
+  }
+
+  /// Many clients come and go while the backend takes nothing: one that comes back is let in nevertheless, and what is
+  /// owed of itself is said before.
+  @Test func newcomersLeaveRoomForThoseWhoComeBack() throws {
+    let scene = try scene(shards: 1) { $0.tellsAway = true }
+    let member = scene.join()
+    let flooding = fillUplink(scene)
+    scene.simulation.reset(member.socket)
+    scene.simulation.settle()
+    var late: [SessionScene.Member] = []
+    for number in 0..<UInt32(Limits.uplinkReserve / 32 + 100) {
+      let newcomer = scene.join(address: ClientAddress(v4: 0x0a00_0001 | number << 8))
+      if number % 2 == 0 { scene.simulation.reset(newcomer.socket) }
+      late.append(newcomer)
+    }
+    scene.simulation.settle()
+    var back = scene.comeBack(member.id)
+    #expect(back.client.next() == [0])
+    // Nobody has heard of this one.
+    let unheard = late[10].id
+    var other = scene.comeBack(unheard)
+    #expect(other.client.next() == [0])
+    scene.simulation.allow(.max, scene.backend.socket)
+    scene.simulation.settle()
+    var heard: [UInt64: [SimulatedBackend.Flag]] = [:]
+    while let packet = scene.next() {
+      if packet.id != flooding.id, packet.id != 12_345 { heard[packet.id, default: []].append(packet.flag) }
+    }
+    #expect(heard[member.id] == [.address, .away, .reconnection, .address])
+    #expect(heard[unheard] == [.address, .away, .reconnection, .address])
+    for (number, newcomer) in late.enumerated() where number != 10 {
+      #expect(heard[newcomer.id] == (number % 2 == 0 ? [.address, .away] : [.address]))
+    }
+  }
+
+  /// While the uplink has no room, a session that begins, goes away and ends is told of in order, and none of its data
+  /// goes before.
+  @Test func waitsForRoomInOrder() throws {
+    let scene = try scene(shards: 1) { $0.tellsAway = true }
+    let flooding = fillUplink(scene)
     var late: [SessionScene.Member] = []
     for number in 0..<UInt32(Limits.uplinkReserve / 32 + 100) {
       late.append(scene.join(address: ClientAddress(v4: 0x0a00_0001 | number << 8)))

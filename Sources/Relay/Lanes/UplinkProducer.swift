@@ -15,8 +15,8 @@ struct UplinkProducer: ~Copyable {
   private let freedBytes: SharedWord
   let sample: UplinkSample
   private var pushedBytes: UInt64 = 0
-  /// Room for anything that the relay itself says of a session: the longest of its texts behind a header, or a 0x03 and
-  /// where its client connects from.
+  /// Room for anything that the relay itself says of a session at once: the longest of its texts behind a header, or a
+  /// 0x03 and where its client connects from, behind what was owed of it: where it connected from before, and a 0x04.
   let controlRoom: Int
 
   static let headerSize = Wire.taggedHeader
@@ -31,8 +31,9 @@ struct UplinkProducer: ~Copyable {
     references = RecordProducer(lane.references)
     freedBytes = lane.freedBytes
     sample = lane.sample
-    controlRoom =
-      UplinkProducer.headerSize + max(CloseReason.longestText, UplinkProducer.headerSize + ClientOrigin.longest)
+    controlRoom = max(
+      UplinkProducer.headerSize + CloseReason.longestText,
+      4 * UplinkProducer.headerSize + 2 * ClientOrigin.longest)
   }
 
   /// Where the next packet goes, counted from the beginning.

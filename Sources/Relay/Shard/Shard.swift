@@ -147,10 +147,11 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   }
 
   /// Whether the uplink has room for anything that waits for it. Each waits only for what it needs: 0x01s, and clients
-  /// that come back, for the room that packets never take.
+  /// that come back, for the room that nothing else ever takes.
   private mutating func waitersHaveRoom() -> Bool {
-    if sessions.firstOwed != nil || queues.returning.first != nil { return hasControlRoom() }
-    return hasUplinkRoom()
+    if queues.returning.first != nil, hasControlRoom() { return true }
+    if let slot = sessions.firstOwed { return hasRoom(forOwed: slot) }
+    return queues.returning.first == nil && hasUplinkRoom()
   }
 
   /// When the shard has to be called again at the latest.

@@ -215,11 +215,12 @@ extension Shard where K: ~Copyable {
 
   // MARK: Taking effect
 
-  /// 10. The reconnections whose pings have come take effect, once no send is under way and the uplink has room.
+  /// 10. The reconnections whose pings have come take effect, once no send is under way and the uplink has room. What is
+  /// owed of other sessions does not hold them up.
   @inline(never)
   mutating func resumeReturning(_ kernel: inout K) {
     guard !sends.areUnderWay else { return }
-    while let index = queues.returning.first, sessions.firstOwed == nil, hasControlRoom() {
+    while let index = queues.returning.first, hasControlRoom() {
       // There is an attempt in this phase. If there were none, nothing would take the connection out of the queue.
       guard let attempt = connections[index].attempt?.value else { return close(index, &kernel) }
       resume(index, attempt.slot, &kernel)
@@ -244,6 +245,7 @@ extension Shard where K: ~Copyable {
     carryOverSlowness(index, sessions[slot].slowFor, kernel)
     sessions[slot].slowFor = 0
     // Before any data of the new connection, behind all of the old one.
+    sayOwed(slot)
     uplink.say(.reconnection, of: sessions[slot].id)
     if settings.tellsAddresses {
       sessions.origins[slot] = connections.origins[index]

@@ -23,6 +23,8 @@ struct Session: BitwiseCopyable {
     static let away = Owed(rawValue: 2)
     /// The 0x01 of one that is over.
     static let failure = Owed(rawValue: 4)
+    /// Nothing any more: it was told all the same, and is still in the list.
+    static let nothing = Owed(rawValue: 8)
   }
 
   // This order loses least to alignment, which matters because there are many sessions.

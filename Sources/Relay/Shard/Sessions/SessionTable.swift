@@ -98,6 +98,11 @@ struct SessionTable: ~Copyable {
   /// The session of which the backend has been owed something for the longest.
   var firstOwed: UInt32? { owedFirst == .none ? nil : owedFirst }
 
+  /// The backend was told all that it was owed of a live session, before its turn in the list.
+  func settle(_ slot: UInt32) {
+    if !slots[slot].owed.isEmpty { slots[slot].owed = .nothing }
+  }
+
   /// The backend was told `what` of the first: of a session that is over, its 0x01 was the last.
   mutating func removeFirstOwed(_ what: Session.Owed) {
     let slot = owedFirst

@@ -36,28 +36,47 @@ extension Shard where K: ~Copyable {
   /// Room in the uplink for a 0x01 or a 0x03.
   mutating func hasControlRoom() -> Bool { uplink.hasControlRoom() }
 
+  /// Room that is kept for nothing else. A 0x04 or a 0x07 takes no other: newcomers who come while nobody takes
+  /// anything must not use up what is kept for clients that come back.
+  private mutating func hasFreeRoom() -> Bool { uplink.room(for: Limits.uplinkReserve) >= Limits.uplinkReserve }
+
+  /// Whether there is room for what is owed of a session.
+  mutating func hasRoom(forOwed slot: UInt32) -> Bool {
+    sessions[slot].owed.isDisjoint(with: [.address, .away]) ? hasControlRoom() : hasFreeRoom()
+  }
+
   /// Says what waited for room, oldest first; of each session in order.
   @inline(never)
   mutating func sendOwed() {
-    while let slot = sessions.firstOwed, hasControlRoom() {
+    while let slot = sessions.firstOwed, hasRoom(forOwed: slot) {
       if sessions[slot].owed.contains(.address) {
         sayAddress(slot)
         sessions.removeFirstOwed(.address)
       } else if sessions[slot].owed.contains(.away) {
         uplink.sayAway(of: sessions[slot].id)
         sessions.removeFirstOwed(.away)
-      } else {
+      } else if sessions[slot].owed.contains(.failure) {
         appendFailure(sessions[slot].id, sessions[slot].reason.text)
         sessions.removeFirstOwed(.failure)
+      } else {
+        sessions.removeFirstOwed(.nothing)
       }
     }
+  }
+
+  /// Says what is owed of a session whose client is back, which does not wait for others. There is ``hasControlRoom()``.
+  mutating func sayOwed(_ slot: UInt32) {
+    guard !sessions[slot].owed.isEmpty else { return }
+    if sessions[slot].owed.contains(.address) { sayAddress(slot) }
+    if sessions[slot].owed.contains(.away) { uplink.sayAway(of: sessions[slot].id) }
+    sessions.settle(slot)
   }
 
   /// A session has begun: the backend is told where its client connects from. That makes the backend know nobody, as
   /// far as the table of stale sessions is concerned, nor does the 0x04.
   @inline(never)
   mutating func tellAddress(_ slot: UInt32) {
-    if sessions.firstOwed == nil, hasControlRoom() { sayAddress(slot) } else { sessions.owe(slot, .address) }
+    if sessions.firstOwed == nil, hasFreeRoom() { sayAddress(slot) } else { sessions.owe(slot, .address) }
   }
 
   /// There is room for it.
@@ -71,7 +90,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func tellAway(_ slot: UInt32) {
     counters.add(.awayTold)
-    if sessions.firstOwed == nil, hasControlRoom() {
+    if sessions.firstOwed == nil, hasFreeRoom() {
       uplink.sayAway(of: sessions[slot].id)
     } else {
       sessions.owe(slot, .away)
@@ -82,7 +101,7 @@ extension Shard where K: ~Copyable {
   @inline(never)
   mutating func answerUnknown(_ id: UInt64) {
     counters.add(.packetsUnknownClient)
-    guard uplink.room(for: Limits.uplinkReserve) >= Limits.uplinkReserve, sessions.firstOwed == nil else {
+    guard hasFreeRoom(), sessions.firstOwed == nil else {
       counters.add(.answersDropped)
       return
     }
