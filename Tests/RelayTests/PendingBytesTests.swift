@@ -24,12 +24,18 @@ import Testing
       }
     }
 
-    /// Returns how many.
+    var volatileBytes: Int { packets.indices.reduce(0) { volatile[$1] ? $0 + packets[$1].count : $0 } }
+
+    /// Drops those that are not begun. Returns how many.
     mutating func dropVolatile() -> Int {
-      let kept = packets.indices.filter { !volatile[$0] }
+      var place = 0
+      let kept = packets.indices.filter { index in
+        defer { place += packets[index].count }
+        return !volatile[index] || place < sent
+      }
       defer {
         packets = kept.map { packets[$0] }
-        volatile = kept.map { _ in false }
+        volatile = kept.map { volatile[$0] }
       }
       return packets.count - kept.count
     }
@@ -64,7 +70,7 @@ import Testing
     var model = Model()
     defer { pending.clear() }
     for _ in 0..<300 {
-      switch random.below(8) {
+      switch random.below(9) {
       case 0, 1, 2:
         let packet = Self.packet(random.below(largest), &random)
         let isVolatile = random.oneIn(3)
@@ -84,10 +90,13 @@ import Testing
         let unacknowledged = random.below(model.sent + 10)
         pending.acknowledge(allBut: unacknowledged)
         model.forget(model.sent - min(model.sent, unacknowledged))
+      case 7:
+        let dropped = pending.dropVolatile()
+        #expect(dropped == model.dropVolatile())
       default:
         let dropped = pending.rewind(exempt: random.below(2 * largest))
-        #expect(dropped == model.dropVolatile())
         model.sent = 0
+        #expect(dropped == model.dropVolatile())
         var own = PendingBytes()
         if random.oneIn(2) {
           let ping: [UInt8] = [1, 0, 0, 0, 0]
@@ -107,6 +116,8 @@ import Testing
       }
       pending.checkInvariants()
       let bytes = model.bytes
+      #expect(pending.hasVolatile == (model.volatileBytes > 0))
+      #expect(pending.areVolatile == (!bytes.isEmpty && model.volatileBytes == bytes.count))
       #expect(pending.count == bytes.count)
       #expect(pending.unsentCount == bytes.count - model.sent)
       let unsent = Self.unsent(&pending)
@@ -140,6 +151,21 @@ import Testing
     #expect(pending.memory <= Limits.pendingPieceLeast + 96)
     pending.advance(5)
     #expect(pending.memory == 0)
+  }
+
+  /// What is volatile counts towards no limit, wherever it is.
+  @Test func whatIsVolatileCountsTowardsNoLimit() {
+    var pending = PendingBytes()
+    defer { pending.clear() }
+    let packet: [UInt8] = [6, 0, 0, 0] + [UInt8](repeating: 1, count: 6)
+    for number in 0..<10 { Self.append(packet, to: &pending, isVolatile: number % 2 == 0) }
+    #expect(pending.limitedCount == 50)
+    pending.advance(15)
+    #expect(pending.count == 90 && pending.limitedCount == 50)
+    pending.advance(5)
+    #expect(pending.limitedCount == 40)
+    let dropped = pending.dropVolatile()
+    #expect(dropped == 4 && pending.count == 40 && pending.limitedCount == 40)
   }
 
   /// Of what is carried over so much counts towards no limit, and it is the first to be delivered.

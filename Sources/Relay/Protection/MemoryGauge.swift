@@ -8,6 +8,7 @@ struct MemoryGauge: Sendable {
   private let waiting: SharedWord
   private let leaving: SharedWord
   private let clients: SharedWord
+  private let volatileShards: SharedWord
   private let stale: StaleTotals
   /// For each shard, the size of the largest queue of a client, to within a factor of two.
   private let largestWaiting: CounterWords
@@ -25,6 +26,7 @@ struct MemoryGauge: Sendable {
     waiting = SharedWord(arena)
     leaving = SharedWord(arena)
     self.clients = clients
+    volatileShards = SharedWord(arena)
     self.stale = stale
     largestWaiting = CounterWords(arena, count: shards)
     self.shards = shards
@@ -63,6 +65,14 @@ struct MemoryGauge: Sendable {
 
   /// Sessions have to end.
   @inline(__always) var isShort: Bool { held >= Int(short.relaxed) }
+
+  /// All of the budget is used.
+  var isUsedUp: Bool { held >= budget }
+
+  /// How many shards may have volatile packets to drop.
+  var volatileHolders: Int { Int(truncatingIfNeeded: volatileShards.relaxed) }
+
+  func addVolatileHolders(_ count: Int) { volatileShards.add(count) }
 
   /// Whether nobody new would be admitted if the kernel held that much for each client.
   func couldBeTight(perClient byteCount: Int) -> Bool {

@@ -79,10 +79,12 @@ struct ScriptedKernel: Kernel, ~Copyable {
   }
 
   mutating func send(_ socket: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
-    simulation.send(socket, bytes, count)
+    simulation.socket(socket).calls += 1
+    return simulation.send(socket, bytes, count)
   }
 
   mutating func send(_ socket: Int32, _ vectors: UnsafeMutablePointer<iovec>, vectorCount: Int) -> Int {
+    simulation.socket(socket).calls += 1
     var total = 0
     for index in 0..<vectorCount {
       let vector = vectors[index]
@@ -113,6 +115,7 @@ struct ScriptedKernel: Kernel, ~Copyable {
   mutating func unread(_ socket: Int32) -> Int { simulation.socket(socket).available }
   mutating func unacknowledged(_ socket: Int32) -> Int {
     precondition(!simulation.socket(socket).relayReset, "a socket that was reset knows nothing of acknowledgements")
+    simulation.socket(socket).calls += 1
     return simulation.socket(socket).unacknowledged
   }
   mutating func memory(of socket: Int32) -> Int {

@@ -24,6 +24,8 @@ final class SimulatedSocket {
   var peerAddress = ClientAddress(v4: 0x7f00_0001)
   /// Another one for each.
   var peerPort: UInt16 { peerAddress == .none ? 0 : 50_000 &+ UInt16(truncatingIfNeeded: descriptor) }
+  /// How often the relay has called the kernel to send to it, or to ask what of that is acknowledged.
+  var calls = 0
   /// How many more the socket takes before the test makes room.
   var room = Int.max
   var relayFinished = false

@@ -10,11 +10,26 @@ struct ClientMemory: ~Copyable {
   private(set) var samplingDue: UInt64 = .max
   /// The connection that is asked about first.
   private var nextSampled: UInt32 = 0
+  /// Whether volatile packets may be waiting.
+  private(set) var holdsVolatile = false
   private let shard: Int
 
   init(_ gauge: MemoryGauge, shard: Int) {
     self.gauge = gauge
     self.shard = shard
+  }
+
+  /// A volatile packet waits for a client.
+  mutating func noteVolatile() {
+    guard !holdsVolatile else { return }
+    holdsVolatile = true
+    gauge.addVolatileHolders(1)
+  }
+
+  /// None waits any more, but for those that are begun.
+  mutating func noVolatile() {
+    holdsVolatile = false
+    gauge.addVolatileHolders(-1)
   }
 
   /// The size of the largest holder, to within a factor of two; 0 where there is none.

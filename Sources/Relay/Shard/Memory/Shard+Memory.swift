@@ -1,10 +1,12 @@
-/// The memory budget: sessions are evicted when it is nearly used up.
+/// The memory budget: sessions are evicted when it is nearly used up, but not before the volatile packets that wait for
+/// clients are dropped.
 extension Shard where K: ~Copyable {
   /// Evicts sessions while memory is short: first those that hold most, attached, stale or closing, in whatever shard;
   /// then stale ones that hold nothing but themselves. The number in a turn is limited, so that evictions which free no
   /// memory do not keep the shard here.
   @inline(never)
   mutating func evictForMemory(_ kernel: inout K) {
+    guard !volatileMakesRoom(&kernel) else { return }
     for _ in 0..<Limits.endsPerTurn where memory.gauge.isShort {
       let own = max(memory.largestClass, unfinished.largestClass, stale.missed.largestClass)
       let holder = memory.gauge.shardWithLargest()
@@ -18,6 +20,28 @@ extension Shard where K: ~Copyable {
         return
       }
     }
+  }
+
+  /// Drops what is volatile in this shard. True if that, or what other shards have to drop, may be enough. While memory
+  /// is short none is kept, so this happens once each time.
+  private mutating func volatileMakesRoom(_ kernel: inout K) -> Bool {
+    if memory.holdsVolatile { dropVolatile(kernel) }
+    guard memory.gauge.isShort, memory.gauge.volatileHolders > 0, !memory.gauge.isUsedUp else {
+      return !memory.gauge.isShort
+    }
+    peers.wakeAll(&kernel)
+    return true
+  }
+
+  private mutating func dropVolatile(_ kernel: borrowing K) {
+    for index in 0..<connections.used
+    where connections[index].phase.hasSocket && connections[index].pending.hasVolatile {
+      counters.add(.volatileDropped, connections[index].pending.dropVolatile())
+      memory.charge(index, connections)
+      if connections[index].phase == .attached { endSlownessIfIdle(index) }
+      updateBacklog(index, kernel)
+    }
+    memory.noVolatile()
   }
 
   /// Evicts the shard's largest holder of unfinished, waiting and missed packets.

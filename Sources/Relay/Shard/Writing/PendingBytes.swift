@@ -22,6 +22,9 @@ struct PendingBytes: BitwiseCopyable {
   var memory: Int { packets.map { $0.pointee.memory + PendingBytes.memoryOfPackets } ?? 0 }
   /// Bytes that count towards the client's limit.
   var limitedCount: Int { packets?.pointee.limitedCount ?? 0 }
+  /// Whether something waits, and all of it is volatile.
+  var areVolatile: Bool { packets?.pointee.areVolatile ?? false }
+  var hasVolatile: Bool { packets?.pointee.hasVolatile ?? false }
   /// Bytes that have not been sent.
   var unsentCount: Int { packets?.pointee.unsentCount ?? 0 }
 
@@ -77,6 +80,12 @@ struct PendingBytes: BitwiseCopyable {
   mutating func rewind(exempt: Int) -> Int {
     defer { freeIfEmpty() }
     return packets?.pointee.rewind(exempt: exempt) ?? 0
+  }
+
+  /// Drops the volatile packets that are not begun. Returns how many.
+  mutating func dropVolatile() -> Int {
+    defer { freeIfEmpty() }
+    return packets?.pointee.dropVolatile() ?? 0
   }
 
   /// Takes over all that `other` keeps, behind what is here, which is the relay's own; of it at most `exempt` bytes

@@ -7,7 +7,8 @@ import VoltlaneWire
 ///     | packet | packet |  packe|  |t | packet | pack|   |et | packet |  free |
 ///     |<-- the socket has these ->|<-- it has not -------->|
 ///
-/// Invariant: `sent <= count`, `own + exempt <= count`; `cursor` is `sent` bytes behind the start of the first piece.
+/// Invariant: `sent <= count`, `own + exempt + volatileBytes <= count`; `cursor` is `sent` bytes behind the start of the
+/// first piece.
 struct PendingPackets: BitwiseCopyable {
   private var pieces = PendingPieces()
   /// Where the bytes begin that the socket does not have yet: a piece, and the place in it, which may be its end.
@@ -18,6 +19,8 @@ struct PendingPackets: BitwiseCopyable {
   private var exempt: UInt32 = 0
   /// Bytes from the start on that are handshake packets of the relay's.
   private var own: UInt32 = 0
+  /// Bytes of volatile packets. They count towards no limit, because they must not end anybody.
+  private var volatileBytes: UInt32 = 0
 
   /// Bytes that are kept: of each packet its data and 4.
   @inline(__always) var count: Int { Int(pieces.byteCount) }
@@ -25,7 +28,10 @@ struct PendingPackets: BitwiseCopyable {
   /// Bytes that the pieces cost at the allocator.
   var memory: Int { pieces.memory }
   /// Bytes that count towards the client's limit.
-  var limitedCount: Int { count - Int(exempt) - Int(own) }
+  var limitedCount: Int { count - Int(exempt) - Int(own) &- Int(volatileBytes) }
+  /// Whether all that is kept is volatile.
+  var areVolatile: Bool { volatileBytes == pieces.byteCount }
+  var hasVolatile: Bool { volatileBytes > 0 }
   @inline(__always) var unsentCount: Int { Int(pieces.byteCount &- sent) }
 
   // MARK: In
@@ -33,7 +39,9 @@ struct PendingPackets: BitwiseCopyable {
   /// Appends one whole packet with its size prefix. False where there is no memory: nothing has changed then.
   mutating func append(_ packet: UnsafeRawPointer, _ packetCount: Int, isVolatile: Bool = false) -> Bool {
     defer { startCursor() }
-    return pieces.append(packet, packetCount, isVolatile: isVolatile)
+    guard pieces.append(packet, packetCount, isVolatile: isVolatile) else { return false }
+    if isVolatile { volatileBytes &+= UInt32(truncatingIfNeeded: packetCount) }
+    return true
   }
 
   /// Appends a handshake packet of the relay's. There are only such before it.
@@ -115,6 +123,7 @@ struct PendingPackets: BitwiseCopyable {
     var left = limit
     var gone = 0
     while left >= Wire.sizePrefix, let size = pieces.firstPacketSize(), size <= left {
+      if hasVolatile, pieces.beginWithVolatile() { volatileBytes &-= UInt32(truncatingIfNeeded: size) }
       pieces.skip(size)
       left -= size
       gone += size
@@ -134,10 +143,25 @@ struct PendingPackets: BitwiseCopyable {
     pieces.skip(Int(own))
     own = 0
     sent = 0
-    let dropped = pieces.dropVolatile()
+    let dropped = pieces.dropVolatile(behind: 0)
+    volatileBytes = 0
     exempt = UInt32(min(count, limit))
     pieces.fit()
     resetCursor()
+    return dropped
+  }
+
+  /// Drops the volatile packets that are not begun. Returns how many.
+  mutating func dropVolatile() -> Int {
+    guard hasVolatile else { return 0 }
+    let before = count
+    let dropped = pieces.dropVolatile(behind: Int(sent))
+    volatileBytes &-= UInt32(truncatingIfNeeded: before &- count)
+    // Its piece may be another one now.
+    let taken = Int(sent)
+    sent = 0
+    resetCursor()
+    advanceKeeping(taken)
     return dropped
   }
 
@@ -166,6 +190,8 @@ struct PendingPackets: BitwiseCopyable {
     }
     if let piece = next { before += Int(cursorOffset - piece.start) }
     precondition(pieces.first == nil || before == Int(sent), "the cursor is at \(before), \(sent) were sent")
-    precondition(sent <= pieces.byteCount && own + exempt <= pieces.byteCount, "more is sent or exempt than there is")
+    precondition(
+      sent <= pieces.byteCount && own + exempt + volatileBytes <= pieces.byteCount,
+      "more is sent or exempt than there is")
   }
 }

@@ -10,7 +10,8 @@ import VoltlaneWire
 ///     +------+--------+-------+-----+----------+---------+------------+------+----------+
 ///
 /// At the end, last first, stand the places at which volatile packets begin, `volatile` of them: those are dropped when
-/// the client's socket is gone. They may lie anywhere between others, and cost no piece of their own.
+/// the client's socket is gone, or memory is short. They may lie anywhere between others, and cost no piece of their
+/// own. The first `passed` of them are no longer kept.
 ///
 /// `memory` is what the piece costs the allocator, which puts 8 bytes of its own before each and may give 16 more than
 /// it was asked for. The relay does not check whether it does, because its behaviour must not depend on that.
@@ -23,7 +24,8 @@ struct PendingPiece: BitwiseCopyable {
     var memory: UInt32
     var start: UInt32
     var end: UInt32
-    var volatileCount: UInt32 = 0
+    var volatileCount: UInt16 = 0
+    var passedCount: UInt16 = 0
   }
 
   static let headerSize = 24
@@ -87,20 +89,38 @@ struct PendingPiece: BitwiseCopyable {
     header.pointee.end += UInt32(byteCount)
   }
 
-  /// The packet that is appended next is volatile. There is room for it and for its place.
+  /// The packet that is appended next is volatile. There is room for it and for its place: a piece has room for far
+  /// fewer packets than can be counted.
   func noteVolatile() {
-    header.pointee.volatileCount += 1
-    (base + volatilePlace(header.pointee.volatileCount - 1)).storeBytes(of: end, as: UInt32.self)
+    (base + volatilePlace(header.pointee.volatileCount)).storeBytes(of: end, as: UInt32.self)
+    header.pointee.volatileCount &+= 1
   }
 
-  private func volatilePlace(_ index: UInt32) -> Int { placesEnd - PendingPiece.volatilePlace * (Int(index) + 1) }
+  private func volatilePlace(_ index: UInt16) -> Int { placesEnd - PendingPiece.volatilePlace * (Int(index) + 1) }
 
-  /// Drops the volatile packets that begin here, and the first `rest` bytes, which belong to one that begins in a piece
-  /// before this. Returns how many packets there were, and how many bytes of the last lie in the next piece.
-  func dropVolatile(rest: Int) -> (packets: Int, rest: Int) {
+  private func placeOfVolatile(_ index: UInt16) -> Int { Int((base + volatilePlace(index)).load(as: UInt32.self)) }
+
+  /// Whether a volatile packet of which something is kept begins here.
+  var hasVolatile: Bool { header.pointee.volatileCount > 0 }
+
+  /// Whether the packet that begins at the start of what is kept is volatile.
+  func beginsWithVolatile() -> Bool {
+    let count = header.pointee.volatileCount
+    while header.pointee.passedCount < count, placeOfVolatile(header.pointee.passedCount) < Int(start) {
+      header.pointee.passedCount &+= 1
+    }
+    return header.pointee.passedCount < count && placeOfVolatile(header.pointee.passedCount) == Int(start)
+  }
+
+  /// Drops the volatile packets that begin here, behind the first `begun` bytes, and the first `rest` bytes, which
+  /// belong to one that begins in a piece before this. Returns how many packets there were, and how many bytes of the
+  /// last lie in the next piece.
+  func dropVolatile(rest: Int, behind begun: Int) -> (packets: Int, rest: Int) {
     let leading = min(rest, count)
+    let firstDropped = Int(start) &+ begun
     skip(leading)
     var (packets, left) = (0, rest - leading)
+    var kept: UInt16 = 0
     // What is kept moves up over what is dropped.
     var (from, to) = (Int(start), Int(start))
     func keep(upTo end: Int) {
@@ -108,9 +128,12 @@ struct PendingPiece: BitwiseCopyable {
       to += end - from
     }
     for index in 0..<header.pointee.volatileCount {
-      let place = Int((base + volatilePlace(index)).load(as: UInt32.self))
-      // The packet at this place is no longer kept.
-      guard place >= from else { continue }
+      let place = placeOfVolatile(index)
+      // The packet at this place is no longer kept, or it is begun. It lies before all that are dropped.
+      guard place >= max(from, firstDropped) else {
+        kept = index &+ 1
+        continue
+      }
       keep(upTo: place)
       let size = Wire.sizePrefix + Int(UInt32(littleEndian: (base + place).loadUnaligned(as: UInt32.self)))
       from = min(place + size, Int(end))
@@ -119,7 +142,8 @@ struct PendingPiece: BitwiseCopyable {
     }
     keep(upTo: Int(end))
     header.pointee.end = UInt32(to)
-    header.pointee.volatileCount = 0
+    header.pointee.volatileCount = begun > 0 ? kept : 0
+    header.pointee.passedCount = min(header.pointee.passedCount, header.pointee.volatileCount)
     return (packets, left)
   }
 
@@ -130,7 +154,7 @@ struct PendingPiece: BitwiseCopyable {
   var placesAreInOrder: Bool {
     var before: UInt32 = 0
     for index in 0..<header.pointee.volatileCount {
-      let place = (base + volatilePlace(index)).load(as: UInt32.self)
+      let place = UInt32(placeOfVolatile(index))
       guard place > before, place < end else { return false }
       before = place
     }

@@ -97,6 +97,9 @@ struct PendingPieces: BitwiseCopyable {
     return Int(UInt32(littleEndian: piece.bytes(at: piece.start).loadUnaligned(as: UInt32.self))) + Wire.sizePrefix
   }
 
+  /// Whether the first packet is volatile.
+  func beginWithVolatile() -> Bool { first.map { $0.beginsWithVolatile() } ?? false }
+
   /// Takes the first `skipped` bytes away, and gives the pieces back that are used up. The last stays, for what comes
   /// next, and so does the first piece that keeps something.
   mutating func skip(_ skipped: Int) {
@@ -113,20 +116,27 @@ struct PendingPieces: BitwiseCopyable {
     }
   }
 
-  /// Each piece keeps what it has of other packets, in no more memory than that needs, and is given back where that is
-  /// nothing. Returns how many packets there were.
-  mutating func dropVolatile() -> Int {
-    var (dropped, rest) = (0, 0)
+  /// Drops volatile packets, except those of which something lies in the first `begun` bytes. Each piece keeps what it
+  /// has of other packets, in no more memory than that needs, and is given back where that is nothing. Returns how many
+  /// packets there were.
+  mutating func dropVolatile(behind begun: Int) -> Int {
+    var (dropped, rest, begun) = (0, 0, begun)
     var before: PendingPiece?
     var next = first
     while let piece = next {
       next = piece.next
       let count = piece.count
-      let found = piece.dropVolatile(rest: rest)
+      let found = piece.dropVolatile(rest: rest, behind: min(begun, count))
       dropped += found.packets
       rest = found.rest
+      begun &-= min(begun, count)
       byteCount -= UInt32(count - piece.count)
       guard piece.count < count else {
+        before = piece
+        continue
+      }
+      // One in which a volatile packet is begun stays as it is.
+      guard !piece.hasVolatile else {
         before = piece
         continue
       }

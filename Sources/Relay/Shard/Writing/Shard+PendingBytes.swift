@@ -14,8 +14,21 @@ extension Shard where K: ~Copyable {
     if index == .none {
       keepMissed(slot, packet, &kernel)
     } else if keepPending(index, packet, &kernel), connections[index].phase == .halfClosed {
-      sendPending(index, &kernel)
+      sendLater(index)
     }
+  }
+
+  /// A half-closed client is sent what was kept for it once a turn, however many packets that is.
+  private mutating func sendLater(_ index: UInt32) {
+    guard connections[index].flags.isDisjoint(with: .dirty) else { return }
+    connections[index].flags.insert(.dirty)
+    sends.list.append(index)
+  }
+
+  /// Forgets what a half-closed client has acknowledged.
+  mutating func acknowledge(_ index: UInt32, _ kernel: inout K) {
+    connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
+    memory.charge(index, connections)
   }
 
   /// Counts a packet that is kept.
@@ -37,18 +50,20 @@ extension Shard where K: ~Copyable {
     else { return counters.add(.volatileDropped) }
     countDown(packet, slot, kernel)
     let index = sessions[slot].connection
-    if connections[index].phase == .halfClosed { sendPending(index, &kernel) }
+    if connections[index].phase == .halfClosed { sendLater(index) }
   }
 
-  /// Keeps a volatile packet if less than a quarter of what may wait for its client is waiting. False if it is dropped.
+  /// Keeps a volatile packet if less than a quarter of what may wait for its client is waiting, and there is plenty of
+  /// memory. False if it is dropped.
   private mutating func keepPendingVolatile(_ index: UInt32, _ packet: ClientPacket, _ kernel: inout K) -> Bool {
-    if connections[index].phase == .halfClosed {
-      connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
+    let limit = min((settings.clientSendBuffer &+ 3) / 4, Limits.largestPending)
+    if connections[index].pending.count >= limit, connections[index].phase == .halfClosed {
+      acknowledge(index, &kernel)
     }
-    let waiting = connections[index].pending.count
-    guard waiting < (settings.clientSendBuffer &+ 3) / 4, waiting < Limits.largestPending,
+    guard connections[index].pending.count < limit, !memory.gauge.isTight,
       connections[index].pending.append(packet.bytes, packet.count, isVolatile: true)
     else { return false }
+    memory.noteVolatile()
     memory.charge(index, connections)
     updateBacklog(index, kernel)
     return true
@@ -61,11 +76,11 @@ extension Shard where K: ~Copyable {
   private mutating func keepPending(
     _ index: UInt32, _ packet: ClientPacket, _ kernel: inout K
   ) -> Bool {
-    if connections[index].phase == .halfClosed {
-      connections[index].pending.acknowledge(allBut: kernel.unacknowledged(connections[index].socket))
-    }
     // What was queued before the close was decided is sent, whatever the limit: it is one turn's packets at most.
     let limit = connections[index].phase == .closing ? .max : settings.clientSendBuffer
+    if connections[index].pending.limitedCount >= limit, connections[index].phase == .halfClosed {
+      acknowledge(index, &kernel)
+    }
     guard connections[index].pending.limitedCount < limit, connections[index].pending.count < Limits.largestPending
     else {
       endClient(index, .bufferOverflow, &kernel)
@@ -77,6 +92,8 @@ extension Shard where K: ~Copyable {
     }
     memory.charge(index, connections)
     updateBacklog(index, kernel)
+    // Until now, perhaps, all that waited was volatile.
+    if connections[index].flags.contains(.waitsForRoom) { noteStall(index, kernel) }
     return true
   }
 

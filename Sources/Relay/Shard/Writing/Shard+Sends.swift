@@ -11,8 +11,8 @@ extension Shard where K: ~Copyable {
       let index = sends.list[entry]
       let connection = connections.address(index)
       connection.pointee.flags.remove(.dirty)
-      guard connection.pointee.phase != .released else {
-        connections.freeIfReleased(index)
+      guard connection.pointee.phase == .attached else {
+        sendToUnattached(index, behind: gathered, &kernel)
         continue
       }
       let count = Int(connection.pointee.inboxBytes)
@@ -29,6 +29,19 @@ extension Shard where K: ~Copyable {
       }
     }
     if !sends.areUnderWay { sends.list.removeAll() }
+  }
+
+  /// To a connection that has been let go since it was listed, or is half-closed.
+  @inline(never)
+  private mutating func sendToUnattached(_ index: UInt32, behind used: Int, _ kernel: inout K) {
+    if connections[index].phase == .released {
+      connections.freeIfReleased(index)
+    } else if connections[index].inboxCount > 0 {
+      sendInbox(index, behind: used, &kernel)
+    } else {
+      if connections[index].phase == .halfClosed { acknowledge(index, &kernel) }
+      sendPending(index, &kernel)
+    }
   }
 
   @inline(__always)

@@ -2,9 +2,11 @@
 extension Shard where K: ~Copyable {
   // MARK: Time
 
-  /// The socket of an attached client is full.
+  /// The socket of an attached client is full. Where all that waits for it is volatile it owes nothing.
   mutating func noteStall(_ index: UInt32, _ kernel: borrowing K) {
-    guard connections[index].phase == .attached, connections[index].slowSince == .max else { return }
+    guard connections[index].phase == .attached, connections[index].slowSince == .max,
+      !connections[index].pending.areVolatile
+    else { return }
     beginSlowness(index, since: kernel.now)
   }
 
@@ -23,6 +25,13 @@ extension Shard where K: ~Copyable {
     connections[index].flags.remove(.unreachable)
   }
 
+  /// Nothing waits for a client any more that it has to take.
+  mutating func endSlownessIfIdle(_ index: UInt32) {
+    guard connections[index].pending.isEmpty || connections[index].pending.areVolatile else { return }
+    connections[index].slowSince = .max
+    connections[index].flags.remove(.unreachable)
+  }
+
   /// By when a client must have taken something.
   @inline(__always)
   func slowDeadline(_ index: UInt32) -> UInt64 {
@@ -36,6 +45,7 @@ extension Shard where K: ~Copyable {
     // The kernel reports room only once there is plenty.
     sendPending(index, &kernel)
     guard connections[index].phase == .attached else { return true }
+    endSlownessIfIdle(index)
     guard slowDeadline(index) <= deadline else { return false }
     // In the second half of the time that it had, because in the first it may have acknowledged what was on its way;
     // later, since it was asked about last. The kernel asks a closed window less and less often.
@@ -52,7 +62,9 @@ extension Shard where K: ~Copyable {
 
   /// How long a client that answers has taken nothing of what waits for it.
   func slowness(_ index: UInt32, _ kernel: inout K) -> UInt64 {
-    guard connections[index].slowSince != .max, !connections[index].pending.isEmpty else { return 0 }
+    guard connections[index].slowSince != .max, !connections[index].pending.isEmpty,
+      !connections[index].pending.areVolatile
+    else { return 0 }
     let time = kernel.now &- connections[index].slowSince
     return kernel.silence(connections[index].socket) <= time / 2 ? time : 0
   }
