@@ -22,7 +22,10 @@ let package = Package(
     // Flags; thin.
     .executableTarget(
       name: "voltlane-bench",
-      dependencies: ["Load", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "Load", .product(name: "VoltlaneWire", package: "voltlane"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       path: "Sources/VoltlaneBench"),
     // The load, the backend and the readings: one module, so that whole-module optimisation sees all of it.
     .target(

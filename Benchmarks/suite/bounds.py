@@ -235,6 +235,20 @@ def documented(results, limit):
     ]
 
 
+def by_multicast(results, figure, limit):
+    """What a delivered packet costs by multicast, as a part of what it costs one by one, in the same run."""
+    findings = []
+    for cell in results.cells("multicast"):
+        plain, *rest = cell.split(" ")
+        if not rest:
+            continue
+        ours, others = (results.samples("multicast", each, figure).get("shared") for each in (cell, plain))
+        again = results.samples("multicast", cell, figure).get("again")
+        if ours and others:
+            findings.append(Finding(plain, ratio(ours, others), limit, noise(ours, others, again)))
+    return findings
+
+
 def a_core(figures):
     """How many a second one core does."""
     return 1e9 / figures[CPU]
@@ -348,6 +362,11 @@ def all_bounds(results):
             ]),
         Bound("CPU a packet, 10,000 clients against 10, beyond the epoll relay's", "1.05", grown(results, 1.05)),
         Bound("the same with `--coalesce-time 0`", "1.05", grown(results, 1.05, "prompt")),
+        Bound(
+            "relay CPU a packet to 1,000 clients by multicast, against one by one", "1.00",
+            by_multicast(results, CPU, 1)),
+        Bound("the same of the backend", "0.05", by_multicast(results, "backend_cpu_ns", 0.05), "{:.3f}"),
+        Bound("the same of bytes over the firehose", "", by_multicast(results, "firehose_bytes", inf)),
         Bound(
             "packets a second of a Swift library's documented loop against a detached task, at least", "0.80",
             documented(results, 0.8)),

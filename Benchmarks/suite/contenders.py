@@ -120,4 +120,15 @@ def all_contenders(control, build):
             ("swift-batches", "batches", "Swift, by batches", "in main, with backend.batches"),
         )
     ]
+    python = ROOT / ".build/python/bin/python"
+    script = f"{python if python.exists() else 'python3'} {BENCHMARKS / 'libraries/library.py'}"
+    for name, title, program, note in (
+        ("python", "Python, one event at a time", f"{script} {{subject}} $PORT", "with asyncio, a process of its own"),
+        (
+            "python-batches", "Python, by batches",
+            f"{script} $(test {{subject}} = send && echo send || echo shout-batches) $PORT", "`send` is the same"),
+        ("c", "C", f"{BENCHMARKS / 'libraries/library'} {{subject}} $PORT", "a process of its own"),
+    ):
+        command = (library, "{subject}", "program", "--program", program)
+        contenders.append(Contender(name, title, command, note, measures_itself=True))
     return {contender.name: contender for contender in contenders}

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 VOLTLANE_AND_YARDSTICK = ("shared", "again", "default", "epoll")
 #: The contenders that are measured in every cell.
-CORE = ("shared", "again", "default", "epoll-kernel", "own", "epoll", "floor")
-#: The Swift libraries, in loops written in different ways.
-LIBRARIES = ("swift", "swift-detached", "swift-batches")
+CORE = ("shared", "again", "default", "own", "epoll", "floor")
+#: The libraries, and the Swift ones in loops written in different ways.
+LIBRARIES = ("swift", "swift-detached", "swift-batches", "python", "python-batches", "c")
 #: What one could use or write instead; a few cells say it.
 PEERS = ("nio", "nio-single", "haproxy", "nginx")
 
@@ -91,6 +91,14 @@ def library_loops():
     return (Cell("shout", ("shout",)), Cell("send", ("send",)))
 
 
+def to_all(clients):
+    """Each packet once for each client, and each packet once for all of them."""
+    for size in (64, 1024):
+        arguments = ("--clients", str(clients), "--size", str(size), "--window", "1")
+        yield Cell(f"{clients}:{size}", arguments)
+        yield Cell(f"{clients}:{size} multicast", (*arguments, "--multicast"))
+
+
 def round_trips():
     """The grid; peers take part where they say most."""
     for clients in (1, 10, 100, 1000):
@@ -131,6 +139,9 @@ def full():
             "one-to-all", "One packet to all clients", "one-to-all", (packets(1000, 64, 1),),
             (*VOLTLANE_AND_YARDSTICK, "own")),
         Scenario(
+            "multicast", "One packet to all clients, one by one and by multicast", "one-to-all", tuple(to_all(1000)),
+            ("shared", "again"), compares_cells=True),
+        Scenario(
             "shards", "More threads than one", "echo",
             tuple(counted(packets(*cell)) for cell in ((1, 64, 1), (100, 64, 8), (100, 64, 64), (1000, 64, 1))),
             ("shared", "default", "own", "shards2", "shards4")),
@@ -143,7 +154,7 @@ def full():
         Scenario(
             "reconnect-storm", "Returning clients", "reconnect-storm", (connections(5000),), ("shared", "again"),
             is_timed=False),
-        Scenario("libraries", "Packets a second through the Swift libraries", "", library_loops(), LIBRARIES),
+        Scenario("libraries", "Packets a second through the libraries", "", library_loops(), LIBRARIES),
     )
 
 
@@ -165,6 +176,9 @@ def quick():
         Scenario("egress", "Backend to clients", "egress", (packets(100, 64, 64),), both),
         Scenario("one-to-all", "One packet to all clients", "one-to-all", (packets(100, 64, 1),), both),
         Scenario(
+            "multicast", "One packet to all clients, one by one and by multicast", "one-to-all", tuple(to_all(100)),
+            ("shared",), compares_cells=True),
+        Scenario(
             "shards", "More threads than one", "echo", (counted(packets(100, 64, 8)),),
             ("shared", "default", "own", "shards2", "shards4")),
         Scenario("idle", "Memory by clients", "idle", (connections(10), connections(1000)), both),
@@ -172,5 +186,5 @@ def quick():
         Scenario(
             "reconnect-storm", "Returning clients", "reconnect-storm", (connections(500),), ("shared",),
             is_timed=False),
-        Scenario("libraries", "Packets a second through the Swift libraries", "", library_loops(), LIBRARIES),
+        Scenario("libraries", "Packets a second through the libraries", "", library_loops(), LIBRARIES),
     )

@@ -141,6 +141,15 @@ class Bounds(unittest.TestCase):
             made.add("echo", "1000:64:1", name, {"relay_cpu_ns": cost})
         self.assertEqual(len(self.bound(made, "the same, 1,000 clients").short), 1)
 
+    def test_a_multicast_is_held_against_the_same_run_one_by_one(self):
+        made = Results({}, {})
+        for cell, relay, backend in (("1000:64", 100, 80), ("1000:64 multicast", 90, 5), ("1000:1024", 100, 100)):
+            made.add("multicast", cell, "shared", {"relay_cpu_ns": relay, "backend_cpu_ns": backend})
+        [finding] = self.bound(made, "relay CPU a packet to 1,000 clients by multicast").findings
+        self.assertEqual((finding.place, finding.value, finding.holds), ("1000:64", 0.9, True))
+        [finding] = self.bound(made, "the same of the backend").findings
+        self.assertEqual((finding.value, finding.holds), (0.0625, False))
+
     def test_a_change_from_cell_to_cell_is_held_against_the_yardstick_s(self):
         made = Results({}, {})
         for cell, ours, theirs in (("10:64 at 1/s", 100, 200), ("10000:64 at 1/s", 150, 280)):

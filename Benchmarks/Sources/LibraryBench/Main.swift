@@ -5,6 +5,7 @@ import VoltlaneClient
 /// What a library makes of a loop, written in different ways, in packets a second:
 ///
 ///     library-bench shout|send documented|detached|batches --seconds 0.5 --warmup 0.2
+///     library-bench shout|send program --program 'python3 shout.py $PORT'
 ///
 /// `shout` answers each packet of a relay with the same packet; `send` sends as fast as the library takes it. Relay and
 /// the network's other end are threads of this process that write and check bytes and do nothing else, so that what is
@@ -20,10 +21,24 @@ import VoltlaneClient
       FileHandle.standardError.write(Data("library-bench: \(error)\n".utf8))
       exit(64)
     }
-    switch plan.subject {
-    case .shout: try await shout(plan)
-    case .send: try await send(plan)
+    switch (plan.subject, plan.program) {
+    case (.shout, nil): try await shout(plan)
+    case (.send, nil): try await send(plan)
+    case (.shout, let program?):
+      let port = try RawRelay.freePort()
+      let other = try OtherProgram(program, port: port)
+      defer { other.end() }
+      try await measure(plan, try other.dialled { try RawRelay(dialling: .tcp(host: "127.0.0.1", port: port)) }, other)
+    case (.send, let program?):
+      let relay = try RawRelay.listening()
+      let other = try OtherProgram(program, port: relay.port)
+      defer { other.end() }
+      try await measure(plan, relay, other)
     }
+  }
+
+  private static func measure(_ plan: Plan, _ relay: RawRelay, _ other: OtherProgram) async throws {
+    try await Meter(plan, relay, other) { other.end() }.report()
   }
 
   // MARK: - A backend
@@ -50,6 +65,7 @@ import VoltlaneClient
           }
         }
       }.value
+    case .program: break
     case .batches:
       for await batch in backend.batches {
         for event in batch {
@@ -76,6 +92,7 @@ import VoltlaneClient
       switch plan.loop {
       case .documented, .batches:
         while true { try await client.send(packet) }
+      case .program: break
       case .detached:
         try await Task.detached { while true { try await client.send(packet) } }.value
       }

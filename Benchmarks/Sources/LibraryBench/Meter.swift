@@ -11,15 +11,18 @@ struct Meter {
   private let relay: RawRelay
   private let measuring: Task<Figures, Never>
 
-  init(_ plan: Plan, _ relay: RawRelay, stop: @escaping @Sendable () async -> Void) {
+  /// `other`: the process that has the library, if it is not this one.
+  init(
+    _ plan: Plan, _ relay: RawRelay, _ other: OtherProgram? = nil, stop: @escaping @Sendable () async -> Void
+  ) {
     self.relay = relay
     measuring = Task.detached {
       try? await Task.sleep(for: .seconds(plan.warmup))
-      let (begin, first, cpu) = (ContinuousClock.now, relay.packetCount, Self.cpu())
+      let (begin, first, cpu) = (ContinuousClock.now, relay.packetCount, Self.cpu(other))
       try? await Task.sleep(for: .seconds(plan.seconds))
       let last = relay.packetCount
       let seconds = (ContinuousClock.now - begin) / .seconds(1)
-      let figures = Figures(packets: last - first, seconds: seconds, cpu: Self.cpu() - cpu)
+      let figures = Figures(packets: last - first, seconds: seconds, cpu: Self.cpu(other) - cpu)
       await stop()
       return figures
     }
@@ -35,8 +38,9 @@ struct Meter {
     print(#"{"packets_per_second": \#(Int(rate)), "process_cpu_ns": \#(Int(cpu))}"#)
   }
 
-  /// What this process took so far, in seconds.
-  private static func cpu() -> Double {
+  /// What the process took so far, in seconds.
+  private static func cpu(_ other: OtherProgram?) -> Double {
+    if let other { return other.cpu }
     var time = timespec()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

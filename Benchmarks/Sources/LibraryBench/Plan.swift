@@ -11,6 +11,8 @@ struct Plan {
     case detached
     /// In `main`, by batches; of `send` the same as `documented`.
     case batches
+    /// A program in another language, named by `--program`.
+    case program
   }
 
   struct Refused: Error, CustomStringConvertible {
@@ -21,12 +23,18 @@ struct Plan {
   var loop: Loop
   var seconds = 0.5
   var warmup = 0.2
+  /// What is run as `/bin/sh -c`, with the port to listen on, or to connect to, in `PORT`.
+  var program: String?
 
   init(_ arguments: ArraySlice<String>) throws(Refused) {
     var words = arguments
     subject = try Self.choice(words.popFirst(), "what to measure")
     loop = try Self.choice(words.popFirst(), "which loop")
     while let flag = words.popFirst() {
+      if flag == "--program" {
+        program = words.popFirst()
+        continue
+      }
       guard let value = words.popFirst().flatMap(Double.init), value >= 0, value.isFinite else {
         throw Refused(description: "\(flag) needs a number of seconds")
       }
@@ -36,6 +44,7 @@ struct Plan {
       default: throw Refused(description: "there is no \(flag) \(value)")
       }
     }
+    guard (loop == .program) == (program != nil) else { throw Refused(description: "--program goes with program") }
   }
 
   private static func choice<Choice: CaseIterable & RawRepresentable<String>>(

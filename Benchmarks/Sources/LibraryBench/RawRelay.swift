@@ -47,13 +47,7 @@ final class RawRelay: Sendable {
     guard withLoopback(0, { bind(listener, $0, $1) }) == 0, listen(listener, 1) == 0 else {
       throw Plan.Refused(description: "cannot listen")
     }
-    var address = sockaddr_in()
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    withUnsafeMutablePointer(to: &address) {
-      _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(listener, $0, &length) }
-    }
-    let relay = RawRelay(
-      port: UInt16(bigEndian: address.sin_port), framedSize: Wire.sizePrefix + packet.count)
+    let relay = RawRelay(port: ownPort(of: listener), framedSize: Wire.sizePrefix + packet.count)
     Thread.detachNewThread {
       let fd = accept(listener, nil, nil)
       close(listener)
@@ -61,6 +55,23 @@ final class RawRelay: Sendable {
       relay.read(fd, expecting: Wire.sizePrefixBytes(packet.count) + packet)
     }
     return relay
+  }
+
+  /// A port on which nobody listens just now.
+  static func freePort() throws -> UInt16 {
+    let probe = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(probe) }
+    guard withLoopback(0, { bind(probe, $0, $1) }) == 0 else { throw Plan.Refused(description: "no port") }
+    return ownPort(of: probe)
+  }
+
+  private static func ownPort(of descriptor: Int32) -> UInt16 {
+    var address = sockaddr_in()
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    withUnsafeMutablePointer(to: &address) {
+      _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
+    }
+    return UInt16(bigEndian: address.sin_port)
   }
 
   /// Any valid point will do: nobody comes back.

@@ -28,23 +28,29 @@ struct LoadBackend: ~Copyable {
   /// The slot of the latest connection: packets of the backend's own go there.
   private var latest: Int?
   private var output: OutputBuffer
+  private let isMulticast: Bool
+  private var ids: [UInt64] = []
+  /// What it sent of its own, and the CPU time that it took to make and to send that.
+  private(set) var sent = BackendUse()
   /// What was odd about the relay's side, for the report.
   private(set) var complaints: [String] = []
 
-  /// `connections`: of how many clients it may have one each. `largest`: the most data of a packet of its own.
+  /// `connections`: of how many clients it may have one each. `largest`: the most data of a packet of its own;
+  /// `multicasts`: to how many clients each of these goes at once, 0 where to one.
   static func open(
-    at address: Address, _ behaviour: Behaviour, connections: Int = 0, largest: Int = 0, congestionControl: String?,
-    _ epoll: borrowing Epoll
+    at address: Address, _ behaviour: Behaviour, connections: Int = 0, largest: Int = 0, multicasts: Int = 0,
+    congestionControl: String?, _ epoll: borrowing Epoll
   ) throws(BenchError) -> LoadBackend {
     let listener = try Socket.listen(at: address, congestionControl: congestionControl)
     try epoll.add(listener, token: Token.backendListener, interest: .input)
     return LoadBackend(
       listener: listener, address: address, behaviour: behaviour, capacity: relayConnections + connections,
-      largest: largest, congestionControl: congestionControl)
+      largest: largest, multicasts: multicasts, congestionControl: congestionControl)
   }
 
   private init(
-    listener: Int32, address: Address, behaviour: Behaviour, capacity: Int, largest: Int, congestionControl: String?
+    listener: Int32, address: Address, behaviour: Behaviour, capacity: Int, largest: Int, multicasts: Int,
+    congestionControl: String?
   ) {
     self.listener = listener
     self.address = address
@@ -54,7 +60,8 @@ struct LoadBackend: ~Copyable {
     connections = .allocate(capacity: capacity)
     connections.initialize(repeating: nil, count: capacity)
     free = (0..<capacity).reversed()
-    output = OutputBuffer(largest: largest)
+    isMulticast = multicasts > 0
+    output = OutputBuffer(largest: largest, ids: multicasts)
   }
 
   deinit {
@@ -144,12 +151,29 @@ struct LoadBackend: ~Copyable {
   mutating func sendDue(to clients: inout LoadClients, now: UInt64, _ epoll: borrowing Epoll) {
     guard let slot = latest else { return }
     // What did not go out before goes when the socket is ready for it.
+    guard output.isEmpty, clients.nextDue() != nil else { return watch(slot, epoll) }
     while output.isEmpty, let due = clients.nextDue() {
-      fill(with: due, &clients, now)
+      let start = Clock.threadTime()
+      if isMulticast { fillRounds(&clients, now) } else { fill(with: due, &clients, now) }
       guard !output.isEmpty else { continue }
-      guard output.send(connections[slot]!.fd) else { return }
+      sent.bytes += UInt64(output.count)
+      let isAlive = output.send(connections[slot]!.fd)
+      sent.time += Int64(Clock.threadTime() - start)
+      guard isAlive else { return }
     }
     watch(slot, epoll)
+  }
+
+  private mutating func fillRounds(_ clients: inout LoadClients, _ now: UInt64) {
+    while !output.isFull {
+      // Who is due a packet is the load's concern, not a backend's.
+      let start = Clock.threadTime()
+      ids.removeAll(keepingCapacity: true)
+      let round = clients.takeRound(ids: &ids, now: now)
+      sent.time -= Int64(Clock.threadTime() - start)
+      guard let sequence = round else { return }
+      output.append(sequence, for: ids, of: clients)
+    }
   }
 
   private mutating func fill(

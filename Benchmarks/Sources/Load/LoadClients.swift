@@ -49,7 +49,7 @@ struct LoadClients: ~Copyable {
     congestionControl = plan.congestionControl
     connectConcurrency = plan.connectConcurrency
     stalling = plan.clients - plan.stalled..<plan.clients
-    pattern = Pattern(plan.sizes)
+    pattern = Pattern(plan.sizes, isShared: plan.isMulticast)
     clock = PacketClock(plan)
     // Of an idle crowd, one packet of each at the end.
     window = plan.mode == .idle ? 1 : plan.window ?? 0
@@ -255,6 +255,23 @@ struct LoadClients: ~Copyable {
     noteTime(client, now)
     client.pointee.sent += 1
     return (client.pointee.id, count)
+  }
+
+  /// Takes every client that is due a packet, and notes that the backend sends each the next one. Returns the packet's
+  /// sequence number, which is the same for all, and appends the relay's names for them to `ids`.
+  mutating func takeRound(ids: inout [UInt64], now: UInt64) -> UInt64? {
+    var sequence: UInt64?
+    for index in due where budget(index) > 0 {
+      let client = clients + index
+      guard sequence == nil || client.pointee.sent == sequence else { continue }
+      sequence = client.pointee.sent
+      noteTime(client, now)
+      client.pointee.sent += 1
+      ids.append(client.pointee.id)
+    }
+    guard sequence == nil else { return sequence }
+    while !due.isEmpty { removeDue() }
+    return nil
   }
 
   /// Packets that may be sent to or from the client now.

@@ -42,6 +42,8 @@ public struct LoadPlan: Sendable {
   /// Whether the relay is a plain TCP proxy: no handshake, no tags, and a connection to the backend for each client.
   public var isPlain = false
   public var clients = 1
+  /// One to all: whether a packet goes to the relay once for all clients, or once for each.
+  public var isMulticast = false
   /// How many of them do not read during the measurement, but keep sending: what do the others notice?
   public var stalled = 0
   public var sizes = PacketSizes(64)

@@ -18,6 +18,7 @@ extension LoadReport {
     let window: Int?
     let rate: Double?
     let plain: Bool
+    let multicast: Bool
     let congestionControl: String?
     let backendThread: Bool
     let seconds: Double
@@ -55,6 +56,9 @@ extension LoadReport {
     let relayConnectedBytes: UInt64?
     let relayLoadedBytes: UInt64?
     let relayBytesPerClient: Double?
+    /// What the backend took to make and send its own packets, and the bytes that went to the relay.
+    let backendCpuNs: Double?
+    let firehoseBytes: Double?
     let generatorCpuNs: Double?
     let generatorBusiestThreadShare: Double?
     let generatorWaitingShare: Double?
@@ -74,6 +78,7 @@ extension LoadReport {
       window = report.plan.window
       rate = report.plan.rate
       plain = report.plan.isPlain
+      multicast = report.plan.isMulticast
       congestionControl = report.plan.congestionControl
       backendThread = report.plan.backendThread
       seconds = report.seconds
@@ -110,6 +115,8 @@ extension LoadReport {
       relayConnectedBytes = report.relayConnectedBytes
       relayLoadedBytes = report.relayLoadedBytes
       relayBytesPerClient = report.bytesPerClient
+      backendCpuNs = report.backend.map { report.each(UInt64(max(0, $0.time))) }
+      firehoseBytes = report.backend.map { report.each($0.bytes) }
       generatorCpuNs = report.generator.map { report.each($0.total) }
       generatorBusiestThreadShare = report.generator.map { report.share($0.busiestRunning) }
       generatorWaitingShare = report.generator.map { report.share($0.busiestWaiting) }

@@ -68,6 +68,10 @@ extension LoadReport {
     }
     if let share = userShare { line("relay in user space", "\(percent(share)) of its CPU time, sampled") }
     if let calls = systemCallsPerPacket { line("relay system calls", "\(fixed(calls, 3)) a \(unit)") }
+    if let backend {
+      let time = fixed(each(UInt64(max(0, backend.time))), 1)
+      line("backend", "\(time) ns a \(unit) to make and send, \(fixed(each(backend.bytes), 0)) B to the relay")
+    }
     if let generator {
       line(
         "generator CPU",

@@ -39,6 +39,8 @@ public struct LoadReport: Sendable {
   var userShare: Double?
   /// Which figures were asked for and are not there, and why.
   var missingFigures: [String] = []
+  /// What the backend sent, where packets are its own.
+  var backend: BackendUse?
   var relay: ProcessUse?
   var generator: ProcessUse?
   var machine = MachineSample()

@@ -35,7 +35,8 @@ public struct LoadRun: ~Copyable {
     } else {
       backend = try LoadBackend.open(
         at: address, plan.backendBehaviour, connections: plan.isPlain ? plan.clients : 0,
-        largest: plan.sizes.largest, congestionControl: plan.congestionControl, epoll)
+        largest: plan.sizes.largest, multicasts: plan.isMulticast ? plan.clients : 0,
+        congestionControl: plan.congestionControl, epoll)
     }
   }
 
@@ -62,10 +63,12 @@ public struct LoadRun: ~Copyable {
       try load(until: plan.warmup)
       clients.startTiming(epoll)
       let (firstPacket, firstByte) = (clients.packets, clients.bytes)
+      let before = backend?.sent
       var stalled = false
       let use = try measure { run throws(BenchError) in stalled = try run.load(for: run.plan.length) }
       clients.stopTiming()
       report.fill(packets: clients.packets - firstPacket, bytes: clients.bytes - firstByte, use)
+      if plan.mode.isFromBackend, let before, let after = backend?.sent { report.backend = after - before }
       report.stalled = stalled
       if plan.countsSystemCalls { try countSystemCalls(&report) }
       if plan.samplesUserShare { try sampleUserShare(&report) }

@@ -10,15 +10,17 @@ struct OutputBuffer: ~Copyable {
   private var head = 0
   private var end = 0
 
-  /// `largest`: the most data that a packet has.
-  init(largest: Int) {
+  /// `largest`: the most data that a packet has. `ids`: for how many clients it may be.
+  init(largest: Int, ids: Int) {
     // The last packet begins below `fill`.
-    bytes = .allocate(byteCount: OutputBuffer.fill + Wire.tag + Pattern.prefix + largest, alignment: 64)
+    let header = Wire.tag + Multicast.prefix + ids * Wire.clientID
+    bytes = .allocate(byteCount: OutputBuffer.fill + header + Pattern.prefix + largest, alignment: 64)
   }
 
   deinit { bytes.deallocate() }
 
   var isEmpty: Bool { head == end }
+  var count: Int { end - head }
   var isFull: Bool { end >= OutputBuffer.fill }
 
   mutating func clear() { (head, end) = (0, 0) }
@@ -35,6 +37,22 @@ struct OutputBuffer: ~Copyable {
     at.storeBytes(of: id.littleEndian, toByteOffset: Wire.sizePrefix, as: UInt64.self)
     at.storeBytes(of: PacketFlag.data.rawValue, toByteOffset: Wire.sizePrefix + Wire.clientID, as: UInt8.self)
     end += Wire.tag + count
+  }
+
+  /// Writes the next packet for all of `ids`, where it is not full.
+  mutating func append(_ sequence: UInt64, for ids: [UInt64], of clients: borrowing LoadClients) {
+    let data = Wire.tag + Multicast.prefix + ids.count * Wire.clientID
+    let at = bytes + end
+    // Its size prefix goes under the end of the list.
+    let count = clients.pattern.write(client: 0, sequence: sequence, to: at + data) - Pattern.prefix
+    at.storeBytes(of: UInt32(data + count).littleEndian, as: UInt32.self)
+    at.storeBytes(of: 0, toByteOffset: Wire.sizePrefix, as: UInt64.self)
+    at.storeBytes(of: ExtensionFlag.multicast.rawValue, toByteOffset: 12, as: UInt8.self)
+    at.storeBytes(of: PacketFlag.data.rawValue, toByteOffset: 13, as: UInt8.self)
+    at.storeBytes(of: UInt32(ids.count).littleEndian, toByteOffset: 14, as: UInt32.self)
+    // As they go over the wire, on the machines that this runs on.
+    ids.withUnsafeBytes { (at + 18).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+    end += Wire.sizePrefix + data + count
   }
 
   /// One send; false when the connection has ended.

@@ -18,13 +18,17 @@ struct Pattern {
   private static let sizeCount = 4096
 
   let largest: Int
+  /// Takes a client's number to that of whose packets it gets: its own, or, where all get the same, the first's.
+  private let mask: Int
   /// Whether all packets have one size.
   private let isUniform: Bool
   private let sizes: UnsafeMutablePointer<Int32>
   private let table: UnsafeMutableRawPointer
 
-  init(_ sizes: PacketSizes) {
+  /// `isShared`: every client gets the same packets.
+  init(_ sizes: PacketSizes, isShared: Bool = false) {
     largest = sizes.largest
+    mask = isShared ? 0 : ~0
     isUniform = sizes.shares.count == 1
     self.sizes = .allocate(capacity: Pattern.sizeCount)
     self.sizes.initialize(from: sizes.table(Pattern.sizeCount), count: Pattern.sizeCount)
@@ -44,7 +48,7 @@ struct Pattern {
   /// Both factors are odd: neighbours never share an offset.
   @inline(__always)
   private func mixed(_ client: Int, _ sequence: UInt64) -> UInt64 {
-    UInt64(truncatingIfNeeded: client) &* 7919 &+ sequence &* 4021
+    UInt64(truncatingIfNeeded: client & mask) &* 7919 &+ sequence &* 4021
   }
 
   /// Bytes of the packet, without its size prefix.
@@ -66,13 +70,13 @@ struct Pattern {
 
   @inline(__always)
   func label(client: Int, sequence: UInt64) -> UInt64 {
-    UInt64(truncatingIfNeeded: client) << 40 | sequence & 0xff_ffff_ffff
+    UInt64(truncatingIfNeeded: client & mask) << 40 | sequence & 0xff_ffff_ffff
   }
 
   /// The sequence number of a label, if it is one of `client`'s.
   @inline(__always)
   func sequence(ofLabel label: UInt64, client: Int) -> UInt64? {
-    label >> 40 == UInt64(truncatingIfNeeded: client) ? label & 0xff_ffff_ffff : nil
+    label >> 40 == UInt64(truncatingIfNeeded: client & mask) ? label & 0xff_ffff_ffff : nil
   }
 
   /// The bytes after the label.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Load
+import VoltlaneWire
 
 /// A mode whose packets go one way: this program must be the backend, since it is there that packets are checked, or
 /// made.
@@ -16,9 +17,9 @@ struct OneWayFlags: ParsableArguments {
 }
 
 extension OneWay {
-  func run() throws {
-    try flags.traffic.plan(Self.mode, backend: flags.backendListen).runAndPrint(json: flags.traffic.common.json)
-  }
+  var plan: LoadPlan { flags.traffic.plan(Self.mode, backend: flags.backendListen) }
+
+  func run() throws { try plan.runAndPrint(json: flags.traffic.common.json) }
 }
 
 struct Ingest: OneWay {
@@ -49,5 +50,19 @@ struct OneToAll: OneWay {
       next goes out when the last client has the one before.
       """)
 
+  @Flag(help: "Each goes to the relay once, as a multicast, and not once for each client.")
+  var multicast = false
+
   @OptionGroup var flags: OneWayFlags
+
+  func validate() throws {
+    let most = Multicast.maxIDs
+    try require(!multicast || flags.traffic.load.clients <= most, "--multicast: --clients must be at most \(most).")
+  }
+
+  func run() throws {
+    var plan = plan
+    plan.isMulticast = multicast
+    try plan.runAndPrint(json: flags.traffic.common.json)
+  }
 }

@@ -11,6 +11,7 @@ struct FlagTests {
     "echo --clients 10 --stalled 9 --rate 1000",
     "echo --rate 1000 --packets 5 --count-system-calls --progress --drain-timeout 1 --relay-pid 1",
     "ingest --window 64 --sample-user-share --relay-pid 1", "egress --rate 10", "one-to-all --clients 3",
+    "one-to-all --clients 65536 --multicast",
     "idle --clients 10 --no-progress",
     "connect-storm --clients 5 --connect-concurrency 3 --start-timeout 1 --congestion-control reno",
     "reconnect-storm --rounds 3",
@@ -32,6 +33,7 @@ struct FlagTests {
     ("ingest --seconds 1 --packets 1", "--packets"),
     ("idle --warmup -1", "--warmup"), ("connect-storm --connect-concurrency 0", "--connect-concurrency"),
     ("reconnect-storm --rounds 0", "--rounds"), ("one-to-all --drain-timeout 0", "--drain-timeout"),
+    ("one-to-all --clients 65537 --multicast", "--multicast"),
   ])
   func `a wrong value is refused, and the error names the flag`(text: String, flag: String) {
     let words = text.split(separator: " ").map(String.init)

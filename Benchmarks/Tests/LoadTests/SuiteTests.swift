@@ -28,7 +28,7 @@ struct SuiteTests {
     ]
     let flags = [
       "suite", "--quick", "--build", "debug", "--repeats", "1", "--seconds", "0.1", "--warmup", "0", "--cells",
-      "^(1:64:1|100:64:1|100:64:8|100:64:64|.* at .*|10|500|shout|send)$", "--contenders",
+      "^(1:64:1|100:64:1|100:64:8|100:64:64|100:64|.* at .*|.* multicast|10|500|shout|send)$", "--contenders",
       (contenders + proxies).joined(separator: ","),
       "--output", results,
     ]
@@ -46,6 +46,7 @@ struct SuiteTests {
     }
     let others = ["crowd prompt", "crowd shards16", "echo default", "shards shards2", "shards shards4"]
     #expect(measured.isSuperset(of: others + ["reconnect-storm shared"]))
+    #expect(measured.contains("multicast shared"))
     for loop in ["swift", "swift-detached", "swift-batches"] { #expect(measured.contains("libraries \(loop)")) }
     let page = try String(contentsOf: folder.appending(path: "results.html"), encoding: .utf8)
     #expect(page.contains("reconnect-storm"))
