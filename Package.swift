@@ -11,6 +11,14 @@ let safe: [SwiftSetting] = [.strictMemorySafety()]
 /// package depends on the target.
 let identified: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "--build-id=sha1"])]
 
+/// What traits add to the libraries; off by default.
+let hooks: [Target.Dependency] = [
+  .product(name: "Logging", package: "swift-log", condition: .when(traits: ["Logging"])),
+  .product(name: "Metrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+  .product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: .when(traits: ["ServiceLifecycle"])),
+]
+
 let package = Package(
   name: "voltlane",
   products: [
@@ -23,10 +31,18 @@ let package = Package(
     .library(name: "VoltlaneClient", targets: ["VoltlaneClient"]),
     .library(name: "VoltlaneBackend", targets: ["VoltlaneBackend"]),
   ],
+  traits: [
+    .trait(name: "Logging", description: "Clients and backends log to swift-log: log(to:)."),
+    .trait(name: "Metrics", description: "Clients and backends report to swift-metrics: report(to:)."),
+    .trait(name: "ServiceLifecycle", description: "Clients and backends are services of swift-service-lifecycle."),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
+    // Only for those who enable the traits: SwiftPM leaves them out otherwise.
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
   ],
   targets: [
     // The programs: thin, each reads like a table of contents.
@@ -96,14 +112,14 @@ let package = Package(
       dependencies: [
         "VoltlaneWire", "VoltlaneText", "VoltlaneCrypto", "VoltlaneNIO",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
-      ],
+      ] + hooks,
       swiftSettings: safe),
     .target(
       name: "VoltlaneBackend",
       dependencies: [
         "VoltlaneWire", "VoltlaneText", "VoltlaneNIO",
         .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
-      ],
+      ] + hooks,
       swiftSettings: safe),
 
     // What the two libraries share: packets cut from a stream, queues bounded in bytes.

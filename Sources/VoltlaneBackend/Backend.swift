@@ -96,6 +96,10 @@ public final class Backend: Sendable {
     return Backend(listener: listener, intake: intake, maxPacketSize: maxPacketSize)
   }
 
+  #if Logging || Metrics
+  func add(_ hook: some BackendHook) { intake.add(hook) }
+  #endif
+
   /// Where it listens, with the actual port.
   public var address: Endpoint { listener.address }
 

@@ -174,9 +174,9 @@ final class FirehoseHandler: ChannelInboundHandler {
         endAnnouncement(before: event, &events)
         events.append((event, event.cost))
       }
-      intake.inbox.append(events, arrival: arrival)
+      intake.put(events, arrival: arrival)
     } catch {
-      intake.inbox.append(events, arrival: arrival)
+      intake.put(events, arrival: arrival)
       close(.oversizedPacket(size: error.size, maximum: error.maximum))
     }
   }

@@ -14,11 +14,17 @@ final class Intake: Sendable {
   private let ticking: NIOLoopBoundBox<RepeatedTask?>
   private let succession: NIOLoopBoundBox<Succession>
   private let current = Mutex<Outbox?>(nil)
+  #if Logging || Metrics
+  private let hooks: NIOLoopBoundBox<[any BackendHook]>
+  #endif
 
   init(loop: any EventLoop, finishing: TimeAmount, stopResolution: TimeAmount?) {
     self.loop = loop
     self.finishing = finishing
     self.stopResolution = stopResolution
+    #if Logging || Metrics
+    hooks = .makeBoxSendingValue([], eventLoop: loop)
+    #endif
     departed = .makeBoxSendingValue(Departed(), eventLoop: loop)
     ticking = .makeBoxSendingValue(nil, eventLoop: loop)
     let succession = NIOLoopBoundBox.makeBoxSendingValue(Succession(), eventLoop: loop)
@@ -72,8 +78,19 @@ final class Intake: Sendable {
   }
 
   func emit(_ events: [BackendEvent]) {
-    inbox.append(events.map { ($0, $0.cost) })
+    put(events.map { ($0, $0.cost) }, arrival: .now())
   }
+
+  func put(_ events: [(element: BackendEvent, cost: Int)], arrival: NIODeadline) {
+    inbox.append(events, arrival: arrival)
+    #if Logging || Metrics
+    for hook in hooks.value { hook.note(events, waiting: inbox.bytes) }
+    #endif
+  }
+
+  #if Logging || Metrics
+  func add(_ hook: some BackendHook) { loop.execute { self.hooks.value.append(hook) } }
+  #endif
 
   /// Makes the next connection current if there is none.
   private func advance() {
