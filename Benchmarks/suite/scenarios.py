@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 VOLTLANE_AND_YARDSTICK = ("shared", "again", "default", "epoll")
 #: The contenders that are measured in every cell.
-CORE = ("shared", "again", "default", "own", "epoll", "floor")
+CORE = ("shared", "again", "default", "epoll-kernel", "own", "epoll", "floor")
 #: The libraries, and the Swift ones in loops written in different ways.
 LIBRARIES = ("swift", "swift-detached", "swift-batches", "python", "python-batches", "c")
 #: What one could use or write instead; a few cells say it.
