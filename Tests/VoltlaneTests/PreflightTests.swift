@@ -41,6 +41,17 @@ import Testing
     #expect(findings.allSatisfy { $0.level == .ok && $0.advice == nil }, "\(findings)")
   }
 
+  @Test(arguments: [(200, Finding.Level.ok), (16, .ok), (15, .warn), (0, .warn)])
+  func threadsThatTheCgroupLeaves(tasks: Int, level: Finding.Level) throws {
+    var machine = Machine.test
+    machine.tasks = tasks
+    let finding = try #require(
+      try findings([:], ["--threads", "4", "--firehose-core", "own", "--handshake-workers", "1"], on: machine)
+        .first { $0.subject == "threads' limit" })
+    #expect(finding.level == level, "\(finding)")
+    #expect(finding.what.contains("\(tasks)"))
+  }
+
   /// The file that is changed, to what, and what is found then.
   @Test(
     arguments: [

@@ -4,6 +4,8 @@ struct CgroupLimits: Equatable, Sendable {
   var memory: Int?
   /// CPUs' worth of time, rounded up; nil without a limit.
   var cpus: Int?
+  /// Threads and processes that may still be started; nil without a limit.
+  var tasks: Int?
 
   /// Reads the limits through `file`, which returns the contents of a file or nil.
   static func read(_ file: (String) -> String?) -> CgroupLimits {
@@ -17,10 +19,17 @@ struct CgroupLimits: Equatable, Sendable {
         if fields[1].isEmpty {
           let base = "/sys/fs/cgroup" + path
           limits.lower(memory: file(base + "/memory.max"))
+          // Beyond this the kernel slows a group down, until it hardly runs.
+          limits.lower(memory: file(base + "/memory.high"))
+          limits.lower(tasks: file(base + "/pids.max"), running: file(base + "/pids.current"))
           limits.lower(cpus: file(base + "/cpu.max"))
         }
         if controllers.contains("memory") {
           limits.lower(memory: file("/sys/fs/cgroup/memory\(path)/memory.limit_in_bytes"))
+        }
+        if controllers.contains("pids") {
+          let base = "/sys/fs/cgroup/pids\(path)"
+          limits.lower(tasks: file(base + "/pids.max"), running: file(base + "/pids.current"))
         }
         if controllers.contains("cpu") {
           let base = "/sys/fs/cgroup/\(fields[1])\(path)"
@@ -49,6 +58,12 @@ struct CgroupLimits: Equatable, Sendable {
     // "max" is not a number; version 1 writes an enormous one instead, which is never the lowest.
     guard let text, let bytes = Int(text.filter { !$0.isWhitespace }), bytes > 0 else { return }
     memory = min(memory ?? .max, bytes)
+  }
+
+  private mutating func lower(tasks text: String?, running: String?) {
+    guard let text, let most = Int(text.filter { !$0.isWhitespace }), most >= 0 else { return }
+    let running = running.flatMap { Int($0.filter { !$0.isWhitespace }) } ?? 0
+    tasks = min(tasks ?? .max, max(0, most - max(0, running)))
   }
 
   private mutating func lower(cpus text: String?) {

@@ -6,6 +6,8 @@ struct Machine: Equatable, Sendable {
   var cpuQuota: Int?
   /// Bytes of memory, or of the cgroup's limit if that is lower.
   var memory: Int
+  /// Threads that may still be started; nil without a limit.
+  var tasks: Int?
   /// Descriptors that this process may have.
   var descriptors = 1 << 20
   /// The congestion controls that the kernel has; nil if it does not say.
@@ -13,6 +15,13 @@ struct Machine: Equatable, Sendable {
 
   /// How many threads can run at a time.
   var cpuCount: Int { max(1, min(allowedCPUs.count, cpuQuota ?? .max)) }
+
+  /// How many threads may serve clients: one for each of so many CPUs, as far as the limit of threads allows.
+  func servingThreads(on cpus: Int) -> Int { max(1, min(cpus, tasks.map { ($0 - Self.otherThreads) * 4 / 5 } ?? .max)) }
+
+  /// Threads that the program has besides those that serve clients and, for every four of them, one for handshakes: for
+  /// the firehose, the log, names, reloads, and the admin endpoint.
+  static let otherThreads = 10
 
   static let congestionControlFile = "/proc/sys/net/ipv4/tcp_available_congestion_control"
 
@@ -24,6 +33,7 @@ struct Machine: Equatable, Sendable {
       allowedCPUs: cpus.isEmpty ? [0] : cpus,
       cpuQuota: cgroup.cpus,
       memory: min(System.memory(), cgroup.memory ?? .max),
+      tasks: cgroup.tasks,
       descriptors: System.descriptors(),
       congestionControls: System.contents(of: congestionControlFile)?.split(whereSeparator: \.isWhitespace)
         .map(String.init))

@@ -36,6 +36,19 @@ extension Preflight {
     return .ok("threads", "\(count) move packets, on \(cpuCount) CPUs")
   }
 
+  /// The cgroup may not let the relay start all its threads. nil where it has no such limit.
+  var tasks: Finding? {
+    guard let tasks = machine.tasks else { return nil }
+    let relay = configuration.relay
+    let needed = relay.ringCount + Machine.otherThreads
+    guard needed <= tasks else {
+      return .warn(
+        "threads' limit", "the relay may start \(needed) threads, and the cgroup leaves \(tasks)",
+        do: "raise pids.max of the cgroup (TasksMax= in systemd, --pids-limit of a container), or lower --threads")
+    }
+    return .ok("threads' limit", "the cgroup leaves \(tasks), and the relay starts \(needed) at most")
+  }
+
   /// A quota is not a number of CPUs: threads run on all of them, and then all stop together.
   var cpus: Finding {
     let allowed = configuration.relay.cpus.isEmpty ? machine.allowedCPUs : configuration.relay.cpus

@@ -16,9 +16,8 @@ struct Preflight {
   /// Every finding, in the order in which a launch would need each thing.
   var findings: [Finding] {
     [
-      kernel, ring, identity, descriptors, openFiles, watches, lockedMemory, overcommit, memory, threads, cpus, backlog,
-      synBacklog,
-      synCookies, connectionTracking, ports, receiveBuffer, streamBuffers, congestionControl,
+      kernel, ring, identity, descriptors, openFiles, watches, lockedMemory, overcommit, memory, threads, tasks,
+      cpus, backlog, synBacklog, synCookies, connectionTracking, ports, receiveBuffer, streamBuffers, congestionControl,
     ].compactMap { $0 }
   }
 

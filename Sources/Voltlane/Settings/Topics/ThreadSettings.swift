@@ -100,5 +100,7 @@ extension SettingKind where Value == Automatic<FirehoseCore> {
 }
 
 extension ProgramConfiguration {
-  fileprivate func cpuCount(on machine: Machine) -> Int { relay.cpus.isEmpty ? machine.cpuCount : relay.cpus.count }
+  fileprivate func cpuCount(on machine: Machine) -> Int {
+    machine.servingThreads(on: relay.cpus.isEmpty ? machine.cpuCount : relay.cpus.count)
+  }
 }
