@@ -70,21 +70,35 @@ static int set_before_address(int socket, int family) {
                             : set_int(socket, IPPROTO_IP, IP_FREEBIND, 1);
 }
 
+// What accepted sockets inherit, and may still be set once a socket is bound.
+static int set_inherited(int socket, struct voltlane_listen_options options) {
+  if (set_tcp(socket, options.congestion_control) < 0 || set_keepalive(socket, options.keepalive) < 0) return -1;
+  if (options.user_timeout && set_int(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options.user_timeout) < 0) return -1;
+  if (options.defer_accept && set_int(socket, IPPROTO_TCP, TCP_DEFER_ACCEPT, options.defer_accept) < 0) return -1;
+  return set_int(socket, SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+}
+
 int voltlane_listen(const struct sockaddr *address, socklen_t length, struct voltlane_listen_options options) {
   int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   if (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0 || set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
-      set_tcp(fd, options.congestion_control) < 0 || set_keepalive(fd, options.keepalive) < 0)
+      set_inherited(fd, options) < 0)
     return failed(fd);
-  if (options.user_timeout && set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options.user_timeout) < 0)
-    return failed(fd);
-  if (options.defer_accept && set_int(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options.defer_accept) < 0) return failed(fd);
   // [::] listens on IPv6 alone, so that 0.0.0.0 and [::] can both be given.
   if (address->sa_family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) < 0) return failed(fd);
   if (options.before_address && set_before_address(fd, address->sa_family) < 0) return failed(fd);
-  if (set_int(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer) < 0) return failed(fd);
   if (bind(fd, address, length) < 0 || listen(fd, options.backlog) < 0) return failed(fd);
   return fd;
+}
+
+int voltlane_adopt_listener(int socket, struct voltlane_listen_options options) {
+  int domain = AF_UNIX;
+  socklen_t length = sizeof domain;
+  if (getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0) return -errno;
+  if (fcntl(socket, F_SETFL, fcntl(socket, F_GETFL) | O_NONBLOCK) < 0) return -errno;
+  if (domain != AF_UNIX && set_inherited(socket, options) < 0) return -errno;
+  // Sets the length of its queue.
+  return listen(socket, options.backlog) < 0 ? -errno : 0;
 }
 
 // A socket file as it was bound: `file` is an O_PATH descriptor, which stays with that file whatever happens to its

@@ -59,6 +59,8 @@ public final class Relay {
   /// Where each role is: the shards, then the firehose; empty before the start.
   private var whereabouts: [Whereabouts] = []
   private var ringRefusalsTold: UInt64 = 0
+  /// For each thread, the last call that it has heard.
+  private var heardCalls: [SharedWord] = []
 
   /// Looks up names and opens the listening sockets; nothing runs until ``start(identity:)``. Throws ``RelayError``.
   public convenience init(configuration: RelayConfiguration) throws(RelayError) {
@@ -105,6 +107,7 @@ public final class Relay {
     // From here on each shard closes its listeners.
     whereabouts = parts.table.whereabouts
     closeOrphans = parts.table.closeOrphans
+    heardCalls = parts.table.calls
     meters = placement.hosts.map { _ in ThreadMeter(arena) }
     counters = parts.counters
     observer = RelayObserver(parts, placement, control)
@@ -226,6 +229,20 @@ public final class Relay {
   /// What all threads together have counted.
   public subscript(metric: Metric) -> UInt64 {
     counters.reduce(0) { $0 &+ $1[metric] }
+  }
+
+  // MARK: Signs of life
+
+  /// Asks every thread for a sign of life. A thread gives it in its next turn, unless something holds it up.
+  public func callThreads() {
+    control.call &+= 1
+    wakeHosts()
+  }
+
+  /// The threads that have not answered the last of these calls.
+  public var silentThreads: [String] {
+    let call = control.call
+    return heardCalls.indices.filter { heardCalls[$0].published != call }.map { placement.hosts[$0].name }
   }
 
   // MARK: Questions

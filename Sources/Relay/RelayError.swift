@@ -9,6 +9,8 @@ public enum RelayError: Error, CustomStringConvertible {
   case ring(RingRefusal)
   case listen(Endpoint, errno: Int32)
   case address(Endpoint, reason: String)
+  /// A socket that was passed to the process under this name.
+  case passed(String, reason: String)
   case cpu(Int, errno: Int32)
   /// A thread with this name could not be started.
   case thread(String, errno: Int32)
@@ -19,6 +21,7 @@ public enum RelayError: Error, CustomStringConvertible {
     case .ring(let refusal): "\(refusal); or leave --io at auto, and the relay runs over epoll"
     case .listen(let endpoint, let error): "cannot listen on \(endpoint): \(systemMessage(error))"
     case .address(let endpoint, let reason): "\(endpoint): \(reason)"
+    case .passed(let name, let reason): "the socket '\(name)' that was passed to the relay: \(reason)"
     case .thread(let name, let error):
       """
       no thread for '\(name)': \(systemMessage(error)); allow the process more threads (ulimit -u, TasksMax= in \

@@ -24,6 +24,10 @@ struct ControlLoop {
   var gradual: GradualDrain?
   /// The orderly end has begun.
   private(set) var isEnding = false
+  /// What whoever runs the relay as a service hears of it; nil where nobody wants to.
+  var service: ServiceReports?
+  /// Whether the last reload changed nothing, because something was wrong with it.
+  private(set) var lastReloadFailed = false
   /// Whom an operator keeps out.
   var bans = Bans()
   let started = ContinuousClock.now
@@ -91,6 +95,7 @@ struct ControlLoop {
         deadline = drain()
       }
       endBans()
+      reportToService()
       for work in queue.take() { work(&self) }
       if deadline == nil, letClientsGo() { deadline = drain() }
       finishReading(isEnding: deadline != nil)
@@ -129,7 +134,7 @@ struct ControlLoop {
   private mutating func wait(_ deadline: inout TimeLeft?, withReading: Bool = true) -> Signals.Wake {
     let times = [
       deadline?.wait, relay.nextEvents, withReading ? readingTime?.wait : nil, gradual?.wait,
-      isEnding ? nil : bans.wait(),
+      isEnding ? nil : bans.wait(), service?.wait(),
     ]
     let wake = signals.wait(
       or: relay.signal, withReading ? background.signal : -1, withReading ? queue.signal : -1,
@@ -166,6 +171,7 @@ struct ControlLoop {
       }
       reading = .underWay
       readingTime = TimeLeft(Self.longestReading)
+      if job.change == nil { service?.beginReload() }
     } catch {
       let failed = jobs
       jobs = []
@@ -183,10 +189,12 @@ struct ControlLoop {
       let job = jobs.removeFirst()
       guard !isEnding else { return dropJobs([job] + jobs, "the relay is shutting down") }
       adopt(outcome, job)
+      if job.change == nil { service?.endReload() }
       beginReading()
     } else if readingTime?.isOver == true {
       reading = .overdue
       readingTime = nil
+      if jobs.first?.change == nil { service?.endReload() }
       let files = ([reload.settings.configuration.file].compactMap { $0 } + reload.settings.configuration.listFiles)
         .joined(separator: ", ")
       dropJobs(
@@ -203,7 +211,8 @@ struct ControlLoop {
   }
 
   /// Nothing was changed, and why.
-  private func fail(_ job: ReadingJob, _ problems: [String]) {
+  private mutating func fail(_ job: ReadingJob, _ problems: [String]) {
+    if job.change == nil { lastReloadFailed = true }
     for problem in problems.prefix(Self.mostProblems) { log.error("\(job.who): not \(job.done): \(problem)") }
     let others = problems.count - Self.mostProblems
     if others > 0 {
@@ -238,6 +247,7 @@ struct ControlLoop {
     for change in outcome.needRestart { log.warning("\(who): \(change), from the next start on") }
     if outcome.changes.isEmpty, outcome.needRestart.isEmpty { log.info("\(who): no setting has changed") }
     log.logLevel = outcome.settings.configuration.logLevel
+    if job.change == nil { lastReloadFailed = false }
     job.answer?(.success(job.report(outcome, remark: job.change.flatMap { reload.remark(on: $0.entry) })))
   }
 
@@ -272,6 +282,7 @@ struct ControlLoop {
     gradual?.stop()
     gradual = nil
     relay.drain()
+    service?.stop(status: "shutting down: handing over what is queued")
     return TimeLeft(relay.configuration.shutdownTimeout)
   }
 
@@ -304,6 +315,8 @@ struct ControlLoop {
 
   private mutating func stop() {
     relay.beginStop()
+    // Threads that have ended answer nobody.
+    service = nil
     var deadline: TimeLeft? = TimeLeft(Self.stopTime)
     while true {
       // Resets the relay's signal first.

@@ -46,10 +46,16 @@ enum Program {
   private static func runRelay(
     _ configuration: ProgramConfiguration, _ reload: Reload, _ log: Logger
   ) throws -> ControlLoop.Ending {
+    let manager = ServiceManager()
     do {
       // Slow steps come first: until signals are read, SIGTERM and SIGINT end the process without anybody's help.
       let key = try key(configuration.identity, log)
-      let listeners = try ListenerAddresses(configuration.relay.listeners)
+      let passed = PassedSockets()
+      let names = configuration.listeners.compactMap(\.passedName)
+      let listeners = try ListenerAddresses(configuration.relay.listeners, passed: passed.listeners(names))
+      for name in passed.names(without: names) {
+        log.warning("systemd passes a socket called '\(name)', and no --listen names it: nobody is accepted there")
+      }
       // Before the first thread of the relay or of the echo backend, which inherits it.
       let signals = try Signals()
       let background = try BackgroundReload()
@@ -77,12 +83,14 @@ enum Program {
       var loop = ControlLoop(
         relay: relay, signals: signals, reload: reload, background: background, queue: queue, log: log)
       loop.desk = desk
+      if let manager { loop.beginReports(manager) }
       let ending = loop.run()
       echo?.stop()
       loop.log.info("stopped")
       return ending
     } catch {
       log.critical("\(cannotStart(error))")
+      manager?.tell(.status(cannotStart(error)))
       throw ExitCode.failure
     }
   }
@@ -114,7 +122,8 @@ enum Program {
     log.info("the relay's public key is \(key.publicKey)")
     for warning in relay.listenerWarnings { log.warning("\(warning)") }
     for endpoint in relay.endpoints { log.info("listening on \(endpoint)") }
-    for endpoint in relay.endpoints {
+    // Whoever opened those that were passed may have opened them for both.
+    for endpoint in relay.endpoints.dropFirst(listeners.passed.count) {
       guard case .tcp("::", let port) = endpoint else { continue }
       let v4 = Endpoint.tcp(host: "0.0.0.0", port: port)
       if !relay.endpoints.contains(v4) {

@@ -8,6 +8,8 @@ import VoltlaneWire
 struct ProgramConfiguration: Sendable {
   /// How the relay runs. If the backend is embedded, its address is not known yet.
   var relay = RelayConfiguration(listeners: [], backend: .tcp(host: "127.0.0.1", port: 0))
+  /// Where it listens, as it was given: the relay's own listeners are those of them that it opens itself.
+  var listeners: [ListenChoice] = []
   /// Whether the relay gets a backend in this process.
   var embedsEcho = false
   /// The file from which settings were read.
@@ -48,13 +50,13 @@ struct ProgramConfiguration: Sendable {
   private func checkAddresses(_ given: GivenSettings) throws(SettingError) {
     let settings = Settings.addresses
     // Two equal listeners would both succeed (SO_REUSEPORT), which nobody wants.
-    for (index, listener) in relay.listeners.enumerated() where relay.listeners[..<index].contains(listener) {
-      if case .tcp(_, port: 0) = listener { continue }
+    for (index, listener) in listeners.enumerated() where listeners[..<index].contains(listener) {
+      if case .address(.tcp(_, port: 0)) = listener { continue }
       throw settings.listen.error(given, at: index, "it was given before")
     }
     guard !embedsEcho else { return }
     // A relay that is its own backend would also be its own client, and speak one protocol where the other is expected.
-    for (index, listener) in relay.listeners.enumerated() where listener.isReached(at: relay.backend) {
+    for case (let index, .address(let listener)) in listeners.enumerated() where listener.isReached(at: relay.backend) {
       guard given[settings.backend].isEmpty else {
         throw settings.backend.error(given, "it is the relay's own address: --listen \(listener)")
       }

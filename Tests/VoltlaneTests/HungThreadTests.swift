@@ -29,16 +29,45 @@ struct HungThreadTests {
     shard.letGo()
     #expect(relay.end() == 128 + SIGTERM)
   }
+
+  /// The service manager hears nothing until the thread answers again: if that took long, it would end the relay.
+  @Test func hungShardTripsTheWatchdog() throws {
+    let ear = try ServiceEar(isAbstract: true)
+    let errors = Pipe()
+    let relay = try UnheardRelay(
+      errors: errors, environment: ["NOTIFY_SOCKET": ear.address, "WATCHDOG_USEC": "2000000"])
+    #expect(ear.next(with: "WATCHDOG=1") != nil)
+    #expect(ear.next(with: "WATCHDOG=1") != nil)
+    let shard = try #require(StoppedThread(of: relay.process, named: "relay"))
+    var log = ""
+    func read(until text: String) {
+      while !log.contains(text) {
+        let more = errors.fileHandleForReading.availableData
+        if more.isEmpty { return }
+        log += String(decoding: more, as: UTF8.self)
+      }
+    }
+    read(until: "threads do not answer")
+    #expect(log.contains("threads=\"relay 0\""), "\(log)")
+    ear.drain()
+    shard.resume()
+    read(until: "all threads answer again")
+    #expect(log.contains("warning  all threads answer again"), "\(log)")
+    #expect(ear.next(with: "WATCHDOG=1") != nil)
+    relay.send(SIGTERM)
+    #expect(relay.end() == 0)
+  }
 }
 
-/// A thread that is stopped for as long as its process lives.
+/// A thread that is stopped for as long as its process lives, or until it may go on.
 private struct StoppedThread {
   private let thread: pid_t
 
   private typealias Trace = @convention(c) (CLong, pid_t, UInt, UInt) -> CLong
   /// Swift does not import functions with any number of arguments; on Linux one is called like any other.
   private static let trace = unsafeBitCast(dlsym(UnsafeMutableRawPointer(bitPattern: 0), "ptrace"), to: Trace.self)
-  private static let (seize, interrupt, allThreads) = (CLong(0x4206), CLong(0x4207), Int32(0x4000_0000))
+  private static let (seize, interrupt, detach) = (CLong(0x4206), CLong(0x4207), CLong(17))
+  private static let allThreads = Int32(0x4000_0000)
 
   static var isPossible: Bool {
     let process = Process()
@@ -63,6 +92,9 @@ private struct StoppedThread {
     var status: Int32 = 0
     guard waitpid(thread, &status, Self.allThreads) == thread else { return nil }
   }
+
+  /// Lets it run again.
+  func resume() { _ = Self.trace(Self.detach, thread, 0, 0) }
 
   /// Takes note of its end, which its process waits for.
   func letGo() {

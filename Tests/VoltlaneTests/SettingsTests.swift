@@ -57,6 +57,21 @@ import VoltlaneText
       ])
   }
 
+  @Test func listenOnSocketsThatArePassed() throws {
+    let program = try configure(["--listen", "systemd:clients", "--listen", "a:1", "--listen", "systemd:42"])
+    #expect(
+      program.listeners == [
+        .passed("clients"), .address(.tcp(host: "a", port: 1)),
+        .address(.tcp(host: "systemd", port: 42)),
+      ])
+    #expect(program.relay.listeners == [.tcp(host: "a", port: 1), .tcp(host: "systemd", port: 42)])
+    #expect(try configure(["--listen", "systemd:clients"]).relay.listeners.isEmpty)
+    let error = try refusal(["--listen", "systemd:a", "--listen", "b:1", "--listen", "systemd:a"])
+    #expect(error?.description.hasPrefix("--listen: 'systemd:a' is not allowed: it was given before.") == true)
+    let own = try refusal(["--listen", "systemd:a", "--listen", "10.0.0.1:7", "--backend", "10.0.0.1:7"])
+    #expect(own?.description.contains("it is the relay's own address: --listen 10.0.0.1:7") == true)
+  }
+
   @Test(arguments: ["--backend", "--master"]) func backend(flag: String) throws {
     #expect(try configure([flag, "10.0.0.5:7"]).relay.backend == .tcp(host: "10.0.0.5", port: 7))
     #expect(try configure([flag, "unix:/b.sock"]).relay.backend == .unix(path: "/b.sock"))
@@ -281,7 +296,8 @@ import VoltlaneText
     ("listen", "42000", "it has no port"),
     ("listen", "::1:42000", "an IPv6 address needs brackets, as in [::1]:42000"),
     ("listen", "host:99999", "'99999' is not a port"), ("listen", "unix:x", "absolute"),
-    ("listen", "", "it has no port"),
+    ("listen", "", "it has no port"), ("listen", "systemd:", "'' is not a port"),
+    ("listen", "systemd:a:b", "and no : , or space"), ("listen", "systemd:caf\u{e9}", "characters of ASCII"),
     ("unix-socket-mode", "rw", nil), ("unix-socket-mode", "0888", nil), ("unix-socket-mode", "1777", nil),
     ("unix-socket-mode", "66", nil), ("unix-socket-mode", "0o660", nil),
     ("unix-socket-group", "no such group", "there is no such group"), ("unix-socket-group", "-1", "no such group"),

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "polling.h"
 #include "process.h"
+#include "service.h"
 #include "signals.h"
 #include "sockets.h"
 #include "terminal.h"

@@ -21,6 +21,7 @@ struct ControlBlock: Sendable {
   private let closedWord: SharedWord
   private let ringRefusals: SharedWord
   private let ringError: SharedWord
+  private let callWord: SharedWord
   /// An eventfd on which hosts wake the control thread.
   let signal: Int32
 
@@ -34,6 +35,7 @@ struct ControlBlock: Sendable {
     closedWord = SharedWord(arena)
     ringRefusals = SharedWord(arena)
     ringError = SharedWord(arena)
+    callWord = SharedWord(arena)
     self.signal = signal
   }
 
@@ -91,6 +93,12 @@ struct ControlBlock: Sendable {
   var ringRefusal: (count: UInt64, errno: Int32) {
     let count = ringRefusals.published
     return (count, Int32(truncatingIfNeeded: ringError.published))
+  }
+
+  /// The number of the control thread's last call for a sign of life. A host that is woken writes it down.
+  var call: UInt64 {
+    get { callWord.published }
+    nonmutating set { callWord.published = newValue }
   }
 
   func wake() { voltlane_eventfd_signal(signal) }

@@ -6,7 +6,8 @@ import VoltlaneText
 /// side by side (SO_REUSEPORT), and the kernel spreads clients over them. A unix path has one socket, of which each
 /// shard has a descriptor: the shards spread its clients among themselves.
 struct ListeningSockets {
-  /// A shard's descriptor for one place. `isShared`: other shards accept from the same queue.
+  /// A shard's descriptor for one place. `isShared`: other shards accept from the same queue, that of a unix path or of
+  /// a socket that was passed to the process.
   typealias Listener = (socket: Int32, isShared: Bool)
 
   private(set) var perShard: [[Listener]]
@@ -19,6 +20,7 @@ struct ListeningSockets {
   init(_ configuration: RelayConfiguration, _ listeners: ListenerAddresses) throws(RelayError) {
     perShard = Array(repeating: [], count: configuration.shards)
     do {
+      for passed in listeners.passed { try adopt(passed, configuration) }
       try listen(listeners, configuration)
     } catch {
       closeAll()
@@ -97,6 +99,11 @@ struct ListeningSockets {
   private mutating func listenUnix(_ endpoint: Endpoint, _ configuration: RelayConfiguration) throws(RelayError) {
     let (socket, file) = try UnixSocketFile.listen(endpoint, configuration)
     files.append(file)
+    try share(socket, endpoint)
+  }
+
+  /// Gives each shard a descriptor of a socket.
+  private mutating func share(_ socket: Int32, _ endpoint: Endpoint) throws(RelayError) {
     perShard[0].append((socket, true))
     for shard in perShard.indices.dropFirst() {
       let own = fcntl(socket, F_DUPFD_CLOEXEC, 0)
@@ -104,6 +111,21 @@ struct ListeningSockets {
       perShard[shard].append((own, true))
     }
     endpoints.append(endpoint)
+  }
+
+  /// Listens on a socket that somebody else has opened, who may keep it open: its file is not this process's to remove,
+  /// and it is not shut down.
+  private mutating func adopt(
+    _ passed: PassedListener, _ configuration: RelayConfiguration
+  ) throws(RelayError) {
+    guard let endpoint = SocketAddress.bound(passed.socket)?.listening else {
+      throw .passed(passed.name, reason: "it has no address")
+    }
+    let result = ListeningSockets.withOptions(configuration, beforeAddress: false) {
+      voltlane_adopt_listener(passed.socket, $0)
+    }
+    guard result == 0 else { throw .passed(passed.name, reason: systemMessage(-result)) }
+    try share(passed.socket, endpoint)
   }
 
   private mutating func listen(
@@ -121,17 +143,24 @@ struct ListeningSockets {
   private static func open(
     _ address: SocketAddress, _ endpoint: Endpoint, _ configuration: RelayConfiguration, beforeAddress: Bool
   ) throws(RelayError) -> Int32 {
-    func listen(_ congestionControl: UnsafePointer<CChar>?) -> Int32 {
-      let options = voltlane_listen_options(
+    let result = withOptions(configuration, beforeAddress: beforeAddress) { options in
+      address.withSockaddr { voltlane_listen($0, $1, options) }
+    }
+    guard result >= 0 else { throw .listen(endpoint, errno: -result) }
+    return result
+  }
+
+  private static func withOptions(
+    _ configuration: RelayConfiguration, beforeAddress: Bool, _ body: (voltlane_listen_options) -> Int32
+  ) -> Int32 {
+    func options(_ congestionControl: UnsafePointer<CChar>?) -> voltlane_listen_options {
+      voltlane_listen_options(
         backlog: Int32(clamping: configuration.protection.backlog),
         receive_buffer: Int32(clamping: configuration.clientReceiveBuffer), congestion_control: congestionControl,
         keepalive: configuration.keepalive.seconds, user_timeout: configuration.userTimeoutMilliseconds,
         defer_accept: configuration.protection.deferAccept?.seconds ?? 0, before_address: beforeAddress)
-      return address.withSockaddr { voltlane_listen($0, $1, options) }
     }
-    let result = configuration.congestionControl.map { $0.withCString(listen) } ?? listen(nil)
-    guard result >= 0 else { throw .listen(endpoint, errno: -result) }
-    return result
+    return configuration.congestionControl.map { $0.withCString { body(options($0)) } } ?? body(options(nil))
   }
 
   /// 0 if nobody listens on an address, otherwise why this process cannot. SO_REUSEPORT would let a second relay share

@@ -89,6 +89,19 @@ struct SocketAddress: Sendable {
   /// A numeric TCP address; nil for others.
   var endpoint: Endpoint? { isUnix ? nil : host.map { .tcp(host: $0, port: port) } }
 
+  /// Where a bound socket listens, for people: also a unix path, and the name of a unix socket that has no path.
+  var listening: Endpoint? {
+    guard isUnix else { return endpoint }
+    let family = MemoryLayout<sa_family_t>.size
+    guard Int(length) > family else { return nil }
+    let name = withSockaddr { address, length in
+      UnsafeRawBufferPointer(start: address, count: Int(length)).dropFirst(family).map { $0 }
+    }
+    // A name begins with a zero, which people write as an @.
+    let shown = name[0] == 0 ? [UInt8(ascii: "@")] + name.dropFirst() : Array(name.prefix { $0 != 0 })
+    return .unix(path: String(decoding: shown, as: UTF8.self))
+  }
+
   /// Whether dialling this address leads to `listener`, a TCP listener on this machine.
   func leads(to listener: SocketAddress) -> Bool {
     guard !isUnix, !listener.isUnix, port == listener.port else { return false }

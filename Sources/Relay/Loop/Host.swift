@@ -21,6 +21,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   private var workers: FixedArray<HandshakeWorker>
   private let bell: Bell
   private let arrivals: SharedWord
+  private let heardCall: SharedWord
   private var departed = DepartedPolls()
   let control: ControlBlock
   private let wakeSignal: Int32
@@ -42,6 +43,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     workers = HostParts.takeWorkers(of: [parts] + others)
     bell = parts.bell
     arrivals = parts.table.arrivals(at: parts.number)
+    heardCall = parts.table.calls[parts.number]
     self.wakeSignal = wakeSignal
     self.control = control
   }
@@ -192,6 +194,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   @inline(never)
   private mutating func answerControl() {
     isCalled = false
+    heardCall.published = control.call
     for place in 0..<shardCount { attend(to: at(place)) }
     if firehose.isHere { attendToFirehose() }
   }

@@ -102,6 +102,8 @@ final class RoleTable<K: Kernel & ~Copyable>: @unchecked Sendable {
   let bells: HostBells
   /// For each host: whether it should look for roles that have moved to it.
   private let arrivals: [SharedWord]
+  /// For each host: the last call of the control thread that it has heard.
+  let calls: [SharedWord]
 
   init(_ arena: Arena, _ placement: Placement, _ bells: HostBells, shards: Int) {
     self.shards = .allocate(capacity: shards)
@@ -111,6 +113,7 @@ final class RoleTable<K: Kernel & ~Copyable>: @unchecked Sendable {
       Whereabouts(arena, bells, host: role < shards ? placement.host(ofShard: role) : placement.firehoseHost)
     }
     arrivals = placement.hosts.map { _ in SharedWord(arena) }
+    calls = placement.hosts.map { _ in SharedWord(arena) }
   }
 
   deinit {

@@ -121,6 +121,19 @@ enum System {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
+  /// The clock by which systemd orders what it hears.
+  static func monotonicMicroseconds() -> Int64 {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+  }
+
+  /// Sends a message to the service manager, without waiting. Returns the error, or 0.
+  static func notify(_ socket: String, _ message: String) -> Int32 {
+    let bytes = Array(message.utf8)
+    return unsafe -voltlane_notify(socket, bytes, bytes.count)
+  }
+
   /// Lines of the log that were dropped since the start.
   static var droppedLines: UInt64 { UInt64(voltlane_log_dropped()) }
 

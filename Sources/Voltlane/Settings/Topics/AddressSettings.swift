@@ -7,13 +7,18 @@ struct AddressSettings: SettingsTopic {
 
   let listen = RelaySetting(
     Setting(
-      name: "listen", kind: .endpoint, standard: "127.0.0.1:42000",
+      name: "listen", kind: .listener, standard: "127.0.0.1:42000",
       summary: """
         Where clients connect. [::] accepts IPv6 only, so give 0.0.0.0 as well for IPv4. The relay listens on every \
-        address of a name. May be given several times.
+        address of a name. 'systemd:NAME': the sockets that systemd has opened under that name (FileDescriptorName=). \
+        May be given several times.
         """,
       isRepeatable: true),
-    reload: .no, placeAll: { endpoints, program in program.relay.listeners = endpoints })
+    reload: .no,
+    placeAll: { choices, program in
+      program.listeners = choices
+      program.relay.listeners = choices.compactMap(\.address)
+    })
 
   let unixSocketMode = RelaySetting(
     Setting(
@@ -57,9 +62,9 @@ struct AddressSettings: SettingsTopic {
     reload: .no, to: \.tellsAddresses)
 }
 
-extension SettingKind where Value == Endpoint {
-  fileprivate static var endpoint: SettingKind {
-    SettingKind("ADDRESS", allowed: Endpoint.forms, read: Settings.endpoint)
+extension SettingKind where Value == ListenChoice {
+  fileprivate static var listener: SettingKind {
+    SettingKind("ADDRESS", allowed: ListenChoice.forms) { text throws(Refusal) in try ListenChoice(text) }
   }
 }
 
