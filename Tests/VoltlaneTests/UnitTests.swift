@@ -4,14 +4,48 @@ import Testing
 
 @testable import Voltlane
 
-/// The unit for systemd that the documentation has, against what the relay needs and systemd says.
+/// The unit for systemd, against what the relay needs, what the documentation shows and what systemd says.
 @Suite struct UnitTests {
-  /// The unit's text, out of the page's indented block.
+  private static let folder = ReadmeTests.root.appendingPathComponent("tools/packaging")
+
   private static func unit() throws -> String {
+    try ReadmeTests.text(folder.appendingPathComponent("voltlane.service"))
+  }
+
+  /// The documentation shows it, in an indented block.
+  @Test(arguments: ["voltlane.service", "voltlane.socket", "growing-delays.conf"])
+  func theDocumentationShowsIt(_ file: String) throws {
+    let lines = try ReadmeTests.text(Self.folder.appendingPathComponent(file)).split(
+      separator: "\n", omittingEmptySubsequences: false
+    ).drop { !$0.hasPrefix("[") }.dropLast()
+    let block = lines.map { $0.isEmpty ? "" : "    \($0)" }.joined(separator: "\n")
     let page = try ReadmeTests.text(ReadmeTests.documentation.appendingPathComponent("Operation.md"))
-    let lines = page.split(separator: "\n", omittingEmptySubsequences: false).drop { $0 != "    [Unit]" }
-      .prefix { $0.isEmpty || $0.hasPrefix("    ") }
-    return lines.map { String($0.dropFirst(4)) }.joined(separator: "\n")
+    #expect(page.contains("\n\n\(block)\n\n"), "Operation.md should have this block:\n\(block)")
+  }
+
+  /// The settings that the package installs are valid, with those that are commented out.
+  @Test func itsSettingsAreValid() throws {
+    let text = try ReadmeTests.text(Self.folder.appendingPathComponent("voltlane.toml"))
+    let configuration = try ConfigurationTests.load(file: text).configuration
+    #expect(configuration.identity == "/var/lib/voltlane/relay.key")
+    #expect(configuration.control == "/run/voltlane/control.sock")
+    let active = text.split(separator: "\n").filter { !$0.hasPrefix("#") }.map { $0.split(separator: " ")[0] }
+    // The others, each in the place of the one that it would replace.
+    let others = text.split(separator: "\n").filter { $0.hasPrefix("# ") && $0.contains(" = ") }.map { $0.dropFirst(2) }
+    #expect(others.count == 4)
+    let group = "unix-socket-group = \"voltlane\""
+    let changed = others.map { $0 == group ? "unix-socket-group = \"0\"" : String($0) }.joined(separator: "\n")
+    #expect(try ConfigurationTests.load(file: changed).configuration.relay.unixSocketMode == 0o660)
+    #expect(active == ["listen", "backend", "identity", "control"])
+  }
+
+  /// The relay says when it serves clients, and is ended if a thread of it hangs.
+  @Test func itListensToTheRelay() throws {
+    #expect(try Self.value("Service", "Type") == "notify")
+    #expect(try Self.value("Service", "WatchdogSec") != nil)
+    let stop = try #require(try Self.value("Service", "TimeoutStopSec"))
+    let timeout = try ConfigurationTests.load().configuration.relay.shutdownTimeout
+    #expect(try #require(Int(stop.dropLast())) > timeout.components.seconds)
   }
 
   /// The value of a key in a section.
@@ -65,7 +99,7 @@ import Testing
     defer { try? FileManager.default.removeItem(at: folder) }
     let file = folder.appendingPathComponent("voltlane.service")
     // The program is not installed here.
-    let unit = try Self.unit().replacing("/usr/local/bin/voltlane", with: "/bin/true")
+    let unit = try Self.unit().replacing("/usr/bin/voltlane", with: "/bin/true")
     try Data(unit.utf8).write(to: file)
     let outcome = try BuiltProgram(name: "/usr/bin/systemd-analyze").run(["verify", "--man=no", file.path])
     let ours = outcome.errors.split(separator: "\n").filter { $0.contains("voltlane.service") }
