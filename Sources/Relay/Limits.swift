@@ -373,6 +373,18 @@ enum Limits {
   static let waitedToSpread = 0.1
   static let waitedToFold = 0.2
 
+  /// Two threads on trial that wait for each other and together are busy for no more than this bring nothing.
+  static let busyToEndTrial = 1.1
+  /// In measurements: how long a role stays where it was moved to spread the load, the first time, and how long a
+  /// trial that failed is not repeated. Long enough to be cheap where an estimate is wrong, and at most ten minutes.
+  static let restAfterSpread = 80
+  static let restAfterTrial = 40
+  static let restMost = 2400
+  /// A thread whose CPU time, waits and sleeps leave so much of the time unexplained was busy with something that is
+  /// not counted as its own; and for how many measurements (a minute) that is not looked for again if there is none.
+  static let missingTime = 0.1
+  static let missingTimePause = 240
+
   /// So many bytes cost a shard as much as one more packet (from the measured costs of packets of 64 bytes and 16 KiB),
   /// a handshake as much as so many packets, and the firehose so much of what all shards cost together.
   static let bytesLikeAPacket = 1024.0

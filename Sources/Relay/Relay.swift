@@ -53,7 +53,7 @@ public final class Relay {
   /// Closes what no thread has closed, once there are none.
   private var closeOrphans: () -> Void = {}
   /// For each host, what it takes of the CPUs.
-  private var meters: [ThreadMeter] = []
+  private(set) var meters: [ThreadMeter] = []
   /// nil where nothing moves.
   private var balancer: Balancer?
   /// Where each role is: the shards, then the firehose; empty before the start.
@@ -121,7 +121,8 @@ public final class Relay {
       let threads = Array(meters[..<placement.shardHosts])
       balancer = Balancer(
         LoadMeter(
-          threads: threads, counters: counters, whereabouts, firehoseMoves: configuration.firehoseCore == .moving),
+          threads: threads, counters: counters, whereabouts, firehoseMoves: configuration.firehoseCore == .moving,
+          cpuTime: configuration.cpuTime),
         whereabouts)
     }
   }
@@ -160,6 +161,7 @@ public final class Relay {
             }
             var host = Host(kernel: try K(setup), parts: parts, wakeSignal: wake, control: control)
             parts.bell.ringDescriptor = host.kernel.bellDescriptor
+            host.meter = meter
             gate.report(nil, control)
             host.run()
           } catch {
@@ -188,6 +190,7 @@ public final class Relay {
     digestDeadline = digest?.tell(now: now, body) ?? .max
     // Roles stay where they are once the relay ends.
     if control.phase == .running, let move = balancer?.look(now: now) { self.move(role: move.role, to: move.host) }
+    if balancer?.takeIdlenessUnknown() == true { body(.idlenessUnknown) }
   }
 
   /// Has a role go to another host; it does so as soon as nothing keeps it. Not while it is on its way to one.

@@ -49,6 +49,8 @@ extension Event {
       ("reconnection refused: the response to the challenge was wrong", session(id, address))
     case .roleMoved(let shard, let thread):
       ("\(shard.map { "shard \($0)" } ?? "the firehose") goes on at thread \(thread)", nil)
+    case .idlenessUnknown:
+      ("/proc/stat does not say whether CPUs are idle: a thread that is full gets help by way of trial", nil)
     case .handshakesRefused(let count, let most):
       ("handshakes refused: they broke the protocol", counted(count, most))
     case .clientsRefused(let reason, let count, let most):
@@ -113,6 +115,7 @@ extension Event {
     case .sessionsDropped: "sessions_dropped"
     case .packetRefused: "packet_refused"
     case .roleMoved: "role_moved"
+    case .idlenessUnknown: "idleness_unknown"
     case .eventsDropped: "events_dropped"
     }
   }
@@ -128,7 +131,7 @@ extension Event {
     case .backendConnected, .backendLost, .backendNotReached, .backendBehind, .backendCaughtUp, .backendOversized,
       .sessionStarted, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused, .addressesBanned,
       .addressesShunned, .clientsUncounted, .acceptPaused, .ringRefused, .sessionsDropped, .packetRefused,
-      .roleMoved, .eventsDropped:
+      .roleMoved, .idlenessUnknown, .eventsDropped:
       nil
     }
   }

@@ -41,6 +41,7 @@ struct ProgramConfiguration: Sendable {
     try checkAdmin(given)
     try checkMachine(given, machine)
     for setting in Settings.all { setting.decide(in: &self, on: machine) }
+    relay.cpuTime = machine.cpuTime
     try checkSizes(given)
     try checkBackendLoss(given)
   }

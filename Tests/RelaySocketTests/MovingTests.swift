@@ -27,6 +27,19 @@ import Testing
     #expect(try rig.roundTrip(rig.test.client()))
   }
 
+  @Test func `a thread that is watched notes its sleeps`() throws {
+    let rig = try Rig(.shared)
+    let client = try rig.test.client()
+    #expect(try rig.roundTrip(client))
+    for meter in rig.relay.meters { meter.isWatched = true }
+    let start = Relay.now
+    #expect(try rig.test.eventually { try rig.roundTrip(client) && rig.relay.meters[0].slept(by: Relay.now) > 0 })
+    let slept = rig.relay.meters[0].slept(by: Relay.now)
+    #expect(slept <= Relay.now - start)
+    // What a thread had of a CPU is told without a file.
+    #expect(rig.relay.meters[0].times.cpu > 0)
+  }
+
   @Test func `what waits for a client goes along`() throws {
     let rig = try Rig(.own)
     let client = try rig.test.client(receiveBuffer: 4096)

@@ -21,7 +21,7 @@ import Testing
       "/sys/fs/cgroup/system.slice/cpu.max": "max 100000\n",
     ]
     // The least limit on the way to the root holds.
-    #expect(limits(files) == CgroupLimits(memory: 1 << 30, cpus: 3))
+    #expect(limits(files) == CgroupLimits(memory: 1 << 30, cpuTime: 2.5))
   }
 
   @Test func containerWithVersion2() {
@@ -29,7 +29,7 @@ import Testing
       "/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": "536870912\n",
       "/sys/fs/cgroup/cpu.max": "50000 100000\n",
     ]
-    #expect(limits(files) == CgroupLimits(memory: 512 << 20, cpus: 1))
+    #expect(limits(files) == CgroupLimits(memory: 512 << 20, cpuTime: 0.5))
   }
 
   @Test func containerWithVersion1() {
@@ -40,7 +40,7 @@ import Testing
       "/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "400000\n",
       "/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
     ]
-    #expect(limits(files) == CgroupLimits(memory: 256 << 20, cpus: 4))
+    #expect(limits(files) == CgroupLimits(memory: 256 << 20, cpuTime: 4))
   }
 
   @Test func version1WithoutLimits() {
@@ -50,7 +50,7 @@ import Testing
       "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n", "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
     ]
     let found = limits(files)
-    #expect(found.cpus == nil)
+    #expect(found.cpuTime == nil)
     #expect(found.memory == 9_223_372_036_854_771_712)
   }
 

@@ -114,6 +114,9 @@ import VoltlaneText
     machine.cpuQuota = 2
     let relay = try configure([], on: machine).relay
     #expect(relay.threads == .upTo(2) && relay.shards == 2)
+    #expect(relay.cpuTime == nil)
+    machine.cpuTime = 1.5
+    #expect(try configure([], on: machine).relay.cpuTime == 1.5)
   }
 
   @Test(arguments: [("1", 1), ("4", 4), ("256", 256)]) func shards(text: String, count: Int) throws {

@@ -11,9 +11,13 @@
 /// - **Take turns no more.** Two threads that wait for each other's CPU, on a machine that has none left, cost more
 ///   than one: they are folded too, if one can carry both.
 ///
+/// - **Try, where nobody says whether a CPU is idle.** A thread that is full and never waits for a CPU may have a second
+///   one. If the two then wait for each other, they are folded, and the next try comes later, each time twice as late.
+///
 /// Each is wanted for some time before it is done, and folding for longer than spreading: a relay that is too small is
 /// worse than one that is too large. What is folded leaves room enough that it is not spread again at once: the two
-/// thresholds are far apart.
+/// thresholds are far apart. And what each role does of its thread's work is an estimate: a role that has been moved to
+/// spread the load stays there for a while, longer each time, so that a wrong estimate does not send it back and forth.
 struct Balance {
   /// What one role did, as a share of what its host did: see ``LoadMeter``.
   struct RoleLoad: Equatable {
@@ -35,8 +39,10 @@ struct Balance {
 
   struct Measurement: Equatable {
     var hosts: [HostLoad]
-    /// How many of the CPUs that the relay may use were idle, in CPUs.
-    var idleCPUs: Double
+    /// How many of the CPUs that the relay may use were idle, in CPUs; nil if nobody says.
+    var idleCPUs: Double?
+    /// There is no CPU time for more threads, because a control group allows the relay no more than it has.
+    var isShortOfCPUs = false
   }
 
   struct Move: Equatable {
@@ -49,14 +55,39 @@ struct Balance {
   private var foldWanted = 0
   /// The host of which roles are going away: it gets none back meanwhile.
   private var emptied: Int?
+  /// Roles that have been moved to spread the load.
+  private var resting: [Int: Rest] = [:]
+  /// Before the next try without knowing whether a CPU is idle.
+  private var trial: Rest?
+
+  /// Something is not done again for so many measurements, and each time it is, for twice as many.
+  private struct Rest {
+    private(set) var left: Int
+    private let length: Int
+
+    init(_ first: Int, after last: Rest?) {
+      length = min(last.map { 2 * $0.length } ?? first, Limits.restMost)
+      left = length
+    }
+
+    /// False once it has been forgotten: as long after its end as it lasted.
+    mutating func passes() -> Bool {
+      left -= 1
+      return left > -length
+    }
+  }
 
   /// What to do after `measurement`, which was made while nothing moved.
   mutating func decide(_ measurement: Measurement) -> Move? {
+    for role in resting.keys where resting[role]?.passes() == false { resting[role] = nil }
+    if trial?.passes() == false { trial = nil }
     if let move = spread(measurement) {
       foldWanted = 0
       emptied = nil
       spreadWanted += 1
-      return spreadWanted >= Limits.spreadAfter ? move : nil
+      guard spreadWanted >= Limits.spreadAfter else { return nil }
+      resting[move.role] = Rest(Limits.restAfterSpread, after: resting[move.role])
+      return move
     }
     spreadWanted = 0
     guard let (from, move) = fold(measurement) else {
@@ -66,7 +97,13 @@ struct Balance {
     }
     foldWanted += 1
     guard foldWanted >= Limits.foldAfter else { return nil }
+    // The first of its roles: they have been found to take turns.
+    if measurement.idleCPUs == nil, emptied != from, takesTurns(measurement, from) {
+      trial = Rest(Limits.restAfterTrial, after: trial)
+    }
     emptied = from
+    // When there is more to do again, it may go back at once.
+    resting[move.role] = nil
     return move
   }
 
@@ -74,7 +111,12 @@ struct Balance {
 
   private func spread(_ measurement: Measurement) -> Move? {
     let hosts = measurement.hosts
-    guard measurement.idleCPUs >= Limits.idleToSpread else { return nil }
+    guard !measurement.isShortOfCPUs else { return nil }
+    if let idle = measurement.idleCPUs {
+      guard idle >= Limits.idleToSpread else { return nil }
+    } else {
+      guard (trial?.left ?? 0) <= 0 else { return nil }
+    }
     let full = hosts.indices.filter {
       hosts[$0].busy >= Limits.busyToSpread && hosts[$0].waited < Limits.waitedToSpread
     }
@@ -93,7 +135,7 @@ struct Balance {
     var best: (role: Int, most: Double)?
     // Of roles that would leave the same, the one that does less goes.
     let shares = zip(hosts[full].roles, hosts[full].shares).sorted { $0.1 < $1.1 }
-    for (load, share) in shares where load.moves && share > 0 {
+    for (load, share) in shares where load.moves && share > 0 && (resting[load.role]?.left ?? 0) <= 0 {
       let most = max(hosts[full].busy - share, hosts[free].busy + share)
       if most < (best?.most ?? .infinity) - Limits.sameLoad { best = (load.role, most) }
     }
@@ -112,10 +154,9 @@ struct Balance {
       for to in used where to != from {
         let stays = hosts[from].roles.contains { !$0.moves }
         let busy = hosts[from].busy + hosts[to].busy
-        let takesTurns =
-          measurement.idleCPUs < Limits.idleOfFullMachine && hosts[from].waited >= Limits.waitedToFold
-          && hosts[to].waited >= Limits.waitedToFold
-        guard !stays, busy <= (takesTurns ? Limits.busyToTakeTurns : Limits.busyToFold) else { continue }
+        let takeTurns = takesTurns(measurement, from) && takesTurns(measurement, to)
+        let most = measurement.idleCPUs == nil ? Limits.busyToEndTrial : Limits.busyToTakeTurns
+        guard !stays, busy <= (takeTurns ? most : Limits.busyToFold) else { continue }
         // The one with less to do goes; of two alike, the one with the higher number; and any to what has to stay.
         let isBound = from == emptied || hosts[to].roles.contains { !$0.moves }
         guard to != emptied else { continue }
@@ -125,6 +166,11 @@ struct Balance {
     }
     guard let best, let load = hosts[best.from].roles.first(where: \.moves) else { return nil }
     return (best.from, Move(role: load.role, host: best.to))
+  }
+
+  /// Whether a thread waits for CPUs on a machine that has none left.
+  private func takesTurns(_ measurement: Measurement, _ host: Int) -> Bool {
+    (measurement.idleCPUs ?? 0) < Limits.idleOfFullMachine && measurement.hosts[host].waited >= Limits.waitedToFold
   }
 }
 

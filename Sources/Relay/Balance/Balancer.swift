@@ -11,6 +11,15 @@ struct Balancer {
     self.whereabouts = whereabouts
   }
 
+  private var hasToldUnknown = false
+
+  /// Whether it has just been found that nobody says whether CPUs are idle. True once.
+  mutating func takeIdlenessUnknown() -> Bool {
+    guard meter.idlenessIsUnknown, !hasToldUnknown else { return false }
+    hasToldUnknown = true
+    return true
+  }
+
   /// What is to be moved now, if anything.
   mutating func look(now: UInt64) -> Balance.Move? {
     guard now >= due else { return nil }

@@ -29,6 +29,8 @@ public struct RelayConfiguration: Sendable {
   /// thread. With fewer, nothing is pinned: two threads that share a CPU would wait for each other. Empty: nothing is
   /// pinned.
   public var cpus: [Int] = []
+  /// CPUs' worth of time that the process may have, where a control group limits it.
+  public var cpuTime: Double?
 
   /// How threads reach the system. The one thing that is found out only when the relay is made.
   public var io = KernelChoice.auto
@@ -144,6 +146,7 @@ extension RelayConfiguration {
     new.firehoseCore = running.firehoseCore
     new.cpus = running.cpus
     new.io = running.io
+    new.cpuTime = running.cpuTime
     new.handshakeWorkers = running.handshakeWorkers
     new.maxPacketSize = running.maxPacketSize
     new.tellsAddresses = running.tellsAddresses

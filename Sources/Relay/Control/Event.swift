@@ -57,6 +57,8 @@ public enum Event: Sendable, BitwiseCopyable {
   case sessionsDropped
   /// A shard, or the firehose where that is nil, goes on at another thread.
   case roleMoved(shard: Int?, thread: Int)
+  /// The kernel does not say whether CPUs are idle: a full thread is relieved by way of trial.
+  case idlenessUnknown
   /// A packet was given up, and its client ended, because two connections died within it.
   case packetRefused(id: UInt64)
 
@@ -111,7 +113,7 @@ public enum Event: Sendable, BitwiseCopyable {
       .roleMoved:
       .debug
     case .backendConnected(isRepeated: true), .backendLost(_, _, count: nil): .debug
-    case .backendConnected, .backendCaughtUp, .sessionsEnded, .clientsSlowed: .info
+    case .backendConnected, .backendCaughtUp, .sessionsEnded, .clientsSlowed, .idlenessUnknown: .info
     case .backendLost, .backendNotReached, .backendBehind, .backendOversized, .backendMalformed, .acceptPaused,
       .ringRefused,
       .sessionsDropped, .packetRefused, .clientsRefused, .addressesBanned, .addressesShunned, .clientsUncounted,

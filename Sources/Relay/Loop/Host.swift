@@ -25,6 +25,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   private var departed = DepartedPolls()
   let control: ControlBlock
   private let wakeSignal: Int32
+  /// Where the thread notes how long it sleeps, if it is to.
+  var meter: ThreadMeter?
   /// The control thread has called: there are new settings, a role should move, or the relay is shutting down.
   private var isCalled = false
   /// The relay is shutting down, as far as the host has seen.
@@ -150,9 +152,22 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
     }
     if hasWork {
       kernel.poll()
+    } else if let meter, meter.isWatched {
+      sleepWatched(meter)
     } else {
       kernel.wait(until: nextDeadline())
     }
+  }
+
+  /// Starts what is queued before the sleep, so that nothing but the sleep is timed.
+  @inline(never)
+  private mutating func sleepWatched(_ meter: ThreadMeter) {
+    kernel.poll()
+    // What has completed ends the sleep before it begins; the turn goes on with the rest of it.
+    if let completion = kernel.next() { return dispatch(completion) }
+    meter.sleeps(at: kernel.moment())
+    kernel.wait(until: nextDeadline())
+    meter.wakes(at: kernel.moment())
   }
 
   @inline(__always)

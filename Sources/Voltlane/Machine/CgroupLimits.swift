@@ -2,10 +2,10 @@
 struct CgroupLimits: Equatable, Sendable {
   /// Bytes; nil without a limit.
   var memory: Int?
-  /// CPUs' worth of time, rounded up; nil without a limit.
-  var cpus: Int?
   /// Threads and processes that may still be started; nil without a limit.
   var tasks: Int?
+  /// CPUs' worth of time; nil without a limit.
+  var cpuTime: Double?
 
   /// Reads the limits through `file`, which returns the contents of a file or nil.
   static func read(_ file: (String) -> String?) -> CgroupLimits {
@@ -22,7 +22,7 @@ struct CgroupLimits: Equatable, Sendable {
           // Beyond this the kernel slows a group down, until it hardly runs.
           limits.lower(memory: file(base + "/memory.high"))
           limits.lower(tasks: file(base + "/pids.max"), running: file(base + "/pids.current"))
-          limits.lower(cpus: file(base + "/cpu.max"))
+          limits.lower(cpuTime: file(base + "/cpu.max"))
         }
         if controllers.contains("memory") {
           limits.lower(memory: file("/sys/fs/cgroup/memory\(path)/memory.limit_in_bytes"))
@@ -34,7 +34,7 @@ struct CgroupLimits: Equatable, Sendable {
         if controllers.contains("cpu") {
           let base = "/sys/fs/cgroup/\(fields[1])\(path)"
           if let quota = file(base + "/cpu.cfs_quota_us"), let period = file(base + "/cpu.cfs_period_us") {
-            limits.lower(cpus: quota + " " + period)
+            limits.lower(cpuTime: quota + " " + period)
           }
         }
       }
@@ -66,10 +66,10 @@ struct CgroupLimits: Equatable, Sendable {
     tasks = min(tasks ?? .max, max(0, most - max(0, running)))
   }
 
-  private mutating func lower(cpus text: String?) {
+  private mutating func lower(cpuTime text: String?) {
     // Microseconds of CPU time in each period of so many; "max" or -1 without a limit.
     let numbers = (text ?? "").split(whereSeparator: \.isWhitespace).map { Int($0) }
     guard numbers.count == 2, let quota = numbers[0], let period = numbers[1], quota > 0, period > 0 else { return }
-    cpus = min(cpus ?? .max, (quota - 1) / period + 1)
+    cpuTime = min(cpuTime ?? .infinity, Double(quota) / Double(period))
   }
 }

@@ -4,6 +4,8 @@ struct Machine: Equatable, Sendable {
   var allowedCPUs: [Int]
   /// CPUs' worth of time that a cgroup allows, rounded up; nil without a limit.
   var cpuQuota: Int?
+  /// The same, not rounded.
+  var cpuTime: Double?
   /// Bytes of memory, or of the cgroup's limit if that is lower.
   var memory: Int
   /// Threads that may still be started; nil without a limit.
@@ -31,7 +33,8 @@ struct Machine: Equatable, Sendable {
     let cpus = System.allowedCPUs()
     return Machine(
       allowedCPUs: cpus.isEmpty ? [0] : cpus,
-      cpuQuota: cgroup.cpus,
+      cpuQuota: cgroup.cpuTime.map { Int(min($0.rounded(.up), 1e9)) },
+      cpuTime: cgroup.cpuTime,
       memory: min(System.memory(), cgroup.memory ?? .max),
       tasks: cgroup.tasks,
       descriptors: System.descriptors(),
