@@ -91,7 +91,8 @@ enum Limits {
   /// packets, and costs the same at 4 KiB.
   static let largestGathered = 4 * kibi
 
-  /// When at least this many clients have something to send, sends are queued in the ring and submitted together.
+  /// When at least this many clients of a host's shards have something to send, sends are queued in the ring and
+  /// submitted together.
   /// Measured: for 1,000 clients and 64 B, a round trip costs 6.6 us with direct sends and 5.1 us with queued ones.
   static let queuedSendsFrom = 10
 

@@ -57,6 +57,29 @@ import Testing
     #expect(last > 0)
   }
 
+  /// Six clients of each shard are few; twelve at one host are many, and their sends enter the kernel together.
+  @Test func theSendsOfAllShardsAtAHostCount() throws {
+    let scene = try SessionScene(firehoseCore: .shared)
+    scene.simulation.roughness = 0
+    let members = (0..<12).map { scene.join(shard: $0 % 2) }
+    func sendToAll() -> Int {
+      let before = scene.simulation.queuedSends
+      scene.simulation.write(
+        members.flatMap { SimulatedBackend.packet($0.id, .data, [1, 2, 3]) }, to: scene.backend.socket)
+      scene.simulation.settle()
+      return scene.simulation.queuedSends - before
+    }
+    #expect(sendToAll() == 0)
+    scene.simulation.move(role: 1, to: 0)
+    scene.simulation.settle()
+    #expect(sendToAll() == members.count)
+    // What it was told of others it forgets where it is alone.
+    scene.simulation.move(role: 1, to: 1)
+    scene.simulation.settle()
+    #expect(sendToAll() == 0)
+    #expect(members.allSatisfy { !$0.socket.relayFinished })
+  }
+
   @Test func graceGoesAlong() throws {
     var clock = ThreadClock(machine: 100 * Limits.second)
     var other = ThreadClock(machine: 100 * Limits.second)

@@ -97,6 +97,7 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       firehose.role.receive(&kernel)
       firehose.role.expire(&kernel)
     }
+    if shardCount > 1 { countClients() }
     for place in 0..<shardCount {
       let shard = at(place)
       if !shard.seat.isActive {
@@ -140,6 +141,14 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       kernel.clockShift = shard.seat.clockShift
       shard.seat.isActive = shard.role.needsTurn(due: shard.seat.due, besideFirehose: firehose.isHere, kernel)
     }
+  }
+
+  /// Tells each shard for how many clients of the others there are packets: the sends of all enter the kernel together.
+  @inline(never)
+  private mutating func countClients() {
+    var all = 0
+    for place in 0..<shardCount { all &+= at(place).role.clientsWithPackets() }
+    for place in 0..<shardCount { at(place).role.sends.elsewhere = all &- at(place).role.clientsWithPackets() }
   }
 
   /// Starts the operations that the turn queued, and sleeps if no role has anything to do.
@@ -343,9 +352,11 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
       if lacksMemory { continue }
       shards[shard.role.number] = Hosted()
       shardCount -= 1
+      shard.role.sends.elsewhere = 0
       // Not only the order stays: none that has left can be reached here.
       for later in place..<shardCount { here[later] = here[later + 1] }
       here[shardCount] = Hosted()
+      if shardCount == 1 { at(0).role.sends.elsewhere = 0 }
       moveOut(&shard.seat)
       return
     }

@@ -141,6 +141,9 @@ struct Shard<K: Kernel & ~Copyable>: ~Copyable {
   @inline(__always)
   mutating func hasPackets() -> Bool { downlink.available() > 0 }
 
+  /// About how many of its clients that is for: a run of packets for one client takes one place in the lane.
+  mutating func clientsWithPackets() -> Int { min(downlink.available(), connections.count) }
+
   /// Whether a shard for which nothing has completed needs a turn nevertheless; `due` is its ``nextDeadline()``.
   mutating func needsTurn(due: UInt64, besideFirehose: Bool, _ kernel: borrowing K) -> Bool {
     kernel.now >= due || memory.gauge.isShort || hasWork(besideFirehose: besideFirehose)

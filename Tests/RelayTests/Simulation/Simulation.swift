@@ -42,6 +42,8 @@ final class Simulation {
   var hasAddress = true
   /// The next dial connects the relay's socket to itself.
   var nextDialLeadsToItself = false
+  /// How many sends came through a ring rather than by a call of their own.
+  private(set) var queuedSends = 0
   /// How often the control thread was called.
   var controlWakes = 0
   /// The handshake workers get no turns.
@@ -330,6 +332,7 @@ final class Simulation {
       note("  pollWritable \(descriptor)")
       socket(descriptor).writablePoll = (host, token.bits)
     case .send(let descriptor, let bytes, let count):
+      queuedSends += 1
       let sent = send(descriptor, bytes, count)
       if sent != count { complete(host, token, Int32(sent), more: false) }
     case .cancel(let target, _):

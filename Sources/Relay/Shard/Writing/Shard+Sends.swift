@@ -2,10 +2,10 @@ import Glibc
 
 /// The sends of a turn: one for each client with something to send, queued in the kernel or direct.
 extension Shard where K: ~Copyable {
-  /// Sends to each client of the turn. With few clients a direct call each is cheapest; with many the sends are queued
-  /// and enter the kernel together.
+  /// Sends to each client of the turn. With few clients a direct call each is cheapest; with many, of however many
+  /// shards, the sends are queued and enter the kernel together.
   mutating func sendDirty(_ kernel: inout K) {
-    let queues = sends.list.count >= Limits.queuedSendsFrom
+    let queues = sends.list.count &+ sends.elsewhere >= Limits.queuedSendsFrom
     var gathered = 0
     for entry in 0..<sends.list.count {
       let index = sends.list[entry]

@@ -12,6 +12,8 @@ struct TurnSends {
   private(set) var areAwaited = false
   /// How many of the bytes that wait for clients may still be sent in this turn.
   private(set) var pendingShare = Limits.pendingPerTurn
+  /// About how many clients of other shards at the same host have something to send in this turn.
+  var elsewhere = 0
 
   init(_ arena: Arena) { list = SlotList(arena) }
 
