@@ -11,6 +11,8 @@ enum Part: String, CaseIterable {
   case id
   /// A deadline set in the timer wheel, and come up.
   case timer
+  /// A shard with 1,000 clients goes from one host to another.
+  case move
   /// What a new client costs a handshake worker: is its key a point of the curve?
   case newcomer
   /// What a client costs who returns for the first time: shared secret, challenge, response.
@@ -26,6 +28,7 @@ enum Part: String, CaseIterable {
       case .lookup: return try lookup(count)
       case .id: return id(count)
       case .timer: return try timer(count)
+      case .move: return Replay(.up, clients: 1000, size: 64, packetsPerReceive: 1, packets: 0).move(count)
       case .newcomer: return try newcomer(count)
       case .firstReturn: return try returning(count, keepsKey: false)
       case .laterReturn: return try returning(count, keepsKey: true)

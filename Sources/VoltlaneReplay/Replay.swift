@@ -41,21 +41,12 @@ struct Replay {
   /// Connects the clients, by the true handshake, and moves the packets. Returns the bytes that came out at the other
   /// end, which is what went in, tagged or untagged, when all is well.
   func run() -> Int {
-    var configuration = RelayConfiguration(listeners: [], backend: .unix(path: "/replay"))
-    configuration.eventLevel = .error
-    setProtection(&configuration)
+    let configuration = configuration
     let arena = Arena()
     let control = ControlBlock(arena, signal: -1)
     let placement = Placement(configuration)
-    var secret: UInt64 = 0
     do {
-      let parts = try RelayParts<ReplayKernel>(
-        configuration, try SecretKey.generate(),
-        listeners: [[(socket: ReplayScript.listener, isShared: true)]], placement, arena, control,
-        random: {
-          secret &+= 0x9e37_79b9_7f4a_7c15
-          return secret
-        }, now: ReplayKernel.start)
+      let parts = try makeParts(configuration, placement, arena, control)
       // The worker joins the others on this thread.
       let workers = placement.hosts.indices.filter { placement.hosts[$0].worker != nil }.map(parts.host)
       var host = Host(
@@ -69,6 +60,66 @@ struct Replay {
     } catch {
       fatalError("the replay cannot start: \(error)")
     }
+  }
+
+  /// Connects the clients, and has their shard go from one host to the other and back, `count` times in all.
+  func move(_ count: Int) -> UInt64 {
+    var configuration = configuration
+    configuration.threads = .upTo(2)
+    configuration.firehoseCore = .moving
+    let arena = Arena()
+    let control = ControlBlock(arena, signal: -1)
+    let placement = Placement(configuration)
+    do {
+      let parts = try makeParts(configuration, placement, arena, control)
+      let workers = placement.hosts.indices.filter { placement.hosts[$0].worker != nil }.map(parts.host)
+      var first = Host(
+        kernel: ReplayKernel(self), parts: parts.host(0), others: workers, wakeSignal: -1, control: control)
+      var second = Host(
+        kernel: ReplayKernel(self, isSecond: true), parts: parts.host(1), wakeSignal: -1, control: control)
+      first.start()
+      second.start()
+      while !first.kernel.hasConnected() {
+        first.turn()
+        first.sleep()
+      }
+      let shard = parts.table.shard(0)
+      for number in 0..<count {
+        shard.seat.whereabouts.wanted = (number + 1) % 2
+        if number % 2 == 0 { first.kernel.call() } else { second.kernel.call() }
+        // Until it is there, all its clients are polled, and the old host has cancelled its polls.
+        for _ in 0..<(8 + clients / Limits.pollsMovedPerTurn) {
+          first.turn()
+          first.sleep()
+          second.turn()
+          second.sleep()
+        }
+        precondition(shard.seat.whereabouts.host == (number + 1) % 2 && shard.role.nextToPoll == .none)
+      }
+      return parts.counters.reduce(0) { $0 + $1[.rolesMoved] }
+    } catch {
+      fatalError("the replay cannot start: \(error)")
+    }
+  }
+
+  private var configuration: RelayConfiguration {
+    var configuration = RelayConfiguration(listeners: [], backend: .unix(path: "/replay"))
+    configuration.eventLevel = .error
+    setProtection(&configuration)
+    return configuration
+  }
+
+  private func makeParts(
+    _ configuration: RelayConfiguration, _ placement: Placement, _ arena: Arena, _ control: ControlBlock
+  ) throws -> RelayParts<ReplayKernel> {
+    var secret: UInt64 = 0
+    return try RelayParts<ReplayKernel>(
+      configuration, try SecretKey.generate(),
+      listeners: [[(socket: ReplayScript.listener, isShared: true)]], placement, arena, control,
+      random: {
+        secret &+= 0x9e37_79b9_7f4a_7c15
+        return secret
+      }, now: ReplayKernel.start)
   }
 
   private func setProtection(_ configuration: inout RelayConfiguration) {

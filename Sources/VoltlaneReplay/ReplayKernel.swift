@@ -21,8 +21,9 @@ struct ReplayKernel: Kernel, ~Copyable {
   var hasSettled: Bool { true }
   var hasBroughtAll: Bool { true }
 
-  init(_ replay: Replay) {
-    script = ReplayScript(replay)
+  /// `isSecond`: of a host to which roles only move.
+  init(_ replay: Replay, isSecond: Bool = false) {
+    script = ReplayScript(replay, isSecond: isSecond)
     batch = .allocate(capacity: Limits.completionsPerTurn)
   }
 
@@ -32,7 +33,10 @@ struct ReplayKernel: Kernel, ~Copyable {
   private var step: UInt64 { now < ReplayKernel.start + Limits.second ? 10 * Limits.millisecond : 1000 }
 
   @inline(never) mutating func isDone() -> Bool { script.isDone }
+  @inline(never) func hasConnected() -> Bool { script.hasConnected }
   @inline(never) func bytesOut() -> Int { script.bytesOut }
+  /// The control thread calls.
+  @inline(never) mutating func call() { script.add(Token(.control), 1) }
 
   @inline(never)
   mutating func submit(_ operation: KernelOperation, _ token: Token) { script.submit(operation, token) }
@@ -141,15 +145,17 @@ struct ReplayScript: ~Copyable {
   private var backendToken = Token(.none)
   private var backendReadable = 0
   private var connected = 0
+  private var hasAccepted: Bool
   private var unsent: Int
   private(set) var bytesOut = 0
   private var turns = 0
   /// Packets that the shard's read buffer has in it: the shard never changes what it has read.
   private var packetsInReadBuffer = 0
 
-  init(_ replay: Replay) {
+  init(_ replay: Replay, isSecond: Bool) {
     self.replay = replay
-    clients = Array(repeating: Client(), count: replay.clients)
+    hasAccepted = isSecond
+    clients = Array(repeating: Client(saidHello: isSecond), count: replay.clients)
     unsent = replay.packets
   }
 
@@ -157,6 +163,8 @@ struct ReplayScript: ~Copyable {
   private var bytesExpected: Int {
     replay.packets * (replay.size + Wire.sizePrefix + (replay.direction == .up ? Wire.tag : 0))
   }
+
+  var hasConnected: Bool { connected == replay.clients }
 
   var isDone: Bool {
     unsent == 0 && bytesOut == bytesExpected
@@ -170,18 +178,22 @@ struct ReplayScript: ~Copyable {
 
   mutating func submit(_ operation: KernelOperation, _ token: Token) {
     switch operation {
-    case .accept:
+    case .accept where !hasAccepted:
+      hasAccepted = true
       for client in 0..<replay.clients { add(token, ReplayScript.firstClient + Int32(client)) }
+    case .cancel(let accept) where accept.purpose == .accept:
+      completions.append(Completion(token: accept, result: -ECANCELED, more: false))
     case .pollReadable(ReplayScript.backend):
       backendToken = token
     case .pollReadable(let socket) where socket >= ReplayScript.firstClient:
-      clients[Int(socket - ReplayScript.firstClient)].token = token
-      add(token, Int32(POLLIN))
+      let client = Int(socket - ReplayScript.firstClient)
+      clients[client].token = token
+      if !clients[client].saidHello { add(token, Int32(POLLIN)) }
     case .pollWritable:
       add(token, Int32(POLLOUT))
     case .send(let socket, let bytes, let count):
       send(socket, bytes, count)
-    case .pollReadable, .cancel, .close:
+    case .accept, .pollReadable, .cancel, .close:
       break
     }
   }
