@@ -187,7 +187,8 @@ let package = Package(
         "Voltlane", "VoltlaneConnect", "VoltlaneCtl", "VoltlaneEcho", "Relay", "VoltlaneSettings", "VoltlaneText",
         "Refusing", "CHang",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Logging", package: "swift-log"), .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
     .testTarget(
       name: "LibraryTests",

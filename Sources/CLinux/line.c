@@ -147,6 +147,21 @@ static size_t character(const char *bytes, size_t count) {
   return length;
 }
 
+// Whether a character does something to a line instead of being seen in it, as in UnseenCharacters.swift.
+static bool is_unseen(const char *bytes, size_t length) {
+  static const unsigned ranges[][2] = {
+    {0, 0x1f},         {0x7f, 0x9f},     {0xad, 0xad},     {0x600, 0x605},    {0x61c, 0x61c},    {0x6dd, 0x6dd},
+    {0x70f, 0x70f},    {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e},  {0x2060, 0x206f},  {0xfeff, 0xfeff},
+    {0xfff9, 0xfffb}, {0xe0000, 0xe007f},
+  };
+  const unsigned char *byte = (const unsigned char *)bytes;
+  unsigned code = length == 1 ? byte[0] : byte[0] & (0x7fu >> length);
+  for (size_t index = 1; index < length; index++) code = code << 6 | (byte[index] & 0x3f);
+  for (size_t index = 0; index < sizeof ranges / sizeof *ranges; index++)
+    if (ranges[index][0] <= code && code <= ranges[index][1]) return true;
+  return false;
+}
+
 size_t line_add_foreign(struct line *line, const char *bytes, size_t count) {
   for (size_t index = 0; index < count;) {
     if (bytes[index] == '\n') return index + 1;
@@ -158,8 +173,8 @@ size_t line_add_foreign(struct line *line, const char *bytes, size_t count) {
       index++;
       continue;
     }
-    // Control characters could make a line look like several.
-    if (length > 1 || (bytes[index] >= ' ' && bytes[index] != 0x7f)) add_character(line, bytes + index, length);
+    // They could make a line look like several, or like another.
+    if (!is_unseen(bytes + index, length)) add_character(line, bytes + index, length);
     index += length;
   }
   return count;

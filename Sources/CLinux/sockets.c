@@ -343,6 +343,15 @@ bool voltlane_shun(int listener, const struct voltlane_source *sources, int coun
   return setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
 }
 
+void voltlane_copy_filter(int from, int to) {
+  struct sock_filter filter[longest_filter];
+  // In instructions, not in bytes.
+  socklen_t count = longest_filter;
+  if (getsockopt(from, SOL_SOCKET, SO_GET_FILTER, filter, &count) < 0 || count == 0) return;
+  struct sock_fprog program = {.len = (unsigned short)count, .filter = filter};
+  setsockopt(to, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 void voltlane_unburden(int socket) {
   int none = 0;
   setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);

@@ -260,6 +260,19 @@ public final class Relay {
     _ question: ShardQuestion, most: Int = .max, row: @escaping (ShardRow) -> Void = { _ in },
     finished: @escaping (_ ended: Int) -> Void
   ) {
+    askWhile(
+      question, most: most,
+      row: { line in
+        row(line)
+        return true
+      }, finished: finished)
+  }
+
+  /// The same, where `row` says after each line whether more is wanted of the shard that gave it.
+  public func askWhile(
+    _ question: ShardQuestion, most: Int = .max, row: @escaping (ShardRow) -> Bool,
+    finished: @escaping (_ ended: Int) -> Void
+  ) {
     if let inquiries { wake(shards: inquiries.ask(question, most: most, row: row, finished: finished)) }
   }
 

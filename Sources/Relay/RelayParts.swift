@@ -50,6 +50,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
   private let tallyFlags: TallyFlags
   /// For each event lane.
   private let culprits: [Culprits]
+  private let firstSessions: [FirstSessions]
   let table: RoleTable<K>
   private let workerBells: [RoleBell]
   private let hosts: [HostParts<K>]
@@ -88,7 +89,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
   ) throws(RelayError) {
     try self.init(
       configuration, identity, listeners: sockets.perShard, placement, arena, control,
-      descriptorLimit: Int(clamping: voltlane_descriptor_limit()),
+      descriptorLimit: Int(clamping: voltlane_descriptor_limit()) - configuration.otherDescriptors,
       random: {
         var value: UInt64 = 0
         voltlane_random(&value, 8)
@@ -126,6 +127,7 @@ struct RelayParts<K: Kernel & ~Copyable> {
       clients: admission.clients, stale: staleTotals, shards: shards)
     tallyFlags = TallyFlags(arena)
     culprits = events.map { _ in Culprits(arena) }
+    firstSessions = events.map { _ in FirstSessions(arena) }
     table = RoleTable(arena, placement, bells, shards: shards)
     workerBells = hosts.indices.filter { hosts[$0].worker != nil }.map { RoleBell(arena, bells, host: $0) }
     lanes = try Lanes(
@@ -156,12 +158,14 @@ struct RelayParts<K: Kernel & ~Copyable> {
   func host(_ index: Int) -> HostParts<K> { hosts[index] }
 
   /// What the control thread reports about things that roles only count.
-  var digest: Digest { Digest(flags: tallyFlags, counters: counters, culprits: culprits) }
+  var digest: Digest {
+    Digest(flags: tallyFlags, counters: counters, culprits: culprits, firstSessions: firstSessions)
+  }
 
   private func eventLog(_ role: Int) -> EventLog {
     EventLog(
       events[role], minimum: configuration.eventLevel, counters: counters[role], flags: tallyFlags,
-      culprits: culprits[role])
+      culprits: culprits[role], firstSessions: firstSessions[role])
   }
 
   private func makeShard(

@@ -99,6 +99,7 @@ final class Commands {
     underWay += 1
     wake(
       inquiries.ask(question) { _ in
+        true
       } finished: { [self] _ in
         underWay -= 1
         finished()

@@ -34,13 +34,17 @@ final class Questions {
     world.note("the operator asks who is there")
     wake(
       inquiries.ask(.clients(ClientFilter())) { [world] row in
-        guard case .client(let client) = row else { return world.fail("an end is listed among clients") }
+        guard case .client(let client) = row else {
+          world.fail("an end is listed among clients")
+          return true
+        }
         if !seen.insert(client.id).inserted { world.fail("client \(client.id) is listed twice") }
         let isIdleTooLong = client.idle > client.age &+ 1 << Limits.wheelTickShift
         if isIdleTooLong { world.fail("\(client.id) was idle before it began") }
         if let ended = world.ledger.sessions[client.id]?.endedInside, ended.turn < turn {
           world.fail("client \(client.id) is listed, and ended in turn \(ended.turn)")
         }
+        return true
       } finished: { [self] _ in
         world.note("the operator hears of \(seen.count) clients")
         underWay -= 1
@@ -54,8 +58,12 @@ final class Questions {
     var last: [UInt64] = []
     wake(
       inquiries.ask(question, most: 100) { [world] row in
-        guard case .ended(let end) = row else { return world.fail("a client is listed among ends") }
+        guard case .ended(let end) = row else {
+          world.fail("a client is listed among ends")
+          return true
+        }
         last.append(end.time)
+        return true
       } finished: { [self] _ in
         if last.count > 100 * world.configuration.shards { world.fail("more ends are listed than were asked for") }
         underWay -= 1

@@ -28,6 +28,8 @@ struct ControlLoop {
   var service: ServiceReports?
   /// Whether the last reload changed nothing, because something was wrong with it.
   private(set) var lastReloadFailed = false
+  /// What is to be asked of all shards.
+  let lists = ListQueue()
   /// Whom an operator keeps out.
   var bans = Bans()
   let started = ContinuousClock.now
@@ -97,6 +99,7 @@ struct ControlLoop {
       endBans()
       reportToService()
       for work in queue.take() { work(&self) }
+      lists.advance()
       if deadline == nil, letClientsGo() { deadline = drain() }
       finishReading(isEnding: deadline != nil)
       if deadline != nil, relay.isFinished { break }
@@ -134,7 +137,7 @@ struct ControlLoop {
   private mutating func wait(_ deadline: inout TimeLeft?, withReading: Bool = true) -> Signals.Wake {
     let times = [
       deadline?.wait, relay.nextEvents, withReading ? readingTime?.wait : nil, gradual?.wait,
-      isEnding ? nil : bans.wait(), service?.wait(),
+      isEnding ? nil : bans.wait(), lists.wait(), service?.wait(),
     ]
     let wake = signals.wait(
       or: relay.signal, withReading ? background.signal : -1, withReading ? queue.signal : -1,
@@ -257,6 +260,7 @@ struct ControlLoop {
     configuration.protection.denied += bans.networks
     guard relay.reconfigure(configuration) else { return false }
     desk?.take(relay.configuration)
+    desk?.show(reload.settings.effective)
     return true
   }
 
@@ -352,7 +356,10 @@ struct ControlLoop {
 
   private func logEvents() {
     relay.takeEvents(log)
-    desk?.mailbox.deliver(to: relay)
+    for question in desk?.mailbox.take() ?? [] {
+      lists.add { [relay] finished in question(relay, finished) }
+    }
+    lists.advance()
   }
 
   private func log(_ event: Event) {

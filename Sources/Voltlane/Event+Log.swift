@@ -38,8 +38,11 @@ extension Event {
         connection
         """, ["size": .number(size), "maximum": .number(maximum)]
       )
-    case .backendMalformed(let what, let count):
-      ("skipped packets from the backend: \(what.logged)", ["count": .number(count)])
+    case .backendMalformed(let what, let count, let id):
+      (
+        "skipped packets from the backend: \(what.logged)",
+        counted(count).merging(id.map { ["id": "\(String(clientID: $0))"] } ?? [:]) { $1 }
+      )
     case .sessionStarted(let id, let address): ("session started", session(id, address))
     case .sessionEnded(let id, let reason, let address): ("session ended: \(reason.text)", session(id, address))
     case .sessionStale(let id, let address): ("session stale: its client's connection ended", session(id, address))
@@ -67,10 +70,12 @@ extension Event {
       )
     case .clientsUncounted(let count):
       ("clients admitted without limits by address: the table of addresses is full", ["count": .number(count)])
-    case .sessionsEnded(let reason, let count): ("sessions ended: \(reason.text)", ["count": .number(count)])
-    case .clientsSlowed(let rate, let count):
-      ("clients throttled: they exceed \(rate.logged)", ["count": .number(count)])
-    case .budgetExceeded(let budget, let count): ("sessions ended: \(budget.logged)", ["count": .number(count)])
+    case .sessionsEnded(let reason, let count, let first):
+      ("sessions ended: \(reason.text)", counted(count, first))
+    case .clientsSlowed(let rate, let count, let first):
+      ("clients throttled: they exceed \(rate.logged)", counted(count, first))
+    case .budgetExceeded(let budget, let count, let first):
+      ("sessions ended: \(budget.logged)", counted(count, first))
     case .acceptPaused(let errno, let count):
       ("accepting paused: \(systemMessage(errno))", ["count": .number(count)])
     case .ringRefused(let errno, let count):
@@ -123,11 +128,11 @@ extension Event {
   /// The case of one of the lists of reasons.
   private var reason: Any? {
     switch self {
-    case .sessionEnded(_, let reason, _), .sessionsEnded(let reason, _): reason
+    case .sessionEnded(_, let reason, _), .sessionsEnded(let reason, _, _): reason
     case .clientsRefused(let reason, _, _): reason
-    case .clientsSlowed(let rate, _): rate
-    case .budgetExceeded(let budget, _): budget
-    case .backendMalformed(let what, _): what
+    case .clientsSlowed(let rate, _, _): rate
+    case .budgetExceeded(let budget, _, _): budget
+    case .backendMalformed(let what, _, _): what
     case .backendConnected, .backendLost, .backendNotReached, .backendBehind, .backendCaughtUp, .backendOversized,
       .sessionStarted, .sessionStale, .sessionReturned, .reconnectionRefused, .handshakesRefused, .addressesBanned,
       .addressesShunned, .clientsUncounted, .acceptPaused, .ringRefused, .sessionsDropped, .packetRefused,
@@ -180,9 +185,15 @@ extension BackendFailure {
 }
 
 /// How many there were, and which address had most of them: at least `of-address`.
-private func counted(_ count: UInt64, _ most: Event.Most?) -> Logger.Metadata {
+private func counted(_ count: UInt64, _ most: Event.Most? = nil) -> Logger.Metadata {
   guard let most else { return ["count": .number(count)] }
   return ["count": .number(count), "address": "\(most.address)", "of-address": .number(most.count)]
+}
+
+/// How many there were, and the first of them.
+private func counted(_ count: UInt64, _ first: Event.Session?) -> Logger.Metadata {
+  guard let first else { return ["count": .number(count)] }
+  return session(first.id, first.address).merging(["count": .number(count)]) { $1 }
 }
 
 /// Why a connection to the backend ended.

@@ -51,7 +51,7 @@ struct LogForm: Sendable {
   private static func oneLine(_ text: String) -> String {
     var line = ""
     for scalar in text.unicodeScalars {
-      if scalar.properties.generalCategory == .control {
+      if scalar.isUnseen {
         line += scalar.escaped(asASCII: true)
       } else {
         line.unicodeScalars.append(scalar)

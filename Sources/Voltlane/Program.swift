@@ -66,18 +66,21 @@ enum Program {
       if let echo { settings.backend = echo.address }
       // Before the relay: if it cannot listen, no client has connected yet.
       let admin = try configuration.admin.endpoint.map { endpoint throws(AdminFailure) in
-        try AdminServer(configuration.admin, at: endpoint)
+        try AdminServer(configuration.admin, at: endpoint) {
+          tell($0, "--admin \(endpoint)", "the admin endpoint is", log)
+        }
       }
       defer { admin?.stop() }
-      if let admin { log.info("the admin endpoint is \(admin.endpoint)") }
       // For the same reason; commands wait until there is a relay.
-      let control = try configuration.control.map { path in try ControlSocket(path, queue) }
+      let control = try configuration.control.map { path in
+        try ControlSocket(path, queue) { tell($0, "--control unix:\(path)", "commands come over", log) }
+      }
       defer { control?.close() }
-      if let path = configuration.control { log.info("commands come over unix:\(path)") }
       let relay = try start(settings, listeners, key: key, log)
       // Also without an endpoint: commands ask for the same.
       let desk = admin?.desk ?? AdminDesk()
       desk.begin(relay)
+      desk.show(reload.settings.effective)
       log.info("backend is \(echo == nil ? "" : "the embedded echo at ")\(settings.backend)")
 
       var loop = ControlLoop(
@@ -92,6 +95,17 @@ enum Program {
       log.critical("\(cannotStart(error))")
       manager?.tell(.status(cannotStart(error)))
       throw ExitCode.failure
+    }
+  }
+
+  /// Logs where the operator can reach the relay, or why not yet.
+  private static func tell(
+    _ progress: PatientListener.Progress, _ setting: String, _ purpose: String, _ log: Logger
+  ) {
+    switch progress {
+    case .listens(let endpoint): log.info("\(purpose) \(endpoint)")
+    case .waits(let reason):
+      log.warning("\(setting): \(reason), perhaps by a relay that drains: trying again every second")
     }
   }
 

@@ -40,6 +40,8 @@ struct ProgramConfiguration: Sendable {
     try checkAddresses(given)
     try checkAdmin(given)
     try checkMachine(given, machine)
+    relay.otherDescriptors =
+      (admin.endpoint == nil ? 0 : AdminLimits.descriptors) + (control == nil ? 0 : ControlLimits.descriptors)
     for setting in Settings.all { setting.decide(in: &self, on: machine) }
     relay.cpuTime = machine.cpuTime
     try checkSizes(given)

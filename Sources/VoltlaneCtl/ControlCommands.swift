@@ -32,88 +32,24 @@ struct Status: ControlCommand {
   }
 }
 
-struct Clients: ControlCommand {
-  static let configuration = CommandConfiguration(
-    abstract: "The relay's sessions, sorted.",
-    discussion: """
-      Columns are id, address, state, age, idle, packets-up, bytes-up, packets-down, bytes-down, pending and memory. \
-      The largest come first, unless --ascending says otherwise. Pending is what waits for the client; idle is how \
-      long nothing has been carried for it.
-      """)
-  @OptionGroup var common: Common
-  @Option(help: "The column to sort by.") var sort = Column.bytesDown
-  @Flag(help: "The smallest first.") var ascending = false
-  @Option(help: ArgumentHelp("How many to show.", valueName: "n")) var top = 20
-  @Option(help: ArgumentHelp("Only those from this address or network.", valueName: "cidr")) var address: String?
-  @Option(help: "Only those that are attached, half_closed or stale.") var state: String?
-
-  func request() -> JSON {
-    .object(
-      [
-        JSON.Member("command", "clients"), JSON.Member("sort", .string(sort.name)),
-        JSON.Member("order", ascending ? "asc" : "desc"), JSON.Member("top", .integer(top)),
-      ] + [("address", address), ("state", state)].compactMap { name, text in text.map { .init(name, .string($0)) } })
-  }
-
-  func show(_ answer: JSON) -> String {
-    let clients = answer["clients"]?.array ?? []
-    let total = answer["total"]?.integer ?? 0
-    guard total > 0 else { return "no sessions" }
-    return ClientTable.text(clients) + "\n\(clients.count) of \(total)"
-  }
-}
-
-/// A column of ``Clients``, as it is typed.
-enum Column: String, ExpressibleByArgument, CaseIterable {
-  case id, address, state, age, idle, pending, memory
-  case packetsUp = "packets-up"
-  case bytesUp = "bytes-up"
-  case packetsDown = "packets-down"
-  case bytesDown = "bytes-down"
-
-  /// As the relay calls it.
-  var name: String {
-    switch self {
-    case .id, .address, .state: rawValue
-    case .age: "age_seconds"
-    case .idle: "idle_seconds"
-    case .pending: "pending_bytes"
-    case .memory: "memory_bytes"
-    case .packetsUp: "packets_up"
-    case .bytesUp: "bytes_up"
-    case .packetsDown: "packets_down"
-    case .bytesDown: "bytes_down"
-    }
-  }
-}
-
-struct Client: ControlCommand {
-  static let configuration = CommandConfiguration(abstract: "All that the relay knows of one session.")
-  @OptionGroup var common: Common
-  @Argument(help: "Its id, 16 hexadecimal digits, as in the log.") var id: String
-
-  func request() -> JSON { ["command": "clients", "id": .string(id)] }
-
-  func run() throws {
-    let answer = try common.connect().ask(request())
-    guard let client = answer["clients"]?.array?.first else {
-      throw ControlFailure.refused("there is no session \(id)")
-    }
-    try StandardOutput.write(common.json ? "\(client)" : show(client))
-  }
-
-  func show(_ client: JSON) -> String {
-    Shown.pairs(ClientTable.columns.map { ($0.long, $0.text(client)) })
-  }
-}
-
 struct Kick: ControlCommand {
   static let configuration = CommandConfiguration(
     abstract: "Ends a session, or all from an address or network.",
-    discussion: "The backend is told `kicked`. Clients may connect again: see ban.")
+    discussion: """
+      The backend is told `kicked`. Clients may connect again: see ban. On a terminal, a network has to be confirmed; \
+      elsewhere one that is wider than a /16 of IPv4 or a /32 of IPv6 needs --yes.
+      """)
   @OptionGroup var common: Common
   @Argument(help: "The session's id.") var id: String?
   @Option(help: ArgumentHelp("All sessions from this address or network.", valueName: "cidr")) var address: String?
+  @Flag(help: "Ask no question.") var yes = false
+
+  func run() throws {
+    let isSure = try address.map { try Question.isAnswered("", of: $0, yes: yes, common) } ?? false
+    var members = request().members ?? []
+    if isSure { members.append(JSON.Member("yes", true)) }
+    try carryOut(.object(members))
+  }
 
   func validate() throws {
     guard (id == nil) != (address == nil) else { throw ValidationError("Give an id, or --address.") }
@@ -131,11 +67,21 @@ struct Ban: ControlCommand {
   static let configuration = CommandConfiguration(
     abstract: "Keeps an address or network out, and ends its sessions.",
     discussion: """
-      It lasts for --for, or until the relay ends; what --deny has in the file lasts longer. --allow wins over it.
+      It lasts for --for, or until the relay ends; what --deny has in the file lasts longer. --allow wins over it. \
+      On a terminal, a network has to be confirmed; elsewhere one that is wider than a /16 of IPv4 or a /32 of IPv6 \
+      needs --yes.
       """)
   @OptionGroup var common: Common
   @Argument(help: "The address or network.") var cidr: String
   @Option(name: .customLong("for"), help: ArgumentHelp("How long, such as 10m.", valueName: "time")) var time: Period?
+  @Flag(help: "Ask no question.") var yes = false
+
+  func run() throws {
+    var members = request().members ?? []
+    let isSure = try Question.isAnswered(", and keeps clients from there out", of: cidr, yes: yes, common)
+    if isSure { members.append(JSON.Member("yes", true)) }
+    try carryOut(.object(members))
+  }
 
   func request() -> JSON {
     ["command": "ban", "network": .string(cidr), "seconds": time?.json ?? .null]

@@ -29,10 +29,14 @@ final class ControlConnection {
   private let socket: Int32
   private var received: [UInt8] = []
 
-  /// How long the relay may take to answer, in milliseconds: it does at once, unless a file that it reads hangs.
-  private static let patience: Int32 = 30_000
+  /// How long the relay may take to answer, in milliseconds.
+  private let patience: Int32
 
-  init(_ endpoint: Endpoint) throws(ControlFailure) {
+  /// It answers at once, unless a file that it reads hangs.
+  static let patience: Int32 = 30_000
+
+  init(_ endpoint: Endpoint, patience: Int32) throws(ControlFailure) {
+    self.patience = patience
     guard case .unix(let path) = endpoint else { throw .unavailable("\(endpoint) is not a unix socket") }
     socket = unsafe voltlane_connect_unix(path)
     guard socket >= 0 else { throw .unavailable("cannot reach a relay at \(endpoint): \(systemMessage(-socket))") }
@@ -80,12 +84,34 @@ final class ControlConnection {
       }
       searched = received.count
       var bytes = [UInt8](repeating: 0, count: 64 * 1024)
-      let count = unsafe voltlane_read_within(socket, &bytes, bytes.count, Self.patience)
+      let count = unsafe voltlane_read_within(socket, &bytes, bytes.count, patience)
       guard count > 0 else {
         throw .unavailable(
           count == 0 ? "the relay has closed the connection" : "no answer: \(systemMessage(Int32(-count)))")
       }
       received += bytes[..<count]
     }
+  }
+}
+
+/// A connection for a long time, which is made anew where the relay has ended it: after a silence, or because it is
+/// another relay by now.
+struct LastingConnection {
+  private let connect: () throws -> ControlConnection
+  private var connection: ControlConnection?
+
+  init(_ connect: @escaping () throws -> ControlConnection) { self.connect = connect }
+
+  mutating func ask(_ request: JSON) throws -> JSON {
+    if let connection {
+      do throws(ControlFailure) {
+        return try connection.ask(request)
+      } catch .unavailable {
+        self.connection = nil
+      }
+    }
+    let new = try connect()
+    connection = new
+    return try new.ask(request)
   }
 }

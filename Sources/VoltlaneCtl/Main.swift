@@ -55,7 +55,7 @@ struct Common: ParsableArguments {
 
   static let standard = "unix:/run/voltlane/control.sock"
 
-  func connect() throws -> ControlConnection {
+  func connect(patience: Int32 = ControlConnection.patience) throws -> ControlConnection {
     let text = control ?? Environment["VOLTLANE_CONTROL"] ?? Self.standard
     let endpoint: Endpoint
     do throws(EndpointError) {
@@ -63,7 +63,7 @@ struct Common: ParsableArguments {
     } catch {
       throw ValidationError("--control: '\(text)' is \(error)")
     }
-    return try ControlConnection(endpoint)
+    return try ControlConnection(endpoint, patience: patience)
   }
 }
 
@@ -76,8 +76,9 @@ protocol ControlCommand: ParsableCommand {
 }
 
 extension ControlCommand {
-  func run() throws {
-    let request = try request()
+  func run() throws { try carryOut(request()) }
+
+  func carryOut(_ request: JSON) throws {
     let answer = try common.connect().ask(request)
     try StandardOutput.write(common.json ? "\(answer)" : show(answer))
   }

@@ -12,8 +12,11 @@ enum Environment {
 }
 
 enum StandardError {
-  static func write(_ line: String) {
-    let bytes = Array("\(line)\n".utf8)
+  static func write(_ line: String) { ask("\(line)\n") }
+
+  /// Without a newline: the answer follows.
+  static func ask(_ text: String) {
+    let bytes = Array(text.utf8)
     _ = unsafe voltlane_write(STDERR_FILENO, bytes, bytes.count)
   }
 }

@@ -62,7 +62,7 @@ struct Terminal {
     for (index, line) in lines.prefix(rows).enumerated() {
       if index > 0 { text += "\r\n" }
       // A terminal that shows something else than it was sent is nobody's friend.
-      let visible = String(line.text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : Character($0) })
+      let visible = String(line.text.unicodeScalars.map { $0.isUnseen ? " " : Character($0) })
       let cut = visible.count > columns ? String(visible.prefix(columns)) : visible
       switch line.style {
       case .plain: text += cut
@@ -76,6 +76,9 @@ struct Terminal {
     let bytes = Array(text.utf8)
     _ = unsafe voltlane_write(STDOUT_FILENO, bytes, bytes.count)
   }
+
+  /// Whether somebody can be asked something, and answer.
+  static var isThere: Bool { voltlane_is_terminal(STDIN_FILENO) && voltlane_is_terminal(STDERR_FILENO) }
 
   struct Line {
     enum Style { case plain, bold, reverse, dim }

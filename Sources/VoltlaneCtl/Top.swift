@@ -15,18 +15,27 @@ struct Top: ParsableCommand {
     guard every >= 0.1, every <= 3600 else { throw ValidationError("--every: 0.1 to 3600 seconds") }
   }
 
+  /// How long the relay may take to answer, in milliseconds: keys wait for it.
+  private static let patience: Int32 = 3000
+
   func run() throws {
-    let connection = try common.connect()
+    let common = common
+    var relay = LastingConnection { try common.connect(patience: Self.patience) }
     // Before the terminal is taken: a relay that refuses says why there.
-    var view = TopView(status: try connection.ask(["command": "status"]))
+    var view = TopView(status: try relay.ask(["command": "status"]))
     let terminal = try Terminal()
     defer { terminal.end() }
     var due = ContinuousClock.now
     while true {
       if !view.isPaused, due <= .now {
-        view.take(
-          status: try connection.ask(["command": "status"]),
-          clients: try connection.ask(view.request(rows: terminal.size.rows)))
+        do {
+          view.take(
+            status: try relay.ask(["command": "status"]),
+            clients: try relay.ask(view.request(rows: terminal.size.rows)))
+        } catch let failure as ControlFailure {
+          // It may be about to start again.
+          view.lose(failure.description)
+        }
         due = .now + .seconds(every)
       }
       terminal.show(view.lines(columns: terminal.size.columns, rows: terminal.size.rows))
@@ -38,11 +47,11 @@ struct Top: ParsableCommand {
         case .look: due = .now
         case .quit: return
         case .kick(let id):
-          do throws(ControlFailure) {
-            _ = try connection.ask(["command": "kick", "id": .string(id)])
+          do {
+            _ = try relay.ask(["command": "kick", "id": .string(id)])
             view.note = "kicked \(id)"
-          } catch {
-            view.note = error.description
+          } catch let failure as ControlFailure {
+            view.note = failure.description
           }
           due = .now
         }

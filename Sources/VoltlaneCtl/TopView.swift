@@ -23,6 +23,8 @@ struct TopView {
   private var place = 0
 
   private var status: JSON
+  /// Why there is no relay to ask; what is shown besides is what the last one said.
+  private var absence: String?
   private var rates: [String: Double] = [:]
   private var time: ContinuousClock.Instant?
   private var clients: [JSON] = []
@@ -47,6 +49,8 @@ struct TopView {
   private static let linesAround = 6
 
   mutating func take(status new: JSON, clients answer: JSON, now: ContinuousClock.Instant = .now) {
+    absence = nil
+    if new["pid"] != status["pid"] { (time, rates) = (nil, [:]) }
     if let time {
       let seconds = time.duration(to: now) / .seconds(1)
       for name in ["packets_up", "bytes_up", "packets_down", "bytes_down"] where seconds > 0 {
@@ -59,6 +63,9 @@ struct TopView {
     if let index = clients.firstIndex(where: { $0["id"]?.string == chosen }) { place = index }
     choose(place)
   }
+
+  /// The relay does not answer.
+  mutating func lose(_ reason: String) { (absence, time, rates) = (reason, nil, [:]) }
 
   private mutating func choose(_ index: Int) {
     place = min(max(0, index), max(0, clients.count - 1))
@@ -113,7 +120,7 @@ struct TopView {
     var lines = [
       Terminal.Line(
         "voltlane \(text("version"))  \(text("state"))  up \(Shown.time(status["uptime_seconds"]?.real ?? 0))"
-          + (isPaused ? "  PAUSED" : ""), .bold),
+          + (isPaused ? "  PAUSED" : "") + (absence.map { "  NO RELAY: \($0)" } ?? ""), .bold),
       Terminal.Line(
         "up \(rate("packets_up", "packets"))  \(rate("bytes_up", "B"))   "
           + "down \(rate("packets_down", "packets"))  \(rate("bytes_down", "B"))"),

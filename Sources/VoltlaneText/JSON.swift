@@ -83,7 +83,7 @@ extension JSON: CustomStringConvertible {
     }
   }
 
-  /// Control characters are escaped, also those beyond what the RFC asks for: some end a line for whoever reads lines.
+  /// Unseen characters are escaped, also those beyond what the RFC asks for.
   private static func write(_ string: String, to text: inout String) {
     text += "\""
     for scalar in string.unicodeScalars {
@@ -94,9 +94,8 @@ extension JSON: CustomStringConvertible {
       case "\r": text += "\\r"
       case "\t": text += "\\t"
       default:
-        let isLineEnd = scalar == "\u{2028}" || scalar == "\u{2029}"
-        if isLineEnd || scalar.properties.generalCategory == .control {
-          text += "\\u" + hexadecimal(UInt16(truncatingIfNeeded: scalar.value))
+        if scalar.isUnseen {
+          for unit in String(scalar).utf16 { text += "\\u" + hexadecimal(unit) }
         } else {
           text.unicodeScalars.append(scalar)
         }

@@ -33,9 +33,23 @@ import Testing
     #expect(rig.relay[.endedRelayDraining] == 12)
   }
 
+  /// Everybody sends and is sent to without a pause, and roles may move meanwhile: whatever a client had sent before it
+  /// was let go arrives, and whatever the backend sends arrives or is answered as too late.
+  @Test(arguments: Layout.allCases + [.moving])
+  func `a drain under load loses nothing that was accepted`(_ layout: Layout) throws {
+    let rig = try Rig(layout)
+    let load = try DrainLoad(rig, clients: 24)
+    try #require(rig.test.eventually { load.isUnderWay(packets: 20) })
+    rig.relay.stopAccepting()
+    for first in stride(from: 0, to: 24, by: 3) { try load.letGo(first..<(first + 3)) }
+    try load.check()
+    rig.relay.drain()
+    #expect(rig.test.eventually(.endedRelayDraining, is: 24))
+  }
+
   // MARK: Accepting nobody
 
-  @Test(arguments: Layout.allCases)
+  @Test(arguments: Layout.allCases + [.moving])
   func `nobody gets in for a while, and everybody afterwards`(_ layout: Layout) throws {
     let rig = try Rig(layout)
     let old = try (0..<8).map { _ in try rig.test.client() }
@@ -64,24 +78,48 @@ import Testing
     #expect(rig.relay[.acceptPauses] == 0)
   }
 
-  /// Whoever connects to a path that still is there learns at once that nobody is let in.
-  @Test(arguments: Layout.allCases)
+  /// The path is gone meanwhile, as it is for whoever comes when the relay has ended, and is there again afterwards.
+  @Test(arguments: Layout.allCases + [.moving])
   func `a unix listener lets nobody in either`(_ layout: Layout) throws {
     let path = "/tmp/voltlane-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     let backend = try RawBackend()
     let test = try TestRelay(layout, listeners: [.unix(path: path)], backend: backend.endpoint)
     let rig = Rig(backend: backend, test: test, firehose: try backend.accept())
     let old = try test.client()
-    test.relay.stopAccepting()
-    for _ in 0..<20 {
-      let socket = try test.connect()
-      _ = try? socket.send(RawClient.version)
-      #expect(try socket.receiveToEnd().bytes == [])
+    for _ in 0..<3 {
+      test.relay.stopAccepting()
+      #expect(access(path, F_OK) != 0)
+      for _ in 0..<20 { #expect(throws: SocketFailure.self) { try test.connect() } }
+      #expect(try rig.roundTrip(old))
+      try test.relay.acceptAgain()
+      let new = try (0..<8).map { _ in try test.client() }
+      for client in new {
+        #expect(try rig.roundTrip(client))
+        client.socket.reset()
+        #expect(try rig.firehose.receive() == .failure(client.id, "stale timeout"))
+      }
     }
+    #expect(rig.relay[.acceptPauses] == 0)
+  }
+
+  /// A successor may take the path, too, and keeps it.
+  @Test func `a successor may listen on the same path`() throws {
+    let path = "/tmp/voltlane-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    let backend = try RawBackend()
+    let test = try TestRelay(.own, listeners: [.unix(path: path)], backend: backend.endpoint)
+    let rig = Rig(backend: backend, test: test, firehose: try backend.accept())
+    let old = try test.client()
+    rig.relay.stopAccepting()
+    let successor = try TestRelay(.own, listeners: [.unix(path: path)], backend: backend.endpoint)
+    let firehose = try backend.accept()
+    #expect(throws: RelayError.self) { try rig.relay.acceptAgain() }
+    #expect(!rig.relay.accepts)
     #expect(try rig.roundTrip(old))
-    try test.relay.acceptAgain()
-    let new = try (0..<8).map { _ in try test.client() }
-    for client in new { #expect(try rig.roundTrip(client)) }
+    rig.relay.drain()
+    let new = try successor.client()
+    try new.send([7])
+    #expect(try firehose.receive() == .data(new.id, [7]))
+    #expect(access(path, F_OK) == 0)
   }
 
   /// A successor may take the port meanwhile; then there is no way back.

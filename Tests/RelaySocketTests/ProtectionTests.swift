@@ -123,6 +123,21 @@ import VoltlaneWire
     #expect(try scene.rig.roundTrip(client))
   }
 
+  /// A drain that is taken back changes nothing for it.
+  @Test func `an ignored address stays ignored where the relay accepts again`() throws {
+    let scene = try ProtectionScene(.shared) { $0.protection.maxClientsPerAddress = 1 }
+    #expect(try flood(scene))
+    scene.rig.relay.stopAccepting()
+    try scene.rig.relay.acceptAgain()
+    let unheard = try RawSocket(SocketCalls.open(scene.rig.test.endpoint))
+    try SocketCalls.bind(unheard.descriptor, .offender)
+    try SocketCalls.connect(unheard.descriptor, scene.rig.test.endpoint)
+    #expect(!SocketCalls.wait(unheard.descriptor, POLLOUT, milliseconds: 100))
+    #expect(try scene.rig.roundTrip(scene.client(from: .besideIt)))
+    // For as long as it would have been anyway.
+    #expect(SocketCalls.wait(unheard.descriptor, POLLOUT, milliseconds: patience))
+  }
+
   /// Its attempts are dropped by the kernel; its client that is in stays in, and others come in.
   @Test func `a flooding address is ignored for a while`() throws {
     let scene = try ProtectionScene(.shared) { $0.protection.maxClientsPerAddress = 1 }

@@ -80,6 +80,34 @@ import VoltlaneWire
     #expect(tell(&digest, scene).events == ["addressClients 1 11.0.0.2 1"])
   }
 
+  /// A line that stands for many has one of them by name.
+  @Test func theFirstSessionIsNamed() throws {
+    let scene = try scene(shards: 2)
+    var digest = scene.simulation.parts.digest
+    var told: [(count: UInt64, first: Event.Session?)] = []
+    func tell() {
+      _ = digest.tell(now: scene.simulation.now) {
+        if case .sessionsEnded(.packetTooLarge, let count, let first) = $0 { told.append((count, first)) }
+      }
+    }
+    var (ids, addresses) = ([UInt64](), [UInt64: AddressKey]())
+    for number in 0..<7 {
+      let address = ClientAddress(v4: 0x0b00_0000 + UInt32(number))
+      let member = scene.join(shard: number % 2, address: address)
+      ids.append(member.id)
+      addresses[member.id] = address.key
+      scene.simulation.write([255, 255, 255, 255], to: member.socket)
+      scene.simulation.settle(for: 0)
+      if number == 0 { tell() }
+    }
+    scene.simulation.pass(Limits.second)
+    tell()
+    #expect(told.map(\.count) == [1, 6])
+    #expect(told.map { $0.first?.id }.first == ids[0])
+    #expect(told.last?.first.map { ids[1...2].contains($0.id) } == true, "one of the first of each shard")
+    #expect(told.allSatisfy { $0.first.map { addresses[$0.id] == $0.address } == true })
+  }
+
   @Test func theRestIsToldAtTheEnd() throws {
     let scene = try scene { $0.protection.denied = [try! Network("11.0.0.0/8")] }
     var digest = scene.simulation.parts.digest
@@ -122,10 +150,10 @@ import VoltlaneWire
       case .clientsRefused(let reason, let count, let most):
         sums["\(reason)", default: 0] += count
         if reason == .denied, let most { said[most.address, default: 0] += most.count }
-      case .sessionsEnded(let reason, let count): sums["\(reason)", default: 0] += count
-      case .clientsSlowed(let rate, let count): sums["\(rate)", default: 0] += count
+      case .sessionsEnded(let reason, let count, _): sums["\(reason)", default: 0] += count
+      case .clientsSlowed(let rate, let count, _): sums["\(rate)", default: 0] += count
       case .addressesBanned(_, let count): sums["bans", default: 0] += count
-      case .backendMalformed(let what, let count): sums["\(what)", default: 0] += count
+      case .backendMalformed(let what, let count, _): sums["\(what)", default: 0] += count
       default: Issue.record("\(event)")
       }
     }

@@ -334,6 +334,21 @@ import VoltlaneWire
     #expect(UInt64(questioner.ask(.ended).rows.count) == scene.simulation[.sessionsEnded])
   }
 
+  /// A kick waits for the slice of a list that is under way, and not for the list.
+  @Test func `what ends sessions overtakes lists`() throws {
+    let scene = try SessionScene(shards: 1)
+    let members = (0..<400).map { _ in scene.join() }
+    let questioner = Questioner(scene.simulation)
+    let lists = (0..<3).map { _ in questioner.begin(.clients(ClientFilter())) }
+    let kick = questioner.begin(.end(id: members[7].id, .kicked))
+    let kicks = questioner.beginEnd(members[10..<20].map(\.id), .kicked)
+    while kicks.ended == nil { questioner.goOn() }
+    #expect(kick.ended == 1 && kicks.ended == 10)
+    #expect(lists.allSatisfy { $0.ended == nil } && lists[0].rows.count <= 2 * Limits.querySlice)
+    for list in lists { _ = questioner.finish(list) }
+    #expect(lists[2].clients.count == 389)
+  }
+
   @Test func `a relay that drains still answers`() throws {
     // In simulations a host gets no turn once it has nothing left to do: the only one has a client that does not leave.
     let scene = try SessionScene(shards: 1, firehoseCore: .shared)

@@ -1,6 +1,8 @@
 import Glibc
+import NIOCore
 import NIOHTTP1
 import Relay
+import Synchronization
 import Testing
 
 @testable import Voltlane
@@ -204,7 +206,8 @@ import Testing
       socket.send("GET /livez HTTP/1.1\r\nHost: whatever\r\n\r\n")
       #expect(socket.answer()?.status == 200)
       // One that is in use stays.
-      #expect(throws: AdminFailure.self) { try AdminServer(AdminConfiguration(), at: .unix(path: path)) }
+      let other = try AdminServer(AdminConfiguration(), at: .unix(path: path))
+      other.stop()
       #expect(try HTTPSocket(to: path).get("/livez")?.status == 200)
       server.stop()
       #expect(stat(path, &status) != 0)
@@ -225,12 +228,77 @@ import Testing
     server.stop()
   }
 
-  @Test func `a port that is taken is named`() throws {
-    let scene = try Scene()
-    let error = #expect(throws: AdminFailure.self) {
-      try AdminServer(AdminConfiguration(), at: .tcp(host: "127.0.0.1", port: scene.port))
+  /// What an endpoint says of itself.
+  private final class Told: Sendable {
+    private let all = Mutex<[String]>([])
+    var list: [String] { all.withLock(\.self) }
+
+    func take(_ progress: PatientListener.Progress) {
+      all.withLock { all in
+        switch progress {
+        case .listens(let endpoint): all.append("listens on \(endpoint)")
+        case .waits(let reason): all.append("waits: \(reason)")
+        }
+      }
     }
-    #expect(error?.description == "--admin 127.0.0.1:\(scene.port): the address is in use")
+  }
+
+  /// A successor runs without its endpoint until the earlier relay has ended.
+  @Test func `an endpoint that is taken is taken over`() throws {
+    var earlier: Scene? = try Scene()
+    let port = try #require(earlier?.port)
+    let told = Told()
+    let server = try AdminServer(AdminConfiguration(), at: .tcp(host: "127.0.0.1", port: port)) { told.take($0) }
+    defer { server.stop() }
+    #expect(told.list == ["waits: the address is in use"])
+    #expect(try earlier?.serves() == true)
+    earlier = nil
+    while told.list.count < 2 { usleep(10_000) }
+    #expect(told.list.last == "listens on 127.0.0.1:\(port)")
+    #expect(try HTTPSocket(to: port).get("/livez")?.status == 200)
+  }
+
+  @Test func `a unix socket that is taken is taken over, with its mode`() throws {
+    let path = "/tmp/voltlane-admin-\(getpid())-\(UInt32.random(in: 0...UInt32.max)).sock"
+    let earlier = try AdminServer(AdminConfiguration(), at: .unix(path: path))
+    let told = Told()
+    let server = try AdminServer(AdminConfiguration(), at: .unix(path: path)) { told.take($0) }
+    defer { server.stop() }
+    earlier.stop()
+    while told.list.count < 2 { usleep(10_000) }
+    #expect(told.list == ["waits: the address is in use", "listens on unix:\(path)"])
+    var status = stat()
+    #expect(stat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
+    #expect(try HTTPSocket(to: path).get("/livez")?.status == 200)
+  }
+
+  @Test func `a file that is no socket is left alone`() throws {
+    let path = "/tmp/voltlane-admin-\(getpid())-\(UInt32.random(in: 0...UInt32.max)).txt"
+    let file = open(path, O_CREAT | O_WRONLY, 0o600)
+    try #require(file >= 0)
+    close(file)
+    defer { unlink(path) }
+    let error = #expect(throws: AdminFailure.self) {
+      try AdminServer(AdminConfiguration(), at: .unix(path: path))
+    }
+    #expect(error?.description.contains("the file that is there is not a socket") == true)
+    var status = stat()
+    #expect(stat(path, &status) == 0)
+  }
+
+  /// Whoever's address cannot be told is not let in, nor is a stranger where nobody was named.
+  @Test func `visitors are let in only where that is certain`() throws {
+    let desk = AdminDesk()
+    let far = try SocketAddress(ipAddress: "192.0.2.1", port: 1)
+    let near = try SocketAddress(ipAddress: "::1", port: 1)
+    let path = try SocketAddress(unixDomainSocketPath: "/tmp/x")
+    let named = AdminVisitors(allowed: [try Network("192.0.2.0/24")], isLocalSocket: false, desk: desk)
+    let unnamed = AdminVisitors(allowed: [], isLocalSocket: false, desk: desk)
+    let local = AdminVisitors(allowed: [], isLocalSocket: true, desk: desk)
+    #expect(named.isAllowed(far) && !named.isAllowed(near) && !named.isAllowed(nil) && !named.isAllowed(path))
+    #expect(unnamed.isAllowed(near) && !unnamed.isAllowed(far) && !unnamed.isAllowed(nil))
+    #expect(try unnamed.isAllowed(SocketAddress(ipAddress: "127.0.0.9", port: 1)))
+    #expect(local.isAllowed(path) && local.isAllowed(nil))
   }
 
   // MARK: The page

@@ -177,13 +177,77 @@ struct BuiltAdminTests {
     #expect(scene.relay.finish().code == 128 + SIGTERM)
   }
 
-  @Test func `an endpoint that cannot listen ends the start, and says which`() throws {
-    let scene = try Scene()
-    let outcome = try BuiltProgram.relay.run([
-      "--listen", "127.0.0.1:0", "--backend", "echo", "--admin", "127.0.0.1:\(scene.admin)",
-    ])
-    #expect(outcome.code == 1)
-    #expect(outcome.errors.contains("--admin 127.0.0.1:\(scene.admin): the address is in use"), "\(outcome.errors)")
+  /// The gradual drain as a load balancer and Prometheus see it, and its end.
+  @Test func `a relay that lets its clients go is not ready, and says so`() throws {
+    let scene = try Scene(["--drain-time", "24h", "--control", "unix:/tmp/voltlane-\(UUID().uuidString.prefix(8))"])
+    try scene.join()
+    #expect(try scene.metrics()["voltlane_draining"] == 0)
+    scene.relay.send(SIGUSR2)
+    var body = ""
+    while body != "not ready: draining\n" {
+      body = try scene.get("/readyz").body
+      usleep(1000)
+    }
+    #expect(try scene.get("/livez").status == 200)
+    let metrics = try scene.metrics()
+    #expect(metrics["voltlane_draining"] == 1 && metrics["voltlane_ready"] == 0)
+    #expect(metrics["voltlane_sessions{state=\"attached\"}"] == 1)
+    let varz = try scene.json("/varz")
+    #expect(varz["state"]?.string == "draining" && varz["ready"] == false && varz["ready_reason"] == "draining")
+    #expect(try scene.json("/clients")["total"] == 1)
+    scene.relay.send(SIGTERM)
+    #expect(scene.relay.finish().code == 0)
+  }
+
+  @Test func `settings are told with their origin`() throws {
+    let scene = try Scene(["--stale-timeout", "7m"])
+    let settings = try scene.metrics().filter { $0.key.hasPrefix("voltlane_settings_info{") }
+    #expect(settings.values.allSatisfy { $0 == 1 } && settings.count > 40)
+    func series(_ setting: String, _ value: String, _ origin: String) -> String {
+      "voltlane_settings_info{setting=\"\(setting)\",value=\"\(value)\",origin=\"\(origin)\"}"
+    }
+    #expect(settings[series("stale-timeout", "7m", "--stale-timeout")] == 1)
+    #expect(settings[series("log-level", "info", "default")] == 1)
+    // What was left to the program has the value that it chose.
+    #expect(settings.keys.contains { $0.contains("setting=\"max-clients\"") && !$0.contains("auto") })
+  }
+
+  /// A successor with the same flags starts while the old relay drains, and has all of its addresses in the end.
+  @Test func `a successor takes over whatever a relay that drains still has`() throws {
+    let path = "/tmp/voltlane-\(UUID().uuidString.prefix(8))"
+    let (control, clients) = ("unix:\(path).control", "unix:\(path).clients")
+    let arguments = ["--control", control, "--listen", clients, "--drain-time", "24h"]
+    let old = try Scene(arguments)
+    try old.join()
+    old.relay.send(SIGUSR2)
+    #expect(old.relay.log(until: "draining over").contains("accepting nobody"))
+    let successor = try BuiltProgram.relay.start(
+      [
+        "--listen", "127.0.0.1:\(old.port)", "--backend", "echo", "--admin", "127.0.0.1:\(old.admin)", "--shards", "2",
+      ] + arguments)
+    let start = successor.log(until: "backend connected")
+    #expect(start.contains("--admin 127.0.0.1:\(old.admin): the address is in use, perhaps by a relay that drains"))
+    #expect(start.contains("--control \(control): the address is in use"), "\(start)")
+    // Newcomers are the successor's, and the operator still has the old one.
+    let newcomer = try BuiltProgram.client.start([clients, "--wait", "0s", "--no-reconnect"])
+    #expect(newcomer.log(until: "client id").contains("client id"))
+    #expect(try old.json("/varz")["state"] == "draining" && old.json("/clients")["total"] == 1)
+    let undrain = try BuiltProgram.control.run(["undrain", "--control", control])
+    #expect(undrain.code == 1 && undrain.errors.contains("cannot accept again"), "\(undrain)")
+    old.relay.send(SIGTERM)
+    #expect(old.relay.finish().code == 0)
+    var log = start
+    while !log.contains("commands come over \(control)") || !log.contains("the admin endpoint is") {
+      let more = successor.log(until: "\n")
+      try #require(!more.isEmpty, "\(log)")
+      log += more
+    }
+    let status = try BuiltProgram.control.run(["status", "--json", "--control", control])
+    #expect(try JSON(reading: status.output)["pid"]?.integer == Int(successor.process.processIdentifier))
+    while try HTTPSocket(to: old.admin).get("/readyz")?.body != "ready\n" { usleep(10_000) }
+    successor.send(SIGTERM)
+    #expect(successor.finish().code == 0)
+    _ = newcomer.finish()
   }
 }
 

@@ -59,7 +59,12 @@ struct ControlTests {
     #expect(try scene.run(["kick"]).code == 64)
     #expect(try scene.ask(["clients"])["total"] == 2)
     #expect(try scene.ask(["kick", "--address", "192.0.2.1"])["ended"] == 0)
-    #expect(try scene.ask(["kick", "--address", "127.0.0.0/8"])["ended"] == 2)
+    // Half of the internet is not ended by a slip of the finger.
+    let wide = try scene.run(["kick", "--address", "127.0.0.0/8"])
+    #expect(wide.code == 1 && wide.errors.contains("127.0.0.0/8 is wide") && wide.errors.contains("--yes"), "\(wide)")
+    #expect(try scene.run(["kick", "--address", "::/0"]).code == 1)
+    #expect(try scene.ask(["clients"])["total"] == 2)
+    #expect(try scene.ask(["kick", "--address", "127.0.0.0/8", "--yes"])["ended"] == 2)
     #expect(try scene.ask(["metrics"])["ended"]?["kicked"] == 3)
     for client in clients { _ = client.program.finish() }
     #expect(scene.end().contains("control: kicked address 127.0.0.0/8  sessions=2"))
@@ -68,7 +73,9 @@ struct ControlTests {
   @Test func banning() throws {
     let scene = try ControlScene()
     let client = try scene.client()
-    #expect(try scene.ask(["ban", "127.0.0.0/8"])["ended"] == 1)
+    #expect(try scene.run(["ban", "0.0.0.0/0"]).errors.contains("0.0.0.0/0 is wide"))
+    #expect(try scene.ask(["bans"])["bans"]?.array == [])
+    #expect(try scene.ask(["ban", "127.0.0.0/8", "--yes"])["ended"] == 1)
     _ = client.program.finish()
     #expect(try BuiltProgram.client.run([scene.address, "--wait", "0s", "--no-reconnect"]).code != 0)
     #expect(try scene.ask(["bans"])["bans"]?.array?.first?["network"] == "127.0.0.0/8")

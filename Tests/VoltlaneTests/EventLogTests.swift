@@ -86,6 +86,15 @@ import Testing
         ["count": "2", "reason": "slow_client"]
       ),
       (
+        .sessionsEnded(.slowClient, count: 2, first: Event.Session(id: 7, address: .none)),
+        "sessions ended: slow client",
+        ["count": "2", "reason": "slow_client", "id": "0000000000000007", "address": "unix"]
+      ),
+      (
+        .backendMalformed(.unknownFlag, count: 3, id: 7), "skipped packets from the backend: unknown flag",
+        ["count": "3", "reason": "unknown_flag", "id": "0000000000000007"]
+      ),
+      (
         .budgetExceeded(.unfinishedPackets, count: 1),
         "sessions ended: unfinished packets exceed --assembly-budget",
         ["count": "1", "reason": "unfinished_packets"]

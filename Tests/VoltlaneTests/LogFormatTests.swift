@@ -53,7 +53,8 @@ struct LogFormatTests {
     #expect(relay.serves())
     let descriptor = open("/proc/\(relay.process.processIdentifier)/fd/2", O_WRONLY)
     try #require(descriptor >= 0)
-    let text = Array("a \"reason\" \\ \u{1b}[2J\u{1f600}".utf8) + [0xff, 0xc3, UInt8(ascii: "\n")]
+    let text =
+      Array("a \"reason\" \\ \u{1b}[2J\u{1f600}\u{85}\u{2028}\u{202e}".utf8) + [0xff, 0xc3, UInt8(ascii: "\n")]
     #expect(write(descriptor, text, text.count) == text.count)
     close(descriptor)
     var log = ""

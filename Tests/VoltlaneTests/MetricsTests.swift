@@ -1,5 +1,6 @@
 import Relay
 import Testing
+import VoltlaneCrypto
 
 @testable import Voltlane
 
@@ -55,5 +56,29 @@ import Testing
     ] as [(Double, String)])
   func `numbers have no exponent`(value: Double, text: String) {
     #expect(Decimal.text(value) == text)
+  }
+
+  /// A scrape's work is bounded: it reads what threads have counted, and writes a line for each series. With the number
+  /// of shards grow only the series of each shard, and those that say where it is.
+  @Test func `a scrape has eight lines for each shard`() throws {
+    func lines(shards: Int) throws -> (ofShards: Int, others: Int, bytes: Int) {
+      var configuration = RelayConfiguration(
+        listeners: [.tcp(host: "127.0.0.1", port: 0)], backend: .unix(path: "/nowhere"))
+      (configuration.shards, configuration.threads) = (shards, .fixed(1))
+      let relay = try Relay(configuration: configuration)
+      defer { relay.stop() }
+      try relay.start(identity: SecretKey.generate())
+      let desk = AdminDesk()
+      desk.begin(relay)
+      let page = MetricsPage(desk, try #require(relay.observer)).text
+      // Threads of other tests come and go.
+      let lines = page.split(separator: "\n").filter { !$0.hasPrefix("#") && !$0.contains("thread_cpu") }
+      let ofShards = lines.count { $0.contains("{shard=") || $0.hasPrefix("voltlane_thread_roles{") }
+      return (ofShards, lines.count - ofShards, page.utf8.count)
+    }
+    let (one, many) = (try lines(shards: 1), try lines(shards: 64))
+    #expect(many.ofShards - one.ofShards == 63 * 8)
+    #expect(one.others == many.others && one.others < 250)
+    #expect(many.bytes < 64 << 10)
   }
 }

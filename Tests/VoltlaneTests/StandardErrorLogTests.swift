@@ -40,9 +40,11 @@ import Testing
   }
 
   @Test func messageStaysOneLine() {
+    let message = "a\nb\u{1b}[2J ä\u{2028}\u{2029}\u{85}\u{202e}\u{e0041}"
     #expect(
-      LogForm().line(time: time, level: .error, message: "a\nb\u{1b}[2J ä", metadata: [:])
-        == "2026-01-02T03:04:05.006Z error    a\\nb\\u{1B}[2J ä\n")
+      LogForm().line(time: time, level: .error, message: message, metadata: [:])
+        == "2026-01-02T03:04:05.006Z error    "
+        + #"a\nb\u{1B}[2J ä\u{2028}\u{2029}\u{85}\u{202E}\u{E0041}"# + "\n")
   }
 
   @Test(arguments: Logger.Level.allCases) func everyLevelLetsThroughWhatIsAsImportant(level: Logger.Level) {

@@ -47,6 +47,19 @@ import VoltlaneText
     #expect(line.contains("up 2.0 kpackets/s  200 kB/s"), "\(line)")
   }
 
+  /// A relay that is gone, and one that comes after it, whose counts begin again.
+  @Test func anAbsentRelayIsSaid() {
+    let start = ContinuousClock.now
+    var view = TopView(status: Self.status())
+    view.take(status: Self.status(packets: 4000), clients: Self.list(["a"]), now: start)
+    view.lose("cannot reach a relay")
+    #expect(view.lines(columns: 80, rows: 24)[0].text.contains("NO RELAY: cannot reach a relay"))
+    #expect(Self.chosen(view) == "a")
+    view.take(status: Self.status(packets: 10), clients: Self.list(["a"]), now: start + .seconds(1))
+    let lines = view.lines(columns: 80, rows: 24)
+    #expect(!lines[0].text.contains("NO RELAY") && lines[1].text.contains("up - packets/s"), "\(lines[1].text)")
+  }
+
   @Test func aClientStaysChosen() {
     var view = Self.view()
     #expect(Self.chosen(view) == "a")

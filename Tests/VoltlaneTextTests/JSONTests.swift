@@ -6,11 +6,11 @@ import VoltlaneText
   @Test func isWrittenInOneLine() {
     let value: JSON = [
       "id": "00ff", "count": 3, "on": true, "off": false, "none": .null, "real": .real(0.5), "list": [1, "b"],
-      "text": "a\"b\\c\nd\u{1b}[2J\u{85}\u{2028}ä",
+      "text": "a\"b\\c\nd\u{1b}[2J\u{85}\u{2028}\u{202e}\u{e0041}ä",
     ]
     #expect(
       "\(value)" == #"{"id":"00ff","count":3,"on":true,"off":false,"none":null,"real":0.5,"list":[1,"b"],"#
-        + #""text":"a\"b\\c\nd\u001b[2J\u0085\u2028ä"}"#)
+        + #""text":"a\"b\\c\nd\u001b[2J\u0085\u2028\u202e\udb40\udc41ä"}"#)
     #expect(JSON.real(.infinity) == .null)
   }
 

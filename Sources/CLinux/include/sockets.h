@@ -165,6 +165,9 @@ void voltlane_add_match(struct voltlane_source *source, int offset, int width, u
 // everything else through; none: drops nothing. False if none of them can reach this listener, or the kernel refuses.
 bool voltlane_shun(int listener, const struct voltlane_source *sources, int count);
 
+// Gives a listener what another one drops.
+void voltlane_copy_filter(int from, int to);
+
 // Removes it from a listener, or from a socket that was accepted by it, which has no use for it.
 void voltlane_unburden(int socket);
 

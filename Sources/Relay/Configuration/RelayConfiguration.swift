@@ -121,6 +121,10 @@ public struct RelayConfiguration: Sendable {
   /// The congestion control of every TCP socket, by the kernel's name for it; nil: the system's default.
   public var congestionControl: String?
 
+  /// Descriptors that others in the process may come to take while the relay runs. Clients leave them free, besides
+  /// those that the relay keeps for its backend.
+  public var otherDescriptors = 0
+
   /// How long a drain may take before what is still queued is given up.
   public var shutdownTimeout: Duration = .seconds(5)
 
@@ -157,6 +161,7 @@ extension RelayConfiguration {
     new.congestionControl = running.congestionControl
     new.unixSocketMode = running.unixSocketMode
     new.unixSocketGroup = running.unixSocketGroup
+    new.otherDescriptors = running.otherDescriptors
     new.protection.backlog = running.protection.backlog
     new.protection.deferAccept = running.protection.deferAccept
     return new

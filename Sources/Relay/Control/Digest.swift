@@ -11,14 +11,16 @@ struct Digest {
   private let flags: TallyFlags
   private let counters: [Counters]
   private let culprits: [Culprits]
+  private let firstSessions: [FirstSessions]
   /// By metric: what was reported, and when the next line is allowed.
   private var told = [UInt64](repeating: 0, count: Metric.allCases.count)
   private var next = [UInt64](repeating: 0, count: Metric.allCases.count)
 
-  init(flags: TallyFlags, counters: [Counters], culprits: [Culprits]) {
+  init(flags: TallyFlags, counters: [Counters], culprits: [Culprits], firstSessions: [FirstSessions]) {
     self.flags = flags
     self.counters = counters
     self.culprits = culprits
+    self.firstSessions = firstSessions
   }
 
   /// Gives what is due to `body`. Returns when the next line is due; `.max` if nothing was held back.
@@ -50,7 +52,24 @@ struct Digest {
     guard count > 0 else { return }
     told[metric.rawValue] = total
     next[metric.rawValue] = now.adding(Limits.second)
-    body(event(count, most.map { Most(key: $0.key, count: min($0.count, count)) }))
+    let known = Known(most: most.map { Most(key: $0.key, count: min($0.count, count)) }, first: first(metric))
+    body(event(count, known))
+  }
+
+  /// The first session of each role, of which one is as good as another.
+  private func first(_ metric: Metric) -> Event.Session? {
+    var first: Event.Session?
+    for role in firstSessions {
+      let session = role.take(metric)
+      first = first ?? session
+    }
+    return first
+  }
+
+  /// Whom something happened to, as far as the line says that.
+  private struct Known {
+    let most: Most?
+    let first: Event.Session?
   }
 
   /// The key that did it most often, across all roles.
@@ -73,31 +92,35 @@ struct Digest {
 
   // MARK: Which lines there are
 
-  private typealias Line = @Sendable (_ count: UInt64, Most?) -> Event
+  private typealias Line = @Sendable (_ count: UInt64, Known) -> Event
 
   private static let lines: [(Metric, Line)] = {
     var lines: [(Metric, Line)] = [
-      (.handshakesMalformed, { count, most in .handshakesRefused(count: count, most: most?.refused) }),
-      (.bans, { count, most in .addressesBanned(AddressKey(bits: most?.key ?? 0), count: count) }),
-      (.addressesShunned, { count, most in .addressesShunned(AddressKey(bits: most?.key ?? 0), count: count) }),
+      (.handshakesMalformed, { count, known in .handshakesRefused(count: count, most: known.most?.refused) }),
+      (.bans, { count, known in .addressesBanned(AddressKey(bits: known.most?.key ?? 0), count: count) }),
+      (.addressesShunned, { count, known in .addressesShunned(AddressKey(bits: known.most?.key ?? 0), count: count) }),
       (.clientsUncounted, { count, _ in .clientsUncounted(count: count) }),
-      (.acceptPauses, { count, most in .acceptPaused(errno: Int32(truncatingIfNeeded: most?.key ?? 0), count: count) }),
+      (
+        .acceptPauses,
+        { count, known in .acceptPaused(errno: Int32(truncatingIfNeeded: known.most?.key ?? 0), count: count) }
+      ),
       (.eventsDropped, { count, _ in .eventsDropped(count: count) }),
     ]
     for reason in RefusalReason.allCases {
-      lines.append((reason.metric, { count, most in .clientsRefused(reason, count: count, most: most?.refused) }))
+      lines.append(
+        (reason.metric, { count, known in .clientsRefused(reason, count: count, most: known.most?.refused) }))
     }
     for reason in CloseReason.allCases where reason.isLimit {
-      lines.append((reason.metric, { count, _ in .sessionsEnded(reason, count: count) }))
+      lines.append((reason.metric, { count, known in .sessionsEnded(reason, count: count, first: known.first) }))
     }
     for budget in Event.Budget.allCases {
-      lines.append((budget.metric, { count, _ in .budgetExceeded(budget, count: count) }))
+      lines.append((budget.metric, { count, known in .budgetExceeded(budget, count: count, first: known.first) }))
     }
     for rate in ClientRate.allCases {
-      lines.append((rate.metric, { count, _ in .clientsSlowed(rate, count: count) }))
+      lines.append((rate.metric, { count, known in .clientsSlowed(rate, count: count, first: known.first) }))
     }
     for what in Event.MalformedPacket.allCases {
-      lines.append((what.metric, { count, _ in .backendMalformed(what, count: count) }))
+      lines.append((what.metric, { count, known in .backendMalformed(what, count: count, id: known.most?.key) }))
     }
     return lines
   }()

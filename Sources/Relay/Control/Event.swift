@@ -33,16 +33,18 @@ public enum Event: Sendable, BitwiseCopyable {
   /// Connections were admitted that count for no address, because the table had no place; how many since the last
   /// event.
   case clientsUncounted(count: UInt64)
-  /// Sessions that a limit of each client ended; how many since the last of these events with this reason.
-  case sessionsEnded(CloseReason, count: UInt64)
-  /// Tagged packets that were skipped; how many since the last of these events with this reason.
-  case backendMalformed(MalformedPacket, count: UInt64)
+  /// Sessions that a limit of each client ended; how many since the last of these events with this reason, and which
+  /// was the first.
+  case sessionsEnded(CloseReason, count: UInt64, first: Session? = nil)
+  /// Tagged packets that were skipped; how many since the last of these events with this reason, and the id that most
+  /// of them had, where they had one.
+  case backendMalformed(MalformedPacket, count: UInt64, id: UInt64? = nil)
   /// Clients that exceed a rate and are not read for a while; how many times since the last of these events with this
-  /// rate.
-  case clientsSlowed(ClientRate, count: UInt64)
+  /// rate, and which was the first.
+  case clientsSlowed(ClientRate, count: UInt64, first: Session? = nil)
   /// Sessions that ended with `memory` because of a budget of all clients; how many since the last event for this
-  /// budget.
-  case budgetExceeded(Budget, count: UInt64)
+  /// budget, and which was the first.
+  case budgetExceeded(Budget, count: UInt64, first: Session? = nil)
   /// Accepting pauses; how often since the last of these events, and the most frequent error.
   case acceptPaused(errno: Int32, count: UInt64)
   /// Events that found no room in their role's lane; how many since the last of these events.
@@ -72,6 +74,17 @@ public enum Event: Sendable, BitwiseCopyable {
       case .wrongDirection: .packetsWrongDirection
       case .multicast: .packetsMalformedMulticast
       }
+    }
+  }
+
+  /// One of the sessions that an event is about, and where its client connected from last.
+  public struct Session: Sendable, BitwiseCopyable {
+    public let id: UInt64
+    public let address: AddressKey
+
+    public init(id: UInt64, address: AddressKey) {
+      self.id = id
+      self.address = address
     }
   }
 
@@ -131,16 +144,19 @@ struct EventLog: ~Copyable {
   private let counters: Counters
   private let flags: TallyFlags
   private let culprits: Culprits
+  private let firstSessions: FirstSessions
 
-  /// `culprits` belongs to this role alone.
+  /// `culprits` and `firstSessions` belong to this role alone.
   init(
-    _ lane: RecordLane<Event>, minimum: Event.Level, counters: Counters, flags: TallyFlags, culprits: Culprits
+    _ lane: RecordLane<Event>, minimum: Event.Level, counters: Counters, flags: TallyFlags, culprits: Culprits,
+    firstSessions: FirstSessions
   ) {
     self.lane = RecordProducer(lane)
     self.minimum = minimum
     self.counters = counters
     self.flags = flags
     self.culprits = culprits
+    self.firstSessions = firstSessions
   }
 
   @inline(__always)
@@ -155,13 +171,16 @@ struct EventLog: ~Copyable {
   }
 
   /// Counts something that may happen very often. The log reports it in a line of `level`: the first at once, then,
-  /// once a second, how many there were. `key` is the culprit, if the line names whoever did it most.
+  /// once a second, how many there were. `key` is the culprit, if the line names whoever did it most. `session` is
+  /// whom it happened to, if the line names the first.
   @inline(never)
   mutating func tally<K: Kernel & ~Copyable>(
-    _ metric: Metric, _ level: Event.Level, by key: UInt64? = nil, _ kernel: inout K
+    _ metric: Metric, _ level: Event.Level, by key: UInt64? = nil, of session: Event.Session? = nil,
+    _ kernel: inout K
   ) {
     counters.add(metric)
     if let key { culprits.note(key, metric) }
+    if let session { firstSessions.note(session, metric) }
     if wants(level), flags[metric].raiseFirst() { kernel.wakeControl() }
   }
 }

@@ -1,7 +1,8 @@
 /// The control thread's questions to shards, and where their answers go.
 ///
 /// A shard has at most one slice of one question under way, or as many sessions to end as fit into a turn. So an answer
-/// always finds room, and however much is asked, no turn becomes longer than one slice makes it.
+/// always finds room, and however much is asked, no turn becomes longer than one slice makes it. What ends sessions
+/// goes first: it waits for one slice of a list, and not for the list.
 final class Inquiries {
   private let lines: [ShardLine]
   private let ids: ClientIDs
@@ -12,11 +13,11 @@ final class Inquiries {
     self.ids = ids
   }
 
-  /// Asks every shard, or the one that an id belongs to. `row` gets each line of an answer as it comes, and `finished`
-  /// how many sessions were ended, once all shards have answered. No shard gives more than `most` rows. Returns the
-  /// shards to be woken.
+  /// Asks every shard, or the one that an id belongs to. `row` gets each line of an answer as it comes, and says
+  /// whether it wants more of that shard; `finished` gets how many sessions were ended, once all shards have answered.
+  /// No shard gives more than `most` rows. Returns the shards to be woken.
   func ask(
-    _ question: ShardQuestion, most: Int = .max, row: @escaping (ShardRow) -> Void,
+    _ question: ShardQuestion, most: Int = .max, row: @escaping (ShardRow) -> Bool,
     finished: @escaping (_ ended: Int) -> Void
   ) -> [Int] {
     nextNumber += 1
@@ -38,7 +39,7 @@ final class Inquiries {
       if shard < lines.count { ofShard[shard].append(id) }
     }
     let shards = ofShard.indices.filter { !ofShard[$0].isEmpty }
-    let inquiry = Inquiry(number: nextNumber, shards: shards.count, row: { _ in }, finished: finished)
+    let inquiry = Inquiry(number: nextNumber, shards: shards.count, row: { _ in false }, finished: finished)
     for shard in shards { lines[shard].add(.ends(inquiry, ofShard[shard], asked: 0, answered: 0, reason)) }
     if shards.isEmpty { finished(0) }
     return shards.filter { lines[$0].advance() }
@@ -64,10 +65,10 @@ private final class Inquiry {
   let number: UInt64
   private var shards: Int
   private var ended = 0
-  let row: (ShardRow) -> Void
+  let row: (ShardRow) -> Bool
   private let finished: (Int) -> Void
 
-  init(number: UInt64, shards: Int, row: @escaping (ShardRow) -> Void, finished: @escaping (Int) -> Void) {
+  init(number: UInt64, shards: Int, row: @escaping (ShardRow) -> Bool, finished: @escaping (Int) -> Void) {
     self.number = number
     self.shards = shards
     self.row = row
@@ -82,37 +83,63 @@ private final class Inquiry {
   }
 }
 
-/// What one shard is asked, in order: the first job is under way.
+/// What one shard is asked: first what ends sessions, then the rest, each in order.
 private final class ShardLine {
   enum Job {
     /// `rowsLeft`: how many rows are still wanted.
     case slices(Inquiry, ShardQuestion, cursor: UInt64, rowsLeft: Int)
     case ends(Inquiry, [UInt64], asked: Int, answered: Int, CloseReason)
+
+    /// Whether it ends sessions.
+    var isAction: Bool {
+      switch self {
+      case .slices(_, let question, _, _): question.endsSessions
+      case .ends: true
+      }
+    }
   }
 
   private var requests: RecordProducer<ShardRequest>
   private var replies: RecordConsumer<ShardReply>
-  private var jobs: [Job] = []
-  /// Requests that have not been answered.
+  private var actions: [Job] = []
+  private var lists: [Job] = []
+  /// Requests that have not been answered. All of them are of one job: the first action, or the first list.
   private var underWay = 0
+  private var isActing = false
 
   init(_ lane: QueryLane) {
     requests = RecordProducer(lane.requests)
     replies = RecordConsumer(lane.replies)
   }
 
-  func add(_ job: Job) { jobs.append(job) }
+  func add(_ job: Job) {
+    if job.isAction { actions.append(job) } else { lists.append(job) }
+  }
+
+  /// The job that is under way.
+  private var current: Job? {
+    get { isActing ? actions.first : lists.first }
+    set {
+      guard let newValue else {
+        if isActing { actions.removeFirst() } else { lists.removeFirst() }
+        return
+      }
+      if isActing { actions[0] = newValue } else { lists[0] = newValue }
+    }
+  }
 
   /// Asks for more, if nothing is under way. True if the shard has to be woken.
   func advance() -> Bool {
-    guard underWay == 0, let job = jobs.first else { return false }
+    guard underWay == 0 else { return false }
+    isActing = !actions.isEmpty
+    guard let job = current else { return false }
     switch job {
     case .slices(let inquiry, let question, let cursor, _):
       push(ShardRequest(number: inquiry.number, question: question, cursor: cursor))
     case .ends(let inquiry, let ids, let asked, let answered, let reason):
       let batch = ids[asked..<min(ids.count, asked + Limits.querySlice)]
       for id in batch { push(ShardRequest(number: inquiry.number, question: .end(id: id, reason))) }
-      jobs[0] = .ends(inquiry, ids, asked: batch.endIndex, answered: answered, reason)
+      current = .ends(inquiry, ids, asked: batch.endIndex, answered: answered, reason)
     }
     return requests.publish()
   }
@@ -139,25 +166,25 @@ private final class ShardLine {
   }
 
   private func take(_ row: ShardRow) {
-    guard case .slices(let inquiry, let question, let cursor, let rowsLeft)? = jobs.first, rowsLeft > 0 else { return }
-    jobs[0] = .slices(inquiry, question, cursor: cursor, rowsLeft: rowsLeft - 1)
-    inquiry.row(row)
+    guard case .slices(let inquiry, let question, let cursor, let rowsLeft)? = current, rowsLeft > 0 else { return }
+    let isMoreWanted = inquiry.row(row)
+    current = .slices(inquiry, question, cursor: cursor, rowsLeft: isMoreWanted ? rowsLeft - 1 : 0)
   }
 
   /// A request has been answered.
   private func take(_ next: UInt64?, _ ended: UInt32) {
-    switch jobs.first {
+    switch current {
     case .slices(let inquiry, let question, _, let rowsLeft)?:
       inquiry.add(ended: ended)
       if let next, rowsLeft > 0 {
-        jobs[0] = .slices(inquiry, question, cursor: next, rowsLeft: rowsLeft)
+        current = .slices(inquiry, question, cursor: next, rowsLeft: rowsLeft)
       } else {
         finishJob(inquiry)
       }
     case .ends(let inquiry, let ids, let asked, let answered, let reason)?:
       inquiry.add(ended: ended)
       if answered + 1 < ids.count {
-        jobs[0] = .ends(inquiry, ids, asked: asked, answered: answered + 1, reason)
+        current = .ends(inquiry, ids, asked: asked, answered: answered + 1, reason)
       } else {
         finishJob(inquiry)
       }
@@ -166,7 +193,7 @@ private final class ShardLine {
   }
 
   private func finishJob(_ inquiry: Inquiry) {
-    jobs.removeFirst()
+    current = nil
     inquiry.shardIsDone()
   }
 }

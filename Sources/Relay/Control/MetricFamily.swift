@@ -20,7 +20,7 @@ public struct MetricFamily: Sendable {
   public enum Reading: String, CaseIterable, Sendable {
     case clients, clientsLimit, sessions, memory, memoryBudget, laneFill, shardClients, shardPackets, shardBytes
     case firehoseConnected, firehoseState, firehoseOldestUnsent
-    case threadCPU, roles, startTime, ready, draining, build, logLinesDropped, adminRequests, scrapeSeconds
+    case threadCPU, roles, startTime, ready, draining, build, settings, logLinesDropped, adminRequests, scrapeSeconds
   }
 
   public let name: String
@@ -158,9 +158,12 @@ public struct MetricFamily: Sendable {
 
   private static let operation: [MetricFamily] = [
     read("ready", .gauge, .ready, [], "1 if the relay takes clients and has a backend for them, else 0: as /readyz."),
-    read("draining", .gauge, .draining, [], "1 while the relay shuts down, else 0."),
+    read("draining", .gauge, .draining, [], "1 while the relay lets clients go or shuts down, else 0."),
     read("start_time_seconds", .gauge, .startTime, [], "When the relay started, in seconds since 1970."),
     read("build_info", .gauge, .build, ["version", "kernel", "io"], "Always 1; the labels say what runs."),
+    read(
+      "settings_info", .gauge, .settings, ["setting", "value", "origin"],
+      "Always 1; the labels say what each setting is, and where that was given."),
     counted("roles_moved", .rolesMoved, "Times that a shard, or the firehose, went on at another thread."),
     read("thread_cpu_seconds", .counter, .threadCPU, ["thread"], "Time that threads of this name spent on a CPU."),
     read(

@@ -24,6 +24,14 @@ public enum ShardQuestion: BitwiseCopyable, Sendable {
   case ended
   /// Which connections were refused last, newest first.
   case refused
+
+  /// Whether it asks for something to be done, and not just to be told.
+  var endsSessions: Bool {
+    switch self {
+    case .end, .endAll: true
+    case .clients, .ended, .refused: false
+    }
+  }
 }
 
 /// What a shard answers.

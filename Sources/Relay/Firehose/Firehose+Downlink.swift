@@ -220,8 +220,14 @@ extension Firehose where K: ~Copyable {
   @inline(never)
   mutating func skip(_ size: Int, as malformed: Event.MalformedPacket? = nil, _ kernel: inout K) {
     counters.add(.packetsMalformed)
-    let what = malformed ?? Firehose.whatIsWrong(memory.data(of: memory[parsed], size))
-    events.tally(what.metric, .warning, &kernel)
+    let data = memory.data(of: memory[parsed], size)
+    let what = malformed ?? Firehose.whatIsWrong(data)
+    switch what {
+    case .unknownFlag, .wrongDirection:
+      events.tally(what.metric, .warning, by: data.littleEndianUInt64(at: 0), &kernel)
+    // It has no id that means a client.
+    case .tooShort, .multicast: events.tally(what.metric, .warning, &kernel)
+    }
     parsed &+= UInt64(Wire.sizePrefix &+ size)
   }
 

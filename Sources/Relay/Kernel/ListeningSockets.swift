@@ -16,6 +16,8 @@ struct ListeningSockets {
   /// How this differs from what was asked for, in the words of the log.
   private(set) var warnings: [String] = []
   private var files: [UnixSocketFile] = []
+  /// Where these files are.
+  private var unixEndpoints: [Endpoint] = []
 
   init(_ configuration: RelayConfiguration, _ listeners: ListenerAddresses) throws(RelayError) {
     perShard = Array(repeating: [], count: configuration.shards)
@@ -110,6 +112,7 @@ struct ListeningSockets {
       guard own >= 0 else { throw .listen(endpoint, errno: errno) }
       perShard[shard].append((own, true))
     }
+    unixEndpoints.append(endpoint)
     endpoints.append(endpoint)
   }
 
@@ -178,30 +181,47 @@ struct ListeningSockets {
 
   // MARK: Not listening for a while
 
-  /// Whoever connects to a TCP listener from now on is refused by the kernel, and another process may listen there. The
-  /// descriptors stay what they are.
+  /// Whoever connects from now on is refused by the kernel, and another process may listen there: the files of unix
+  /// sockets are put aside. The descriptors stay what they are.
   func stopListening() {
+    for file in files { file.hide() }
     for case (let socket, false) in perShard.joined() { shutdown(socket, Int32(SHUT_RD)) }
   }
 
-  /// Listens again after ``stopListening()``: with new sockets in the places of the old descriptors, because the kernel
-  /// (6.18) gives no more clients to the first of several that had stopped. Nothing has changed if it throws.
+  /// Listens again after ``stopListening()``: on TCP with new sockets in the places of the old descriptors, because the
+  /// kernel (6.18) gives no more clients to the first of several that had stopped. Nothing has changed if it throws.
   func listenAgain(_ configuration: RelayConfiguration) throws(RelayError) {
-    let old = perShard.joined().filter { !$0.isShared }.map(\.socket)
     var replacements: [(new: Int32, old: Int32)] = []
     defer { for sockets in replacements { close(sockets.new) } }
+    try reopenTCP(configuration) { replacements.append(($0, $1)) }
+    do throws(RelayError) {
+      for (file, endpoint) in zip(files, unixEndpoints) { try file.show(endpoint) }
+    } catch {
+      for file in files { file.hide() }
+      throw error
+    }
+    for (new, old) in replacements { _ = fcntl(dup2(new, old), F_SETFD, FD_CLOEXEC) }
+  }
+
+  private func reopenTCP(
+    _ configuration: RelayConfiguration, _ replace: (_ new: Int32, _ old: Int32) -> Void
+  ) throws(RelayError) {
     var free: [SocketAddress] = []
-    for socket in old {
-      guard let address = SocketAddress.bound(socket), let endpoint = address.endpoint else { continue }
+    for case (let socket, false) in perShard.joined() {
+      guard let address = SocketAddress.bound(socket), let endpoint = address.endpoint else {
+        throw .system(call: "getsockname", errno: EINVAL)
+      }
       // Of each place once: this process's own new socket would be in the way.
       if !free.contains(address) {
         let result = ListeningSockets.checkFree(address)
         guard result != EADDRINUSE else { throw .listen(endpoint, errno: result) }
         free.append(address)
       }
-      replacements.append((try ListeningSockets.open(address, endpoint, configuration, beforeAddress: true), socket))
+      let new = try ListeningSockets.open(address, endpoint, configuration, beforeAddress: true)
+      // Addresses that are ignored stay so for as long as they would have been.
+      voltlane_copy_filter(socket, new)
+      replace(new, socket)
     }
-    for (new, old) in replacements { _ = fcntl(dup2(new, old), F_SETFD, FD_CLOEXEC) }
   }
 
   /// Removes the files of unix sockets. Anyone who connects from then on finds none, or a successor's.

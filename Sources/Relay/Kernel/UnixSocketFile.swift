@@ -44,6 +44,36 @@ public struct UnixSocketFile: Sendable {
     let lock = UnixSocketFile.lockFolder(of: path, tries: 1)
     defer { if let lock { close(lock) } }
     _ = voltlane_remove_file(path, file)
+    _ = voltlane_remove_file(hiddenPath, file)
+  }
+
+  /// Puts the file aside, so that whoever comes finds none, and a successor can listen on the path. The socket goes on
+  /// listening to nobody.
+  func hide() {
+    let lock = UnixSocketFile.lockFolder(of: path, tries: 1)
+    defer { if let lock { close(lock) } }
+    if UnixSocketFile.isFile(path, file) { rename(path, hiddenPath) }
+  }
+
+  /// Puts the file back. Throws if somebody else listens on the path by now.
+  func show(_ endpoint: Endpoint) throws(RelayError) {
+    guard let address = SocketAddress(unixPath: path) else { return }
+    let lock = UnixSocketFile.lockFolder(of: path)
+    defer { if let lock { close(lock) } }
+    if UnixSocketFile.isFile(path, file) { return }
+    try UnixSocketFile.removeStale(path, address, endpoint)
+    // A link, because a rename would replace whatever has come meanwhile.
+    guard link(hiddenPath, path) == 0 else { throw .listen(endpoint, errno: errno) }
+    unlink(hiddenPath)
+  }
+
+  private var hiddenPath: String { path + ".draining" }
+
+  /// Whether the path means that file.
+  private static func isFile(_ path: String, _ file: voltlane_file) -> Bool {
+    var information = stat()
+    return lstat(path, &information) == 0 && UInt64(information.st_dev) == file.device
+      && UInt64(information.st_ino) == file.inode
   }
 
   private static func removeStale(_ path: String, _ address: SocketAddress, _ endpoint: Endpoint) throws(RelayError) {

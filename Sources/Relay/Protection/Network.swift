@@ -34,7 +34,7 @@ public struct Network: Hashable, Sendable {
   }
 
   private static func address(_ text: String) -> UInt128? {
-    // What comes behind a zero byte would not be read.
+    // C would read no further than a zero byte, and let anything follow it.
     guard !text.utf8.contains(0) else { return nil }
     return text.withCString { (ClientAddress(text: $0, isV6: false) ?? ClientAddress(text: $0, isV6: true))?.bits }
   }
@@ -74,6 +74,16 @@ extension Network {
 
   /// Whether some address is in both.
   public func overlaps(_ other: Network) -> Bool { addresses.overlaps(other.addresses) }
+
+  /// Whether it has more addresses than one network of somebody's: of IPv4 more than a /16, of IPv6 more than a /32.
+  /// Whoever names such a one may have meant something else.
+  public var isWide: Bool {
+    if addresses.upperBound - addresses.lowerBound >= UInt128(1) << 96 { return true }
+    let v4 = (UInt128(0xffff) << 32)...(UInt128(0xffff) << 32 | 0xffff_ffff)
+    guard addresses.overlaps(v4) else { return false }
+    let own = addresses.clamped(to: v4)
+    return own.upperBound - own.lowerBound >= 1 << 16
+  }
 
   /// Whether both have the same addresses, however they are written.
   public func isSame(as other: Network) -> Bool { addresses == other.addresses }

@@ -14,6 +14,7 @@ final class AdminDesk: Sendable {
     var limits = SettingLimits()
     var kernel = ""
     var interface = KernelInterface.uring
+    var settings: [Setting] = []
     var questions = 0
     var requests: [Outcome: UInt64] = [:]
   }
@@ -23,6 +24,23 @@ final class AdminDesk: Sendable {
     var maxClients: Int?
     var maxStaleClients = 0
     var maxPendingHandshakes: Int?
+  }
+
+  /// A setting as operators see it.
+  struct Setting: Equatable, Sendable {
+    let name: String
+    /// What is in effect, cut where it is a long list.
+    let value: String
+    /// Where that was given.
+    let origin: String
+
+    static let longest = 200
+
+    init(name: String, value: String, origin: String) {
+      self.name = name
+      self.value = value.count > Self.longest ? "\(value.prefix(Self.longest))…" : value
+      self.origin = origin
+    }
   }
 
   /// What became of a request, or of a connection.
@@ -60,6 +78,14 @@ final class AdminDesk: Sendable {
       maxPendingHandshakes: configuration.protection.maxPendingHandshakes)
     state.withLock { $0.limits = limits }
   }
+
+  /// The same as they are written down.
+  func show(_ settings: EffectiveSettings) {
+    let shown = settings.rows.map { Setting(name: $0.name, value: $0.value, origin: $0.origin) }
+    state.withLock { $0.settings = shown }
+  }
+
+  var settings: [Setting] { state.withLock(\.settings) }
 
   /// nil before the relay runs, and after it.
   var observer: RelayObserver? { state.withLock(\.observer) }

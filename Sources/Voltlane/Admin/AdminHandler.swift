@@ -109,6 +109,7 @@ final class AdminHandler: ChannelInboundHandler {
       loop.execute {
         let (handler, context) = bound.value
         guard context.channel.isActive else { return }
+        let response = response()
         handler.visitors.desk.count(response.status == .ok ? .answered : .failed)
         handler.send(response, isHead: request.isHead, isLast: !head.isKeepAlive, context)
       }

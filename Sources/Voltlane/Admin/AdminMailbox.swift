@@ -4,7 +4,8 @@ import Synchronization
 /// What other threads ask of the control thread, which alone may call the relay. Nobody waits: whoever asks is called
 /// back, on the control thread.
 final class AdminMailbox: Sendable {
-  typealias Question = @Sendable (Relay) -> Void
+  /// What is asked of the relay calls `finished` once it is answered, on the control thread.
+  typealias Question = @Sendable (Relay, _ finished: @escaping () -> Void) -> Void
 
   private let state = Mutex(State())
 
@@ -31,12 +32,11 @@ final class AdminMailbox: Sendable {
     return wake != nil
   }
 
-  /// Asks what is waiting. Called by the control thread whenever it is awake.
-  func deliver(to relay: Relay) {
-    let questions = state.withLock { state in
+  /// What is waiting. Called by the control thread whenever it is awake.
+  func take() -> [Question] {
+    state.withLock { state in
       defer { state.waiting = [] }
       return state.waiting
     }
-    for question in questions { question(relay) }
   }
 }

@@ -6,7 +6,9 @@ import Synchronization
 ///
 /// Invariant: there are at most ``AdminLimits/connections``, and each is here from its start to its end.
 final class AdminVisitors: Sendable {
+  /// Who may connect.
   private let allowed: [Network]
+  private let isLocalSocket: Bool
   let desk: AdminDesk
   private let state = Mutex(State())
 
@@ -22,8 +24,10 @@ final class AdminVisitors: Sendable {
     var lastUsed: UInt64
   }
 
-  init(allowed: [Network], desk: AdminDesk) {
-    self.allowed = allowed
+  /// `allowed`: where nobody is named, only this machine's own may connect, wherever the endpoint's name leads.
+  init(allowed: [Network], isLocalSocket: Bool, desk: AdminDesk) {
+    self.allowed = allowed.isEmpty ? AdminConfiguration.loopback : allowed
+    self.isLocalSocket = isLocalSocket
     self.desk = desk
   }
 
@@ -64,9 +68,11 @@ final class AdminVisitors: Sendable {
     _ = state.withLock { $0.visits.removeValue(forKey: ObjectIdentifier(channel)) }
   }
 
-  private func isAllowed(_ address: SocketAddress?) -> Bool {
-    // A unix socket has its permissions.
-    guard !allowed.isEmpty, let text = address?.ipAddress else { return true }
+  func isAllowed(_ address: SocketAddress?) -> Bool {
+    // It has its permissions.
+    if isLocalSocket { return true }
+    // One that has gone already has no address.
+    guard let text = address?.ipAddress else { return false }
     // An address of a link is followed by the link's name.
     guard let network = try? Network(String(text.prefix { $0 != "%" })) else { return false }
     return Network.cover(allowed, [network])

@@ -97,36 +97,37 @@ struct ClientsPage: Sendable {
   // MARK: The page
 
   /// The rows of the page among all that come in, whatever their number: no more than twice as many are kept.
-  struct Collector {
-    private let page: ClientsPage
+  struct Collector: Sendable {
+    private let order: ClientsPage
     private(set) var total = 0
     private var isMore = false
     private var rows: [(place: Place, row: ClientRow)] = []
 
-    fileprivate init(_ page: ClientsPage) { self.page = page }
+    fileprivate init(_ order: ClientsPage) { self.order = order }
 
     mutating func add(_ row: ClientRow) {
       total += 1
-      let place = page.place(row)
+      let place = order.place(row)
       // What the last pages had.
-      if let after = page.after, page.isDescending ? place >= after : place <= after { return }
+      if let after = order.after, order.isDescending ? place >= after : place <= after { return }
       rows.append((place, row))
-      if rows.count >= 2 * page.top { cut() }
+      if rows.count >= 2 * order.top { cut() }
     }
 
     private mutating func cut() {
-      let isDescending = page.isDescending
+      let isDescending = order.isDescending
       rows.sort { isDescending ? $1.place < $0.place : $0.place < $1.place }
-      guard rows.count > page.top else { return }
+      guard rows.count > order.top else { return }
       isMore = true
-      rows.removeLast(rows.count - page.top)
+      rows.removeLast(rows.count - order.top)
     }
 
-    mutating func finish() -> JSON {
-      cut()
-      let next = isMore ? rows.last.map { JSON.string(ClientsPage.cursor($0.place)) } : nil
+    var page: JSON {
+      var all = self
+      all.cut()
+      let next = all.isMore ? all.rows.last.map { JSON.string(ClientsPage.cursor($0.place)) } : nil
       return .named([
-        ("clients", .array(rows.map { $0.row.json })), ("next", next ?? .null), ("total", .count(total)),
+        ("clients", .array(all.rows.map { $0.row.json })), ("next", next ?? .null), ("total", .count(total)),
       ])
     }
   }

@@ -11,11 +11,39 @@ struct EndedPage: Sendable {
     try parameters.finish()
   }
 
-  func json(_ rows: [EndedRow]) -> JSON {
-    let now = Relay.now
-    let newest = rows.sorted { $0.time > $1.time }.prefix(top)
-    return .named([("ended", .array(newest.map { $0.json(now: now) }))])
+  /// The newest rows among all that come in, whatever their number: no more than twice as many are kept.
+  struct Collector: Sendable {
+    private let top: Int
+    private var rows: [EndedRow] = []
+    /// What is older has no place on the page.
+    private var oldest: UInt64 = 0
+
+    fileprivate init(top: Int) { self.top = top }
+
+    /// Whether another of the same shard, which gives the newest first, may have a place on the page.
+    mutating func add(_ row: EndedRow) -> Bool {
+      guard row.time >= oldest else { return false }
+      rows.append(row)
+      if rows.count >= 2 * top { cut() }
+      return true
+    }
+
+    private mutating func cut() {
+      rows.sort { $0.time > $1.time }
+      guard rows.count >= top else { return }
+      rows.removeLast(rows.count - top)
+      oldest = rows[top - 1].time
+    }
+
+    var page: JSON {
+      var all = self
+      all.cut()
+      let now = Relay.now
+      return .named([("ended", .array(all.rows.map { $0.json(now: now) }))])
+    }
   }
+
+  var collector: Collector { Collector(top: top) }
 }
 
 extension EndedRow {

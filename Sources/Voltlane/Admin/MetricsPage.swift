@@ -126,6 +126,7 @@ enum Readings {
     case .ready: return one(desk.unreadiness == nil ? 1 : 0)
     case .draining: return one(observer.isEnding ? 1 : 0)
     case .build: return [([Version.current, desk.kernel, "\(desk.interface)"], 1)]
+    case .settings: return desk.settings.map { ([$0.name, $0.value, $0.origin], 1) }
     case .logLinesDropped: return one(Double(System.droppedLines))
     case .adminRequests:
       return AdminDesk.Outcome.allCases.map { ([$0.rawValue], Double(desk.requests($0))) }

@@ -15,7 +15,7 @@ struct CommandArguments {
     self.members = members.filter { $0.name != "command" && $0.value != .null }
   }
 
-  var isEmpty: Bool { members.isEmpty }
+  func has(_ name: String) -> Bool { value(name) != nil }
 
   /// Refuses what the command does not know, so that a misspelt condition never means everybody.
   func allow(_ names: [String]) throws(ControlError) {
@@ -77,6 +77,14 @@ struct CommandArguments {
     }
   }
 
+  /// A network whose clients are about to lose their sessions. One that is wide has to be confirmed.
+  func confirmedNetwork(_ name: String) throws(ControlError) -> Network {
+    let network = try network(name)
+    guard network.isWide, value("yes") != .bool(true) else { return network }
+    throw ControlError(
+      "\(network) is wide, and this ends the sessions of all clients there: repeat it with --yes (\"yes\":true)")
+  }
+
   /// The sessions that `id`, `address` and `state` mean.
   func filter() throws(ControlError) -> ClientFilter {
     var filter = ClientFilter()
@@ -102,7 +110,9 @@ struct CommandArguments {
   }
 
   /// In words.
-  var who: String { members.map { "\($0.name) \($0.value.string ?? "\($0.value)")" }.joined(separator: ", ") }
+  var who: String {
+    members.filter { $0.name != "yes" }.map { "\($0.name) \($0.value.string ?? "\($0.value)")" }.joined(separator: ", ")
+  }
 }
 
 enum SortOrder: String, CaseIterable { case asc, desc }

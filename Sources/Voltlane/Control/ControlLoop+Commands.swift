@@ -100,17 +100,22 @@ extension ControlLoop {
       try arguments.filter(), sortedBy: try arguments.word("sort", of: ClientsPage.Column.self) ?? .bytesDown,
       isDescending: try arguments.word("order", of: SortOrder.self) != .asc,
       top: try arguments.number("top", in: 1...AdminLimits.mostClients) ?? 20)
-    var collector = page.collector
-    relay.ask(.clients(page.filter)) { row in
-      if case .client(let client) = row { collector.add(client) }
-    } finished: { _ in
-      answer(.success(collector.finish()))
+    let relay = relay
+    lists.add { finished in
+      var collector = page.collector
+      relay.ask(.clients(page.filter)) { row in
+        if case .client(let client) = row { collector.add(client) }
+      } finished: { _ in
+        answer(.success(collector.page))
+        finished()
+      }
     }
   }
 
   private func kick(_ arguments: CommandArguments, _ answer: @escaping Answer) throws(ControlError) {
-    try arguments.allow(["address", "id"])
-    guard !arguments.isEmpty else { throw ControlError("kick needs an id or an address") }
+    try arguments.allow(["address", "id", "yes"])
+    guard arguments.has("address") || arguments.has("id") else { throw ControlError("kick needs an id or an address") }
+    if arguments.has("address") { _ = try arguments.confirmedNetwork("address") }
     let filter = try arguments.filter()
     let who = arguments.who
     log.info("control: kicking \(who)")
@@ -126,9 +131,9 @@ extension ControlLoop {
 
   /// Refuses connections from there, and ends the sessions of clients from there.
   private mutating func ban(_ arguments: CommandArguments, _ answer: @escaping Answer) throws(ControlError) {
-    try arguments.allow(["network", "seconds"])
+    try arguments.allow(["network", "seconds", "yes"])
     try mayReload()
-    let network = try arguments.network("network")
+    let network = try arguments.confirmedNetwork("network")
     let time = try arguments.duration("seconds", in: .seconds(1) ... .seconds(365 * 24 * 60 * 60))
     let before = bans
     bans.add(network, for: time)

@@ -14,41 +14,51 @@ import VoltlaneText
 /// peer that stalls.
 final class ControlSocket {
   private let group: MultiThreadedEventLoopGroup
-  private let channel: any Channel
-  private let file: UnixSocketFile
+  private let listener: PatientListener
 
-  init(_ path: String, _ queue: ControlQueue) throws {
-    let listening = try UnixSocketFile.listen(
-      .unix(path: path), backlog: ControlLimits.peers, mode: ControlLimits.mode, group: nil)
-    file = listening.file
-    group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+  /// `told` is called at once, and again if the path comes free only later.
+  init(_ path: String, _ queue: ControlQueue, told: @escaping @Sendable (PatientListener.Progress) -> Void) throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let peers = ControlPeers()
-    channel = try ServerBootstrap(group: group)
-      // Without descriptors accepting pauses; otherwise the thread would try again without end.
-      .serverChannelInitializer { $0.pipeline.addHandler(AcceptBackoffHandler()) }
-      .childChannelOption(.allowRemoteHalfClosure, value: true)
-      .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(ControlPeer(queue, peers))
-        }
-      }
-      .withBoundSocket(listening.socket).wait()
+    self.group = group
+    do {
+      listener = try PatientListener(
+        at: .unix(path: path), backlog: ControlLimits.peers, on: group.next(),
+        bootstrap: {
+          ServerBootstrap(group: group)
+            .serverChannelOption(.maxMessagesPerRead, value: 1)
+            // Without descriptors accepting pauses; otherwise the thread would try again without end.
+            .serverChannelInitializer { channel in
+              channel.eventLoop.makeCompletedFuture {
+                try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+              }
+            }
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer { channel in
+              channel.eventLoop.makeCompletedFuture {
+                try channel.pipeline.syncOperations.addHandler(ControlPeer(queue, peers))
+              }
+            }
+        }, told: told)
+    } catch {
+      group.shutdownGracefully { _ in }
+      throw error
+    }
   }
 
   /// Nobody is heard any more, and the file is gone. Waits until that is so.
   func close() {
-    file.remove()
-    try? channel.close().wait()
+    listener.close()
     try? group.syncShutdownGracefully()
   }
 }
 
 /// What the socket allows its peers.
 enum ControlLimits {
-  /// Reading and writing for its owner.
-  static let mode: UInt16 = 0o600
   /// Peers at a time: a few people, each with a `top`, and scripts.
   static let peers = 16
+  /// Descriptors that they may take while the relay runs: one more is accepted to be told that there are too many.
+  static let descriptors = peers + 2
   /// Bytes of a request: the longest list of networks that somebody may set.
   static let request = 256 * 1024
   /// How long a peer may take to finish a request that it has begun, or to take its answer.

@@ -12,14 +12,14 @@ extension Machine {
     ByteSize(bytes: Self.wholeMebibytes(memory / 2).clamped(to: ProtectionConfiguration.memoryBudgetRange))
   }
 
-  /// Descriptors that the relay needs besides one for each client.
+  /// Descriptors that the relay needs besides one for each client, and those of `otherDescriptors`.
   static let ownDescriptors = 128
 
   /// As many as there are descriptors for, minus those that the relay needs for itself, but no more than the memory
   /// budget has room for with some packets each.
-  func automaticMaxClients(memoryBudget: Int) -> Int {
+  func automaticMaxClients(memoryBudget: Int, otherDescriptors: Int = 0) -> Int {
     let bytesPerClient = 32 << 10
-    let count = min(descriptors - Self.ownDescriptors, memoryBudget / bytesPerClient)
+    let count = min(descriptors - Self.ownDescriptors - otherDescriptors, memoryBudget / bytesPerClient)
     return count.clamped(to: ProtectionConfiguration.countRange)
   }
 

@@ -86,7 +86,9 @@ extension Preflight {
 
   /// nil if --max-clients has no limit.
   private var wantedDescriptors: Int? {
-    configuration.relay.protection.maxClients.map { $0 + Machine.ownDescriptors }
+    configuration.relay.protection.maxClients.map {
+      $0 + Machine.ownDescriptors + configuration.relay.otherDescriptors
+    }
   }
 
   /// The relay's key is kept in locked memory, and on recent kernels rings count as locked memory. Whether there is

@@ -17,23 +17,33 @@ struct EffectiveSettings: CustomStringConvertible {
     }.joined(separator: "\n")
   }
 
+  /// Each by name, with what is in effect, and where that was given.
+  var rows: [(name: String, value: String, origin: String)] {
+    Settings.entries.map { entry in
+      let decision = decisions.first { $0.setting == entry.name }?.value
+      return (entry.name, decision ?? given.texts(of: entry).joined(separator: ", "), origin(entry))
+    }
+  }
+
   private func value(_ entry: SettingEntry) -> String {
     let texts = given.texts(of: entry).map(Self.quoted)
     return entry.isRepeatable ? "[\(texts.joined(separator: ", "))]" : texts[0]
   }
 
   private func source(_ entry: SettingEntry) -> String {
-    let source =
-      switch given[entry].first?.origin {
-      case nil, .standard: "default"
-      case .flag: "--\(entry.name)"
-      case .argument: entry.name
-      case .command: "voltlane-ctl set"
-      case .variable(let name): name
-      case .file(let path, let line, _, _): "\(path):\(line)"
-      }
     let decision = decisions.first { $0.setting == entry.name }
-    return decision.map { "\(source); here \($0.value)" } ?? source
+    return decision.map { "\(origin(entry)); here \($0.value)" } ?? origin(entry)
+  }
+
+  private func origin(_ entry: SettingEntry) -> String {
+    switch given[entry].first?.origin {
+    case nil, .standard: "default"
+    case .flag: "--\(entry.name)"
+    case .argument: entry.name
+    case .command: "voltlane-ctl set"
+    case .variable(let name): name
+    case .file(let path, let line, _, _): "\(path):\(line)"
+    }
   }
 
   private static func quoted(_ text: String) -> String {

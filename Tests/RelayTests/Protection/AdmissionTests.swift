@@ -458,7 +458,7 @@ import VoltlaneWire
     _ = digest.tell(now: scene.simulation.now) { event in
       switch event {
       case .addressesBanned(_, let count), .clientsRefused(.denied, let count, _),
-        .sessionsEnded(.packetTooLarge, let count), .clientsSlowed(.packets, let count):
+        .sessionsEnded(.packetTooLarge, let count, _), .clientsSlowed(.packets, let count, _):
         counts.append(count)
       default: Issue.record("\(event)")
       }

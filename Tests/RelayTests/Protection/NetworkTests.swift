@@ -42,11 +42,20 @@ import Testing
     ("::/129", "'129' is not a prefix length from 0 to 128"), ("::/", "'' is not a prefix length from 0 to 128"),
     ("::/+1", "'+1' is not a prefix length from 0 to 128"), ("::/1/2", "'1/2' is not a prefix length from 0 to 128"),
     ("10.0.0.1/8", "it has bits set after its prefix of 8 bits"),
+    ("10.0.0.1\0/8", "'10.0.0.1\0' is not an IPv4 or IPv6 address"),
     ("10.0.0.1\0x", "'10.0.0.1\0x' is not an IPv4 or IPv6 address"),
+    ("::1\0", "'::1\0' is not an IPv4 or IPv6 address"),
   ])
   func refused(text: String, reason: String) {
     #expect(throws: Network.Malformed(reason: reason)) { try Network(text) }
   }
+
+  @Test(arguments: [
+    ("0.0.0.0/0", true), ("10.0.0.0/8", true), ("10.0.0.0/15", true), ("10.0.0.0/16", false), ("10.0.0.1", false),
+    ("::/0", true), ("2001:d00::/24", true), ("2001:db8::/31", true), ("2001:db8::/32", false), ("::1", false),
+    ("::ffff:0:0/96", true), ("::ffff:10.0.0.0/112", false), ("::/80", true), ("::/97", false),
+  ])
+  func wide(network: String, isWide: Bool) throws { #expect(try Network(network).isWide == isWide) }
 
   @Test func anAddressIsOneIPv4OrA64() throws {
     let same = try address("2001:db8:0:1::").key

@@ -23,7 +23,13 @@ final class Questioner {
   /// Asks, and does not wait for the answer.
   func begin(_ question: ShardQuestion, most: Int = .max) -> Answer {
     let answer = Answer()
-    wake(inquiries.ask(question, most: most, row: { answer.rows.append($0) }, finished: { answer.ended = $0 }))
+    wake(
+      inquiries.ask(
+        question, most: most,
+        row: {
+          answer.rows.append($0)
+          return true
+        }, finished: { answer.ended = $0 }))
     return answer
   }
 

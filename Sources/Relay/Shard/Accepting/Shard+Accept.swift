@@ -12,7 +12,8 @@ extension Shard where K: ~Copyable {
     let listener = Int(completion.token.index)
     if !completion.more { acceptor.disarm(listener) }
     guard control.accepts else {
-      // The kernel refuses whoever connects to a TCP listener that no longer listens. One of a unix path still does.
+      // The kernel refuses whoever connects to a TCP listener that no longer listens. A unix listener goes on, with a
+      // file that hardly anybody finds.
       if completion.result >= 0 { kernel.submit(.close(completion.result), Token(.none)) }
       if completion.result < 0, completion.result != -ECANCELED, acceptor.isShared(listener) {
         return pauseAccepting(-completion.result, &kernel)

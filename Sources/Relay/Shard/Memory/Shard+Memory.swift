@@ -92,7 +92,7 @@ extension Shard where K: ~Copyable {
   mutating func evictWithinPacket(_ index: UInt32, over budget: Event.Budget, _ kernel: inout K) {
     let slot = connections[index].session
     if slot != .none {
-      events.tally(budget.metric, .warning, &kernel)
+      events.tally(budget.metric, .warning, of: named(slot), &kernel)
       removeSession(slot, .memory, &kernel)
     }
     reset(index, &kernel)
@@ -100,7 +100,12 @@ extension Shard where K: ~Copyable {
 
   /// Evicts a session because all together hold more than they may, or the system has no more memory.
   mutating func evictSession(_ slot: UInt32, over budget: Event.Budget, _ kernel: inout K) {
-    events.tally(budget.metric, .warning, &kernel)
+    events.tally(budget.metric, .warning, of: named(slot), &kernel)
     endSession(slot, .memory, &kernel)
+  }
+
+  /// A session, as a line of the log names it.
+  func named(_ slot: UInt32) -> Event.Session {
+    Event.Session(id: sessions[slot].id, address: sessions[slot].address)
   }
 }

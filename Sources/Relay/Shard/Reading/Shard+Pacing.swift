@@ -32,7 +32,7 @@ extension Shard where K: ~Copyable {
     case .end: endClient(index, .rateLimit, &kernel)
     case .pause:
       let rate = packetDebt >= byteDebt ? ClientRate.packets : .bytes
-      events.tally(rate.metric, .info, &kernel)
+      events.tally(rate.metric, .info, of: named(connections[index].session), &kernel)
       pause(index, .overRate, kernel)
       connections[index].pausedUntil = kernel.now.adding(debt)
       wheel.arm(index, at: connections[index].pausedUntil, connections)

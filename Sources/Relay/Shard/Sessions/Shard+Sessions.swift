@@ -20,7 +20,7 @@ extension Shard where K: ~Copyable {
     }
     counters.add(.sessionsEnded)
     if reason.isLimit {
-      events.tally(reason.metric, .info, &kernel)
+      events.tally(reason.metric, .info, of: Event.Session(id: id, address: address), &kernel)
     } else {
       counters.add(reason.metric)
     }

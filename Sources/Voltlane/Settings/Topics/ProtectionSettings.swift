@@ -24,7 +24,9 @@ struct ProtectionSettings: SettingsTopic {
         """),
     reload: .guarded(raised: \.protection.maxClients), to: \.protection.maxClients,
     decide: { program, machine in
-      Limit(machine.automaticMaxClients(memoryBudget: program.relay.protection.memoryBudget))
+      Limit(
+        machine.automaticMaxClients(
+          memoryBudget: program.relay.protection.memoryBudget, otherDescriptors: program.relay.otherDescriptors))
     })
 
   let maxClientsPerIP = RelaySetting(
