@@ -135,7 +135,8 @@ final class BuiltServiceTests {
     #expect(running.log(until: "backend is ").contains("listening on"))
     let one = try #require(Self.children(of: running.process.processIdentifier).first)
     let child = try #require(Self.children(of: one).first)
-    kill(child, SIGTERM)
+    // Nobody blocks that one, as threads of a test may do with others.
+    kill(child, SIGKILL)
     // A process that has ended stays a child until it is reaped.
     while running.process.isRunning, !Self.children(of: one).isEmpty { usleep(1000) }
     #expect(Self.children(of: one).isEmpty && running.process.isRunning)

@@ -4,8 +4,9 @@ import NIOCore
 /// Who is at the other end of a unix socket, by what the kernel knew when it connected. Its unsafe code reads an option
 /// of the size that the kernel gives it.
 enum PeerOwner {
-  /// Laid out as the kernel's `struct ucred`, which glibc shows only with _GNU_SOURCE.
-  private struct Credentials: Sendable {
+  /// Laid out as the kernel's `struct ucred`, which glibc shows only with _GNU_SOURCE. Unsafe, because the kernel fills it
+  /// in by its size, whatever its fields are.
+  @unsafe private struct Credentials: Sendable {
     var process: Int32
     var user: UInt32
     var group: UInt32
@@ -18,6 +19,6 @@ enum PeerOwner {
     }
     return unsafe provider.unsafeGetSocketOption(
       level: .socket, name: NIOBSDSocket.Option(rawValue: CInt(SO_PEERCRED))
-    ).map { (credentials: Credentials) in credentials.user }
+    ).map { (credentials: Credentials) in unsafe credentials.user }
   }
 }

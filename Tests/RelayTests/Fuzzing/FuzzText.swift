@@ -82,8 +82,9 @@ enum FuzzText {
     precondition((try? JSON(reading: request.description)) == request, "\(request) is read as something else")
     do throws(ControlError) {
       let arguments = try CommandArguments(request)
-      precondition(arguments.isEmpty || !arguments.who.isEmpty)
-      try arguments.allow(["setting", "values", "network", "seconds", "top", "order", "address", "state", "id"])
+      let known = ["setting", "values", "network", "seconds", "top", "order", "address", "state", "id"]
+      precondition(!known.contains(where: arguments.has) || !arguments.who.isEmpty)
+      try arguments.allow(known)
       for member in 0..<7 {
         do throws(ControlError) { try read(arguments, member) } catch { precondition(!"\(error)".isEmpty) }
       }

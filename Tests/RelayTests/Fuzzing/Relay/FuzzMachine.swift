@@ -137,9 +137,11 @@ final class FuzzMachine {
     wake(inquiries.ask(question, most: most, row: { FuzzMachine.check($0) }, finished: finished))
   }
 
-  private static func check(_ row: ShardRow) {
-    guard case .client(let client) = row else { return }
+  /// More rows are wanted.
+  private static func check(_ row: ShardRow) -> Bool {
+    guard case .client(let client) = row else { return true }
     precondition(client.idle <= client.age &+ 1 << Limits.wheelTickShift, "idle before it began")
+    return true
   }
 
   private func wake(_ shards: [Int]) {
