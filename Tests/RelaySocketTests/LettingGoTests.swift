@@ -33,8 +33,8 @@ import Testing
     #expect(rig.relay[.endedRelayDraining] == 12)
   }
 
-  /// Everybody sends and is sent to without a pause, and roles may move meanwhile: whatever a client had sent before it
-  /// was let go arrives, and whatever the backend sends arrives or is answered as too late.
+  /// Everybody sends and is sent to as fast as it is heard, and roles may move meanwhile: whatever a client had sent
+  /// before it was let go arrives, and whatever the backend sends arrives or is answered as too late.
   @Test(arguments: Layout.allCases + [.moving])
   func `a drain under load loses nothing that was accepted`(_ layout: Layout) throws {
     let rig = try Rig(layout)

@@ -3,7 +3,8 @@ import Relay
 import Synchronization
 import Testing
 
-/// Clients that send and are sent numbered packets without a pause while they are let go, and what became of each.
+/// Clients that send and are sent numbered packets as fast as those are heard while they are let go, and what became of
+/// each.
 ///
 /// What a client has sent by the time at which it is let go has to arrive, in order and without a gap. Of what the
 /// backend sends, a client gets the first so many, and each of the others is answered: its session was over by then.
@@ -19,7 +20,19 @@ final class DrainLoad {
     var reasons = [String?]()
     /// What did not come in its turn.
     var faults = [String]()
+
+    /// Whether there is room for one more of a client's packets on its way up.
+    func mayComeUp(_ index: Int) -> Bool { sentUp[index] - cameUp[index] < DrainLoad.mostUnderWay }
+    /// The same on its way down, of a client that has not ended.
+    func mayGoDown(_ index: Int) -> Bool {
+      reasons[index] == nil && sentDown[index] - cameDown[index] - answered[index] < DrainLoad.mostUnderWay
+    }
   }
+
+  /// The most packets of a client that are under way each way. One thread reads for the backend, and in a debug build
+  /// it is slower than all those that send. Without a bound the ends would come behind a backlog of megabytes, later
+  /// than anybody waits for them.
+  private static let mostUnderWay = 64
 
   private let rig: Rig
   private let clients: [RawClient]
@@ -84,7 +97,10 @@ final class DrainLoad {
     }
     let writer = Background {
       while !hasEnded.isRaised {
-        let next = state.state.withLock { $0.sentUp[index] }
+        guard let next = state.state.withLock({ $0.mayComeUp(index) ? $0.sentUp[index] : nil }) else {
+          usleep(1000)
+          continue
+        }
         // The relay may have closed meanwhile.
         guard (try? client.send(packet(next))) != nil else { break }
         state.state.withLock { $0.sentUp[index] += 1 }
@@ -118,18 +134,20 @@ final class DrainLoad {
     }
   }
 
-  /// What the backend says: to each in turn, until it hears of its end. Nobody's packets follow each other directly,
-  /// because those would be answered together.
+  /// What the backend says: to each in turn that has room for it, until it hears of its end. A packet for nobody ends
+  /// each turn, so that no client's packets follow each other directly: those would be answered together.
   private static func speak(_ firehose: Firehose, _ ids: [UInt64], _ state: Shared) throws {
     let nobody: UInt64 = 12345
     while !state.isOver.load(ordering: .relaxed) {
+      var hasSpoken = false
       for (index, id) in ids.enumerated() {
-        let next = state.state.withLock { $0.reasons[index] == nil ? $0.sentDown[index] : nil }
-        guard let next else { continue }
+        guard let next = state.state.withLock({ $0.mayGoDown(index) ? $0.sentDown[index] : nil }) else { continue }
         try firehose.send(.data(id, packet(next)))
         state.state.withLock { $0.sentDown[index] += 1 }
+        hasSpoken = true
       }
-      try firehose.send(.data(nobody, [1]))
+      // Its answers have to be heard, too.
+      if hasSpoken { try firehose.send(.data(nobody, [1])) }
       usleep(200)
     }
   }
