@@ -44,7 +44,7 @@ import Testing
     #expect(
       LogForm().line(time: time, level: .error, message: message, metadata: [:])
         == "2026-01-02T03:04:05.006Z error    "
-        + #"a\nb\u{1B}[2J ä\u{2028}\u{2029}\u{85}\u{202E}\u{E0041}"# + "\n")
+        + #"a\nb\u{1B}[2J ä\u{2028}\u{2029}\u{0085}\u{202E}\u{000E0041}"# + "\n")
   }
 
   @Test(arguments: Logger.Level.allCases) func everyLevelLetsThroughWhatIsAsImportant(level: Logger.Level) {
