@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -99,9 +101,10 @@ def websocket() -> None:
 
 def logs() -> None:
     """The log in JSON, to a host for logs by rsyslog, which keeps what comes while that is away."""
+    log = Path("/var/log/voltlane/relay.log")
     problems = Path("/var/log/voltlane/problems.log")
     with Scene("logs") as scene:
-        relay = scene.relay(log=Path("/var/log/voltlane/relay.log"))
+        relay = scene.relay(log=log)
         main = scene.folder / "rsyslog.conf"
         main.write_text(f'global(workDirectory="/var/spool/rsyslog")\ninclude(file="{scene.recipe}/rsyslog.conf")\n')
         shipper = scene.start("rsyslogd", "-n", "-i", scene.folder / "rsyslog.pid", "-f", main)
@@ -117,6 +120,9 @@ def logs() -> None:
             while received[-1].get("event") != "backend_connected":
                 received.append(json.loads(lines.readline()))
             check(all({"time", "level", "message"} <= set(line) for line in received), received)
+            # What logrotate does with copytruncate. What comes next is shorter than what was there.
+            shutil.copy(log, scene.folder / "relay.log.1")
+            os.truncate(log, 0)
             # A warning: the backend is lost.
             backend: Program = scene.programs[0]
             backend.end()

@@ -78,7 +78,8 @@ class Program:
     def __init__(self, name: str, command: list[str], log: Path) -> None:
         self.name = name
         self.log = log
-        with log.open("wb") as file:
+        # As with systemd's "append:", so that a file that is truncated begins anew.
+        with log.open("ab") as file:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
 
