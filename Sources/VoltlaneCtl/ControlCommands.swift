@@ -19,7 +19,7 @@ struct Status: ControlCommand {
     let behind = answer["backend_behind_seconds"]?.real ?? 0
     let rows = [
       ("relay", "\(text("version")), pid \(number("pid")), up \(Shown.time(answer["uptime_seconds"]?.real ?? 0))"),
-      ("state", state), ("listening on", listeners),
+      ("state", state), ("kernel", text("io")), ("listening on", listeners),
       ("backend", text("backend") + (behind > 0 ? ", \(Shown.time(behind)) behind" : "")),
       ("sessions", "\(number("sessions")), \(number("sessions_ended")) have ended"),
       ("clients", "\(number("clients_accepted")) accepted, \(number("clients_refused")) refused"),
