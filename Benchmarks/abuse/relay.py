@@ -14,6 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 #: One thread for packets, so that an attack cannot hide on another CPU, and one for handshakes.
 FLAGS = ["--shards", "1", "--firehose-core", "shared", "--handshake-workers", "1", "--congestion-control", "cubic"]
+if os.environ.get("TEST_IO"):
+    # What tools/test --io says.
+    FLAGS += ["--io", os.environ["TEST_IO"]]
 #: How long anything may take that takes no time.
 PATIENCE = 20
 

@@ -50,7 +50,7 @@ struct BuiltProgram {
     let own = ProcessInfo.processInfo.environment
     process.environment = own.filter { !$0.key.hasPrefix("VOLTLANE_") }.merging(environment) { $1 }
     // As the tests of sockets: either of the system's kernels will do.
-    if name == "voltlane", let io = own["VOLTLANE_TEST_IO"] {
+    if name == "voltlane", let io = own["TEST_IO"] {
       process.environment?.merge(["VOLTLANE_IO": io]) { given, _ in given }
     }
     if let folder { process.currentDirectoryURL = folder }

@@ -53,8 +53,11 @@ final class UnheardRelay: @unchecked Sendable {
     process.executableURL = URL(fileURLWithPath: "/bin/bash")
     process.arguments =
       ["-c", "\(shell) exec '\(program)' \"$@\" \(redirection)", "bash", "--listen", address] + arguments
-    process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("VOLTLANE_") }
-      .merging(environment) { $1 }.merging(["log": log.path]) { $1 }
+    let own = ProcessInfo.processInfo.environment
+    // As ``BuiltProgram``.
+    let io = own["TEST_IO"].map { ["VOLTLANE_IO": $0] } ?? [:]
+    process.environment = own.filter { !$0.key.hasPrefix("VOLTLANE_") }
+      .merging(io) { $1 }.merging(environment) { $1 }.merging(["log": log.path]) { $1 }
     process.currentDirectoryURL = folder
     process.standardInput = FileHandle.nullDevice
     if let errors { process.standardError = errors }

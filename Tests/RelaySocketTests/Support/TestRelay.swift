@@ -52,8 +52,8 @@ final class TestRelay {
 
   var endpoint: Endpoint { relay.endpoints[0] }
 
-  /// What VOLTLANE_TEST_IO says: the same tests run over either of the system's kernels.
-  static let io = getenv("VOLTLANE_TEST_IO").flatMap { KernelChoice(rawValue: String(cString: $0)) } ?? .auto
+  /// What TEST_IO says: the same tests run over either of the system's kernels.
+  static let io = getenv("TEST_IO").flatMap { KernelChoice(rawValue: String(cString: $0)) } ?? .auto
 
   func connect(receiveBuffer: Int32? = nil) throws -> RawSocket {
     try RawSocket(to: endpoint, receiveBuffer: receiveBuffer)
