@@ -39,13 +39,27 @@ import Testing
 
   @Test func `only an old kernel is too old`() {
     for (kernel, isOld) in [("5.15.0-91-generic", true), ("6.0.19", true), ("6.1.0", false), (Self.modern, false)] {
-      for error in [EINVAL, ENOSYS] {
-        let refusal = refusal(.setup, error, kernel: kernel)
-        #expect(refusal.reason.contains("too old") == isOld, "\(refusal)")
-        #expect((refusal.advice == "run Linux 6.1 or later") == isOld, "\(refusal)")
-      }
+      let refusal = refusal(.setup, EINVAL, kernel: kernel)
+      #expect(refusal.reason.contains("too old") == isOld, "\(refusal)")
+      #expect((refusal.advice == "run Linux 6.1 or later") == isOld, "\(refusal)")
     }
     #expect(!refusal(.setup, EINVAL, kernel: "nobody knows").reason.contains("too old"))
+  }
+
+  /// Old kernels have the calls, too. gVisor says 4.4.0.
+  @Test(arguments: [("4.4.0", true), ("5.15.0-91-generic", true), ("6.1.0", false)])
+  func `calls that are missing are hidden, whatever the kernel says that it is`(kernel: String, isOld: Bool) {
+    let refusal = refusal(.setup, ENOSYS, kernel: kernel)
+    #expect(refusal.reason.contains("filter") && !refusal.reason.contains("too old"), "\(refusal)")
+    #expect(refusal.advice.contains("seccomp"), "\(refusal)")
+    #expect(refusal.advice.hasSuffix("; it takes Linux 6.1 or later, too") == isOld, "\(refusal)")
+  }
+
+  @Test func `open files that are missing are said`() {
+    let own = refusal(.setup, EMFILE)
+    #expect(own.reason.contains("too many open files"), "\(own)")
+    #expect(own.advice.contains("LimitNOFILE=") && own.advice.contains("ulimit -n"), "\(own)")
+    #expect(refusal(.setup, ENFILE).advice.contains("fs.file-max"))
   }
 
   @Test func `the sysctl that forbids io_uring is told from a filter`() {

@@ -41,12 +41,20 @@ public struct RingRefusal: Error, Equatable, Sendable {
         reason = "a seccomp filter, such as a container has, or a security module forbids io_uring (\(failure))"
         advice = RingRefusal.profileAdvice
       }
-    case ENOSYS where !isTooOld:
+    case ENOSYS:
+      // Every kernel since Linux 5.1 has the calls, those that are too old for the relay too, and what says that it is
+      // older than that may be a sandbox such as gVisor.
       reason = "io_uring is hidden by a container's seccomp filter, or this kernel was built without it (\(failure))"
-      advice = RingRefusal.profileAdvice
-    case EINVAL where isTooOld, ENOSYS:
+      advice = RingRefusal.profileAdvice + (isTooOld ? "; it takes Linux 6.1 or later, too" : "")
+    case EINVAL where isTooOld:
       reason = "the io_uring of Linux \(kernel) is too old (\(failure))"
       advice = "run Linux 6.1 or later"
+    case EMFILE where call == .setup, ENFILE where call == .setup:
+      reason = "there are too many open files for a ring (\(failure))"
+      advice =
+        error == EMFILE
+        ? "raise the limit of open files: LimitNOFILE= in systemd, --ulimit nofile= in Docker, ulimit -n in a shell"
+        : "raise the limit of all programs' open files, the sysctl fs.file-max"
     case ENOMEM where call == .setup && memory > memoryLimit:
       reason = """
         rings count as locked memory: all of them take \(RingRefusal.kibibytes(memory)), and the processes of this \
