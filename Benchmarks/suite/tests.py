@@ -173,6 +173,18 @@ class Bounds(unittest.TestCase):
         self.assertEqual(self.bound(made, "relay CPU with the firehose").short[0].place, "egress 100:64:8")
         self.assertEqual(len(self.bound(made, "the same, packets one way").short), 1)
 
+    def test_the_relay_over_epoll_is_held_against_the_epoll_relay_where_it_was_measured(self):
+        title = "relay CPU over epoll"
+        made = results(shared=[100], epoll=[100])
+        self.assertFalse(any(bound.title.startswith(title) for bound in bounds.all_bounds(made)))
+        for scenario, cell, cost in (("echo", "1000:64:1", 90), ("echo", "1:64:8", 120), ("ingest", "100:64:8", 130)):
+            made.add(scenario, cell, "epoll-kernel", {"relay_cpu_ns": cost})
+            made.add(scenario, cell, "epoll", {"relay_cpu_ns": 100})
+        bound = self.bound(made, title)
+        self.assertEqual(len(bound.findings), 3)
+        self.assertEqual(
+            [(finding.place, finding.value) for finding in bound.short], [("1:64:8", 1.2), ("ingest 100:64:8", 1.3)])
+
     def test_the_tail_at_half_load_is_compared_in_its_own_place(self):
         made = Results({}, {})
         for cell, ours, theirs in (("100:64 at half load", 9, 2), ("1000:64 at half load", 5, 7)):
