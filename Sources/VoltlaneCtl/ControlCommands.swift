@@ -67,6 +67,7 @@ struct Ban: ControlCommand {
   static let configuration = CommandConfiguration(
     abstract: "Keeps an address or network out, and ends its sessions.",
     discussion: """
+      A single IPv6 address means its /64, which limits count as one client. \
       It lasts for --for, or until the relay ends; what --deny has in the file lasts longer. --allow wins over it. \
       On a terminal, a network has to be confirmed; elsewhere one that is wider than a /16 of IPv4 or a /32 of IPv6 \
       needs --yes.
@@ -90,7 +91,9 @@ struct Ban: ControlCommand {
   func show(_ answer: JSON) -> String {
     let warning = answer["warning"]?.string.map { "\nwarning: \($0)" } ?? ""
     let period = time.map { " for \($0.duration.setting)" } ?? " until the relay ends"
-    return "banned \(cidr)\(period), ended \(Shown.count(answer["ended"]?.integer ?? 0, "session"))\(warning)"
+    // Of a single IPv6 address, the network of its owner.
+    let network = answer["network"]?.string ?? cidr
+    return "banned \(network)\(period), ended \(Shown.count(answer["ended"]?.integer ?? 0, "session"))\(warning)"
   }
 }
 
@@ -100,7 +103,7 @@ struct Unban: ControlCommand {
   @Argument(help: "The address or network, as it was banned.") var cidr: String
 
   func request() -> JSON { ["command": "unban", "network": .string(cidr)] }
-  func show(_ answer: JSON) -> String { "\(cidr) is no longer banned" }
+  func show(_ answer: JSON) -> String { "\(answer["network"]?.string ?? cidr) is no longer banned" }
 }
 
 struct Bans: ControlCommand {

@@ -61,6 +61,37 @@ import Testing
     #expect(try scene.rig.roundTrip(client))
   }
 
+  /// Whoever is in the handshake when the list changes is not served either.
+  @Test(arguments: Layout.allCases)
+  func `a handshake that has begun`(_ layout: Layout) throws {
+    let scene = try ProtectionScene(layout) { _ in }
+    let (offender, other) = (try scene.connect(), try scene.connect(from: .neighbour))
+    for socket in [offender, other] {
+      try socket.send(RawClient.version)
+      #expect(try socket.receive(RawClient.relayKey.count) == RawClient.relayKey)
+    }
+    #expect(scene.reconfigure { $0.protection.denied = [try! Network("127.0.0.0/24")] })
+    let before = scene.rig.relay[.refusedDenied]
+    try offender.send(RawClient.key)
+    #expect(try offender.receiveToEnd().bytes == [])
+    #expect(scene.rig.test.eventually(.refusedDenied, is: before + 1))
+    try other.send(RawClient.key)
+    _ = try RawClient.receiveID(other)
+  }
+
+  /// Nor does a client come back from there.
+  @Test(arguments: Layout.allCases)
+  func `a reconnection that has begun`(_ layout: Layout) throws {
+    let scene = try ProtectionScene(layout) { _ in }
+    let client = try scene.client()
+    let comeback = try Comeback(scene.connect(), client.id)
+    #expect(scene.reconfigure { $0.protection.denied = [try! Network("127.0.0.0/24")] })
+    let before = scene.rig.relay[.refusedDenied]
+    try comeback.answer()
+    #expect(scene.rig.test.eventually(.refusedDenied, is: before + 1))
+    #expect(try scene.rig.roundTrip(client))
+  }
+
   /// An address that has used up a slow rate does not have to wait by that rate until it may use a faster one.
   @Test(arguments: Layout.allCases)
   func `new connections`(_ layout: Layout) throws {

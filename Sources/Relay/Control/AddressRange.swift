@@ -21,7 +21,7 @@ public struct AddressRange: BitwiseCopyable, Sendable {
 extension AddressKey {
   /// Addresses that have this key, or a range that contains them; and whether they all belong to one owner. nil for a
   /// unix socket. (The key of ::1 is the same.)
-  fileprivate var addresses: (range: ClosedRange<UInt128>, isOneOwner: Bool)? {
+  var addresses: (range: ClosedRange<UInt128>, isOneOwner: Bool)? {
     let v4 = UInt128(bits & 0xffff_ffff)
     func network(_ first: UInt128, _ length: UInt128) -> ClosedRange<UInt128> {
       first...(first | UInt128.max >> length)

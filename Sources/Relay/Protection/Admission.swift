@@ -101,6 +101,13 @@ struct Admission: Sendable {
     return nil
   }
 
+  /// Whether everybody behind a key is kept out by now. A list may have changed since a connection was admitted, and of
+  /// that only the key is known: where a list names single addresses behind one, ``admit(_:_:now:grace:)`` has decided.
+  func isDenied(_ key: AddressKey) -> Bool {
+    guard let (range, _) = key.addresses else { return false }
+    return limits.denied.hasAll(range) && !limits.allowed.hasAny(range)
+  }
+
   /// A connection has left the handshake.
   mutating func countOutOfHandshake(_ address: AddressKey, _ standing: inout Standing) {
     countHandshakeOut(&standing)

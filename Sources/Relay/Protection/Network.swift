@@ -85,6 +85,18 @@ extension Network {
     return own.upperBound - own.lowerBound >= 1 << 16
   }
 
+  /// The smallest network with everybody who counts as one client with somebody here: of a single IPv6 address its /64,
+  /// and for what is smaller than a network of one owner that network.
+  public var ofWholeClients: Network {
+    let first = ClientAddress(bits: addresses.lowerBound)
+    let (all, key) = (first.alike, first.key)
+    // What has no more than an IPv4 address of its own is a client by itself, and ::/64 has all of these in it.
+    let hasOneOwner = key.form == .sixToFour || key.form == nil && !key.isLinkLocal && key != .none
+    guard hasOneOwner, all != addresses, addresses.upperBound <= all.upperBound else { return self }
+    // The key is written as that network.
+    return (try? Network("\(key)")) ?? self
+  }
+
   /// Whether both have the same addresses, however they are written.
   public func isSame(as other: Network) -> Bool { addresses == other.addresses }
 }

@@ -57,6 +57,17 @@ import Testing
   ])
   func wide(network: String, isWide: Bool) throws { #expect(try Network(network).isWide == isWide) }
 
+  @Test(arguments: [
+    ("2001:db8::1", "2001:db8:0:0::/64"), ("2001:db8:0:1:8000::/65", "2001:db8:0:1::/64"),
+    ("2001:db8::/64", "2001:db8::/64"), ("2001:db8::/48", "2001:db8::/48"), ("2002:c000:201::1", "2002:c000:201::/48"),
+    ("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "::ffff:192.0.2.1"), ("64:ff9b::1", "64:ff9b::1"), ("::1", "::1"),
+    ("fe80::1", "fe80::1"), ("::/0", "::/0"),
+  ])
+  func ofWholeClients(network: String, whole: String) throws {
+    let found = try Network(network).ofWholeClients
+    #expect(try found.description == whole && found.isSame(as: Network(whole)))
+  }
+
   @Test func anAddressIsOneIPv4OrA64() throws {
     let same = try address("2001:db8:0:1::").key
     #expect(try address("2001:db8:0:1:ffff::9").key == same)

@@ -227,6 +227,8 @@ extension Shard where K: ~Copyable {
     guard let index = connections.find(token), connections[index].phase == .verifying else { return }
     guard let key else { return refuseMalformed(index, &kernel) }
     let address = connections[index].address
+    // Who was banned meanwhile would otherwise be served: a ban ends the sessions that there are.
+    guard !admission.isDenied(address) else { return refuseNewcomer(index, .denied, &kernel) }
     guard case .no = drain, let slot = sessions.start(connection: index, key: key, address: address, now: kernel.now)
     else {
       return closeHandshake(index, &kernel)

@@ -223,6 +223,11 @@ extension Shard where K: ~Copyable {
     while let index = queues.returning.first, hasControlRoom() {
       // There is an attempt in this phase. If there were none, nothing would take the connection out of the queue.
       guard let attempt = connections[index].attempt?.value else { return close(index, &kernel) }
+      // Who was banned meanwhile does not come back: a ban ends the sessions of those who were there.
+      guard !admission.isDenied(connections[index].address) else {
+        refuse(index, .denied, &kernel)
+        continue
+      }
       resume(index, attempt.slot, &kernel)
     }
   }
