@@ -62,12 +62,14 @@ public struct UnixSocketFile: Sendable {
     defer { if let lock { close(lock) } }
     if UnixSocketFile.isFile(path, file) { return }
     try UnixSocketFile.removeStale(path, address, endpoint)
+    guard UnixSocketFile.isFile(hiddenPath, file) else { throw .listen(endpoint, errno: ENOENT) }
     // A link, because a rename would replace whatever has come meanwhile.
     guard link(hiddenPath, path) == 0 else { throw .listen(endpoint, errno: errno) }
     unlink(hiddenPath)
   }
 
-  private var hiddenPath: String { path + ".draining" }
+  /// Its own: several relays that drain may have listened on the path, one after the other.
+  private var hiddenPath: String { "\(path).draining-\(file.inode)" }
 
   /// Whether the path means that file.
   private static func isFile(_ path: String, _ file: voltlane_file) -> Bool {
