@@ -193,7 +193,9 @@ static void leave_to_another(vl_client *client) {
       client, vli_fail(
                   VL_E_SESSION_SHARED, "another client has the same session: %d times in a row the relay has closed a "
                                        "young connection of this one", client->takeovers));
-  client->retry_at = vli_now() + (delay < SHARED_DELAY ? delay : SHARED_DELAY);
+  if (delay > SHARED_DELAY) delay = SHARED_DELAY;
+  /* By chance, so that the two do not keep in step. */
+  client->retry_at = vli_now() + delay / 2 + vli_random_up_to((int)(delay - delay / 2));
   if (client->retry_at > end) client->retry_at = end;
   client->phase = PAUSING;
 }

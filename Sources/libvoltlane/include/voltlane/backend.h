@@ -46,10 +46,10 @@ typedef struct vl_backend_options {
   int coalesce;
   /* How long vl_backend_listen() may look up a name, in milliseconds; negative: for as long as it takes. */
   int lookup_timeout;
-  /* How precisely the backend notices that nothing was read because its process was stopped, its machine was asleep, or
-   * nobody called vl_backend_receive(), for vl_backend_event_age(): in milliseconds, at least 1. A receive that waits
-   * wakes up that often; a program that polls by itself has to call vl_backend_process() that often. 0: it does not
-   * notice, and what came meanwhile looks new. */
+  /* How precisely the backend notices that nothing was read because its process was stopped, or nobody called
+   * vl_backend_receive(), for vl_backend_event_age(): in milliseconds, at least 1. A receive that waits wakes up that
+   * often; a program that polls by itself has to call vl_backend_process() that often. 0: it does not notice, and what
+   * came meanwhile looks new. */
   int stop_resolution;
 } vl_backend_options;
 

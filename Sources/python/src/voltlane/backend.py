@@ -42,9 +42,8 @@ class BackendOptions:
     #: Report every ``unknown client`` with which the relay answers. False: one ``Failure`` a client, no matter how many
     #: packets were on their way to it.
     every_answer: bool = False
-    #: How precisely the backend notices that its process was stopped, or its machine was asleep, for
-    #: :attr:`Backend.event_age` and :attr:`Backend.oldest_event_age`: a timer runs that often, in seconds, at least a
-    #: millisecond. None: it does not notice, and whatever arrived meanwhile looks new.
+    #: How precisely the backend notices that its process was stopped, for :attr:`Backend.event_age` and
+    #: :attr:`Backend.oldest_event_age`: a timer runs that often, in seconds, at least a millisecond. None: it does not notice, and whatever arrived meanwhile looks new.
     stop_resolution: float | None = None
 
     def __post_init__(self) -> None:
