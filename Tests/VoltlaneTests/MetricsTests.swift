@@ -47,6 +47,7 @@ import VoltlaneCrypto
 
   @Test func `label values are escaped`() {
     #expect(MetricsPage.escaped("a\"b\\c\nd") == "a\\\"b\\\\c\\nd")
+    #expect(MetricsPage.escaped("a\r\nb") == "a\r\\nb")
   }
 
   @Test(

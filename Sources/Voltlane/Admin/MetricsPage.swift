@@ -62,12 +62,13 @@ struct MetricsPage {
   }
 
   static func escaped(_ value: String) -> String {
-    value.reduce(into: "") { text, letter in
+    // Scalars: a carriage return and a line feed are one character, which is no line feed.
+    value.unicodeScalars.reduce(into: "") { text, letter in
       switch letter {
       case "\\": text += "\\\\"
       case "\"": text += "\\\""
       case "\n": text += "\\n"
-      default: text.append(letter)
+      default: text.unicodeScalars.append(letter)
       }
     }
   }
