@@ -6,19 +6,21 @@ import VoltlaneText
 enum ControlFailure: Error, CustomStringConvertible {
   /// There is no relay to ask.
   case unavailable(String)
+  /// The connection to it has ended.
+  case ended(String)
   /// The relay says why.
   case refused(String)
 
   var description: String {
     switch self {
-    case .unavailable(let reason), .refused(let reason): reason
+    case .unavailable(let reason), .ended(let reason), .refused(let reason): reason
     }
   }
 
   /// EX_UNAVAILABLE of sysexits.h, or 1.
   var exitCode: Int32 {
     switch self {
-    case .unavailable: 69
+    case .unavailable, .ended: 69
     case .refused: 1
     }
   }
@@ -49,7 +51,7 @@ final class ControlConnection {
     let bytes = Array("\(request)\n".utf8)
     let result = unsafe voltlane_write(socket, bytes, bytes.count)
     // The relay may have said why before it closed the connection.
-    guard result >= 0 || result == -EPIPE else {
+    guard result >= 0 || result == -EPIPE || result == -ECONNRESET else {
       throw .unavailable("cannot write to the relay: \(systemMessage(-result))")
     }
     let line = try readLine()
@@ -61,13 +63,13 @@ final class ControlConnection {
   /// How often a relay that is to end is asked whether it still does, in milliseconds.
   private static let interval: Int32 = 200
 
-  /// Returns when a relay that drains has ended: it closes its connections last.
+  /// Returns when a relay that drains has ended: it closes its connections last. One that does not answer may not have.
   func waitForEnd() throws(ControlFailure) {
     while true {
       let status: JSON
       do throws(ControlFailure) {
         status = try ask(["command": "status"])
-      } catch .unavailable {
+      } catch .ended {
         return
       }
       guard status["state"] != "running" else { throw .refused("the drain was taken back") }
@@ -85,10 +87,8 @@ final class ControlConnection {
       searched = received.count
       var bytes = [UInt8](repeating: 0, count: 64 * 1024)
       let count = unsafe voltlane_read_within(socket, &bytes, bytes.count, patience)
-      guard count > 0 else {
-        throw .unavailable(
-          count == 0 ? "the relay has closed the connection" : "no answer: \(systemMessage(Int32(-count)))")
-      }
+      if count == 0 || count == -Int(ECONNRESET) { throw .ended("the relay has closed the connection") }
+      guard count > 0 else { throw .unavailable("no answer: \(systemMessage(Int32(-count)))") }
       received += bytes[..<count]
     }
   }
@@ -106,7 +106,9 @@ struct LastingConnection {
     if let connection {
       do throws(ControlFailure) {
         return try connection.ask(request)
-      } catch .unavailable {
+      } catch .refused(let reason) {
+        throw ControlFailure.refused(reason)
+      } catch {
         self.connection = nil
       }
     }

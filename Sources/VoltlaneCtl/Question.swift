@@ -8,12 +8,36 @@ enum Question {
     if yes { return true }
     // One address is not asked about.
     guard network.contains("/"), Terminal.isThere else { return false }
-    let connection = try common.connect()
-    let clients = try connection.ask(["command": "clients", "address": .string(network), "top": 1])
-    let sessions = try connection.ask(["command": "status"])["sessions"]?.integer ?? 0
-    StandardError.ask(words(effect, of: network, clients["total"]?.integer ?? 0, of: sessions))
+    let connection = try common.connect(patience: patience)
+    if let found = try counted(network, connection) {
+      StandardError.ask(words(effect, of: network, found.count, of: found.sessions))
+    } else {
+      StandardError.ask(words(effect, of: network))
+    }
     guard let line = readLine(), isYes(line) else { throw ControlFailure.refused("nothing was done") }
     return true
+  }
+
+  /// How long the relay may take to count, in milliseconds: a ban is wanted most while it has much to do.
+  private static let patience: Int32 = 3000
+
+  /// How many sessions of how many are from a network; nil if the relay has no time to say.
+  private static func counted(
+    _ network: String, _ connection: ControlConnection
+  ) throws(ControlFailure) -> (count: Int, sessions: Int)? {
+    do throws(ControlFailure) {
+      let clients = try connection.ask(["command": "clients", "address": .string(network), "top": 1])
+      let sessions = try connection.ask(["command": "status"])["sessions"]?.integer ?? 0
+      return (clients["total"]?.integer ?? 0, sessions)
+    } catch {
+      // The network may be written wrongly.
+      if case .refused(let reason) = error, !reason.hasPrefix("busy") { throw error }
+      return nil
+    }
+  }
+
+  static func words(_ effect: String, of network: String) -> String {
+    "This ends all sessions from \(network)\(effect). Go on? [y/N] "
   }
 
   static func words(_ effect: String, of network: String, _ count: Int, of sessions: Int) -> String {

@@ -44,6 +44,25 @@ import Testing
     #expect(begun == [0, 1, 2] && queue.wait(now: clock.now) == nil)
   }
 
+  /// Who has hung up holds nobody up, and too many are not let in.
+  @Test func whatNobodyWantsIsNotMade() {
+    let clock = Clock()
+    let queue = ListQueue(now: clock.now)
+    let gone = Asker()
+    var begun: [Int] = []
+    for number in 0..<ListQueue.most {
+      queue.add(isWanted: { number == 3 || gone.isThere }) { finished in
+        begun.append(number)
+        finished()
+      }
+    }
+    #expect(queue.isFull)
+    gone.leave()
+    #expect(!queue.isFull)
+    queue.advance(now: clock.now) { clock.now }
+    #expect(begun == [3] && queue.wait(now: clock.now) == nil)
+  }
+
   /// However many ask, lists take a quarter of the time.
   @Test func aQuarterOfTheTime() {
     let clock = Clock()

@@ -12,6 +12,10 @@ struct CommandArguments {
       throw ControlError("a request is an object with a 'command'")
     }
     self.command = command
+    // Anything else without a value may have been meant to say whom the command is about.
+    for member in members where member.value == .null && member.name != "seconds" {
+      throw ControlError("\(command)'s '\(member.name)' is null")
+    }
     self.members = members.filter { $0.name != "command" && $0.value != .null }
   }
 

@@ -8,7 +8,7 @@ extension ControlLoop {
   typealias Answer = @Sendable (Result<JSON, ControlError>) -> Void
 
   /// Does what a request asks for. `answer` is called once, now or later.
-  mutating func perform(_ request: JSON, _ answer: @escaping Answer) {
+  mutating func perform(_ request: JSON, for asker: Asker, _ answer: @escaping Answer) {
     do throws(ControlError) {
       let arguments = try CommandArguments(request)
       switch arguments.command {
@@ -24,7 +24,7 @@ extension ControlLoop {
       case "varz":
         try arguments.allow([])
         answer(.success(try seen { VarzPage.json($0, $1) }))
-      case "clients": try listClients(arguments, answer)
+      case "clients": try listClients(arguments, for: asker, answer)
       case "kick": try kick(arguments, answer)
       case "ban": try ban(arguments, answer)
       case "unban": try unban(arguments, answer)
@@ -94,14 +94,17 @@ extension ControlLoop {
 
   // MARK: Clients
 
-  private func listClients(_ arguments: CommandArguments, _ answer: @escaping Answer) throws(ControlError) {
+  private func listClients(
+    _ arguments: CommandArguments, for asker: Asker, _ answer: @escaping Answer
+  ) throws(ControlError) {
     try arguments.allow(["sort", "order", "top", "address", "state", "id"])
     let page = ClientsPage(
       try arguments.filter(), sortedBy: try arguments.word("sort", of: ClientsPage.Column.self) ?? .bytesDown,
       isDescending: try arguments.word("order", of: SortOrder.self) != .asc,
       top: try arguments.number("top", in: 1...AdminLimits.mostClients) ?? 20)
+    guard !lists.isFull else { throw ControlError("busy: \(ListQueue.most) lists of sessions are being waited for") }
     let relay = relay
-    lists.add { finished in
+    lists.add(isWanted: { asker.isThere }) { finished in
       var collector = page.collector
       relay.ask(.clients(page.filter)) { row in
         if case .client(let client) = row { collector.add(client) }

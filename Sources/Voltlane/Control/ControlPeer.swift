@@ -8,6 +8,7 @@ final class ControlPeer: ChannelInboundHandler {
 
   private let queue: ControlQueue
   private let peers: ControlPeers
+  private let asker = Asker()
   private var isCounted = false
   /// Who it is has been asked, and it may ask.
   private var isOwner = false
@@ -40,6 +41,7 @@ final class ControlPeer: ChannelInboundHandler {
 
   func channelInactive(context: ChannelHandlerContext) {
     deadline?.cancel()
+    asker.leave()
     if isCounted { peers.remove() }
   }
 
@@ -85,8 +87,9 @@ final class ControlPeer: ChannelInboundHandler {
     }
     let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
     let loop = context.eventLoop
+    let asker = asker
     queue.post { control in
-      control.perform(request) { result in
+      control.perform(request, for: asker) { result in
         loop.execute { bound.value.0.answer(result, bound.value.1) }
       }
     }

@@ -5,18 +5,36 @@
 final class ListQueue {
   typealias List = (_ finished: @escaping () -> Void) -> Void
 
-  private var waiting: [List] = []
+  private struct Waiting {
+    let list: List
+    let isWanted: () -> Bool
+  }
+
+  private var waiting: [Waiting] = []
   private var isMaking = false
   private var restUntil: ContinuousClock.Instant
 
+  /// Of those that commands ask for, no more wait at a time.
+  static let most = 16
   private static let rest = 3
   /// Also after a list that took long, because a shard did not get round to it.
   private static let longestRest = Duration.seconds(1)
 
   init(now: ContinuousClock.Instant = .now) { restUntil = now }
 
-  /// `list` has to call what it is given once it is there, on the same thread.
-  func add(_ list: @escaping List) { waiting.append(list) }
+  /// Whether so many wait that another one would come too late.
+  var isFull: Bool {
+    dropUnwanted()
+    return waiting.count >= Self.most
+  }
+
+  /// `list` has to call what it is given once it is there, on the same thread. It is not begun if nobody wants it any
+  /// more when it is its turn.
+  func add(isWanted: @escaping () -> Bool = { true }, _ list: @escaping List) {
+    waiting.append(Waiting(list: list, isWanted: isWanted))
+  }
+
+  private func dropUnwanted() { waiting.removeAll { !$0.isWanted() } }
 
   /// How long until ``advance(now:)`` has something to do; nil if it has nothing, or only after a list is there.
   func wait(now: ContinuousClock.Instant = .now) -> Duration? {
@@ -26,9 +44,11 @@ final class ListQueue {
   /// Begins the next one, if it is time.
   func advance(now: ContinuousClock.Instant = .now, clock: @escaping () -> ContinuousClock.Instant = { .now }) {
     guard !isMaking, !waiting.isEmpty, now >= restUntil else { return }
+    dropUnwanted()
+    guard !waiting.isEmpty else { return }
     isMaking = true
-    let list = waiting.removeFirst()
-    list { [self] in
+    let next = waiting.removeFirst()
+    next.list { [self] in
       let end = clock()
       isMaking = false
       restUntil = end + min(now.duration(to: end) * Self.rest, Self.longestRest)
