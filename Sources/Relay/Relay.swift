@@ -282,6 +282,12 @@ public final class Relay {
     if let inquiries { wake(shards: inquiries.end(ids, reason, finished: finished)) }
   }
 
+  /// Ends those of these sessions that still live, because the relay drains, for as long as it accepts nobody:
+  /// ``acceptAgain()`` takes it back for all that have not gone.
+  public func letGo(_ ids: [UInt64]) {
+    if let inquiries { wake(shards: inquiries.letGo(ids)) }
+  }
+
   /// Lets go of the `count` sessions that have been idle for the longest.
   public func endIdlest(_ count: Int, _ reason: CloseReason, finished: @escaping (_ ended: Int) -> Void) {
     var sessions: [(id: UInt64, idle: UInt64)] = []

@@ -78,6 +78,33 @@ import Testing
     #expect(rig.relay[.acceptPauses] == 0)
   }
 
+  /// What a shard hears of a drain once that has been taken back does not count.
+  @Test(arguments: Layout.allCases)
+  func `nobody is let go who is kept`(_ layout: Layout) throws {
+    let rig = try Rig(layout)
+    let clients = try (0..<12).map { _ in try rig.test.client() }
+    rig.relay.letGo(clients.map(\.id))
+    // Answered after it, by all shards: what ends sessions goes first.
+    var listed = 0
+    var isOver = false
+    rig.relay.ask(.clients(ClientFilter())) { _ in listed += 1 } finished: { _ in isOver = true }
+    try #require(
+      rig.test.eventually {
+        rig.relay.takeEvents { _ in }
+        return isOver
+      })
+    #expect(listed == 12)
+    for client in clients { #expect(try rig.roundTrip(client)) }
+    rig.relay.stopAccepting()
+    rig.relay.letGo(clients.prefix(4).map(\.id))
+    #expect(
+      rig.test.eventually {
+        rig.relay.takeEvents { _ in }
+        return rig.relay[.endedRelayDraining] == 4
+      })
+    #expect(rig.relay[.sessionsEnded] == 4)
+  }
+
   /// The path is gone meanwhile, as it is for whoever comes when the relay has ended, and is there again afterwards.
   @Test(arguments: Layout.allCases + [.moving])
   func `a unix listener lets nobody in either`(_ layout: Layout) throws {
@@ -120,6 +147,22 @@ import Testing
     try new.send([7])
     #expect(try firehose.receive() == .data(new.id, [7]))
     #expect(access(path, F_OK) == 0)
+  }
+
+  /// Of several that drain, each keeps a file of its own.
+  @Test func `the first of two that drain listens again`() throws {
+    let path = "/tmp/voltlane-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    let backend = try RawBackend()
+    let test = try TestRelay(.own, listeners: [.unix(path: path)], backend: backend.endpoint)
+    let rig = Rig(backend: backend, test: test, firehose: try backend.accept())
+    rig.relay.stopAccepting()
+    let successor = try TestRelay(.own, listeners: [.unix(path: path)], backend: backend.endpoint)
+    let firehose = try backend.accept()
+    successor.relay.stopAccepting()
+    try rig.relay.acceptAgain()
+    #expect(try rig.roundTrip(test.client()))
+    #expect(throws: RelayError.self) { try successor.relay.acceptAgain() }
+    firehose.socket.close()
   }
 
   /// A successor may take the port meanwhile; then there is no way back.

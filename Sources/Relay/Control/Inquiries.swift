@@ -32,6 +32,16 @@ final class Inquiries {
   func end(
     _ sessions: [UInt64], _ reason: CloseReason, finished: @escaping (_ ended: Int) -> Void
   ) -> [Int] {
+    end(sessions, { .end(id: $0, reason) }, finished: finished)
+  }
+
+  /// The same for as long as the relay accepts nobody.
+  func letGo(_ sessions: [UInt64]) -> [Int] { end(sessions, { .letGo(id: $0) }, finished: { _ in }) }
+
+  private func end(
+    _ sessions: [UInt64], _ question: @escaping (UInt64) -> ShardQuestion,
+    finished: @escaping (_ ended: Int) -> Void
+  ) -> [Int] {
     nextNumber += 1
     var ofShard = [[UInt64]](repeating: [], count: lines.count)
     for id in sessions {
@@ -40,7 +50,7 @@ final class Inquiries {
     }
     let shards = ofShard.indices.filter { !ofShard[$0].isEmpty }
     let inquiry = Inquiry(number: nextNumber, shards: shards.count, row: { _ in false }, finished: finished)
-    for shard in shards { lines[shard].add(.ends(inquiry, ofShard[shard], asked: 0, answered: 0, reason)) }
+    for shard in shards { lines[shard].add(.ends(inquiry, ofShard[shard], asked: 0, answered: 0, question)) }
     if shards.isEmpty { finished(0) }
     return shards.filter { lines[$0].advance() }
   }
@@ -51,7 +61,7 @@ final class Inquiries {
   private func shards(of question: ShardQuestion) -> [Int] {
     let id: UInt64?
     switch question {
-    case .end(let of, _): id = of
+    case .end(let of, _), .letGo(let of): id = of
     case .clients(let filter), .endAll(let filter, _): id = filter.id
     case .ended, .refused: id = nil
     }
@@ -88,7 +98,7 @@ private final class ShardLine {
   enum Job {
     /// `rowsLeft`: how many rows are still wanted.
     case slices(Inquiry, ShardQuestion, cursor: UInt64, rowsLeft: Int)
-    case ends(Inquiry, [UInt64], asked: Int, answered: Int, CloseReason)
+    case ends(Inquiry, [UInt64], asked: Int, answered: Int, (UInt64) -> ShardQuestion)
 
     /// Whether it ends sessions.
     var isAction: Bool {
@@ -136,10 +146,10 @@ private final class ShardLine {
     switch job {
     case .slices(let inquiry, let question, let cursor, _):
       push(ShardRequest(number: inquiry.number, question: question, cursor: cursor))
-    case .ends(let inquiry, let ids, let asked, let answered, let reason):
+    case .ends(let inquiry, let ids, let asked, let answered, let question):
       let batch = ids[asked..<min(ids.count, asked + Limits.querySlice)]
-      for id in batch { push(ShardRequest(number: inquiry.number, question: .end(id: id, reason))) }
-      current = .ends(inquiry, ids, asked: batch.endIndex, answered: answered, reason)
+      for id in batch { push(ShardRequest(number: inquiry.number, question: question(id))) }
+      current = .ends(inquiry, ids, asked: batch.endIndex, answered: answered, question)
     }
     return requests.publish()
   }
@@ -181,10 +191,10 @@ private final class ShardLine {
       } else {
         finishJob(inquiry)
       }
-    case .ends(let inquiry, let ids, let asked, let answered, let reason)?:
+    case .ends(let inquiry, let ids, let asked, let answered, let question)?:
       inquiry.add(ended: ended)
       if answered + 1 < ids.count {
-        current = .ends(inquiry, ids, asked: asked, answered: answered + 1, reason)
+        current = .ends(inquiry, ids, asked: asked, answered: answered + 1, question)
       } else {
         finishJob(inquiry)
       }

@@ -45,7 +45,7 @@ extension ShardQuestion {
   /// How much of a turn's share a slice of the answer takes: it is at least the number of rows.
   var share: Int {
     switch self {
-    case .end: 1
+    case .end, .letGo: 1
     case .clients, .endAll, .ended, .refused: Limits.querySlice
     }
   }

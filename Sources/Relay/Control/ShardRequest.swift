@@ -18,7 +18,10 @@ public enum ShardQuestion: BitwiseCopyable, Sendable {
   /// To end a session, for this reason, if it still lives. It is ended as if the backend had kicked it: what was queued
   /// for the client is sent first. If it ends because the relay drains, what the client had sent is read before.
   case end(id: UInt64, CloseReason)
-  /// The same for all sessions that match.
+  /// The same because the relay drains, if it still accepts nobody when the shard hears of it: a drain may have been
+  /// taken back meanwhile.
+  case letGo(id: UInt64)
+  /// The same as ``end(id:_:)`` for all sessions that match.
   case endAll(ClientFilter, CloseReason)
   /// Which sessions ended last, newest first.
   case ended
@@ -28,7 +31,7 @@ public enum ShardQuestion: BitwiseCopyable, Sendable {
   /// Whether it asks for something to be done, and not just to be told.
   var endsSessions: Bool {
     switch self {
-    case .end, .endAll: true
+    case .end, .letGo, .endAll: true
     case .clients, .ended, .refused: false
     }
   }

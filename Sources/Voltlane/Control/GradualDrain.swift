@@ -69,7 +69,7 @@ final class GradualDrain {
     let next = chosen[gone..<min(due, chosen.count)]
     gone = next.endIndex
     asked.formUnion(next)
-    relay.end(Array(next), .relayDraining) { _ in }
+    relay.letGo(Array(next))
   }
 
   private func beginRound(_ number: Int) {

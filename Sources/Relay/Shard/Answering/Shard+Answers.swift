@@ -25,6 +25,13 @@ extension Shard where K: ~Copyable {
         end(slot, reason, &kernel)
         ended = 1
       }
+    case .letGo(let id):
+      if !control.accepts, let slot = sessions.findLive(id, at: sessions.place(of: id).slot) {
+        // Also if it is taken back at this very moment.
+        letsGo = true
+        letGo(slot, &kernel)
+        ended = 1
+      }
     case .endAll(let filter, let reason):
       next = visit(from: request.cursor) { shard, slot in
         guard shard.matches(slot, filter) else { return }
