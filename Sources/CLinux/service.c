@@ -8,20 +8,21 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-int voltlane_notify(const char *address, const void *message, size_t count) {
+int voltlane_open_notifier(void) {
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  return fd < 0 ? -errno : fd;
+}
+
+int voltlane_notify(int fd, const char *address, const void *message, size_t count) {
   struct sockaddr_un manager = {.sun_family = AF_UNIX};
   size_t length = strlen(address);
   if (length < 2 || length >= sizeof manager.sun_path || (address[0] != '/' && address[0] != '@')) return -EINVAL;
   memcpy(manager.sun_path, address, length);
   // A name that is no path begins with a zero, and ends where the address does.
   if (address[0] == '@') manager.sun_path[0] = 0;
-  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -errno;
   ssize_t sent = sendto(fd, message, count, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&manager,
                         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
-  int result = sent < 0 ? -errno : 0;
-  close(fd);
-  return result;
+  return sent < 0 ? -errno : 0;
 }
 
 static int option(int socket, int name) {

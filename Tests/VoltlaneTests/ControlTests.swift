@@ -90,6 +90,9 @@ struct ControlTests {
     #expect(try scene.run(["ban", "127.0.0.1", "--for", "1s"]).output.contains("for 1s"))
     #expect(scene.relay.log(until: "its time is over").contains("127.0.0.1 is no longer banned"))
     _ = try scene.client().program.finish()
+    // Of a single IPv6 address, its owner's network.
+    #expect(try scene.run(["ban", "2001:db8::1"]).output.contains("banned 2001:db8:0:0::/64"))
+    #expect(try scene.run(["unban", "2001:db8::2"]).output.contains("2001:db8:0:0::/64 is no longer banned"))
     #expect(try scene.run(["ban", "127.0.0.1/8"]).errors.contains("bits set after its prefix"))
     #expect(try scene.run(["ban", "::1", "--for", "soon"]).code == 64)
     scene.end()
@@ -161,7 +164,9 @@ struct ControlTests {
   @Test func hostilePeersCostNobodyAnything() throws {
     let scene = try ControlScene()
     let garbage = ["", "\0", "\n\n", "{", "[]\n", "7\n", "{\"command\":7}\n", "{\"command\":\"\"}\n", "nonsense\n"]
-    for text in garbage {
+    // Whose conditions are not all there.
+    let kick = "{\"command\":\"kick\",\"id\":null,\"address\":\"127.0.0.1\"}\n"
+    for text in garbage + [kick] {
       let peer = try ControlScene.Peer(scene.path)
       peer.send(Array(text.utf8))
       peer.finish()

@@ -14,6 +14,10 @@ import VoltlaneText
         """)
   }
 
+  @Test func wordsWhereTheRelayDoesNotCount() {
+    #expect(Question.words("", of: "10.0.0.0/8") == "This ends all sessions from 10.0.0.0/8. Go on? [y/N] ")
+  }
+
   @Test(arguments: [("y", true), ("Yes", true), ("", false), ("n", false), ("yy", false), (" y", false)])
   func onlyYesIsYes(line: String, isYes: Bool) { #expect(Question.isYes(line) == isYes) }
 

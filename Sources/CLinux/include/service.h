@@ -6,9 +6,12 @@
 // What systemd, or whatever else runs the process as a service, hears from it and passes to it. Functions that can fail
 // return -errno.
 
-// Sends a message to the service manager's socket: a path, or '@' and a name that is no path. Never waits: a message
+// A socket to tell the service manager something from.
+int voltlane_open_notifier(void);
+
+// Sends a message from such a socket to the service manager's: a path, or '@' and a name that is no path. Never waits: a message
 // for which the manager has no room is lost.
-int voltlane_notify(const char *address, const void *message, size_t count);
+int voltlane_notify(int fd, const char *address, const void *message, size_t count);
 
 // The descriptor from which on the manager passes sockets.
 static const int voltlane_first_passed = 3;

@@ -149,8 +149,8 @@ extension ControlLoop {
     let isAllowed = reload.settings.configuration.relay.protection.allowed.contains { $0.overlaps(network) }
     let relay = relay
     let everybody = ShardQuestion.endAll(ClientFilter(addresses: AddressRange(network)), .kicked)
-    // Twice: a shard that answers before it takes the list may let somebody finish a handshake in between. By the second
-    // question it has the list.
+    // Twice: a shard that answers before it takes the list may let somebody finish a handshake in between. By the
+    // second question it has the list.
     relay.ask(everybody) { first in
       relay.ask(everybody) { second in
         var result: [JSON.Member] = [

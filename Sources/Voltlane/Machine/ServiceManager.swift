@@ -6,11 +6,15 @@ struct ServiceManager: Sendable {
   let socket: String
   /// Without a sign of life for so long it takes the process for dead; nil if it does not look.
   let watchdog: Duration?
+  /// What messages are sent from. Open for good: where no descriptor is left, a healthy relay still gives its signs of
+  /// life.
+  private let own: Int32
 
   /// nil if nobody wants to hear anything.
   init?(_ environment: [String: String] = System.environment(), process: Int32 = getpid()) {
     guard let socket = environment["NOTIFY_SOCKET"], !socket.isEmpty else { return nil }
     self.socket = socket
+    own = System.openNotifier()
     // A process may have got its parent's environment, with a watchdog that waits for the parent.
     let isMeant = environment["WATCHDOG_PID"].map { $0 == "\(process)" } ?? true
     let time = isMeant ? environment["WATCHDOG_USEC"].flatMap(Int64.init) ?? 0 : 0
@@ -41,6 +45,6 @@ struct ServiceManager: Sendable {
   /// Never waits. Returns the system's error, or 0.
   @discardableResult
   func tell(_ messages: Message...) -> Int32 {
-    System.notify(socket, messages.map(\.text).joined(separator: "\n"))
+    System.notify(socket, messages.map(\.text).joined(separator: "\n"), from: own)
   }
 }

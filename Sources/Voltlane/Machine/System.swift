@@ -128,10 +128,15 @@ enum System {
     return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
   }
 
-  /// Sends a message to the service manager, without waiting. Returns the error, or 0.
-  static func notify(_ socket: String, _ message: String) -> Int32 {
+  /// A socket to tell the service manager something from, or a negative error.
+  static func openNotifier() -> Int32 { voltlane_open_notifier() }
+
+  /// Sends a message to the service manager from a socket of ``openNotifier()``, without waiting. Returns the error, or
+  /// 0.
+  static func notify(_ socket: String, _ message: String, from own: Int32) -> Int32 {
+    guard own >= 0 else { return -own }
     let bytes = Array(message.utf8)
-    return unsafe -voltlane_notify(socket, bytes, bytes.count)
+    return unsafe -voltlane_notify(own, socket, bytes, bytes.count)
   }
 
   /// Lines of the log that were dropped since the start.

@@ -43,7 +43,8 @@ class BackendOptions:
     #: packets were on their way to it.
     every_answer: bool = False
     #: How precisely the backend notices that its process was stopped, for :attr:`Backend.event_age` and
-    #: :attr:`Backend.oldest_event_age`: a timer runs that often, in seconds, at least a millisecond. None: it does not notice, and whatever arrived meanwhile looks new.
+    #: :attr:`Backend.oldest_event_age`: a timer runs that often, in seconds, at least a millisecond. None: it does
+    #: not notice, and whatever arrived meanwhile looks new.
     stop_resolution: float | None = None
 
     def __post_init__(self) -> None:
