@@ -87,7 +87,11 @@ import Testing
     // Answered after it, by all shards: what ends sessions goes first.
     var listed = 0
     var isOver = false
-    rig.relay.ask(.clients(ClientFilter())) { _ in listed += 1 } finished: { _ in isOver = true }
+    rig.relay.ask(.clients(ClientFilter())) { _ in
+      listed += 1
+    } finished: { _ in
+      isOver = true
+    }
     try #require(
       rig.test.eventually {
         rig.relay.takeEvents { _ in }

@@ -51,7 +51,7 @@ import Testing
     let gone = Asker()
     var begun: [Int] = []
     for number in 0..<ListQueue.most {
-      queue.add(isWanted: { number == 3 || gone.isThere }) { finished in
+      queue.add(for: number == 3 ? nil : gone) { finished in
         begun.append(number)
         finished()
       }

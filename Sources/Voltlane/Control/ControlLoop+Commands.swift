@@ -104,7 +104,7 @@ extension ControlLoop {
       top: try arguments.number("top", in: 1...AdminLimits.mostClients) ?? 20)
     guard !lists.isFull else { throw ControlError("busy: \(ListQueue.most) lists of sessions are being waited for") }
     let relay = relay
-    lists.add(isWanted: { asker.isThere }) { finished in
+    lists.add(for: asker) { finished in
       var collector = page.collector
       relay.ask(.clients(page.filter)) { row in
         if case .client(let client) = row { collector.add(client) }

@@ -7,7 +7,8 @@ final class ListQueue {
 
   private struct Waiting {
     let list: List
-    let isWanted: () -> Bool
+    /// nil: somebody who always waits.
+    let asker: Asker?
   }
 
   private var waiting: [Waiting] = []
@@ -28,13 +29,13 @@ final class ListQueue {
     return waiting.count >= Self.most
   }
 
-  /// `list` has to call what it is given once it is there, on the same thread. It is not begun if nobody wants it any
-  /// more when it is its turn.
-  func add(isWanted: @escaping () -> Bool = { true }, _ list: @escaping List) {
-    waiting.append(Waiting(list: list, isWanted: isWanted))
+  /// `list` has to call what it is given once it is there, on the same thread. It is not begun if whoever asked has
+  /// left when it is its turn.
+  func add(for asker: Asker? = nil, _ list: @escaping List) {
+    waiting.append(Waiting(list: list, asker: asker))
   }
 
-  private func dropUnwanted() { waiting.removeAll { !$0.isWanted() } }
+  private func dropUnwanted() { waiting.removeAll { $0.asker.map { !$0.isThere } ?? false } }
 
   /// How long until ``advance(now:)`` has something to do; nil if it has nothing, or only after a list is there.
   func wait(now: ContinuousClock.Instant = .now) -> Duration? {
