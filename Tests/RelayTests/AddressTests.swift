@@ -177,6 +177,40 @@ import VoltlaneWire
     }
   }
 
+  /// Until the reserved room is used up to its last bytes, by returns of different sizes: whoever finds none waits.
+  @Test(arguments: 0..<12) func everyRemainderOfTheReserveHolds(heardFirst: Int) throws {
+    let scene = try scene(shards: 1) { $0.tellsAway = true }
+    let member = scene.join()
+    let flooding = fillUplink(scene)
+    let late = (0..<UInt32(Limits.uplinkReserve / 40)).map { number in
+      let newcomer = scene.join(address: ClientAddress(v4: 0x0a00_0001 | number << 8))
+      scene.simulation.reset(newcomer.socket)
+      return newcomer.id
+    }
+    scene.simulation.settle()
+    // Each of these takes less than one of whom nobody has heard.
+    for _ in 0..<heardFirst {
+      var back = scene.comeBack(member.id)
+      #expect(back.client.next() == [0])
+      scene.simulation.reset(back.socket)
+      scene.simulation.settle()
+    }
+    var waiting: [SessionScene.Member] = []
+    for id in late {
+      var back = scene.comeBack(id)
+      if back.client.next() == nil { waiting.append(back) }
+    }
+    #expect(!waiting.isEmpty && waiting.count < late.count)
+    scene.simulation.allow(.max, scene.backend.socket)
+    scene.simulation.settle()
+    for index in waiting.indices { #expect(waiting[index].client.next() == [0]) }
+    var heard: [UInt64: [SimulatedBackend.Flag]] = [:]
+    while let packet = scene.next() {
+      if packet.id != flooding.id, packet.id != 12_345 { heard[packet.id, default: []].append(packet.flag) }
+    }
+    for id in late { #expect(heard[id] == [.address, .away, .reconnection, .address]) }
+  }
+
   /// While the uplink has no room, a session that begins, goes away and ends is told of in order, and none of its data
   /// goes before.
   @Test func waitsForRoomInOrder() throws {

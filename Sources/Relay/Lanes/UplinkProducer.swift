@@ -78,8 +78,8 @@ struct UplinkProducer: ~Copyable {
   /// The same for a session that has become stale.
   @inline(never)
   mutating func sayAway(of id: UInt64) {
-    // As above.
-    precondition(hasControlRoom())
+    // As above. Not the room for all that may be said of a session: what came before may have taken some of that.
+    precondition(room(for: UplinkProducer.headerSize) >= UplinkProducer.headerSize)
     append(id: id, flag: ExtensionFlag.away.rawValue)
   }
 
