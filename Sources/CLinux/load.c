@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "include/load.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -53,15 +54,18 @@ uint64_t voltlane_idle_cpu_time(void) {
   size_t size = CPU_ALLOC_SIZE(most_cpus);
   if (!allowed || sched_getaffinity(0, size, allowed) != 0) {
     CPU_FREE(allowed);
-    return 0;
+    return UINT64_MAX;
   }
   char *text = malloc(capacity);
   if (!text) {
     CPU_FREE(allowed);
-    return 0;
+    return UINT64_MAX;
   }
   uint64_t ticks = 0;
-  if (read_start("/proc/stat", text, capacity)) {
+  int asked = read_start("/proc/stat", text, capacity);
+  // Without a descriptor or memory; where there is no such file, it will never say.
+  int later = !asked && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
+  if (asked) {
     for (char *line = strstr(text, "\ncpu"); line; line = strstr(line + 1, "\ncpu")) {
       unsigned long long user, nice, system, idle, waits;
       int cpu;
@@ -71,5 +75,6 @@ uint64_t voltlane_idle_cpu_time(void) {
   }
   free(text);
   CPU_FREE(allowed);
+  if (later) return UINT64_MAX;
   return ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }

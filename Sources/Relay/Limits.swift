@@ -382,7 +382,7 @@ enum Limits {
   static let restAfterTrial = 40
   static let restMost = 2400
   /// A thread whose CPU time, waits and sleeps leave so much of the time unexplained was busy with something that is
-  /// not counted as its own; and for how many measurements (a minute) that is not looked for again if there is none.
+  /// not counted as its own; and for how many measurements (a minute) what was found holds.
   static let missingTime = 0.1
   static let missingTimePause = 240
 

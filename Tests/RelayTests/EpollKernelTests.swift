@@ -131,6 +131,37 @@ import VoltlaneText
     }
   }
 
+  /// As where the system has no room for so many polls.
+  @Test func `polls that fail hold up nobody's sends`() throws {
+    try withKernel { kernel in
+      for number in 0..<UInt32(2 * Limits.eventsPerTurn + 1) { kernel.submit(.pollReadable(-1), readable(number)) }
+      let first = said(&kernel)
+      let (settled, all) = (kernel.hasSettled, kernel.hasBroughtAll)
+      #expect(settled && !all)
+      #expect(first == (0..<UInt32(Limits.eventsPerTurn)).map { Said(readable($0), -EBADF, more: false) })
+    }
+  }
+
+  /// Of a unix socket the instance says so at each of the peer's reads.
+  @Test func `a socket that nobody waits to write to wakes nobody twice`() throws {
+    try withPair { kernel, pair in
+      kernel.submit(.pollReadable(pair.relay), readable(1))
+      pair.fill()
+      kernel.submit(.pollWritable(pair.relay), writable(2))
+      #expect(said(&kernel).isEmpty)
+      pair.drain()
+      #expect(said(&kernel).map(\.token) == [writable(2)])
+      // The first of these is reported to nobody, and the instance told.
+      for _ in 0..<2 {
+        pair.fill()
+        pair.drain()
+        #expect(said(&kernel).isEmpty)
+      }
+      pair.say()
+      #expect(said(&kernel).map(\.token) == [readable(1)])
+    }
+  }
+
   // MARK: Polls
 
   @Test func `a socket is readable edge by edge, and from the start where it is so`() throws {

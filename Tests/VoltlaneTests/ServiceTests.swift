@@ -77,6 +77,16 @@ import Testing
     #expect(watchdog.look(now: start + .seconds(101), silent: { ["relay 0"] }) == nil)
   }
 
+  /// After a standstill of the process the control thread may look before the others have run.
+  @Test func aLateLookBlamesNobody() {
+    var watchdog = Watchdog(within: .seconds(8), now: start)
+    _ = watchdog.look(now: start, silent: { [] })
+    #expect(watchdog.look(now: start + .seconds(60), silent: { ["relay 0"] }) == Watchdog.Outcome(calls: true))
+    #expect(
+      watchdog.look(now: start + .seconds(62), silent: { ["relay 0"] })
+        == Watchdog.Outcome(change: .silent(["relay 0"])))
+  }
+
   // MARK: The status
 
   @Test func theStatusIsToldWhereItChanges() throws {

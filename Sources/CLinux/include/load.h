@@ -17,5 +17,5 @@ struct voltlane_thread_times {
 struct voltlane_thread_times voltlane_thread_times(int thread);
 
 // For how long the CPUs on which this process may run have been idle, all added up, in nanoseconds; 0 if the kernel
-// does not say.
+// does not say, UINT64_MAX if it could not be asked this time.
 uint64_t voltlane_idle_cpu_time(void);

@@ -86,7 +86,8 @@ struct LoadMeter {
   private mutating func idleCPUs(
     _ new: Reading, _ old: Reading, _ share: (UInt64, UInt64) -> Double
   ) -> Double? {
-    guard let newIdle = new.idle, let oldIdle = old.idle else { return 0 }
+    // For want of a descriptor or of memory the kernel may not be asked this time.
+    guard let newIdle = new.idle, let oldIdle = old.idle, newIdle != .max, oldIdle != .max else { return 0 }
     idlenessIsUnknown = newIdle == 0
     return idlenessIsUnknown ? nil : share(newIdle, oldIdle)
   }

@@ -4,7 +4,7 @@
 /// most of a loopback's work is done in interrupts; under a hypervisor what was stolen is left out too. Such a thread
 /// never seems to be full. What it did not sleep away and did not wait for a CPU, it was busy. So once a thread has been
 /// on a CPU for so much of the time that the answer may matter, threads note for one measurement how long they sleep.
-/// If nothing is missing, that is not asked again for a while.
+/// What was found holds for a while; then it is asked again.
 struct MissingTime: Equatable {
   /// What a thread's CPU time has to be multiplied with, as last found.
   private(set) var factor = 1.0
@@ -19,7 +19,7 @@ struct MissingTime: Equatable {
     guard let slept, matters(cpu: cpu) else { return max(cpu, min(cpu * factor, 1 - waited)) }
     let busy = max(cpu, 1 - waited - slept)
     factor = busy - cpu < Limits.missingTime ? 1 : busy / cpu
-    if factor == 1 { pause = Limits.missingTimePause }
+    pause = Limits.missingTimePause
     return factor == 1 ? cpu : busy
   }
 

@@ -4,7 +4,7 @@
 struct CompletionQueue: ~Copyable {
   private let memory: SlotMemory<Completion>
   private var first: UInt32 = 0
-  private var count: UInt32 = 0
+  private(set) var count: UInt32 = 0
 
   init(capacity: Int) throws(RelayError) { memory = try SlotMemory(capacity: capacity) }
 

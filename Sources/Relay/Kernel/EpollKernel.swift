@@ -24,6 +24,8 @@ struct EpollKernel: SystemKernel, ~Copyable {
   private var reaped = 0
   private var taken = 0
   private var reports: CompletionQueue
+  /// How many of them have to be taken until the last report of a send is among those.
+  private var unsettled: UInt32 = 0
   /// Why the instance refused a registration since the last wait or poll; 0 if it did not.
   private var refusal: Int32 = 0
   private(set) var hasSettled = true
@@ -36,8 +38,9 @@ struct EpollKernel: SystemKernel, ~Copyable {
     let own = try EpollDescriptors()
     let capacity = min(Int(clamping: voltlane_descriptor_limit()), Limits.polledDescriptors)
     var registrations = try EpollRegistrations(own.poller, capacity: capacity)
-    let reports = try CompletionQueue(capacity: 2 &* capacity &+ Limits.eventsPerTurn)
-    // The bell and the timer are heard like sockets.
+    let reports = try CompletionQueue(capacity: 3 &* capacity &+ Limits.eventsPerTurn)
+    // Of each descriptor a poll to read, one to write and a send may have something to report. The bell and the timer
+    // are heard like sockets.
     var result = registrations.read(own.bell, Token(.bell))
     if result == 0 { result = registrations.read(own.timer, Token(.timeout)) }
     guard result == 0 else { throw .system(call: "epoll_ctl", errno: 0 &- result) }
@@ -62,7 +65,10 @@ struct EpollKernel: SystemKernel, ~Copyable {
   mutating func submit(_ operation: KernelOperation, _ token: Token) {
     if case .send(let socket, let bytes, let count) = operation {
       let sent = voltlane_send(socket, bytes, UInt(bitPattern: count))
-      if sent != count { report(token, Int32(truncatingIfNeeded: sent)) }
+      if sent != count {
+        report(token, Int32(truncatingIfNeeded: sent))
+        unsettled = reports.count
+      }
     } else {
       submitOther(operation, token)
     }
@@ -128,12 +134,17 @@ struct EpollKernel: SystemKernel, ~Copyable {
     registrations.tell()
     taken = 0
     reaped = 0
-    while reaped < Limits.eventsPerTurn, let completion = reports.popFirst() { append(completion) }
-    hasSettled = reports.isEmpty
+    while reaped < Limits.eventsPerTurn, let completion = reports.popFirst() {
+      if unsettled > 0 { unsettled &-= 1 }
+      append(completion)
+    }
+    // Polls that fail again and again, as they do where the system has no room for them, hold up nobody's sends.
+    hasSettled = unsettled == 0
     // Each event may become two completions.
     let room = Limits.eventsPerTurn &- reaped / 2
     let count = Int(voltlane_poll(own.poller, events, Int32(truncatingIfNeeded: room), sleeps ? 1 : 0))
-    hasBroughtAll = hasSettled && count < room
+    // A sleep that a signal or a stop of the process ends brings nothing, whatever has happened.
+    hasBroughtAll = reports.isEmpty && count >= 0 && count < room
     var isCalled = false
     var place = 0
     while place < count {
@@ -155,7 +166,11 @@ struct EpollKernel: SystemKernel, ~Copyable {
         append(Completion(token: reading, result: Int32(truncatingIfNeeded: bits), more: true))
       }
       let writing = registration.pointee.writing
-      if writing != EpollRegistrations.nobody { wrote(registration, writing, event.events) }
+      if writing != EpollRegistrations.nobody {
+        wrote(registration, writing, event.events)
+      } else if bits == 0 {
+        registrations.stopWriting(descriptor)
+      }
     }
     if isCalled { findLostListeners() }
     context.clock.look(ThreadClock.machineNow())

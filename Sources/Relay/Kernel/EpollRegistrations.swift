@@ -114,6 +114,13 @@ struct EpollRegistrations: ~Copyable {
     return result
   }
 
+  /// Nobody waits to write any more, and the instance goes on reporting it, as it does of unix sockets at each of the
+  /// peer's reads.
+  @inline(never)
+  mutating func stopWriting(_ descriptor: Int32) {
+    if self[descriptor].asked & voltlane_poll_write != 0, !self[descriptor].isIdle { _ = update(descriptor) }
+  }
+
   // MARK: Accepts
 
   /// 0, or -errno.

@@ -429,6 +429,8 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   /// Closes what is still open when the relay stops, and starts the closes that are queued.
   @inline(never)
   private mutating func finish() {
+    // Its descriptor closes with the kernel.
+    bell.announceAwake()
     _ = closeAccepted()
     // A role that was let go for this host and has not been taken in is closed here, too.
     departed = DepartedPolls()

@@ -89,12 +89,15 @@ struct Watchdog {
   /// nil if it is too early.
   mutating func look(now: Instant, silent: () -> [String]) -> Outcome? {
     guard now >= due else { return nil }
+    let isLate = now - due > interval / 2
     due = now + interval
     guard hasCalled else {
       hasCalled = true
       return Outcome(calls: true)
     }
     let silent = silent()
+    // The whole process may have stood still, and the other threads have had no time to answer since.
+    if isLate, !isSilent, !silent.isEmpty { return Outcome(calls: true) }
     let wasSilent = isSilent
     isSilent = !silent.isEmpty
     guard isSilent else { return Outcome(isAlive: true, calls: true, change: wasSilent ? .heard : nil) }
