@@ -48,8 +48,8 @@ enum Limits {
   /// room after an unfinished packet of `largestCopied`: (128 - 32) / 13 * 4 > 16 KiB.
   static let uplinkMinimumRoom = 128 * kibi
 
-  /// Room that packets of clients never take, nor 0x04 and 0x07: it is for 0x01 and 0x03 of real sessions, and what goes
-  /// with them.
+  /// Room that packets of clients never take, nor 0x04 and 0x07: it is for 0x01 and 0x03 of real sessions, and what
+  /// goes with them.
   static let uplinkReserve = 32 * kibi
 
   /// Packets by reference that one uplink lane holds, and their bytes, beyond one packet of the largest size: above

@@ -98,8 +98,8 @@ struct DownTruth {
     return place == items.count
   }
 
-  /// Nothing is under way between firehose and shard. If `most` bytes of packets that are not volatile wait now, and did
-  /// so before the last ones came, the volatile ones among these were dropped.
+  /// Nothing is under way between firehose and shard. If `most` bytes of packets that are not volatile wait now, and
+  /// did so before the last ones came, the volatile ones among these were dropped.
   mutating func settle(most: Int) {
     defer { handledBefore = items.count }
     guard handledBefore < items.count, let last = next.last, last < handledBefore else { return }

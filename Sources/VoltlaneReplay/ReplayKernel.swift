@@ -181,7 +181,7 @@ struct ReplayScript: ~Copyable {
     case .accept where !hasAccepted:
       hasAccepted = true
       for client in 0..<replay.clients { add(token, ReplayScript.firstClient + Int32(client)) }
-    case .cancel(let accept) where accept.purpose == .accept:
+    case .cancel(let accept, _) where accept.purpose == .accept:
       completions.append(Completion(token: accept, result: -ECANCELED, more: false))
     case .pollReadable(ReplayScript.backend):
       backendToken = token

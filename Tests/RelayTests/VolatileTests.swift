@@ -94,8 +94,8 @@ import VoltlaneWire
     }
   }
 
-  /// A half-closed client costs two calls a turn, one of which asks what it has acknowledged, however many packets it is
-  /// sent.
+  /// A half-closed client costs two calls a turn, one of which asks what it has acknowledged, however many packets it
+  /// is sent.
   @Test(arguments: [SimulatedBackend.Flag.data, .volatile])
   func aHalfClosedClientIsSentToOnceATurn(kind: SimulatedBackend.Flag) throws {
     let scene = try SessionScene()

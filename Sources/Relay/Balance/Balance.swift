@@ -11,8 +11,9 @@
 /// - **Take turns no more.** Two threads that wait for each other's CPU, on a machine that has none left, cost more
 ///   than one: they are folded too, if one can carry both.
 ///
-/// - **Try, where nobody says whether a CPU is idle.** A thread that is full and never waits for a CPU may have a second
-///   one. If the two then wait for each other, they are folded, and the next try comes later, each time twice as late.
+/// - **Try, where nobody says whether a CPU is idle.** A thread that is full and never waits for a CPU may have a
+///   second one. If the two then wait for each other, they are folded, and the next try comes later, each time twice as
+///   late.
 ///
 /// Each is wanted for some time before it is done, and folding for longer than spreading: a relay that is too small is
 /// worse than one that is too large. What is folded leaves room enough that it is not spread again at once: the two

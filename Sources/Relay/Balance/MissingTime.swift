@@ -2,9 +2,9 @@
 ///
 /// Some kernels leave out of a thread's CPU time what interrupts took while it ran (CONFIG_IRQ_TIME_ACCOUNTING), and
 /// most of a loopback's work is done in interrupts; under a hypervisor what was stolen is left out too. Such a thread
-/// never seems to be full. What it did not sleep away and did not wait for a CPU, it was busy. So once a thread has been
-/// on a CPU for so much of the time that the answer may matter, threads note for one measurement how long they sleep.
-/// What was found holds for a while; then it is asked again.
+/// never seems to be full. What it did not sleep away and did not wait for a CPU, it was busy. So once a thread has
+/// been on a CPU for so much of the time that the answer may matter, threads note for one measurement how long they
+/// sleep. What was found holds for a while; then it is asked again.
 struct MissingTime: Equatable {
   /// What a thread's CPU time has to be multiplied with, as last found.
   private(set) var factor = 1.0

@@ -4,8 +4,8 @@ import NIOCore
 /// Who is at the other end of a unix socket, by what the kernel knew when it connected. Its unsafe code reads an option
 /// of the size that the kernel gives it.
 enum PeerOwner {
-  /// Laid out as the kernel's `struct ucred`, which glibc shows only with _GNU_SOURCE. Unsafe, because the kernel fills it
-  /// in by its size, whatever its fields are.
+  /// Laid out as the kernel's `struct ucred`, which glibc shows only with _GNU_SOURCE. Unsafe, because the kernel fills
+  /// it in by its size, whatever its fields are.
   @unsafe private struct Credentials: Sendable {
     var process: Int32
     var user: UInt32

@@ -6,8 +6,8 @@ extension Preflight {
     guard numbers.count == 2 else {
       return .warn("kernel", "its release is unknown", do: "make sure that it is Linux 5.10 or later")
     }
-    // Nothing fails for what it says: a sandbox such as gVisor says 4.4.0, and serves over epoll. Whether io_uring works
-    // is tried, not guessed: see ``ring``.
+    // Nothing fails for what it says: a sandbox such as gVisor says 4.4.0, and serves over epoll. Whether io_uring
+    // works is tried, not guessed: see ``ring``.
     guard (numbers[0], numbers[1]) >= (5, 10) else {
       return .warn(
         "kernel", "it says that it is Linux \(release), older than the relay is made for",

@@ -215,8 +215,8 @@ extension Shard where K: ~Copyable {
 
   // MARK: Taking effect
 
-  /// 10. The reconnections whose pings have come take effect, once no send is under way and the uplink has room. What is
-  /// owed of other sessions does not hold them up.
+  /// 10. The reconnections whose pings have come take effect, once no send is under way and the uplink has room. What
+  /// is owed of other sessions does not hold them up.
   @inline(never)
   mutating func resumeReturning(_ kernel: inout K) {
     guard !sends.areUnderWay else { return }

@@ -64,7 +64,8 @@ extension Shard where K: ~Copyable {
     }
   }
 
-  /// Says what is owed of a session whose client is back, which does not wait for others. There is ``hasControlRoom()``.
+  /// Says what is owed of a session whose client is back, which does not wait for others. There is
+  /// ``hasControlRoom()``.
   mutating func sayOwed(_ slot: UInt32) {
     guard !sessions[slot].owed.isEmpty else { return }
     if sessions[slot].owed.contains(.address) { sayAddress(slot) }

@@ -7,8 +7,8 @@ import VoltlaneWire
 ///     | packet | packet |  packe|  |t | packet | pack|   |et | packet |  free |
 ///     |<-- the socket has these ->|<-- it has not -------->|
 ///
-/// Invariant: `sent <= count`, `own + exempt + volatileBytes <= count`; `cursor` is `sent` bytes behind the start of the
-/// first piece.
+/// Invariant: `sent <= count`, `own + exempt + volatileBytes <= count`; `cursor` is `sent` bytes behind the start of
+/// the first piece.
 struct PendingPackets: BitwiseCopyable {
   private var pieces = PendingPieces()
   /// Where the bytes begin that the socket does not have yet: a piece, and the place in it, which may be its end.
