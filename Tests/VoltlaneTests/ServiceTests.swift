@@ -89,6 +89,24 @@ import Testing
 
   // MARK: The status
 
+  /// The manager's queue is full of what others say: it hears later that the relay is ready.
+  @Test func whoIsReadySaysSoAgain() throws {
+    let ear = try ServiceEar(isAbstract: true)
+    let manager = try #require(ServiceManager(["NOTIFY_SOCKET": ear.address]))
+    while manager.tell(.status("others")) == 0 {}
+    var reports = ServiceReports(manager, status: "one", now: start)
+    #expect(reports.error == -EAGAIN)
+    ear.drain()
+    for seconds in [5, 10] {
+      _ = reports.look(now: start + .seconds(seconds), silent: { [] }, call: {}, status: { "two" })
+    }
+    #expect(ear.next() == "READY=1")
+    #expect(ear.next() == "STATUS=two")
+    // Once is enough.
+    reports.stop(status: "three")
+    #expect(ear.next() == "STOPPING=1")
+  }
+
   @Test func theStatusIsToldWhereItChanges() throws {
     let ear = try ServiceEar(isAbstract: true)
     let manager = try #require(ServiceManager(["NOTIFY_SOCKET": ear.address]))

@@ -1,3 +1,5 @@
+import Glibc
+
 /// What the service manager hears of a running relay, and when. The control thread asks it in each of its rounds.
 struct ServiceReports {
   typealias Instant = SuspendingClock.Instant
@@ -8,6 +10,8 @@ struct ServiceReports {
   private var statusDue: Instant
   /// Why nobody hears the reports; 0 if somebody does.
   private(set) var error: Int32
+  /// The manager has no room for more messages, and has not heard yet that the relay is ready.
+  private var owesReady: Bool
 
   /// How often the status is looked at. It is told where it has changed.
   static let statusInterval = Duration.seconds(5)
@@ -19,7 +23,11 @@ struct ServiceReports {
     watchdog = manager.watchdog.map { Watchdog(within: $0, now: now) }
     statusDue = now + Self.statusInterval
     error = manager.tell(.status(status), .ready)
+    owesReady = Self.mayBeHeardLater(error)
   }
+
+  /// Many units that start together may fill the manager's queue.
+  private static func mayBeHeardLater(_ error: Int32) -> Bool { [-EAGAIN, -ENOBUFS, -ENOMEM].contains(error) }
 
   /// How long it may take until ``look(now:silent:call:status:)`` is called again.
   func wait(now: Instant = .now) -> Duration {
@@ -38,6 +46,7 @@ struct ServiceReports {
   ) -> Change? {
     if now >= statusDue {
       statusDue = now + Self.statusInterval
+      if owesReady { endReload() }
       tell(status: status())
     }
     guard let outcome = watchdog?.look(now: now, silent: silent) else { return nil }
@@ -52,9 +61,12 @@ struct ServiceReports {
     manager.tell(.status(new))
   }
 
-  func beginReload() { manager.tell(.reloading) }
+  mutating func beginReload() {
+    owesReady = false
+    manager.tell(.reloading)
+  }
 
-  func endReload() { manager.tell(.ready) }
+  mutating func endReload() { owesReady = Self.mayBeHeardLater(manager.tell(.ready)) }
 
   mutating func stop(status: String) {
     manager.tell(.stopping)
