@@ -12,6 +12,8 @@ struct Fingerprint: Equatable {
   /// The same for a 0x07 with this data.
   static func address(_ data: Fingerprint) -> Fingerprint { Fingerprint(size: -3, hash: data.hash) }
 
+  var isAddress: Bool { size == -3 }
+
   /// Whether it stands for something that the relay itself says about a session.
   var isOfRelay: Bool { size < 0 }
 

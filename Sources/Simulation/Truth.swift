@@ -88,6 +88,9 @@ final class SessionTruth {
   /// What the backend has to be told, in order, and how much of that it was told.
   var up: [Item] = []
   var upSeen = 0
+  /// How often a 0x03 was taken for one that need not have come, because the session had been announced since: it may
+  /// have been a later one.
+  var spareReturns = 0
   private var upTurn = -1
   private var upBefore = 0
   /// Once it has ended: how much of `up` has to precede its 0x01.
@@ -164,7 +167,20 @@ final class SessionTruth {
   }
 
   /// What the backend has yet to be told.
-  var unseen: [Item] { up.indices[upSeen...].filter { !mayMiss($0) }.map { up[$0] } }
+  var unseen: [Item] { due(before: up.count).map { up[$0] } }
+
+  /// The same of what is before a place.
+  func due(before end: Int) -> [Int] {
+    var spare = spareReturns
+    var isSpared = false
+    return (upSeen..<max(upSeen, end)).filter { place in
+      let packet = up[place].packet
+      if mayMiss(place) || isSpared && packet.isAddress { return false }
+      isSpared = packet == .reconnection && spare > 0
+      if isSpared { spare -= 1 }
+      return !isSpared
+    }
+  }
 
   /// It ended in this turn: whatever came in the same turn may have come before or after.
   func end(turn: Int, time: UInt64) {
