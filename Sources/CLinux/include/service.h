@@ -9,8 +9,8 @@
 // A socket to tell the service manager something from.
 int voltlane_open_notifier(void);
 
-// Sends a message from such a socket to the service manager's: a path, or '@' and a name that is no path. Never waits: a message
-// for which the manager has no room is lost.
+// Sends a message from such a socket to the service manager's: a path, or '@' and a name that is no path. Never waits:
+// a message for which the manager has no room is lost.
 int voltlane_notify(int fd, const char *address, const void *message, size_t count);
 
 // The descriptor from which on the manager passes sockets.
