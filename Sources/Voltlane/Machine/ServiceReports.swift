@@ -27,7 +27,7 @@ struct ServiceReports {
   }
 
   /// Many units that start together may fill the manager's queue.
-  private static func mayBeHeardLater(_ error: Int32) -> Bool { [-EAGAIN, -ENOBUFS, -ENOMEM].contains(error) }
+  private static func mayBeHeardLater(_ error: Int32) -> Bool { [EAGAIN, ENOBUFS, ENOMEM].contains(error) }
 
   /// How long it may take until ``look(now:silent:call:status:)`` is called again.
   func wait(now: Instant = .now) -> Duration {
