@@ -8,6 +8,8 @@ final class Listener {
   let shard: Int
   let isShared: Bool
   var armed: (host: Int, token: Token)?
+  /// When the relay last had nobody accepted any more, as it does while it lacks descriptors.
+  var cancelledAt: UInt64?
   /// Connections that nobody has accepted yet.
   var backlog: [Link] = []
   var shunned: Set<AddressKey> = []
@@ -119,6 +121,7 @@ extension World {
     // Each host has its own tokens.
     for listener in listeners where listener.armed?.host == host && listener.armed?.token == token {
       listener.armed = nil
+      listener.cancelledAt = now
       return canceled(token, host)
     }
     for link in sockets {
