@@ -38,9 +38,9 @@ struct EpollKernel: SystemKernel, ~Copyable {
     let own = try EpollDescriptors()
     let capacity = min(Int(clamping: voltlane_descriptor_limit()), Limits.polledDescriptors)
     var registrations = try EpollRegistrations(own.poller, capacity: capacity)
+    // Of each descriptor a poll to read, one to write and a send may have something to report.
     let reports = try CompletionQueue(capacity: 3 &* capacity &+ Limits.eventsPerTurn)
-    // Of each descriptor a poll to read, one to write and a send may have something to report. The bell and the timer
-    // are heard like sockets.
+    // The bell and the timer are heard like sockets.
     var result = registrations.read(own.bell, Token(.bell))
     if result == 0 { result = registrations.read(own.timer, Token(.timeout)) }
     guard result == 0 else { throw .system(call: "epoll_ctl", errno: 0 &- result) }

@@ -147,8 +147,12 @@ struct Host<K: Kernel & ~Copyable>: ~Copyable {
   @inline(never)
   private mutating func countClients() {
     var all = 0
-    for place in 0..<shardCount { all &+= at(place).role.clientsWithPackets() }
-    for place in 0..<shardCount { at(place).role.sends.elsewhere = all &- at(place).role.clientsWithPackets() }
+    for place in 0..<shardCount {
+      let here = at(place).role.clientsWithPackets()
+      at(place).role.sends.elsewhere = here
+      all &+= here
+    }
+    for place in 0..<shardCount { at(place).role.sends.elsewhere = all &- at(place).role.sends.elsewhere }
   }
 
   /// Starts the operations that the turn queued, and sleeps if no role has anything to do.
