@@ -9,9 +9,6 @@ import Glibc
 /// A sleep ends with a timer (timerfd) rather than a time given to the wait itself, which would be rounded up to
 /// milliseconds on older kernels, and set and removed at every sleep: the timer stays over many of them, and only ever
 /// moves forward. The bell is an eventfd. Neither is ever read: each signal is an edge of its own.
-///
-/// Invariant: `taken <= reaped <= capacity of batch`; what is to be reported leaves the instance in one sweep into
-/// `batch` before any of it is handled.
 struct EpollKernel: SystemKernel, ~Copyable {
   var context: KernelContext
   var clockShift: UInt64 = 0
@@ -20,9 +17,7 @@ struct EpollKernel: SystemKernel, ~Copyable {
   private var timerDeadline: UInt64 = .max
   private var registrations: EpollRegistrations
   private let events: UnsafeMutablePointer<epoll_event>
-  private let batch: UnsafeMutablePointer<Completion>
-  private var reaped = 0
-  private var taken = 0
+  private var batch = CompletionBatch(capacity: EpollKernel.batchCapacity)
   private var reports: CompletionQueue
   /// How many of them have to be taken until the last report of a send is among those.
   private var unsettled: UInt32 = 0
@@ -48,14 +43,10 @@ struct EpollKernel: SystemKernel, ~Copyable {
     self.registrations = registrations
     self.reports = reports
     events = .allocate(capacity: Limits.eventsPerTurn)
-    batch = .allocate(capacity: EpollKernel.batchCapacity)
     context = KernelContext(setup)
   }
 
-  deinit {
-    events.deallocate()
-    batch.deallocate()
-  }
+  deinit { events.deallocate() }
 
   var bellDescriptor: Int32 { own.bell }
 
@@ -105,11 +96,7 @@ struct EpollKernel: SystemKernel, ~Copyable {
   // MARK: Completions
 
   @inline(__always)
-  mutating func next() -> Completion? {
-    guard taken < reaped else { return nil }
-    taken &+= 1
-    return batch[taken &- 1]
-  }
+  mutating func next() -> Completion? { batch.next() }
 
   mutating func wait(until deadline: UInt64) {
     let end = context.clock.sleeps(until: deadline)
@@ -132,16 +119,15 @@ struct EpollKernel: SystemKernel, ~Copyable {
   private mutating func reap(sleeps: Bool) {
     if refusal != 0 { pause() }
     registrations.tell()
-    taken = 0
-    reaped = 0
-    while reaped < Limits.eventsPerTurn, let completion = reports.popFirst() {
+    batch.removeAll()
+    while batch.count < Limits.eventsPerTurn, let completion = reports.popFirst() {
       if unsettled > 0 { unsettled &-= 1 }
-      append(completion)
+      batch.append(completion)
     }
     // Polls that fail again and again, as they do where the system has no room for them, hold up nobody's sends.
     hasSettled = unsettled == 0
     // Each event may become two completions.
-    let room = Limits.eventsPerTurn &- reaped / 2
+    let room = Limits.eventsPerTurn &- batch.count / 2
     let count = Int(voltlane_poll(own.poller, events, Int32(truncatingIfNeeded: room), sleeps ? 1 : 0))
     // A sleep that a signal or a stop of the process ends brings nothing, whatever has happened.
     hasBroughtAll = reports.isEmpty && count >= 0 && count < room
@@ -153,7 +139,7 @@ struct EpollKernel: SystemKernel, ~Copyable {
       guard let (descriptor, registration) = registrations.find(event) else { continue }
       let reading = registration.pointee.reading
       if registration.pointee.isAccept {
-        accept(descriptor, reading, room: EpollKernel.batchCapacity &- reaped &- 2 &* (count &- place))
+        accept(descriptor, reading, room: EpollKernel.batchCapacity &- batch.count &- 2 &* (count &- place))
         continue
       }
       let bits = event.events & ~voltlane_poll_write
@@ -163,7 +149,7 @@ struct EpollKernel: SystemKernel, ~Copyable {
         case .control: isCalled = true
         default: break
         }
-        append(Completion(token: reading, result: Int32(truncatingIfNeeded: bits), more: true))
+        batch.append(Completion(token: reading, result: Int32(truncatingIfNeeded: bits), more: true))
       }
       let writing = registration.pointee.writing
       if writing != EpollRegistrations.nobody {
@@ -176,12 +162,6 @@ struct EpollKernel: SystemKernel, ~Copyable {
     context.clock.look(ThreadClock.machineNow())
   }
 
-  @inline(__always)
-  private mutating func append(_ completion: Completion) {
-    batch[reaped] = completion
-    reaped &+= 1
-  }
-
   /// A poll for writing completes once. The instance goes on, which it would have to be told; what it then reports is
   /// nobody's.
   @inline(never)
@@ -191,7 +171,7 @@ struct EpollKernel: SystemKernel, ~Copyable {
     let bits = events & (voltlane_poll_write | voltlane_poll_always)
     guard bits != 0 else { return }
     registration.pointee.writing = EpollRegistrations.nobody
-    append(Completion(token: token, result: Int32(truncatingIfNeeded: bits), more: false))
+    batch.append(Completion(token: token, result: Int32(truncatingIfNeeded: bits), more: false))
   }
 
   /// The system is short of something: see ``begin(_:_:)``.
@@ -212,7 +192,7 @@ struct EpollKernel: SystemKernel, ~Copyable {
       let client = voltlane_accept(listener)
       if client == -EAGAIN { return }
       if client < 0 { _ = registrations.cancel(token, of: listener) }
-      append(Completion(token: token, result: client, more: client >= 0))
+      batch.append(Completion(token: token, result: client, more: client >= 0))
       if client < 0 { return }
     }
     hasBroughtAll = false

@@ -3,21 +3,16 @@ import CLinux
 import Glibc
 
 /// The kernel behind an io_uring. Made on the thread that uses it, the only one that may: the ring has a single issuer.
-///
-/// Invariant: `taken <= reaped <= capacity of batch`; completions leave the ring's queue in one sweep into `batch`
-/// before any of them is handled.
 struct RingKernel: SystemKernel, ~Copyable {
   var context: KernelContext
   var clockShift: UInt64 = 0
   private let uring: UnsafeMutablePointer<io_uring>
-  private let batch: UnsafeMutablePointer<Completion>
+  private var batch = CompletionBatch(capacity: Limits.completionsPerTurn)
   /// When the timeout in the ring ends a wait; `.max` if there is none. The kernel reads its time from memory.
   private var timeoutDeadline: UInt64 = .max
   private let timeout: UnsafeMutablePointer<__kernel_timespec>
   private var coalescing: Coalescing
-  private var reaped = 0
   private var reads = 0
-  private var taken = 0
   private(set) var hasSettled = true
   private(set) var hasBroughtAll = true
   /// Where an entry goes that the kernel will never see.
@@ -37,7 +32,6 @@ struct RingKernel: SystemKernel, ~Copyable {
     io_uring_register_ring_fd(uring)
     // Older kernels wake the thread at every completion, however many it waits for.
     coalescing = Coalescing(time: parameters.features & voltlane_wakes_lazily != 0 ? setup.coalesceTime : 0)
-    batch = .allocate(capacity: Limits.completionsPerTurn)
     timeout = .allocate(capacity: 1)
     spare = .allocate(capacity: 1)
     context = KernelContext(setup)
@@ -56,7 +50,6 @@ struct RingKernel: SystemKernel, ~Copyable {
   deinit {
     io_uring_queue_exit(uring)
     uring.deallocate()
-    batch.deallocate()
     timeout.deallocate()
     spare.deallocate()
   }
@@ -109,19 +102,15 @@ struct RingKernel: SystemKernel, ~Copyable {
   // MARK: Completions
 
   @inline(__always)
-  mutating func next() -> Completion? {
-    guard taken < reaped else { return nil }
-    taken &+= 1
-    return batch[taken &- 1]
-  }
+  mutating func next() -> Completion? { batch.next() }
 
   mutating func wait(until deadline: UInt64) {
     let end = context.clock.sleeps(until: deadline)
     if end < timeoutDeadline { moveTimeout(to: end) }
     let isIdle = voltlane_ring_is_idle(uring)
-    if coalescing.waitsForMore(reaped: reaped, reads: reads, isIdle: isIdle, now: context.clock.now) {
+    if coalescing.waitsForMore(reaped: batch.count, reads: reads, isIdle: isIdle, now: context.clock.now) {
       waitForMore()
-      if reaped > 0 { return }
+      if batch.count > 0 { return }
     }
     let result = io_uring_submit_and_wait(uring, 1)
     if result < 0 { refused(-result) }
@@ -167,25 +156,23 @@ struct RingKernel: SystemKernel, ~Copyable {
   }
 
   private mutating func reap() {
-    taken = 0
-    reaped = 0
+    batch.removeAll()
     reads = 0
     var entry: UnsafeMutablePointer<io_uring_cqe>?
-    while reaped < Limits.completionsPerTurn, io_uring_peek_cqe(uring, &entry) == 0, let found = entry {
+    while batch.count < Limits.completionsPerTurn, io_uring_peek_cqe(uring, &entry) == 0, let found = entry {
       let token = Token(bits: found.pointee.user_data)
       switch token.purpose {
       case .clientReadable: reads &+= 1
       case .timeout: timeoutDeadline = .max
       default: break
       }
-      batch[reaped] = Completion(
-        token: token, result: found.pointee.res, more: found.pointee.flags & voltlane_more != 0)
-      reaped &+= 1
+      batch.append(
+        Completion(token: token, result: found.pointee.res, more: found.pointee.flags & voltlane_more != 0))
       io_uring_cq_advance(uring, 1)
     }
     // What an enter did not accept has not even begun.
     hasSettled =
-      reaped < Limits.completionsPerTurn && voltlane_ring_overflows(uring) == 0 && io_uring_sq_ready(uring) == 0
+      batch.count < Limits.completionsPerTurn && voltlane_ring_overflows(uring) == 0 && io_uring_sq_ready(uring) == 0
     hasBroughtAll = hasSettled && voltlane_ring_wants_enter(uring) == 0
     context.clock.look(ThreadClock.machineNow())
   }
